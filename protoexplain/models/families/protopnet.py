@@ -1,0 +1,180 @@
+"""ProtoPNet: squared L2 distance, log activation, linear head.
+
+Chen et al. 2019, "This Looks Like That: Deep Learning for Interpretable Image Recognition".
+Latent patches lie in [0, 1]^D (sigmoid), so a distance is at most D * h * w while prototypes stay there too.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from protoexplain.models import losses
+from protoexplain.models.backbones import Backbone
+from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
+from protoexplain.models.heads import LinearHead
+from protoexplain.models.similarity import NegativeSquaredL2
+from protoexplain.models.stage import Decay, Stage
+
+
+class ProtoPNetConfig(FamilyConfig):
+    """Shape of a ProtoPNet."""
+
+    prototypes_per_class: int = Field(10, ge=1)
+    prototype_channels: int = Field(128, ge=1)
+    prototype_size: tuple[int, int] = (1, 1)
+    addon: Literal["regular", "bottleneck"] = "regular"
+    activation: Literal["log", "linear"] = "log"
+    epsilon: float = Field(1e-4, gt=0)
+    """In log((d + 1) / (d + epsilon))."""
+    published_saturation: bool = False
+    """Costs saturate at D*h*w with zero gradient, as in the published code, where all candidates are farther."""
+
+
+class ProtoPNetSchedule(BaseModel):
+    """Warm-up, joint training, projections each followed by last-layer epochs (the published values)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warm_epochs: int = Field(5, ge=0)
+    projections: tuple[int, ...] = (10, 20, 30)
+    """Epochs, counted from 0 over warm and joint, at whose end prototypes are projected; the last ends training."""
+    last_layer_epochs: int = Field(20, ge=0)
+    lr_backbone: float = 1e-4
+    lr_addon: float = 3e-3
+    lr_prototypes: float = 3e-3
+    lr_head: float = 1e-4
+    weight_decay: float = 1e-3
+    decay: Decay = Decay(kind="step", every=5, gamma=0.1)
+    losses: dict[str, float] = {"cross_entropy": 1.0, "cluster": 0.8, "separation": -0.08, "l1": 1e-4}
+
+
+def log_activation(epsilon: float, similarity: Tensor) -> Tensor:
+    """ln((d + 1) / (d + epsilon)) with d = -similarity; range (0, ln(1/epsilon)]."""
+    return torch.log((1 - similarity) / (epsilon - similarity))
+
+
+class _LogActivation:
+    def __init__(self, epsilon: float) -> None:
+        self.epsilon = epsilon
+
+    def __call__(self, similarity: Tensor) -> Tensor:
+        return log_activation(self.epsilon, similarity)
+
+
+def addon_layers(channels: int, depth: int, kind: str) -> nn.Sequential:
+    """Two 1x1 convolutions (`regular`), or a halving chain of pairs (`bottleneck`); ends in a sigmoid."""
+    layers: list[nn.Module] = []
+    if kind == "regular":
+        layers = [nn.Conv2d(channels, depth, 1), nn.ReLU(), nn.Conv2d(depth, depth, 1), nn.Sigmoid()]
+    else:
+        current = channels
+        while current > depth or not layers:
+            width = max(depth, current // 2)
+            layers += [nn.Conv2d(current, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU()]
+            current //= 2
+        layers[-1] = nn.Sigmoid()
+    return initialised(nn.Sequential(*layers))
+
+
+def initialised(layers: nn.Sequential) -> nn.Sequential:
+    """Kaiming normal, fan-out, zero bias."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+    return layers
+
+
+class ProtoPNet(PrototypeModel):
+    """One branch; prototypes are class-major, prototype j belongs to class j // prototypes_per_class."""
+
+    def __init__(self, config: ProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
+        prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
+        branch = Branch(
+            addon=addon_layers(channels, config.prototype_channels, config.addon),
+            prototypes=torch.rand(len(prototype_class), config.prototype_channels, *config.prototype_size),
+            similarity=NegativeSquaredL2(),
+            head=LinearHead(prototype_class, classes),
+            activation=_LogActivation(config.epsilon) if config.activation == "log" else identity,
+        )
+        super().__init__(backbone, {"main": branch}, prototype_class, classes)
+        self.floor = -float(branch.prototypes[0].numel()) if config.published_saturation else None
+
+    def loss_terms(
+        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
+    ) -> dict[str, Tensor]:
+        """cross_entropy; cluster and separation, the mean squared distance to the nearest own / foreign prototype; l1."""
+        out = output.branches["main"]
+        own = losses.own_class_mask(labels, self.prototype_class)
+        terms = {"cross_entropy": lambda: F.cross_entropy(output.logits, labels)}
+        if out.similarity is not None:
+            similarity = out.similarity
+            terms["cluster"] = lambda: -losses.best_among(similarity, own, self.floor).mean()
+            terms["separation"] = lambda: -losses.best_among(similarity, ~own, self.floor).mean()
+        _, branch = self.named_branches()[0]
+        terms["l1"] = lambda: losses.wrong_class_l1(branch.head.class_weights(), self.prototype_class)
+        return {name: term() for name, term in terms.items() if name in names}
+
+
+def build(
+    config: ProtoPNetConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
+) -> ProtoPNet:
+    backbone = backbone or Backbone(config.backbone, load_weights)
+    return ProtoPNet(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
+
+
+def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
+    """Warm and joint epochs are cut at each projection; the head trains only after projections."""
+    features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
+    joint = {"backbone": schedule.lr_backbone, **features}
+    decayed = dict.fromkeys(("backbone", "addon"), schedule.weight_decay)
+    end = schedule.projections[-1] if schedule.projections else schedule.warm_epochs - 1
+    rows = [
+        Stage(
+            name="warm",
+            epochs=min(schedule.warm_epochs, end + 1),
+            lr=features,
+            losses=schedule.losses,
+            weight_decay={"addon": schedule.weight_decay},
+        )
+    ]
+    done = schedule.warm_epochs
+    for projection in schedule.projections:
+        rows.append(
+            Stage(
+                name="joint",
+                epochs=max(0, projection + 1 - done),
+                lr=joint,
+                losses=schedule.losses,
+                weight_decay=decayed,
+                decay=dict.fromkeys(joint, schedule.decay),
+                project=True,
+            )
+        )
+        done = projection + 1
+        rows.append(
+            Stage(
+                name="last layer",
+                epochs=schedule.last_layer_epochs,
+                lr={"head": schedule.lr_head},
+                losses={name: weight for name, weight in schedule.losses.items() if name in ("cross_entropy", "l1")},
+            )
+        )
+    return rows
+
+
+FAMILY = Family(
+    title="ProtoPNet",
+    paper="Chen et al. 2019, This Looks Like That: Deep Learning for Interpretable Image Recognition",
+    config=ProtoPNetConfig,
+    schedule=ProtoPNetSchedule,
+    build=build,
+    stages=stages,
+    tiny={"prototypes_per_class": 2, "prototype_channels": 8},
+)

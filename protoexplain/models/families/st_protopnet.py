@@ -1,0 +1,209 @@
+"""ST-ProtoPNet: support prototypes near the class borders, trivial prototypes far from them.
+
+Wang et al. 2023, "Learning Support and Trivial Prototypes for Interpretable Image Classification".  Two variants
+with different mathematics: `cropped` (projection onto the prototype, features in (-1, 1)) and `full` (rectified
+cosine on maps of doubled size).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from protoexplain.models import losses
+from protoexplain.models.backbones import Backbone
+from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
+from protoexplain.models.families.protopnet import initialised
+from protoexplain.models.heads import LinearHead
+from protoexplain.models.similarity import Cosine, Projection
+from protoexplain.models.stage import Decay, Stage
+
+TRIVIAL, SUPPORT = "trivial", "support"
+
+
+class STProtoPNetConfig(FamilyConfig):
+    """Shape of an ST-ProtoPNet."""
+
+    variant: Literal["cropped", "full"] = "cropped"
+    prototypes_per_class: int = Field(5, ge=1)
+    """In each of the two branches."""
+    prototype_channels: int = Field(64, ge=1)
+    upsample: bool = True
+    """`full` doubles the map before the add-on (the published code skips this for VGG)."""
+    published_masking: bool = False
+    """Costs mask by multiplication, as published: negative similarities count as 0 and get no gradient."""
+    published_diagonal: bool = False
+    """The orthogonality cost counts the diagonal, whose gradient is rounding noise for unit prototypes."""
+
+
+class STProtoPNetSchedule(BaseModel):
+    """Warm-up, joint training and projections (the published values for CUB crops)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(30, ge=1)
+    warm_epochs: int = Field(5, ge=0)
+    projections: tuple[int, ...] = (20,)
+    """Epochs, counted from 0, at whose end prototypes are projected."""
+    last_layer_epochs: int = Field(10, ge=0)
+    end_projected: bool = True
+    """Stop after the last projection; the published schedule goes on and moves prototypes off their patches."""
+    lr_backbone: float = 1e-4
+    lr_addon: float = 3e-3
+    lr_prototypes: float = 3e-3
+    lr_head: float = 1e-4
+    weight_decay: float = 5e-4
+    decay: Decay = Decay(kind="at", epochs=(3, 5, 7, 9), gamma=0.2)
+    """Counted in joint epochs from 1: before epochs 7, 9, 11 and 13 of the run."""
+    losses: dict[str, float] = {
+        "cross_entropy": 1.0,
+        "cluster": -0.8,
+        "separation_trivial": 0.08,
+        "separation_support": 0.48,
+        "orthogonality": 1e-3,
+        "discrimination": 1.0,
+        "closeness": 1.0,
+        "l1": 1e-4,
+    }
+
+
+def _addon(config: STProtoPNetConfig, channels: int) -> nn.Sequential:
+    depth = config.prototype_channels
+    one, two = nn.Conv2d(channels, depth, 1), nn.Conv2d(depth, depth, 1)
+    if config.variant == "cropped":
+        return initialised(nn.Sequential(one, nn.Tanh(), two, nn.Tanh()))
+    doubled = [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)] if config.upsample else []
+    return initialised(nn.Sequential(*doubled, one, two))
+
+
+class STProtoPNet(PrototypeModel):
+    """Two branches, trivial then support; each class-major."""
+
+    def __init__(self, config: STProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
+        prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
+        cropped = config.variant == "cropped"
+        branches = {
+            name: Branch(
+                addon=_addon(config, channels),
+                prototypes=torch.rand(len(prototype_class), config.prototype_channels, 1, 1),
+                similarity=Projection() if cropped else Cosine(),
+                head=LinearHead(prototype_class, classes),
+                activation=identity if cropped else F.relu,
+                loss_similarity=Cosine() if cropped else None,
+            )
+            for name in (TRIVIAL, SUPPORT)
+        }
+        super().__init__(backbone, branches, prototype_class.repeat(2), classes)
+        self.floor = 0.0 if config.published_masking else None
+        self.rectified = not cropped
+        self.diagonal = config.published_diagonal
+        self.constrain(frozenset({"prototypes"}))
+
+    def loss_terms(
+        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
+    ) -> dict[str, Tensor]:
+        """Terms of the computed branches, summed where both were computed.
+
+        cluster and separation are mean similarities (cosine, or rectified cosine in the full variant) to the
+        closest own / foreign prototype; orthogonality, closeness and discrimination act on the prototypes alone.
+        """
+        total: dict[str, Tensor] = {}
+        for (name, branch), prototype_class in zip(
+            self.named_branches(), self.prototype_class.split(self.branch_sizes()), strict=True
+        ):
+            if name not in output.branches:
+                continue
+            out, prototypes = output.branches[name], branch.prototypes.flatten(1)
+            own = losses.own_class_mask(labels, prototype_class)
+            terms = {
+                "cross_entropy": lambda out=out: F.cross_entropy(out.logits, labels),
+                "l1": lambda b=branch, c=prototype_class: losses.wrong_class_l1(b.head.class_weights(), c),
+                "orthogonality": lambda p=prototypes: losses.orthogonality(p, self.classes, self.diagonal),
+            }
+            if name == SUPPORT:
+                terms["closeness"] = lambda p=prototypes: losses.closeness(p, self.classes)
+            else:
+                terms["discrimination"] = lambda p=prototypes: losses.discrimination(p, self.classes)
+            if out.similarity is not None:
+                compared = F.relu(out.similarity) if self.rectified else out.similarity
+                terms["cluster"] = lambda s=compared, m=own: losses.best_among(s, m, self.floor).mean()
+                terms[f"separation_{name}"] = lambda s=compared, m=~own: losses.best_among(s, m, self.floor).mean()
+            for term, value in terms.items():
+                if term in names:
+                    total[term] = total[term] + value() if term in total else value()
+        return total
+
+    def constrain(self, trained: frozenset[str]) -> None:
+        """Prototypes have unit length after every step."""
+        if "prototypes" in trained:
+            for _, branch in self.named_branches():
+                branch.prototypes.data = F.normalize(branch.prototypes.data, dim=1)
+
+
+def build(
+    config: STProtoPNetConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
+) -> STProtoPNet:
+    backbone = backbone or Backbone(config.backbone, load_weights)
+    return STProtoPNet(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
+
+
+def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
+    """One branch per step in turn; warm and joint epochs are cut at each projection."""
+    features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
+    joint = {"backbone": schedule.lr_backbone, **features}
+    head_losses = {name: w for name, w in schedule.losses.items() if name in ("cross_entropy", "l1")}
+    end = schedule.projections[-1] + 1 if schedule.end_projected and schedule.projections else schedule.epochs
+    rows = [
+        Stage(
+            name="warm",
+            epochs=min(schedule.warm_epochs, end),
+            lr=features,
+            losses=schedule.losses,
+            weight_decay={"addon": schedule.weight_decay},
+            alternate=True,
+        )
+    ]
+    done = schedule.warm_epochs
+
+    def joint_until(epoch: int, project: bool) -> Stage:
+        return Stage(
+            name="joint",
+            epochs=max(0, epoch - done),
+            lr=joint,
+            losses=schedule.losses,
+            weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
+            decay=dict.fromkeys(joint, schedule.decay),
+            alternate=True,
+            project=project,
+        )
+
+    for projection in schedule.projections:
+        rows.append(joint_until(projection + 1, project=True))
+        done = projection + 1
+        rows.append(
+            Stage(
+                name="last layer",
+                epochs=schedule.last_layer_epochs,
+                lr={"head": schedule.lr_head},
+                losses=head_losses,
+                alternate=True,
+            )
+        )
+    if done < end:
+        rows.append(joint_until(end, project=False))
+    return rows
+
+
+FAMILY = Family(
+    title="ST-ProtoPNet",
+    paper="Wang et al. 2023, Learning Support and Trivial Prototypes for Interpretable Image Classification",
+    config=STProtoPNetConfig,
+    schedule=STProtoPNetSchedule,
+    build=build,
+    stages=stages,
+    tiny={"prototypes_per_class": 2, "prototype_channels": 8},
+)

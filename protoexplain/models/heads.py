@@ -1,0 +1,136 @@
+"""Heads turn prototype activations [B,P] into class scores [B,C], and say exactly how.
+
+The contract of every head: for any chosen classes, presence + absence evidence summed over prototypes, plus the
+bias, equals the class score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Evidence of each prototype for k chosen classes.
+
+    Args:
+        presence: [B,P,k] what a found prototype adds; negative where it speaks against the class.
+        absence: [B,P,k] what a missing prototype adds (zero for all heads but reasoning).
+        bias: [k] what no prototype is responsible for.
+    """
+
+    presence: Tensor
+    absence: Tensor
+    bias: Tensor
+
+    def total(self) -> Tensor:
+        """The class scores [B,k] that the parts add up to."""
+        return (self.presence + self.absence).sum(1) + self.bias
+
+
+class Head(nn.Module):
+    """Base of all heads."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """[B,P] -> [B,C]."""
+        raise NotImplementedError
+
+    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
+        """Evidence for the chosen classes [k]."""
+        raise NotImplementedError
+
+    def class_weights(self) -> Tensor:
+        """[C,P]: change of a class score per unit of activation."""
+        raise NotImplementedError
+
+    def keep(self, prototypes: Tensor) -> None:
+        """Forget all prototypes but the chosen ones (indices)."""
+        raise NotImplementedError
+
+
+class LinearHead(Head):
+    """score = W a, without bias.
+
+    Args:
+        prototype_class: [P] class of each prototype; sets the initial weights.
+        classes: Number of classes C.
+        own: Initial weight of a prototype for its own class.
+        other: Initial weight for all other classes (ProtoPNet and ST-ProtoPNet: -0.5).
+    """
+
+    def __init__(self, prototype_class: Tensor, classes: int, own: float = 1.0, other: float = -0.5) -> None:
+        super().__init__()
+        identity = F.one_hot(prototype_class, classes).T.float()
+        self.weight = nn.Parameter(identity * own + (1 - identity) * other)
+
+    def class_weights(self) -> Tensor:
+        return self.weight
+
+    def forward(self, activations: Tensor) -> Tensor:
+        return F.linear(activations, self.class_weights())
+
+    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
+        presence = activations[:, :, None] * self.class_weights()[classes].T
+        return Evidence(presence, torch.zeros_like(presence), activations.new_zeros(len(classes)))
+
+    def keep(self, prototypes: Tensor) -> None:
+        self.weight = nn.Parameter(self.weight.detach()[:, prototypes].clone())
+
+
+class SoftmaxHead(LinearHead):
+    """score = softmax(W) a: a radial basis function network whose weights are probabilities (RBF-net)."""
+
+    def __init__(self, prototypes: int, classes: int) -> None:
+        super().__init__(torch.zeros(prototypes, dtype=torch.long), classes)
+        nn.init.normal_(self.weight, 1.0, 0.1)
+
+    def class_weights(self) -> Tensor:
+        return self.weight.softmax(1)
+
+
+class ReasoningHead(Head):
+    """Classification by components, 2024 form: p_c = sum_k P_kc d_k + N_kc (1 - d_k).
+
+    P (positive reasoning: found and wanted) and N (negative reasoning: missing and unwanted) share one softmax
+    over all 2K entries of a class, so that p_c lies in [0, 1].  Activations are detection probabilities.
+
+    Args:
+        prototypes: Number of components K.
+        classes: Number of classes C.
+    """
+
+    def __init__(self, prototypes: int, classes: int) -> None:
+        super().__init__()
+        self.joint_logits = nn.Parameter(0.6 - 0.2 * torch.randn(2 * prototypes, classes))
+
+    def reasoning(self) -> tuple[Tensor, Tensor]:
+        """Positive and negative reasoning P, N, each [K,C]; the sum over both is one for each class."""
+        positive, negative = self.joint_logits.softmax(0).chunk(2)
+        return positive, negative
+
+    def class_weights(self) -> Tensor:
+        positive, negative = self.reasoning()
+        return (positive - negative).T
+
+    def forward(self, activations: Tensor) -> Tensor:
+        positive, negative = self.reasoning()
+        return activations @ (positive - negative) + negative.sum(0)
+
+    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
+        positive, negative = (side[:, classes] for side in self.reasoning())
+        found = activations[:, :, None]
+        return Evidence(found * positive, (1 - found) * negative, activations.new_zeros(len(classes)))
+
+    def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence:
+        """What was missed, which with the evidence adds up to one: found though unwanted, missing though wanted."""
+        positive, negative = (side[:, classes] for side in self.reasoning())
+        found = activations[:, :, None]
+        return Evidence(found * negative, (1 - found) * positive, activations.new_zeros(len(classes)))
+
+    def keep(self, prototypes: Tensor) -> None:
+        positive, negative = self.joint_logits.detach().chunk(2)
+        self.joint_logits = nn.Parameter(torch.cat([positive[prototypes], negative[prototypes]]))

@@ -1,0 +1,103 @@
+"""The terms of the training losses.  Weights live in the configuration, directions in the similarities.
+
+B images, P prototypes, C classes, K prototypes of one class, D channels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def own_class_mask(labels: Tensor, prototype_class: Tensor) -> Tensor:
+    """[B,P]: True where the prototype belongs to the image's class."""
+    return labels[:, None] == prototype_class[None]
+
+
+def best_among(similarity: Tensor, mask: Tensor, floor: float | None = None) -> Tensor:
+    """Largest similarity [B] among the masked prototypes of each image.
+
+    Args:
+        similarity: [B,P], higher is closer.
+        mask: [B,P], candidates.
+        floor: The published code masks by multiplication, so that a candidate below this value (0 for
+            similarities, -D*h*w for negative squared distances) loses against the zeros and gets no gradient.
+            None takes the candidates alone.
+    """
+    best = similarity.masked_fill(~mask, -torch.inf).amax(1)
+    return best if floor is None else best.clamp_min(floor)
+
+
+def wrong_class_l1(weight: Tensor, prototype_class: Tensor) -> Tensor:
+    """Sum of |W| [C,P] over the entries that join a prototype to a foreign class."""
+    classes = torch.arange(len(weight), device=weight.device)
+    return weight.abs().masked_fill(own_class_mask(classes, prototype_class), 0).sum()
+
+
+def orthogonality(prototypes: Tensor, classes: int, diagonal: bool = True) -> Tensor:
+    """Sum over classes of the entry-wise L1 norm of B B^T - I (ST-ProtoPNet), prototypes [C*K,D] class-major.
+
+    Args:
+        prototypes: [C*K,D].
+        classes: C.
+        diagonal: The published formula counts it.  For unit prototypes it is zero up to rounding, and its gradient
+            is the sign of that rounding; False leaves the noise out.
+    """
+    bases = prototypes.unflatten(0, (classes, -1))
+    gram = bases @ bases.transpose(1, 2)
+    eye = torch.eye(gram.shape[1], device=gram.device, dtype=gram.dtype)
+    return (gram - eye if diagonal else gram * (1 - eye)).abs().sum()
+
+
+def class_pair_products(prototypes: Tensor, classes: int) -> Tensor:
+    """Inner products of all prototypes by class pair: [C,C,K*K] from [C*K,D], by one matrix product."""
+    per_class = len(prototypes) // classes
+    gram = (prototypes @ prototypes.T).view(classes, per_class, classes, per_class)
+    return gram.permute(0, 2, 1, 3).reshape(classes, classes, -1)
+
+
+def _mean_over_pairs(values: Tensor) -> Tensor:
+    classes = len(values)
+    return (values.sum() - values.diagonal().sum()) / (classes * (classes - 1))
+
+
+def closeness(prototypes: Tensor, classes: int) -> Tensor:
+    """Support prototypes: minus the least inner product of each class pair, averaged over ordered pairs."""
+    return -_mean_over_pairs(class_pair_products(prototypes, classes).min(2).values)
+
+
+def discrimination(prototypes: Tensor, classes: int) -> Tensor:
+    """Trivial prototypes: the greatest inner product of each class pair, averaged over ordered pairs."""
+    return _mean_over_pairs(class_pair_products(prototypes, classes).max(2).values)
+
+
+def margin_loss(scores: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """max(0, best other score - own score + margin) per image [B] (CBC), scores [B,C], higher is better."""
+    own = scores.gather(1, labels[:, None])[:, 0]
+    other = scores.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return (other - own + margin).clamp_min(0)
+
+
+def alignment(maps: Tensor) -> Tensor:
+    """-log of the agreement of two views at the same cell (PIP-Net), maps [2B,P,H,W]: first all of view one.
+
+    Each direction detaches its target, and the two are averaged.
+    """
+    one, two = maps.chunk(2)
+
+    def towards(z: Tensor, target: Tensor) -> Tensor:
+        return -torch.log((z * target.detach()).sum(1) + 1e-12).mean()
+
+    return (towards(one, two) + towards(two, one)) / 2
+
+
+def every_prototype_fires(activations: Tensor) -> Tensor:
+    """-log tanh of each prototype's summed activation over the batch (PIP-Net), averaged over both views [2B,P]."""
+    views = activations.chunk(2)
+    return torch.stack([-torch.log(torch.tanh(view.sum(0)) + 1e-8).mean() for view in views]).mean()
+
+
+def log_normalised_nll(scores: Tensor, labels: Tensor, exponent: float = 2.0) -> Tensor:
+    """Negative log likelihood of log_softmax(log(1 + o^m)) (PIP-Net), scores o >= 0 [B,C]."""
+    return F.nll_loss(F.log_softmax(torch.log1p(scores.pow(exponent)), dim=1), labels)

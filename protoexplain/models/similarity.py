@@ -1,0 +1,146 @@
+"""Similarities between latent patches and prototypes.  Higher always means closer.
+
+A squared distance enters as its negative, so cluster cost, projection and explanation are written once for
+distances and similarities.  Shapes: B images, D channels, H x W map, P prototypes of D x h x w, L = H' * W'
+cells with H' = H - h + 1.  Cells are numbered row by row.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK_ELEMENTS = 1 << 23
+
+
+class Similarity(Protocol):
+    """How close each patch of a latent map is to each prototype."""
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        """z [B,D,H,W], prototypes [P,D,h,w] -> [B,P,H',W'], differentiable."""
+
+    def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        """The closest patch of each image: value [B,P] (differentiable) and cell [B,P]."""
+
+    def written(self, patches: Tensor) -> Tensor:
+        """The prototypes [P,D*h*w] that projection writes for the chosen patches [P,D*h*w]."""
+
+
+def patches_of(z: Tensor, prototypes: Tensor) -> Tensor:
+    """All patches of the prototypes' spatial size: [B,D*h*w,L]; a view for 1 x 1 prototypes."""
+    height, width = prototypes.shape[2:]
+    if (height, width) == (1, 1):
+        return z.flatten(2)
+    return F.unfold(z, (height, width))
+
+
+def map_size(z: Tensor, prototypes: Tensor) -> tuple[int, int]:
+    """Rows and columns of a similarity map, (H', W')."""
+    return z.shape[2] - prototypes.shape[2] + 1, z.shape[3] - prototypes.shape[3] + 1
+
+
+def _as_map(cells: Tensor, z: Tensor, prototypes: Tensor) -> Tensor:
+    return cells.unflatten(2, map_size(z, prototypes))
+
+
+def gather_patches(z: Tensor, prototypes: Tensor, cells: Tensor) -> Tensor:
+    """The patches at given cells [B,P] -> [B,P,D*h*w]."""
+    tokens = patches_of(z, prototypes).transpose(1, 2)
+    return torch.gather(tokens, 1, cells[:, :, None].expand(-1, -1, tokens.shape[2]))
+
+
+class _NearestPatch(torch.autograd.Function):
+    """min over cells of ||token - prototype||^2 with a backward that touches only the winning cells.
+
+    The winner is found by one matrix product per chunk of images; its distance is then taken from the direct
+    difference, since the expanded form cancels near zero.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        batch, length, depth = tokens.shape
+        cells = torch.empty(batch, len(prototypes), dtype=torch.long, device=tokens.device)
+        step = max(1, CHUNK_ELEMENTS // max(1, length * len(prototypes)))
+        for start in range(0, batch, step):
+            chunk = tokens[start : start + step].reshape(-1, depth)
+            partial = torch.addmm(chunk.square().sum(1, keepdim=True), chunk, prototypes.T, alpha=-2)
+            cells[start : start + step] = partial.view(-1, length, len(prototypes)).min(1).indices
+        offsets = torch.arange(batch, device=tokens.device)[:, None] * length
+        difference = tokens.reshape(-1, depth)[(cells + offsets).flatten()].view(batch, -1, depth) - prototypes
+        ctx.save_for_backward(difference, cells)
+        ctx.length = length  # type: ignore[attr-defined]
+        ctx.mark_non_differentiable(cells)
+        return difference.square().sum(2), cells
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        difference, cells = ctx.saved_tensors  # type: ignore[attr-defined]
+        length = ctx.length  # type: ignore[attr-defined]
+        batch, count, depth = difference.shape
+        flow = difference * (2 * grads[0])[:, :, None]
+        grad_tokens = flow.new_zeros(batch * length, depth)
+        offsets = torch.arange(batch, device=cells.device)[:, None] * length
+        grad_tokens.index_add_(0, (cells + offsets).flatten(), flow.view(-1, depth))
+        return grad_tokens.view(batch, length, depth), -flow.sum(0)
+
+
+class NegativeSquaredL2:
+    """-||z - p||^2 (ProtoPNet, Chen et al. 2019, section 2.1); range (-inf, 0]."""
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        """Computed in float64, because the expanded form cancels where a patch equals a prototype."""
+        tokens, flat = patches_of(z, prototypes).double(), prototypes.flatten(1).double()
+        distances = tokens.square().sum(1)[:, None] - 2 * (flat @ tokens) + flat.square().sum(1)[:, None]
+        return _as_map(-distances.clamp_min(0), z, prototypes).to(z.dtype)
+
+    def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = patches_of(z, prototypes).transpose(1, 2)
+        distances, cells = _NearestPatch.apply(tokens, prototypes.flatten(1))
+        return -distances, cells
+
+    def written(self, patches: Tensor) -> Tensor:
+        return patches
+
+
+class Projection:
+    """<z, p/|p|>: the length of z along the prototype (ST-ProtoPNet on crops); the feature is not normalised."""
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        return _as_map(F.normalize(prototypes.flatten(1), dim=1) @ patches_of(z, prototypes), z, prototypes)
+
+    def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        values, cells = self.maps(z, prototypes).flatten(2).max(2)
+        return values, cells
+
+    def written(self, patches: Tensor) -> Tensor:
+        return F.normalize(patches, dim=1)
+
+
+class Cosine(Projection):
+    """cos(z, p), range [-1, 1] (ST-ProtoPNet on whole images)."""
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        tokens = F.normalize(patches_of(z, prototypes), dim=1)
+        return _as_map(F.normalize(prototypes.flatten(1), dim=1) @ tokens, z, prototypes)
+
+
+class ChannelAxes:
+    """Softmax over the channels of z at each cell; prototype k is the axis of channel c_k (CBC 2024, PIP-Net).
+
+    Range (0, 1).  As all axes have length one, this is a normalised Gaussian kernel of the distance between z and
+    the axis.  The prototypes tensor [P,1,1,1] holds the channel numbers c_k.
+    """
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        probability = z.softmax(1)
+        return probability if len(prototypes) == z.shape[1] else probability[:, prototypes.flatten().long()]
+
+    def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        values, cells = self.maps(z, prototypes).flatten(2).max(2)
+        return values, cells
+
+    def written(self, patches: Tensor) -> Tensor:
+        return patches

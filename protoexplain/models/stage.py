@@ -1,0 +1,63 @@
+"""A training schedule as data: a run is a list of stages."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Decay(BaseModel):
+    """How the learning rate falls with the number n = 1, 2, ... of the epoch, counted over all stages of one name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["constant", "step", "at", "cosine"] = "constant"
+    every: int = Field(5, ge=1)
+    """step: multiply by gamma once in so many epochs (first at n = every)."""
+    epochs: tuple[int, ...] = ()
+    """at: multiply by gamma before these epochs."""
+    gamma: float = Field(0.1, gt=0, le=1)
+    total: int = Field(1, ge=1)
+    """cosine: falls from 1 to gamma over so many epochs, then starts again."""
+
+    def multiplier(self, n: int) -> float:
+        """Factor on the learning rate in the n-th epoch, n >= 1."""
+        if self.kind == "step":
+            return float(self.gamma ** (n // self.every))
+        if self.kind == "at":
+            return float(self.gamma ** sum(n >= epoch for epoch in self.epochs))
+        if self.kind == "cosine":
+            done = (n - 1) % self.total / self.total
+            return self.gamma + (1 - self.gamma) * (1 + math.cos(math.pi * done)) / 2
+        return 1.0
+
+
+class Stage(BaseModel):
+    """Some epochs with the same trained groups and losses.
+
+    Stages of the same name share one optimizer with its moments, and count their epochs together.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    epochs: int = Field(ge=0)
+    lr: dict[str, float]
+    """Trained parameter group (backbone, addon, prototypes, head) -> learning rate; the others are frozen."""
+    losses: dict[str, float]
+    """Loss term -> weight."""
+    weight_decay: dict[str, float] = {}
+    """Group -> weight decay, 0 where not named."""
+    decay: dict[str, Decay] = {}
+    """Group -> decay of its learning rate, constant where not named."""
+    ramps: tuple[str, ...] = ()
+    """Loss terms whose weight grows as epoch / epochs of the stage, epoch = 1, 2, ...."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    batch_size: int | None = Field(None, ge=1)
+    """None takes the run's batch size."""
+    alternate: bool = False
+    """Train one branch per step in turn (ST-ProtoPNet)."""
+    project: bool = False
+    """Write the nearest training patches into the prototypes after the last epoch."""
