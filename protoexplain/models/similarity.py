@@ -42,6 +42,11 @@ def map_size(z: Tensor, prototypes: Tensor) -> tuple[int, int]:
     return z.shape[2] - prototypes.shape[2] + 1, z.shape[3] - prototypes.shape[3] + 1
 
 
+def patch_depth(z: Tensor, prototypes: Tensor) -> int:
+    """Numbers in a latent patch, D * h * w."""
+    return z.shape[1] * prototypes.shape[2] * prototypes.shape[3]
+
+
 def _as_map(cells: Tensor, z: Tensor, prototypes: Tensor) -> Tensor:
     return cells.unflatten(2, map_size(z, prototypes))
 

@@ -1,0 +1,1 @@
+"""One module for each layout on disk; its file name is its name and it publishes `SOURCE`."""

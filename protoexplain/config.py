@@ -1,0 +1,214 @@
+"""The configuration of a run: preset < YAML file < --set, checked against one schema.
+
+Unknown keys are refused with the nearest name, and all mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+
+from protoexplain.errors import UserError, nearest_name
+
+MAX_YAML_BYTES = 1_000_000
+
+
+class DataConfig(BaseModel):
+    """Which images, and how they become network inputs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = ""
+    """Folder of the data set; empty takes the embedded planted birds."""
+    source: str = "auto"
+    """Layout: auto, cub, cars, dogs or folder."""
+    crop: Literal["box", "full"] = "box"
+    """Bounding-box crops where the data set has boxes, or whole images."""
+    image_size: int = Field(224, ge=32, le=2048)
+    """Side of the square network input, in pixels."""
+    augmentation: str = "light"
+    """Named pipeline of random changes to training images."""
+    validation: float = Field(0.1, ge=0, lt=1)
+    """Share of the training images held out, class by class, to choose the best checkpoint; 0 takes the last one."""
+    workers: int = Field(0, ge=0)
+    """Processes that load images."""
+
+
+class TrainingConfig(BaseModel):
+    """How the schedule is carried out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    batch_size: int = Field(32, ge=1)
+    accelerator: str = "auto"
+    """Fabric accelerator: auto, cpu, cuda, mps."""
+    devices: int = Field(1, ge=1)
+    """Processes (DDP where more than one)."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; None leaves torch's default."""
+    deterministic: bool = True
+    gradient_clip: float | None = Field(None, gt=0)
+    """Largest gradient norm; None does not clip."""
+    cached_views: int = Field(1, ge=0)
+    """Augmented views of each image whose features are kept for stages with a frozen backbone; 0 recomputes."""
+    published_batch_norm: bool = False
+    """Batch-norm statistics of frozen layers go on moving, as in the published code; projected prototypes then drift."""
+    idle_branch_updates: bool = False
+    """The optimizer also moves the branch that a step did not train, as ST-ProtoPNet's published environment did."""
+
+
+class RunConfig(BaseModel):
+    """Everything that determines a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    family: str
+    about: str = ""
+    model: SerializeAsAny[BaseModel]
+    schedule: SerializeAsAny[BaseModel]
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, without aliases (which can blow up a small file)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(text: str, where: str) -> Any:  # noqa: ANN401
+    """Parse plain YAML.
+
+    Raises:
+        UserError: Too large, not YAML, or with tags or aliases.
+    """
+    if len(text) > MAX_YAML_BYTES:
+        raise UserError(f"{len(text):,} characters are too many for a configuration", where, "keep it below 1 MB")
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"not a plain YAML file: {reason}", where, "use keys, lists, numbers and text only") from error
+
+
+def preset_names() -> list[str]:
+    folder = files("protoexplain") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset with everything that it extends."""
+    if name not in preset_names():
+        raise UserError(f"unknown preset '{name}'", "--preset", nearest_name(name, preset_names()))
+    text = (files("protoexplain") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    raw: dict[str, Any] = read_yaml(text, f"preset {name}")
+    base = raw.pop("extends", None)
+    return merged(read_preset(base), raw) if base else raw
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings join key by key; everything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """`schedule.warm_epochs=3` -> {"schedule": {"warm_epochs": 3}}."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise UserError(f"cannot read '{text}'", "--set", "write key=value, for example --set data.image_size=160")
+    result: Any = read_yaml(value, f"--set {key}")
+    for name in reversed(key.strip().split(".")):
+        result = {name: result}
+    return dict(result)
+
+
+def resolve(
+    preset: str | None = None, file: Path | None = None, assignments: Sequence[str] = ()
+) -> RunConfig:
+    """Preset < file < assignments, checked.
+
+    Raises:
+        UserError: Unknown preset, unreadable file, unknown or ill-valued keys.
+    """
+    raw: dict[str, Any] = {}
+    if file is not None:
+        if not file.is_file():
+            raise UserError(f"no configuration file {file}", "--config", "give a YAML file, or a preset by --preset")
+        content = read_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
+        if not isinstance(content, dict):
+            raise UserError("the configuration is not a table of keys", str(file), "write 'key: value' lines")
+        preset = content.pop("extends", preset)
+        raw = content
+    if preset is not None:
+        raw = merged(read_preset(preset), raw)
+    for assignment in assignments:
+        raw = merged(raw, parse_assignment(assignment))
+    return parse(raw)
+
+
+def parse(raw: Mapping[str, Any]) -> RunConfig:
+    """Check a plain configuration.
+
+    Raises:
+        UserError: All mistakes at once, each with its key.
+    """
+    from protoexplain.models.registry import get_family
+
+    family = get_family(str(raw.get("family", "")))
+    mistakes: list[str] = []
+    parts: dict[str, BaseModel] = {}
+    for key, schema in (("model", family.config), ("schedule", family.schedule)):
+        try:
+            parts[key] = schema.model_validate(raw.get(key) or {})
+        except ValidationError as error:
+            mistakes += _described(error, schema, (key,))
+            parts[key] = schema()
+    try:
+        config = RunConfig.model_validate({**raw, **parts})
+    except ValidationError as error:
+        mistakes += _described(error, RunConfig, ())
+    if mistakes:
+        raise UserError("; ".join(mistakes), "configuration", "correct the named keys; --dry-run prints all of them")
+    return config
+
+
+def _described(error: ValidationError, schema: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in (*prefix, *item["loc"]))
+        if item["type"] == "extra_forbidden":
+            known = _fields_at(schema, item["loc"][:-1])
+            lines.append(f"unknown key '{path}' ({nearest_name(str(item['loc'][-1]), known)})")
+        else:
+            lines.append(f"{path}: {item['msg'].lower()}, got {item['input']!r}")
+    return lines
+
+
+def _fields_at(schema: type[BaseModel], path: Sequence[object]) -> list[str]:
+    """Names of the fields that may stand at a place of the schema."""
+    current: Any = schema
+    for part in path:
+        field = getattr(current, "model_fields", {}).get(part)
+        annotation = field.annotation if field else current
+        options = [annotation, *typing.get_args(annotation)]
+        models = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+        current = models[0] if models else current
+    return list(getattr(current, "model_fields", {}))

@@ -1,0 +1,158 @@
+"""Projection: find the training patch nearest to each prototype, for all prototypes and branches in one pass.
+
+The search keeps one best patch per prototype.  Differences within float32 noise count as ties, and the image with
+the smallest index wins a tie, so the result depends neither on the batch size nor on the number of processes.
+P prototypes, H x W cells, F = D * h * w numbers in a patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.similarity import gather_patches, map_size, patch_depth
+
+RELATIVE_TIE, ABSOLUTE_TIE = 1e-6, 1e-7
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The best patch of each prototype of one branch.
+
+    Args:
+        image: [P] index of the training image, -1 where no image qualified.
+        row: [P] of the cell.
+        column: [P] of the cell.
+        similarity: [P] to the prototype before it was written, -inf where there is none.
+        patch: [P,F] latent patch.
+        maps: [P,H,W] similarity map of the prototype on its image.
+    """
+
+    image: Tensor
+    row: Tensor
+    column: Tensor
+    similarity: Tensor
+    patch: Tensor
+    maps: Tensor
+
+    @property
+    def found(self) -> Tensor:
+        """[P] whether any image qualified."""
+        return self.image >= 0
+
+
+def _wins(challenger: Patches, holder: Patches) -> Tensor:
+    """Where the challenger is closer, or as close on an earlier image."""
+    gap = challenger.similarity - holder.similarity
+    noise = RELATIVE_TIE * holder.similarity.abs().nan_to_num(posinf=0) + ABSOLUTE_TIE
+    earlier = (gap >= -noise) & (challenger.image < holder.image)
+    return challenger.found & (~holder.found | (gap > noise) | earlier)
+
+
+def merge(holder: Patches, challenger: Patches) -> Patches:
+    """The better patch of each prototype."""
+    wins = _wins(challenger, holder)
+
+    def pick(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(wins.view(-1, *[1] * (old.dim() - 1)), new, old)
+
+    return Patches(*(pick(getattr(challenger, f.name), getattr(holder, f.name)) for f in fields(Patches)))
+
+
+def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1)) -> Patches:
+    count, device = len(prototypes), prototypes.device
+    none = torch.full((count,), -1, device=device)
+    return Patches(
+        image=none,
+        row=none.clone(),
+        column=none.clone(),
+        similarity=torch.full((count,), -torch.inf, device=device),
+        patch=torch.zeros(count, depth, device=device),
+        maps=torch.zeros(count, *map_size, device=device),
+    )
+
+
+def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor) -> Patches:
+    """Best patches of some prototypes over images that all qualify for them."""
+    maps = branch.similarity.maps(z, prototypes)
+    best, cells = maps.flatten(2).max(2)
+    threshold = best.amax(0)
+    threshold = threshold - RELATIVE_TIE * threshold.abs() - ABSOLUTE_TIE
+    candidates = torch.where(best >= threshold, indices[:, None], torch.iinfo(torch.long).max)
+    image, prototype = candidates.argmin(0), torch.arange(len(prototypes), device=z.device)
+    cell = cells[image, prototype]
+    patch = z.new_empty(len(prototypes), patch_depth(z, prototypes))
+    for one in image.unique():
+        mine = image == one
+        patch[mine] = gather_patches(z[one : one + 1], prototypes, cell[mine][None])[0]
+    return Patches(
+        image=indices[image],
+        row=cell // maps.shape[3],
+        column=cell % maps.shape[3],
+        similarity=best[image, prototype],
+        patch=patch,
+        maps=maps[image, prototype],
+    )
+
+
+def _update(holder: Patches, chosen: Tensor, found: Patches) -> None:
+    """Let the patches found for some prototypes compete with those held."""
+    held = Patches(*(getattr(holder, f.name)[chosen] for f in fields(Patches)))
+    better = merge(held, found)
+    for f in fields(Patches):
+        getattr(holder, f.name)[chosen] = getattr(better, f.name)
+
+
+@torch.inference_mode()
+def search(
+    model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], any_class: bool = False
+) -> list[Patches]:
+    """One pass over the training images.
+
+    Args:
+        model: In eval mode.
+        batches: Images [B,3,S,S], labels [B], image indices [B].
+        any_class: Images of all classes qualify; by default those of the prototype's class, or all where the
+            prototype belongs to no class.
+
+    Returns:
+        One entry per branch.
+    """
+    owners = model.prototype_class.split(model.branch_sizes())
+    best: list[Patches | None] = [None] * len(owners)
+    for images, labels, indices in batches:
+        features = model.backbone(images)
+        for b, ((_, branch), owner) in enumerate(zip(model.named_branches(), owners, strict=True)):
+            z, prototypes = branch.addon(features), branch.prototypes.detach()
+            holder = best[b]
+            if holder is None:
+                holder = best[b] = _empty(prototypes, patch_depth(z, prototypes), map_size(z, prototypes))
+            for label, rows in _groups(labels, shared=any_class or bool((owner < 0).all())):
+                chosen = torch.arange(len(owner), device=z.device)
+                if label is not None:
+                    chosen = chosen[(owner == label) | (owner < 0)]
+                if len(chosen):
+                    _update(holder, chosen, _of_images(branch, z[rows], prototypes[chosen], indices[rows]))
+    return [
+        patches if patches is not None else _empty(branch.prototypes.detach())
+        for patches, (_, branch) in zip(best, model.named_branches(), strict=True)
+    ]
+
+
+def _groups(labels: Tensor, shared: bool) -> list[tuple[int | None, Tensor]]:
+    """Rows of a batch by label, or all rows at once where every image qualifies for every prototype."""
+    if shared:
+        return [(None, torch.ones_like(labels, dtype=torch.bool))]
+    return [(int(label), labels == label) for label in labels.unique()]
+
+
+@torch.no_grad()
+def write(model: PrototypeModel, patches: list[Patches]) -> None:
+    """Replace each prototype by its patch; those without one stay as they are."""
+    for found, (_, branch) in zip(patches, model.named_branches(), strict=True):
+        written = branch.similarity.written(found.patch).view_as(branch.prototypes)
+        branch.prototypes.data[found.found] = written[found.found]
