@@ -1,0 +1,57 @@
+"""Prototype-part image classifiers that say "this looks like that", and tools to check whether it is true."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from protoexplain.config import RunConfig, resolve
+    from protoexplain.data.planted import draw
+    from protoexplain.data.reading import read_image_set
+    from protoexplain.errors import UserError
+    from protoexplain.explain.local import Explanation
+    from protoexplain.explain.session import Explainer
+    from protoexplain.io.checkpoint import Checkpoint
+    from protoexplain.models.registry import family_names, get_family
+    from protoexplain.training.run import train
+    from protoexplain.training.verify import verify
+
+_HOMES = {
+    "Checkpoint": "io.checkpoint",
+    "Explainer": "explain.session",
+    "Explanation": "explain.local",
+    "RunConfig": "config",
+    "UserError": "errors",
+    "draw": "data.planted",
+    "family_names": "models.registry",
+    "get_family": "models.registry",
+    "read_image_set": "data.reading",
+    "resolve": "config",
+    "train": "training.run",
+    "verify": "training.verify",
+}
+
+__all__ = [
+    "Checkpoint",
+    "Explainer",
+    "Explanation",
+    "RunConfig",
+    "UserError",
+    "draw",
+    "family_names",
+    "get_family",
+    "read_image_set",
+    "resolve",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import public names when they are used, so that `import protoexplain` stays light."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -28,8 +28,8 @@ class DataConfig(BaseModel):
     """Folder of the data set; empty takes the embedded planted birds."""
     source: str = "auto"
     """Layout: auto, cub, cars, dogs or folder."""
-    crop: Literal["box", "full"] = "box"
-    """Bounding-box crops where the data set has boxes, or whole images."""
+    crop: Literal["auto", "box", "full"] = "auto"
+    """Bounding-box crops, whole images, or `auto`: crops where every image has a box."""
     image_size: int = Field(224, ge=32, le=2048)
     """Side of the square network input, in pixels."""
     augmentation: str = "light"

@@ -1,4 +1,4 @@
-"""Read a data set folder, finding out its layout.  The modules in `sources/` are the list of known layouts."""
+"""Read a data set folder, finding out its layout; the modules in `sources/` are the known layouts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def find_source(name: str) -> Source:
         UserError: Unknown name.
     """
     if name not in source_names():
-        raise UserError(f"unknown data set layout '{name}'", "source", nearest_name(name, [*source_names(), "auto"]))
+        raise UserError(
+            f"unknown data set layout '{name}'", "source", nearest_name(name, [*source_names(), "auto"])
+        )
     source: Source = importlib.import_module(f"{sources.__name__}.{name}").SOURCE
     return source
 
@@ -48,21 +50,28 @@ def read_image_set(root: Path, source: str = "auto", seed: int = 0) -> ImageSet:
             str(root),
             "unpack it and give the folder" if is_file else "check the path",
         )
-    if source != "auto":
-        found = find_source(source)
-        if not found.detect(root):
-            raise UserError(f"this is no '{source}' data set: {_contents(root)}", str(root), f"expected {found.expected}")
-        return found.read(root, seed)
-    known = sorted((find_source(name) for name in source_names()), key=lambda entry: entry.generic)
-    for entry in known:
-        if entry.detect(root):
-            return entry.read(root, seed)
-    layouts = "".join(f"\n    {entry.name}: {entry.expected}" for entry in known)
-    raise UserError(f"no known data set layout: {_contents(root)}", str(root), f"expected one of{layouts}")
+    try:
+        return _recognised(root, source).read(root, seed)
+    except OSError as error:
+        raise UserError(
+            f"the data set cannot be read: {error.strerror}", str(error.filename or root)
+        ) from error
+
+
+def _recognised(root: Path, source: str) -> Source:
+    names = source_names() if source == "auto" else (source,)
+    known = sorted(map(find_source, names), key=lambda entry: entry.generic)
+    found = next((entry for entry in known if entry.detect(root)), None)
+    if found is None:
+        what = "no known data set layout" if source == "auto" else f"this is no '{source}' data set"
+        layouts = "".join(f"\n    {entry.name}: {entry.expected}" for entry in known)
+        raise UserError(f"{what}: {_contents(root)}", str(root), f"expected{layouts}")
+    return found
 
 
 def _contents(root: Path, shown: int = 8) -> str:
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
     if not names:
         return "the folder is empty"
-    return f"it holds {', '.join(names[:shown])}{f' and {len(names) - shown} more' if len(names) > shown else ''}"
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"it holds {', '.join(names[:shown])}{more}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,8 +47,15 @@ class Problems:
         )
 
 
+def listed_file(folder: Path, name: str) -> Path | None:
+    """The file that an annotation names, if it is there and the name does not lead out of the folder."""
+    relative = Path(name)
+    inside = not relative.is_absolute() and ".." not in relative.parts
+    return folder / relative if inside and os.path.isfile(folder / relative) else None
+
+
 def image_id(path: Path, root: Path) -> str:
-    """Path below the root with forward slashes, in Unicode form NFC, so that it is the same on every file system."""
+    """Path below the root with forward slashes, in Unicode form NFC: the same on every file system."""
     return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
 
 

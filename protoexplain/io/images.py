@@ -51,7 +51,7 @@ class LoadedImage:
 
 
 def load_image(file: Path | BinaryIO) -> LoadedImage:
-    """Read a picture: upright by its EXIF orientation, transparency on white, 16-bit grey rescaled, first frame only.
+    """Read a picture: upright by EXIF, transparency on white, 16-bit grey rescaled, first frame only.
 
     Raises:
         UserError: For everything that cannot be read or is larger than `MAX_PIXELS`; no other exception.
@@ -89,10 +89,10 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
         image.load()
         values = np.asarray(_upright(image)[0])
         if values.ndim == 2:
-            return values != 0
+            return np.asarray(values != 0)
         if image.mode in ("LA", "RGBA", "PA"):
-            return values[..., :-1].any(axis=-1) & (values[..., -1] != 0)
-        return values.any(axis=-1)
+            return np.asarray(values[..., :-1].any(axis=-1) & (values[..., -1] != 0))
+        return np.asarray(values.any(axis=-1))
 
 
 def verify_image(file: Path | BinaryIO) -> None:
@@ -140,7 +140,9 @@ def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
 
 def _too_large(file: Path | BinaryIO, size: str) -> UserError:
     return UserError(
-        f"the picture has {size}; up to {MAX_PIXELS // 1_000_000} million are read", _name(file), "scale it down"
+        f"the picture has {size}; up to {MAX_PIXELS // 1_000_000} million are read",
+        _name(file),
+        "scale it down",
     )
 
 

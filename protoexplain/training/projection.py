@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -61,6 +62,15 @@ def merge(holder: Patches, challenger: Patches) -> Patches:
         return torch.where(wins.view(-1, *[1] * (old.dim() - 1)), new, old)
 
     return Patches(*(pick(getattr(challenger, f.name), getattr(holder, f.name)) for f in fields(Patches)))
+
+
+def merge_all(parts: list[Patches]) -> Patches:
+    """The best patches over several searches."""
+    return reduce(merge, parts)
+
+
+def to_cpu(patches: Patches) -> Patches:
+    return Patches(*(getattr(patches, f.name).cpu() for f in fields(Patches)))
 
 
 def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1)) -> Patches:

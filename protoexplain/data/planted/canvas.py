@@ -19,15 +19,14 @@ class Stencil:
     """A picture drawn once and placed often.
 
     Args:
-        colour: (h, w, 3) sRGB, or (h, w) tones to be coloured when it is placed.
-        alpha: (h, w) opacity.
+        picture: (h, w, 4) sRGB multiplied by opacity, and opacity; or (h, w, 2) tones, to be coloured when
+            the stencil is placed, and opacity.
         unit: Pixels of the stencil per unit of its own frame.
         origin: Stencil pixel (x, y) of the frame's origin.
         labels: (h, w) number of the region each pixel belongs to, 0 for none.
     """
 
-    colour: Bytes
-    alpha: Bytes
+    picture: Bytes
     unit: float
     origin: tuple[float, float]
     labels: Bytes | None = None
@@ -35,7 +34,13 @@ class Stencil:
     def placed(self, frame: Matrix) -> Matrix:
         """The matrix from stencil pixels to wherever `frame` (3 x 3) takes the stencil's own frame."""
         x, y = self.origin
-        return frame @ np.array([[1, 0, -x], [0, 1, -y], [0, 0, self.unit]]) / self.unit
+        matrix: Matrix = frame @ np.array([[1, 0, -x], [0, 1, -y], [0, 0, self.unit]]) / self.unit
+        return matrix
+
+    def covers(self, matrix: Matrix, size: int) -> Roi | None:
+        """The rows and columns of a square canvas that the stencil spans, None if it lies outside."""
+        height, width = self.picture.shape[:2]
+        return covered(transform(matrix, [(0, 0), (width, 0), (width, height), (0, height)]), size)
 
 
 def affine(scale_x: float, scale_y: float, angle: float, x: float, y: float) -> Matrix:
@@ -58,36 +63,56 @@ def covered(points: Matrix, size: int, margin: float = 1.0) -> Roi | None:
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def corners(picture: Bytes) -> Matrix:
-    height, width = picture.shape[:2]
-    return np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
-
-
-def warp(picture: Bytes, matrix: Matrix, roi: Roi, *, nearest: bool = False, repeat: bool = False) -> Bytes:
-    """Part `roi` of the picture placed by `matrix` (continuous coordinates); outside 0, or the nearest pixel."""
+def warp(picture: Bytes, matrix: Matrix, roi: Roi, *, nearest: bool = False) -> Bytes:
+    """Part `roi` of the picture placed by `matrix` (continuous coordinates), 0 outside."""
     rows, columns = roi
     shift = np.array([[1, 0, -columns.start - 0.5], [0, 1, -rows.start - 0.5], [0, 0, 1]])
     centre = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    result: Bytes = cv2.warpAffine(
-        picture,
-        (shift @ matrix @ centre)[:2],
-        (columns.stop - columns.start, rows.stop - rows.start),
-        flags=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE if repeat else cv2.BORDER_CONSTANT,
-    )
-    return result
+    shape = (columns.stop - columns.start, rows.stop - rows.start)
+    flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    return bytes_of(cv2.warpAffine(picture, (shift @ matrix @ centre)[:2], shape, flags=flags))
 
 
-def mix(canvas: Bytes, colour: Bytes, alpha: Bytes, roi: Roi) -> None:
-    """Lay `colour` with opacity `alpha` over part `roi` of the canvas."""
-    cover = cv2.merge([alpha, alpha, alpha])
+def bytes_of(picture: Any) -> Bytes:  # noqa: ANN401 - OpenCV's types do not tell the kind of number
+    """The same array, known to hold bytes."""
+    return np.asarray(picture, np.uint8)
+
+
+def spread(plane: Bytes, channels: int) -> Bytes:
+    """A plane repeated in every channel."""
+    return bytes_of(cv2.merge([plane] * channels))
+
+
+def lay(canvas: Bytes, picture: Bytes, roi: Roi) -> None:
+    """Lay a picture whose last channel is opacity, and whose others are multiplied by it, over part `roi`.
+
+    The canvas has four channels like the picture.
+    """
+    clear = spread(bytes_of(cv2.bitwise_not(cv2.extractChannel(picture, 3))), 4)
+    canvas[roi] = cv2.add(cv2.multiply(canvas[roi], clear, scale=1 / 255), picture)
+
+
+def tint(canvas: Bytes, stencil: Stencil, frame: Matrix, table: Bytes) -> tuple[Roi, Bytes] | None:
+    """Lay a stencil of tones over a canvas of three channels, coloured by 256 shades (256, 1, 3).
+
+    Returns:
+        Where, and with what opacity; None if the stencil lies outside.
+    """
+    matrix = stencil.placed(frame)
+    roi = stencil.covers(matrix, canvas.shape[0])
+    if roi is None:
+        return None
+    tone, alpha = cv2.split(warp(stencil.picture, matrix, roi))
+    cover = spread(bytes_of(alpha), 3)
     below = cv2.multiply(canvas[roi], cv2.bitwise_not(cover), scale=1 / 255)
-    canvas[roi] = cv2.add(below, cv2.multiply(colour, cover, scale=1 / 255))
+    canvas[roi] = cv2.add(below, cv2.multiply(cv2.applyColorMap(tone, table), cover, scale=1 / 255))
+    return roi, bytes_of(alpha)
 
 
 def shade(canvas: Bytes, factor: Bytes, roi: Roi) -> None:
-    """Multiply part `roi` of the canvas by `factor` / 128."""
-    canvas[roi] = cv2.multiply(canvas[roi], cv2.merge([factor, factor, factor]), scale=1 / 128)
+    """Multiply the colours in part `roi` of a canvas of four channels by `factor` / 128."""
+    full = np.full_like(factor, 128)
+    canvas[roi] = cv2.multiply(canvas[roi], cv2.merge([factor, factor, factor, full]), scale=1 / 128)
 
 
 def fill(mask: Bytes, points: Matrix, value: int = 255) -> None:

@@ -1,7 +1,7 @@
 """Which birds there are: every class a bundle of attributes per region, classes in twins that differ in one.
 
-Class 2k and class 2k+1 (counted from 0) are twins: they share all attributes of all regions but one, and the kind
-of that one cycles through hue, shape, texture, contrast and saturation.
+Class 2k and class 2k+1 (counted from 0) are twins: they share all attributes of all regions but one, and the
+kind of that one cycles through hue, shape, texture, contrast and saturation.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 Region = Literal["crown", "throat", "breast", "belly", "back", "wing", "tail", "beak", "legs", "eye"]
 Attribute = Literal["hue", "shape", "texture", "contrast", "saturation"]
@@ -44,11 +45,16 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = ("hue", "shape", "texture", "contrast
 _PLANTED_ON: Final[dict[Attribute, tuple[Region, ...]]] = {
     "hue": ("breast", "crown", "wing", "tail", "belly"),
     "shape": ("tail", "beak", "crown", "wing"),
-    "texture": ("wing", "belly", "breast"),
-    "contrast": ("belly", "wing", "breast"),
-    "saturation": ("wing", "breast", "belly", "tail"),
+    "texture": ("wing", "breast"),
+    "contrast": ("breast", "wing", "belly"),
+    "saturation": ("wing", "belly", "breast", "tail"),
 }
-_UNLIKE_TEXTURES: Final = (("bars", "spots"), ("streaks", "bars"), ("spots", "streaks"), ("checks", "streaks"))
+_UNLIKE_TEXTURES: Final = (
+    ("bars", "spots"),
+    ("streaks", "bars"),
+    ("spots", "streaks"),
+    ("checks", "streaks"),
+)
 _UNLIKE_SHAPES: Final[dict[Region, tuple[tuple[str, str], ...]]] = {
     "tail": (("forked", "fan"), ("pointed", "fan"), ("square", "forked")),
     "beak": (("cone", "long"), ("spatula", "cone"), ("hooked", "long")),
@@ -58,16 +64,18 @@ _UNLIKE_SHAPES: Final[dict[Region, tuple[tuple[str, str], ...]]] = {
 _CANDIDATES: Final = 16
 
 _FIRST_NAMES: Final = (
-    "Amber", "Alder", "Aurora", "Bramble", "Briar", "Cedar", "Clover", "Copper", "Coral", "Cypress", "Dapple",
-    "Dawn", "Ember", "Fable", "Fern", "Garnet", "Harbor", "Hazel", "Heather", "Indigo", "Island", "Ivory", "Jasper",
-    "Juniper", "Lagoon", "Laurel", "Linden", "Lunar", "Maple", "Marsh", "Meadow", "Mirage", "Misty", "Moor", "Myrtle",
-    "Oak", "Opal", "Orchard", "Pearl", "Pine", "Quartz", "Reed", "River", "Rowan", "Rustic", "Sable", "Saffron", "Sage",
-    "Shadow", "Sierra", "Solar", "Spruce", "Summit", "Thistle", "Tundra", "Valley", "Velvet", "Willow", "Winter", "Zephyr",
+    "Amber", "Alder", "Aurora", "Bramble", "Briar", "Cedar", "Clover", "Copper", "Coral", "Cypress",
+    "Dapple", "Dawn", "Ember", "Fable", "Fern", "Garnet", "Harbor", "Hazel", "Heather", "Indigo",
+    "Island", "Ivory", "Jasper", "Juniper", "Lagoon", "Laurel", "Linden", "Lunar", "Maple", "Marsh",
+    "Meadow", "Mirage", "Misty", "Moor", "Myrtle", "Oak", "Opal", "Orchard", "Pearl", "Pine", "Quartz",
+    "Reed", "River", "Rowan", "Rustic", "Sable", "Saffron", "Sage", "Shadow", "Sierra", "Solar", "Spruce",
+    "Summit", "Thistle", "Tundra", "Valley", "Velvet", "Willow", "Winter", "Zephyr",
 )  # fmt: skip
 _FAMILIES: Final = (
-    "Warbler", "Finch", "Bunting", "Tanager", "Thrush", "Sparrow", "Flycatcher", "Vireo", "Oriole", "Grosbeak", "Wren",
-    "Waxwing", "Siskin", "Robin", "Starling", "Pipit", "Kinglet", "Martin", "Shrike", "Jay", "Catbird", "Cardinal",
-    "Towhee", "Redstart", "Chat", "Nuthatch", "Lark", "Swallow", "Bluebird", "Crossbill",
+    "Warbler", "Finch", "Bunting", "Tanager", "Thrush", "Sparrow", "Flycatcher", "Vireo", "Oriole",
+    "Grosbeak", "Wren", "Waxwing", "Siskin", "Robin", "Starling", "Pipit", "Kinglet", "Martin", "Shrike",
+    "Jay", "Catbird", "Cardinal", "Towhee", "Redstart", "Chat", "Nuthatch", "Lark", "Swallow", "Bluebird",
+    "Crossbill",
 )  # fmt: skip
 
 
@@ -126,7 +134,7 @@ class Twins:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All classes and all twins of a data set; the plan for fewer classes is a prefix of the plan for more."""
+    """All classes and all twins of a data set; the plan for fewer classes begins the plan for more."""
 
     birds: tuple[BirdClass, ...]
     twins: tuple[Twins, ...]
@@ -136,7 +144,7 @@ def plan(classes: int, seed: int) -> Plan:
     """Invent `classes` (even) birds: twins that differ in one attribute, pairs that differ in many."""
     birds: list[BirdClass] = []
     twins: list[Twins] = []
-    seen: list[np.ndarray] = []
+    seen: list[NDArray[np.float64]] = []
     names = _names(classes, seed)
     for pair in range(classes // 2):
         rng = np.random.default_rng([seed, 1, pair])
@@ -173,19 +181,13 @@ def _names(classes: int, seed: int) -> list[str]:
 
 
 def _invent(rng: np.random.Generator) -> tuple[Look, ...]:
-    """One bird: a few scheme hues, dark above and light below, one or two vivid patches."""
+    """One bird: a few scheme hues, dark above and light below, two vivid patches."""
     main = rng.uniform(0, 360)
     accent = main + rng.choice([-150, -100, 100, 150, 180])
     vivid = set(rng.choice(["crown", "throat", "breast", "belly", "wing"], size=2, replace=False))
     above = rng.uniform(0.34, 0.56)
     looks = []
     for region in REGIONS:
-        upper = region in ("crown", "back", "wing", "tail")
-        hue = (main if upper else accent) + rng.normal(0, 22)
-        lightness = above + rng.normal(0, 0.05) if upper else rng.uniform(0.66, 0.88)
-        saturation = rng.uniform(0.2, 0.65) if upper else rng.uniform(0.1, 0.5)
-        if region in vivid:
-            hue, saturation, lightness = hue + rng.choice([0, 60, 180]), rng.uniform(0.8, 1.0), rng.uniform(0.55, 0.72)
         texture, contrast = "plain", rng.uniform(0.2, 0.4)
         if region in ("breast", "belly", "wing", "tail", "back") and rng.random() < 0.4:
             texture, contrast = str(rng.choice(TEXTURES[1:])), rng.uniform(0.35, 0.7)
@@ -193,19 +195,20 @@ def _invent(rng: np.random.Generator) -> tuple[Look, ...]:
             warm = rng.random() < 0.5
             hue, saturation = rng.uniform(40, 85), rng.uniform(0.6, 0.95) if warm else rng.uniform(0.05, 0.3)
             lightness = rng.uniform(0.6, 0.75) if warm else rng.uniform(0.28, 0.45)
-        if region == "eye":
+        elif region == "eye":
             hue, saturation, lightness = rng.uniform(20, 110), rng.uniform(0.3, 0.9), rng.uniform(0.3, 0.7)
+        elif region in vivid:
+            hue = rng.choice([main, accent, accent + 60]) + rng.normal(0, 15)
+            saturation, lightness = rng.uniform(0.8, 1.0), rng.uniform(0.55, 0.72)
+        elif region in ("crown", "back", "wing", "tail"):
+            hue, saturation = main + rng.normal(0, 22), rng.uniform(0.2, 0.65)
+            lightness = above + rng.normal(0, 0.05)
+        else:
+            hue, saturation = accent + rng.normal(0, 22), rng.uniform(0.1, 0.5)
+            lightness = rng.uniform(0.66, 0.88)
         shape = str(rng.choice(SHAPES[region])) if region in SHAPES else ""
-        looks.append(
-            Look(
-                round(float(hue % 360), 1),
-                round(float(saturation), 2),
-                round(float(lightness), 2),
-                texture,
-                round(float(contrast), 2),
-                shape,
-            )
-        )
+        values = (round(float(hue % 360), 1), round(float(saturation), 2), round(float(lightness), 2))
+        looks.append(Look(*values, texture, round(float(contrast), 2), shape))
     return tuple(looks)
 
 
@@ -233,7 +236,7 @@ def _plant(look: Look, region: Region, attribute: Attribute, rng: np.random.Gene
     return (second, first) if turn else (first, second)
 
 
-def _vector(looks: tuple[Look, ...]) -> np.ndarray:
+def _vector(looks: tuple[Look, ...]) -> NDArray[np.float64]:
     """A point whose distance to another says how different two birds look."""
     values: list[float] = []
     for region, look in zip(REGIONS, looks, strict=True):
@@ -246,7 +249,7 @@ def _vector(looks: tuple[Look, ...]) -> np.ndarray:
     return np.array(values)
 
 
-def _most_unlike(candidates: list[tuple[Look, ...]], seen: list[np.ndarray]) -> tuple[Look, ...]:
+def _most_unlike(candidates: list[tuple[Look, ...]], seen: list[NDArray[np.float64]]) -> tuple[Look, ...]:
     """The candidate whose nearest neighbour among the birds seen so far is farthest away."""
     if not seen:
         return candidates[0]

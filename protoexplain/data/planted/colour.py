@@ -1,7 +1,7 @@
 """Colours named by hue, saturation and lightness, so that changing one leaves the other two as seen alone.
 
 The space is OKLCh (Björn Ottosson, "A perceptual color space for image processing", 2020); saturation is the
-chroma relative to the largest one that sRGB can show at the same hue and lightness.
+chroma relative to the largest one that plumage can have at the same hue and lightness.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def _to_bytes(linear: Floats) -> Lut:
 
 @lru_cache(maxsize=4096)
 def largest_chroma(hue: float, lightness: float) -> float:
-    """The largest chroma that sRGB shows at a hue (degrees) and lightness (0 to 1)."""
-    chroma = np.linspace(0.0, 0.4, 401)
+    """The largest chroma of plumage at a hue in degrees and a lightness: what sRGB shows, up to 0.2."""
+    chroma = np.linspace(0.0, 0.2, 401)
     angle = np.radians(hue)
     linear = _linear_rgb(np.full_like(chroma, lightness), chroma * np.cos(angle), chroma * np.sin(angle))
     inside = np.all((linear >= -1e-4) & (linear <= 1 + 1e-4), axis=-1)
@@ -56,13 +56,12 @@ def largest_chroma(hue: float, lightness: float) -> float:
 
 def rgb(hue: float, saturation: float, lightness: float) -> tuple[int, int, int]:
     """One sRGB colour, 0 to 255, from hue in degrees, saturation and lightness from 0 to 1."""
-    chroma, angle = saturation * largest_chroma(hue, lightness), np.radians(hue)
-    red, green, blue = _to_bytes(_linear_rgb(*np.array([lightness, chroma * np.cos(angle), chroma * np.sin(angle)])))
+    red, green, blue = shades(hue, saturation, lightness, 0.0)[0]
     return int(red), int(green), int(blue)
 
 
 def shades(hue: float, saturation: float, lightness: float, spread: float) -> Lut:
-    """256 shades around one colour, from `lightness - spread` to `lightness + spread`, as (256, 3) sRGB bytes.
+    """256 shades around one colour, `lightness - spread` to `lightness + spread`, as (256, 3) sRGB bytes.
 
     Hue and chroma stay those of the middle shade as far as sRGB can show them.
     """
@@ -75,8 +74,8 @@ def shades(hue: float, saturation: float, lightness: float, spread: float) -> Lu
 
 
 def gradient(stops: Floats) -> Lut:
-    """256 shades between evenly spaced stops, each (lightness, chroma, hue in degrees), as (256, 3) sRGB bytes."""
+    """256 shades between evenly spaced stops (lightness, chroma, hue in degrees), as (256, 3) sRGB bytes."""
     lightness, chroma, angle = stops[:, 0], stops[:, 1], np.radians(stops[:, 2])
     at, where = np.linspace(0, len(stops) - 1, 256), np.arange(len(stops))
     a, b = chroma * np.cos(angle), chroma * np.sin(angle)
-    return _to_bytes(_linear_rgb(np.interp(at, where, lightness), np.interp(at, where, a), np.interp(at, where, b)))
+    return _to_bytes(_linear_rgb(*(np.interp(at, where, values) for values in (lightness, a, b))))

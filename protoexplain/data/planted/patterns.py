@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
 
-_PERIOD: Final = 0.085  # length of one repeat, in bird units
+_PERIOD: Final = 0.072  # length of one repeat, in bird units
 _SPREAD: Final = 0.75  # standard deviation of every pattern but the plain one
 
 
+@lru_cache(maxsize=128)
 def noise(shape: tuple[int, int], cell: float | tuple[float, float], octaves: int, seed: int) -> Plane:
-    """Smooth noise with mean 0 and standard deviation 1.
+    """Smooth noise with mean 0 and standard deviation 1; the array is shared and must not be changed.
 
     Args:
         shape: Height and width in pixels.

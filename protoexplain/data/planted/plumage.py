@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from protoexplain.data.planted import colour, shapes
-from protoexplain.data.planted.canvas import Bytes, Stencil
+from protoexplain.data.planted.canvas import Bytes, Stencil, bytes_of, spread
 from protoexplain.data.planted.classes import REGIONS, BirdClass, Look, Region
 from protoexplain.data.planted.patterns import Plane, noise, pattern
 from protoexplain.data.planted.shapes import EYE, HEAD_RADIUS, Sheet
@@ -54,21 +54,40 @@ def number(region: Region) -> int:
     return REGIONS.index(region) + 1
 
 
-def _coloured(look: Look, x: Plane, y: Plane, unit: float) -> Bytes:
-    """A look's colour and pattern at points of a region's frame, (h, w, 3)."""
+@lru_cache(maxsize=128)
+def _pattern(texture: str, window: tuple[float, float, float, float], unit: float) -> Bytes:
+    """A texture over the window of a sheet, 0 to 255."""
+    value = pattern(texture, *Sheet(unit, window).grid(), unit)
+    return np.clip(np.rint(127.5 + 127.5 * value), 0, 255).astype(np.uint8)
+
+
+def _coloured(look: Look, sheet: Sheet) -> Bytes:
+    """A look's colour and texture over the window of a sheet, (h, w, 3)."""
     table = colour.shades(look.hue, look.saturation, look.lightness, _SWING * look.contrast)
-    value = pattern(look.texture, x, y, unit)
-    return table[np.clip(np.rint(127.5 + 127.5 * value), 0, 255).astype(np.uint8)]
+    return bytes_of(cv2.applyColorMap(_pattern(look.texture, sheet.window, sheet.unit), table[:, None]))
 
 
 def _lit(picture: Bytes, relief: Bytes) -> Bytes:
-    return cv2.multiply(picture, cv2.merge([relief, relief, relief]), scale=1 / shapes.NEUTRAL)
+    return bytes_of(cv2.multiply(picture, spread(relief, 3), scale=1 / shapes.NEUTRAL))
+
+
+def _stencil(sheet: Sheet, picture: Bytes, alpha: Bytes, labels: Bytes) -> Stencil:
+    """The painted sheet without its empty margins."""
+    left, top, width, height = cv2.boundingRect(alpha)
+    part = (slice(top, max(top + height, 1)), slice(left, max(left + width, 1)))
+    opaque = cv2.multiply(picture[part], spread(alpha[part], 3), scale=1 / 255)
+    origin = (sheet.origin[0] - left, sheet.origin[1] - top)
+    return Stencil(np.dstack([opaque, alpha[part]]), sheet.unit, origin, labels[part].copy())
 
 
 def _painted(sheet: Sheet, look: Look, region: Region) -> Stencil:
-    picture = _lit(_coloured(look, *sheet.grid(), sheet.unit), sheet.relief)
+    picture = _lit(_coloured(look, sheet), sheet.relief)
     labels = np.where(sheet.alpha > 127, number(region), 0).astype(np.uint8)
-    return Stencil(picture, sheet.alpha, sheet.unit, sheet.origin, labels)
+    return _stencil(sheet, picture, sheet.alpha, labels)
+
+
+def _distance(x: Plane, y: Plane, to_x: float, to_y: float) -> Plane:
+    return np.hypot(x - np.float32(to_x), y - np.float32(to_y)).astype(np.float32)
 
 
 def _ramp(distance: Plane, width: float) -> Plane:
@@ -98,31 +117,31 @@ def _body(bird: BirdClass, unit: float) -> Stencil:
     x, y = sheet.grid()
     jag = noise(x.shape, (0.02 * unit, 0.035 * unit), 2, 21) * 0.008
     above = _ramp(-0.055 - 0.30 * x - y + jag, 0.05)
-    front = _ramp(x - 0.10 - 0.10 * y + jag, 0.07) * (1 - above)
+    front = _ramp(x - 0.055 - 0.22 * y + jag, 0.06) * (1 - above)
     picture, labels = _layered(
-        _coloured(bird.look("belly"), x, y, unit),
+        _coloured(bird.look("belly"), sheet),
         number("belly"),
         [
-            (front, _coloured(bird.look("breast"), x, y, unit), number("breast")),
-            (above, _coloured(bird.look("back"), x, y, unit), number("back")),
+            (front, _coloured(bird.look("breast"), sheet), number("breast")),
+            (above, _coloured(bird.look("back"), sheet), number("back")),
         ],
     )
     full = np.full(x.shape, 255, np.uint8)
-    return Stencil(_lit(picture, _down(sheet, 22)), full, unit, sheet.origin, labels)
+    return _stencil(sheet, _lit(picture, _down(sheet, 22)), full, labels)
 
 
 def _head(bird: BirdClass, unit: float) -> Stencil:
     sheet = Sheet(unit, (-0.30, -0.26, 0.26, 0.34))
     x, y = sheet.grid()
     jag = noise(x.shape, (0.015 * unit, 0.03 * unit), 2, 23) * 0.006
-    cap = _ramp(-0.062 - 0.05 * x - y + jag, 0.02)
+    cap = _ramp(-0.052 - 0.05 * x - y + jag, 0.02)
     bib = _ramp(y - 0.035 + jag, 0.025) * _ramp(x + 0.03 - 0.05 * y + jag, 0.04)
     eye = bird.look("eye")
     layers = [
-        (bib, _coloured(bird.look("throat"), x, y, unit), number("throat")),
-        (cap, _coloured(bird.look("crown"), x, y, unit), number("crown")),
+        (bib, _coloured(bird.look("throat"), sheet), number("throat")),
+        (cap, _coloured(bird.look("crown"), sheet), number("crown")),
     ]
-    distance = np.hypot(x - EYE[0], y - EYE[1])
+    distance = _distance(x, y, *EYE)
     if eye.shape == "stripe":
         middle = EYE[1] + 0.06 * (EYE[0] - x)
         stripe = _ramp(0.024 - np.abs(y - middle) + jag, 0.012) * _ramp(x + 0.13 + jag, 0.06)
@@ -135,16 +154,16 @@ def _head(bird: BirdClass, unit: float) -> Stencil:
         (_ramp(0.031 - distance, 0.006), _plain(iris, x.shape), number("eye")),
         (_ramp(0.020 - distance, 0.006), _plain((10, 8, 10), x.shape), number("eye")),
     ]
-    picture, labels = _layered(_coloured(bird.look("back"), x, y, unit), number("back"), layers)
+    picture, labels = _layered(_coloured(bird.look("back"), sheet), number("back"), layers)
     relief = np.where(distance < 0.05, shapes.NEUTRAL, _down(sheet, 24)).astype(np.uint8)
     picture = _lit(picture, relief)
-    glint = _ramp(0.010 - np.hypot(x - EYE[0] - 0.010, y - EYE[1] + 0.012), 0.006)
+    glint = _ramp(0.010 - _distance(x, y, EYE[0] + 0.010, EYE[1] - 0.012), 0.006)
     picture, _ = _layered(picture, 0, [(glint, _plain((255, 255, 255), x.shape), 0)])
-    reach = np.hypot(x - 0.01, y + 0.005 - 0.0 * x)
+    reach = _distance(x, y, 0.01, -0.005)
     down_front = np.clip((x + 0.5 * y) / 0.15, 0, 1) * np.clip(y / 0.1, 0, 1)
-    alpha = _ramp(HEAD_RADIUS * (1.22 + 0.25 * down_front) - reach + jag, 0.06)
+    alpha = _ramp(HEAD_RADIUS * (1.22 + 0.12 * down_front) - reach + jag, 0.06)
     labels = np.where(alpha > 0.5, labels, 0).astype(np.uint8)
-    return Stencil(picture, np.rint(alpha * 255).astype(np.uint8), unit, sheet.origin, labels)
+    return _stencil(sheet, picture, np.rint(alpha * 255).astype(np.uint8), labels)
 
 
 def _plain(rgb: tuple[int, int, int], shape: tuple[int, ...]) -> Bytes:

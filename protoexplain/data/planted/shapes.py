@@ -1,6 +1,6 @@
 """The shapes of single parts as outlines and feather relief, each in its part's own frame.
 
-Wing and tail have x pointing backwards along the feathers and y down; the head has x pointing forwards and y down.
+Wing and tail have x pointing backwards along the feathers and y down; the head has x forwards and y down.
 All lengths are in bird units (a bird is about 1.15 long).
 """
 
@@ -12,7 +12,9 @@ from typing import Final
 import cv2
 import numpy as np
 
-from protoexplain.data.planted.canvas import Bytes, Matrix, affine, fill, smooth, stroke, transform
+from protoexplain.data.planted.canvas import Bytes, Matrix, affine, bytes_of, fill, smooth, stroke, transform
+
+Point = tuple[float, float]
 
 HEAD_RADIUS: Final = 0.15
 EYE: Final = (0.052, -0.030)
@@ -57,7 +59,7 @@ class Sheet:
     def line(self, points: Matrix, tone: int, width: float) -> None:
         stroke(self.relief, self.pixels(points), tone, width * self.unit)
 
-    def feather(self, base: tuple[float, float], tip: tuple[float, float], width: float, tone: int, blunt: float) -> None:
+    def feather(self, base: Point, tip: Point, width: float, tone: int, blunt: float) -> None:
         """One feather: lit along the upper vane, dark at the edge, with a shaft.
 
         Args:
@@ -83,19 +85,40 @@ class Sheet:
         self.line(shaft[1:-1], tone - 26, 0.003)
 
     def soften(self) -> None:
-        """Take the hardness out of the relief and leave it neutral outside the shape."""
-        self.relief = cv2.GaussianBlur(self.relief, (0, 0), max(0.0022 * self.unit, 0.3))
+        """Take the hardness out of the relief."""
+        self.relief = bytes_of(cv2.GaussianBlur(self.relief, (0, 0), max(0.0022 * self.unit, 0.3)))
+
+
+_FLIGHT_FEATHERS: Final[dict[str, tuple[tuple[Point, ...], float, float]]] = {  # tips, width, bluntness
+    "pointed": (
+        ((0.20, 0.095), (0.27, 0.095), (0.35, 0.085), (0.43, 0.07), (0.51, 0.05), (0.58, 0.025), (0.64, 0.0)),
+        0.062,
+        0.0,
+    ),
+    "rounded": (
+        (
+            (0.14, 0.125),
+            (0.22, 0.14),
+            (0.30, 0.13),
+            (0.365, 0.095),
+            (0.40, 0.05),
+            (0.40, -0.005),
+            (0.375, -0.055),
+        ),
+        0.085,
+        0.75,
+    ),
+}
+_SHOULDER: Final = (
+    (-0.05, -0.01), (-0.02, -0.075), (0.06, -0.105), (0.13, -0.095),
+    (0.10, -0.03), (0.06, 0.045), (-0.01, 0.05),
+)  # fmt: skip
 
 
 def wing(shape: str, unit: float) -> Sheet:
     """A folded wing from the shoulder at (0, 0): long flight feathers below, rows of coverts above."""
     sheet = Sheet(unit, (-0.10, -0.20, 0.74, 0.22))
-    if shape == "pointed":
-        tips = [(0.22, 0.105), (0.29, 0.105), (0.37, 0.095), (0.45, 0.075), (0.53, 0.05), (0.60, 0.025), (0.67, 0.0)]
-        width, blunt = 0.062, 0.0
-    else:
-        tips = [(0.13, 0.175), (0.22, 0.185), (0.31, 0.165), (0.38, 0.12), (0.415, 0.06), (0.41, 0.0), (0.38, -0.055)]
-        width, blunt = 0.085, 0.75
+    tips, width, blunt = _FLIGHT_FEATHERS[shape]
     for index, tip in enumerate(tips):
         base = (0.04 + 0.022 * index, 0.055 - 0.017 * index)
         sheet.feather(base, tip, width, NEUTRAL + (4 if index % 2 else -4), blunt)
@@ -106,10 +129,10 @@ def wing(shape: str, unit: float) -> Sheet:
             base = (reach - 0.09 + 0.02 * down, -0.075 + 0.105 * down)
             tip = (reach + 0.06 - 0.045 * down, -0.075 + 0.155 * down)
             sheet.feather(base, tip, size * 0.62, NEUTRAL + 6, 0.6)
-    cap = [(-0.05, -0.01), (-0.02, -0.075), (0.06, -0.105), (0.13, -0.095), (0.10, -0.03), (0.06, 0.045), (-0.01, 0.05)]
-    sheet.solid(smooth(cap), NEUTRAL + 10)
+    sheet.solid(smooth(_SHOULDER), NEUTRAL + 10)
     for x, y in [(0.0, -0.04), (0.05, -0.06), (0.04, -0.01), (0.0, 0.015), (0.085, -0.035)]:
-        sheet.line(smooth([(x, y - 0.022), (x + 0.022, y), (x, y + 0.022)], closed=False), NEUTRAL - 26, 0.004)
+        scale = [(x, y - 0.022), (x + 0.022, y), (x, y + 0.022)]
+        sheet.line(smooth(scale, closed=False), NEUTRAL - 26, 0.004)
     sheet.soften()
     return sheet
 
@@ -140,7 +163,7 @@ def tail(shape: str, unit: float) -> Sheet:
 def crest(shape: str, unit: float) -> Sheet:
     """What rises above the crown, in the head's frame; nothing for a smooth crown."""
     sheet = Sheet(unit, (-0.34, -0.42, 0.16, 0.04))
-    plumes: list[tuple[tuple[float, float], tuple[float, float], float, float]] = []
+    plumes: list[tuple[Point, Point, float, float]] = []
     if shape == "crest":
         for index in range(6):
             share = index / 5
@@ -149,31 +172,42 @@ def crest(shape: str, unit: float) -> Sheet:
     if shape == "tuft":
         for angle, length in [(-0.5, 0.20), (0.35, 0.19), (-0.1, 0.24)]:
             base = (0.035, -0.11)
-            plumes.append((base, (base[0] + length * np.sin(angle), base[1] - length * np.cos(angle)), 0.042, 1.0))
+            tip = (base[0] + length * float(np.sin(angle)), base[1] - length * float(np.cos(angle)))
+            plumes.append((base, tip, 0.034, 0.4))
     for base, tip, width, blunt in plumes:
         sheet.feather(base, tip, width, NEUTRAL, blunt)
     sheet.soften()
     return sheet
 
 
-_BEAKS: Final = {
+_BEAKS: Final[dict[str, tuple[tuple[Point, ...], tuple[Point, ...]]]] = {  # outline, line of the mouth
     "cone": (
-        [(0.08, -0.075), (0.15, -0.062), (0.215, -0.028), (0.262, 0.018), (0.21, 0.044), (0.15, 0.066), (0.09, 0.07)],
-        [(0.09, 0.012), (0.17, 0.012), (0.255, 0.019)],
+        (
+            (0.080, -0.075), (0.150, -0.062), (0.215, -0.028), (0.262, 0.018), (0.210, 0.044), (0.150,
+            0.066), (0.090, 0.070),
+        ),
+        ((0.090, 0.012), (0.170, 0.012), (0.255, 0.019)),
     ),
     "long": (
-        [(0.09, -0.032), (0.20, -0.022), (0.32, -0.002), (0.43, 0.040), (0.32, 0.024), (0.20, 0.022), (0.09, 0.036)],
-        [(0.09, 0.004), (0.22, 0.003), (0.42, 0.036)],
+        (
+            (0.090, -0.032), (0.190, -0.022), (0.290, -0.004), (0.390, 0.036), (0.290, 0.024), (0.190,
+            0.022), (0.090, 0.036),
+        ),
+        ((0.090, 0.004), (0.220, 0.003), (0.380, 0.033)),
     ),
     "hooked": (
-        [(0.07, -0.08), (0.16, -0.078), (0.235, -0.040), (0.262, 0.035), (0.245, 0.10), (0.222, 0.045), (0.18, 0.055),
-         (0.12, 0.065), (0.08, 0.06)],
-        [(0.09, 0.018), (0.16, 0.022), (0.228, 0.040)],
+        (
+            (0.070, -0.080), (0.160, -0.078), (0.235, -0.040), (0.262, 0.035), (0.245, 0.100), (0.222,
+            0.045), (0.180, 0.055), (0.120, 0.065), (0.080, 0.060),
+        ),
+        ((0.090, 0.018), (0.160, 0.022), (0.228, 0.040)),
     ),
     "spatula": (
-        [(0.09, -0.032), (0.20, -0.014), (0.29, -0.030), (0.36, -0.042), (0.405, 0.005), (0.37, 0.052), (0.29, 0.045),
-         (0.20, 0.030), (0.09, 0.04)],
-        [(0.09, 0.004), (0.22, 0.010), (0.385, 0.012)],
+        (
+            (0.090, -0.032), (0.190, -0.014), (0.260, -0.032), (0.330, -0.048), (0.375, 0.005), (0.340,
+            0.058), (0.260, 0.047), (0.190, 0.030), (0.090, 0.040),
+        ),
+        ((0.090, 0.004), (0.220, 0.010), (0.355, 0.012)),
     ),
 }  # fmt: skip
 
@@ -188,7 +222,7 @@ def beak(shape: str, unit: float) -> Sheet:
     lit = np.clip((middle - y) / 0.06, -1, 1)
     sheet.relief = np.clip(sheet.relief + 34 * lit, 40, 215).astype(np.uint8)
     sheet.line(smooth(mouth, closed=False), 62, 0.006)
-    nostril = transform(affine(0.012, 0.006, 0.2, 0.168, (outline[1, 1] + mouth[1, 1]) / 2), _circle())
+    nostril = transform(affine(0.012, 0.006, 0.2, 0.168, float(outline[1, 1] + mouth[1, 1]) / 2), _circle())
     fill(sheet.relief, sheet.pixels(nostril), 70)
     sheet.soften()
     return sheet
@@ -197,8 +231,3 @@ def beak(shape: str, unit: float) -> Sheet:
 def _circle(steps: int = 20) -> Matrix:
     angle = np.linspace(0, 2 * np.pi, steps, endpoint=False)
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-
-
-def disk(mask: Bytes, centre: tuple[float, float], radius: float, value: int = 255) -> None:
-    """Fill a disk with smooth edges; centre and radius in pixels."""
-    fill(mask, _circle(32) * radius + np.array(centre), value)

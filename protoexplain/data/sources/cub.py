@@ -1,23 +1,25 @@
 """CUB-200-2011 layout (Wah et al., 2011): tables of `<id> <values>` lines beside `images/`.
 
-What concerns one image (no label, missing file) leaves it out and is counted; a line that cannot be understood
-is an error, because the whole table is in doubt.  Boxes are `x y width height`, coordinates count from 0.
+What concerns one image (no label, missing file) leaves it out and is counted; a line that cannot be used is
+an error, because the whole table is in doubt.  Boxes are `x y width height`; coordinates count from 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord, ImageSet, Split
-from protoexplain.data.source import Problems, Source, image_id, plain_name
+from protoexplain.data.source import Problems, Source, image_id, listed_file, plain_name
 from protoexplain.errors import UserError
 
 T = TypeVar("T")
 Parts = dict[str, tuple[float, float] | None]
 _NEEDED = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
+_SPLITS: dict[str, Split] = {"0": "test", "1": "train"}
 _GET = "unpack the whole archive, or copy this file again from the original"
 
 
@@ -36,51 +38,40 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     base = _base(root) or root
     missing = [name for name in _NEEDED if not (base / name).is_file()]
     if missing or not (base / "images").is_dir():
-        raise UserError(f"not found: {', '.join(missing) or 'images/'}", str(base), f"{_GET}; expected {SOURCE.expected}")
+        raise UserError(
+            f"not found: {', '.join(missing) or 'images/'}", str(base), f"{_GET}; expected {SOURCE.expected}"
+        )
     problems = Problems()
     files = _table(base / "images.txt", 1, lambda values: values[0], text=True)
     names = _table(base / "classes.txt", 1, lambda values: values[0], text=True)
-    labels = _table(base / "image_class_labels.txt", 1, lambda values: int(values[0]))
-    training = _table(base / "train_test_split.txt", 1, lambda values: {"0": False, "1": True}[values[0]])
+    label_of = {number: label for label, number in enumerate(names)}
+    labels = _table(base / "image_class_labels.txt", 1, lambda values: label_of[int(values[0])])
+    splits = _table(base / "train_test_split.txt", 1, lambda values: _SPLITS[values[0]])
     boxes = _optional(base / "bounding_boxes.txt", 4, _box)
     part_names, parts = _parts(base, files, problems)
-    label_of = {number: label for label, number in enumerate(names)}
-    unknown = next((item for item in labels.items() if item[1] not in label_of), None)
-    if unknown:
-        raise UserError(
-            f"image {unknown[0]} has class {unknown[1]}, which classes.txt does not list",
-            str(base / "image_class_labels.txt"), _GET,
-        )  # fmt: skip
-    tables: dict[str, dict[int, object]] = {"image_class_labels.txt": {**labels}, "train_test_split.txt": {**training}}
+    tables: dict[str, Collection[int]] = {"image_class_labels.txt": labels, "train_test_split.txt": splits}
     if boxes is not None:
-        tables["bounding_boxes.txt"] = {**boxes}
+        tables["bounding_boxes.txt"] = boxes
     for name, table in tables.items():
-        for number in table.keys() - files.keys():
+        for number in sorted(set(table) - files.keys()):
             problems.add(f"lines of {name} about images that images.txt does not list", f"image {number}")
 
-    masks = next((folder for folder in (base / "segmentations", base.parent / "segmentations") if folder.is_dir()), None)
+    masks = next(filter(Path.is_dir, (base / "segmentations", base.parent / "segmentations")), None)
     records = []
     for number, file in files.items():
         lacking = next((name for name, table in tables.items() if number not in table), None)
-        path = base / "images" / file
-        if lacking:
-            problems.add(f"images without a line in {lacking}, left out", file)
-            continue
-        if not path.is_file():
-            problems.add("images listed but not found, left out", file)
+        path = listed_file(base / "images", file)
+        if lacking or path is None:
+            fault = f"without a line in {lacking}" if lacking else "listed but not found"
+            problems.add(f"images {fault}, left out", file)
             continue
         box = boxes[number] if boxes is not None else None
-        shown = parts.get(number, dict.fromkeys(part_names)) if part_names else None
-        if box and shown and any(spot and not _touches(box, spot) for spot in shown.values()):
+        spots = parts.get(number, dict.fromkeys(part_names)) if part_names else None
+        if box and spots and any(spot and not _touches(box, spot) for spot in spots.values()):
             problems.add("images with a part outside the box, kept as annotated", file)
-        mask = (masks / file).with_suffix(".png") if masks else None
-        split: Split = "train" if training[number] else "test"
-        records.append(
-            ImageRecord(
-                image_id(path, base), path, label_of[labels[number]], split,
-                box, shown, mask if mask and mask.is_file() else None,
-            )
-        )  # fmt: skip
+        mask = listed_file(masks, str(Path(file).with_suffix(".png"))) if masks else None
+        id_ = image_id(path, base)
+        records.append(ImageRecord(id_, path, labels[number], splits[number], box, spots, mask))
     if not records:
         raise UserError("none of the listed images is there", str(base / "images"), _GET)
     classes = _class_names(list(names.values()))
@@ -88,16 +79,23 @@ def read(root: Path, seed: int = 0) -> ImageSet:
 
 
 def _class_names(folders: list[str]) -> tuple[str, ...]:
-    """``001.Black_footed_Albatross`` -> ``Black footed Albatross``, unless that would make two names equal."""
+    """``001.Black_footed_Albatross`` -> ``Black footed Albatross``, unless two names would be equal."""
     names = [plain_name(folder.partition(".")[2] or folder) for folder in folders]
     return tuple(names if len(set(names)) == len(names) else map(plain_name, folders))
 
 
 def _box(values: list[str]) -> Box:
-    x, y, width, height = map(float, values)
+    x, y, width, height = map(_number, values)
     if not (width > 0 and height > 0):
         raise ValueError("width and height must be positive")
     return Box(x, y, x + width, y + height)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
 
 
 def _touches(box: Box, spot: tuple[float, float]) -> bool:
@@ -105,24 +103,29 @@ def _touches(box: Box, spot: tuple[float, float]) -> bool:
 
 
 def _parts(base: Path, files: dict[int, str], problems: Problems) -> tuple[tuple[str, ...], dict[int, Parts]]:
-    """Part names in published order, and for each image where its parts are (None where one does not show)."""
+    """Part names in published order, and where each image shows them (None where it does not)."""
     names = _optional(base / "parts" / "parts.txt", 1, lambda values: values[0], text=True)
     path = base / "parts" / "part_locs.txt"
     if names is None or not path.is_file():
         return (), {}
     parts: dict[int, Parts] = {}
     for line, number, values in _lines(path, 4):
-        part, x, y, visible = _parsed(path, line, values, lambda v: (int(v[0]), float(v[1]), float(v[2]), int(v[3])))
-        if number not in files or part not in names:
-            what = f"line {line}"
-            problems.add("lines of part_locs.txt about images or parts that are not listed", what)
-            continue
-        spots = parts.setdefault(number, dict.fromkeys(names.values()))
-        spots[names[part]] = (x, y) if visible else None
+        part, spot = _parsed(path, line, values, _spot)
+        if number in files and part in names:
+            parts.setdefault(number, dict.fromkeys(names.values()))[names[part]] = spot
+        else:
+            problems.add("lines of part_locs.txt about unlisted images or parts", f"line {line}")
     return tuple(names.values()), parts
 
 
-def _optional(path: Path, columns: int, parse: Callable[[list[str]], T], text: bool = False) -> dict[int, T] | None:
+def _spot(values: list[str]) -> tuple[int, tuple[float, float] | None]:
+    x, y = _number(values[1]), _number(values[2])
+    return int(values[0]), (x, y) if int(values[3]) else None
+
+
+def _optional(
+    path: Path, columns: int, parse: Callable[[list[str]], T], text: bool = False
+) -> dict[int, T] | None:
     return _table(path, columns, parse, text) if path.is_file() else None
 
 
@@ -159,7 +162,10 @@ def _parsed(path: Path, line: int, values: list[str], parse: Callable[[list[str]
     try:
         return parse(values)
     except (ValueError, KeyError) as error:
-        raise UserError(f"cannot use '{' '.join(values)[:60]}' ({error})", f"{path}, line {line}", _GET) from error
+        reason = "unknown value" if isinstance(error, KeyError) else str(error)
+        raise UserError(
+            f"cannot use '{' '.join(values)[:60]}': {reason}", f"{path}, line {line}", _GET
+        ) from error
 
 
 SOURCE = Source(

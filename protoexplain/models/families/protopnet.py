@@ -28,6 +28,8 @@ class ProtoPNetConfig(FamilyConfig):
     prototype_channels: int = Field(128, ge=1)
     prototype_size: tuple[int, int] = (1, 1)
     addon: Literal["regular", "bottleneck"] = "regular"
+    feature_norm: bool = False
+    """Batch norm before the add-on, for backbones whose features are not rectified (EfficientNet-Lite)."""
     activation: Literal["log", "linear"] = "log"
     epsilon: float = Field(1e-4, gt=0)
     """In log((d + 1) / (d + epsilon))."""
@@ -81,6 +83,11 @@ def addon_layers(channels: int, depth: int, kind: str) -> nn.Sequential:
     return initialised(nn.Sequential(*layers))
 
 
+def normalised(layers: nn.Sequential, channels: int, wanted: bool) -> nn.Sequential:
+    """Put a batch norm in front if wanted."""
+    return nn.Sequential(nn.BatchNorm2d(channels), *layers) if wanted else layers
+
+
 def initialised(layers: nn.Sequential) -> nn.Sequential:
     """Kaiming normal, fan-out, zero bias."""
     for layer in layers:
@@ -97,7 +104,9 @@ class ProtoPNet(PrototypeModel):
     def __init__(self, config: ProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
         branch = Branch(
-            addon=addon_layers(channels, config.prototype_channels, config.addon),
+            addon=normalised(
+                addon_layers(channels, config.prototype_channels, config.addon), channels, config.feature_norm
+            ),
             prototypes=torch.rand(len(prototype_class), config.prototype_channels, *config.prototype_size),
             similarity=NegativeSquaredL2(),
             head=LinearHead(prototype_class, classes),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from protoexplain.models import losses
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
-from protoexplain.models.families.protopnet import initialised
+from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import Cosine, Projection
 from protoexplain.models.stage import Decay, Stage
@@ -32,6 +32,8 @@ class STProtoPNetConfig(FamilyConfig):
     prototypes_per_class: int = Field(5, ge=1)
     """In each of the two branches."""
     prototype_channels: int = Field(64, ge=1)
+    feature_norm: bool = False
+    """Batch norm before the add-on, for backbones whose features are not rectified (EfficientNet-Lite)."""
     upsample: bool = True
     """`full` doubles the map before the add-on (the published code skips this for VGG)."""
     published_masking: bool = False
@@ -75,9 +77,10 @@ def _addon(config: STProtoPNetConfig, channels: int) -> nn.Sequential:
     depth = config.prototype_channels
     one, two = nn.Conv2d(channels, depth, 1), nn.Conv2d(depth, depth, 1)
     if config.variant == "cropped":
-        return initialised(nn.Sequential(one, nn.Tanh(), two, nn.Tanh()))
+        layers = initialised(nn.Sequential(one, nn.Tanh(), two, nn.Tanh()))
+        return normalised(layers, channels, config.feature_norm)
     doubled = [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)] if config.upsample else []
-    return initialised(nn.Sequential(*doubled, one, two))
+    return normalised(initialised(nn.Sequential(*doubled, one, two)), channels, config.feature_norm)
 
 
 class STProtoPNet(PrototypeModel):

@@ -1,0 +1,5 @@
+"""python -m protoexplain"""
+
+from protoexplain.cli.main import main
+
+main()

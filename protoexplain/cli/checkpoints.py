@@ -1,0 +1,89 @@
+"""`protoexplain project | prune | evaluate | verify`: work on a checkpoint.  Nothing is overwritten."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protoexplain.cli.output import Json, print_json, say, watching
+
+Source = Annotated[Path, typer.Argument(help="Folder of a checkpoint.")]
+Data = Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new checkpoint.")]
+
+
+def register(app: typer.Typer) -> None:
+    for command in (project, prune, evaluate, verify):
+        app.command()(command)
+
+
+def project(checkpoint: Source, data: Data, out: Out, as_json: Json = False) -> None:
+    """Write the nearest training patches into the prototypes, and save a new checkpoint."""
+    from protoexplain.training.rework import reproject
+
+    with watching() as watcher:
+        result = reproject(checkpoint, data, out, watcher, shlex.join(["protoexplain", *sys.argv[1:]]))
+    _tell(result.metrics, out, as_json)
+
+
+def prune(
+    checkpoint: Source,
+    data: Data,
+    out: Out,
+    k: Annotated[int, typer.Option(min=1, help="Nearest training images that are looked at.")] = 6,
+    threshold: Annotated[int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")] = 3,
+    epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Remove prototypes whose nearest training images show other classes, refit the last layer, save anew."""
+    from protoexplain.training.rework import prune as prune_checkpoint
+
+    with watching() as watcher:
+        result = prune_checkpoint(
+            checkpoint, data, out, watcher, shlex.join(["protoexplain", *sys.argv[1:]]), k, threshold, epochs
+        )
+    _tell(result.metrics, out, as_json)
+
+
+def evaluate(checkpoint: Source, data: Data, as_json: Json = False) -> None:
+    """Accuracy on the test images: overall, top 5, by class, and the most frequent confusions."""
+    from protoexplain.training.evaluate import evaluate as evaluate_checkpoint
+
+    with watching() as watcher:
+        result = evaluate_checkpoint(checkpoint, data, watcher)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        say(result.as_text())
+
+
+def verify(
+    checkpoint: Source,
+    data: Annotated[Path | None, typer.Option("--data", "-d", help="Also check every prototype against its data.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
+    from protoexplain.training.verify import verify as verify_checkpoint
+
+    with watching() as watcher:
+        report = verify_checkpoint(checkpoint, data, watcher)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        say(report.as_text())
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _tell(metrics: dict[str, object], out: Path, as_json: bool) -> None:
+    if as_json:
+        print_json({"checkpoint": str(out), "metrics": metrics})
+        return
+    for name, value in metrics.items():
+        if isinstance(value, float | int | str):
+            say(f"{name.replace('_', ' ')}: {value:.1%}" if name.endswith("accuracy") else f"{name.replace('_', ' ')}: {value}")
+    say(f"checkpoint: {out}")

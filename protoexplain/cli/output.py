@@ -1,0 +1,63 @@
+"""What commands print: progress for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def say(text: str) -> None:
+    """A line for people, on standard output."""
+    Console(highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def finite(value: Any) -> Any:  # noqa: ANN401
+    """JSON has no NaN: numbers that are not finite become null, in any depth."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [finite(item) for item in value]
+    return value
+
+
+def print_json(content: object) -> None:
+    sys.stdout.write(json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n")
+
+
+class ProgressWatcher:
+    """Shows work with bars and the time left; on a pipe, only the lines."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+        if done >= total:
+            self._progress.remove_task(self._tasks.pop(what))
+
+    def line(self, text: str) -> None:
+        self._progress.console.print(text)
+
+
+@contextmanager
+def watching() -> Iterator[ProgressWatcher]:
+    """Bars on standard error while the block runs."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield ProgressWatcher(progress)

@@ -1,0 +1,104 @@
+"""`protoexplain info | app | demo`: what there is, and the web app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.errors import UserError
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one from 7860 on by default.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(info)
+    app.command("app")(open_app)
+    app.command()(demo)
+
+
+def info(
+    checkpoint: Annotated[Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a checkpoint, or list families, presets and data layouts."""
+    from protoexplain import __version__
+
+    if checkpoint is not None:
+        from protoexplain.io.checkpoint import Checkpoint
+
+        loaded = Checkpoint.load(checkpoint)
+        content = loaded.to_dict()
+        if as_json:
+            print_json(content)
+        else:
+            say(loaded.as_text())
+        return
+    from protoexplain.config import preset_names, read_preset
+    from protoexplain.data.reading import source_names
+    from protoexplain.models.registry import family_names, get_family
+
+    families = {name: get_family(name) for name in family_names()}
+    presets = {name: read_preset(name).get("about", "") for name in preset_names()}
+    if as_json:
+        print_json(
+            {
+                "version": __version__,
+                "families": {name: {"title": f.title, "paper": f.paper} for name, f in families.items()},
+                "presets": presets,
+                "sources": source_names(),
+            }
+        )
+        return
+    say(f"protoexplain {__version__}\n\nfamilies")
+    for name, family in families.items():
+        say(f"  {name:14} {family.title}: {family.paper}")
+    say("\npresets (protoexplain train --config NAME)")
+    for name, about in presets.items():
+        say(f"  {name:28} {about}")
+    say(f"\ndata layouts: {', '.join(source_names())}")
+
+
+def open_app(
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder of checkpoints; the shipped ones by default.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", "-d", help="Data set to pick example images from.")] = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+) -> None:
+    """Open the web app: pick a checkpoint, drop in an image, see why."""
+    _launch(checkpoints, data, host, port)
+
+
+def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
+    """Draw the embedded data set, train where no checkpoint is shipped, and open the app."""
+    from protoexplain.cli.train import DEFAULT_PRESET, EMBEDDED
+    from protoexplain.data.planted import draw
+    from protoexplain.io.checkpoint import find_checkpoints, shipped_checkpoints
+
+    with watching() as watcher:
+        draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))
+        folder = shipped_checkpoints()
+        if not find_checkpoints(folder):
+            from protoexplain.config import resolve
+            from protoexplain.training.run import train
+
+            folder = Path("runs/demo")
+            if not find_checkpoints(folder):
+                watcher.line("no checkpoint is shipped: training one, about ten minutes")
+                train(resolve(DEFAULT_PRESET), folder, data_path=EMBEDDED, resume=True, watcher=watcher)
+    _launch(folder, EMBEDDED, host, port)
+
+
+def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None) -> None:
+    from importlib.metadata import entry_points
+
+    from protoexplain.io.checkpoint import shipped_checkpoints
+
+    servers = entry_points(group="protoexplain.app")
+    if not servers:
+        raise UserError("no app is installed", "", "install the package again: pip install protoexplain")
+    serve = next(iter(servers)).load()
+    serve(checkpoints or shipped_checkpoints(), data, host, port)

@@ -1,0 +1,145 @@
+"""`protoexplain train`."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from protoexplain.cli.output import Json, ProgressWatcher, print_json, say, watching
+from protoexplain.errors import UserError
+
+if TYPE_CHECKING:
+    from protoexplain.config import RunConfig
+    from protoexplain.training.run import RunResult
+
+EMBEDDED = Path("data/planted-birds")
+DEFAULT_PRESET = "planted-protopnet"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)
+
+
+def train(
+    config: Annotated[str, typer.Option("--config", "-c", help="Preset name or YAML file.")] = DEFAULT_PRESET,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Data set; the embedded planted birds by default.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder for the run; runs/NAME by default.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="key=value, for example schedule.warm_epochs=3.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
+    settings = _resolve(config, assignments or [])
+    if dry_run:
+        _print_configuration(settings, as_json)
+        return
+    folder = out or _free_folder(Path("runs") / Path(config).stem, resume)
+    signals = _Signals()
+    from protoexplain.training.run import train as run_training
+    from protoexplain.training.stages import Interrupted
+
+    command = shlex.join(["protoexplain", *sys.argv[1:]])
+    with watching() as watcher:
+        data_path = data or (Path(settings.data.path) if settings.data.path else _embedded(watcher))
+        watcher.line(f"training {settings.family} on {data_path}, into {folder}")
+        try:
+            result = run_training(
+                settings,
+                folder,
+                data_path=data_path,
+                resume=resume,
+                watcher=watcher,
+                interrupted=lambda: signals.received is not None,
+                command=command,
+            )
+        except Interrupted:
+            say(f"stopped; go on with: {command}{'' if resume else ' --resume'}" + ("" if out else f" --out {folder}"))
+            sys.exit(128 + (signals.received or signal.SIGINT))
+    _report(result, as_json)
+
+
+def _resolve(config: str, assignments: list[str]) -> RunConfig:
+    from protoexplain.config import preset_names, resolve
+
+    path = Path(config)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return resolve(file=path, assignments=assignments)
+    if config not in preset_names():
+        from protoexplain.errors import nearest_name
+
+        raise UserError(f"'{config}' is neither a preset nor a file", "--config", nearest_name(config, preset_names()))
+    return resolve(preset=config, assignments=assignments)
+
+
+def _print_configuration(settings: RunConfig, as_json: bool) -> None:
+    from protoexplain.models.registry import get_family
+
+    stages = get_family(settings.family).stages(settings.schedule)
+    if as_json:
+        print_json({**settings.model_dump(mode="json"), "stages": [stage.model_dump(mode="json") for stage in stages]})
+        return
+    say(settings.to_yaml().rstrip())
+    say("# stages that follow from the schedule")
+    for stage in stages:
+        rates = ", ".join(f"{group} {rate:g}" for group, rate in stage.lr.items())
+        say(f"#   {stage.name}: {stage.epochs} epochs, {rates}{', then projection' if stage.project else ''}")
+
+
+def _free_folder(wanted: Path, resume: bool) -> Path:
+    """The wanted folder, or with a number where it is taken."""
+    if resume:
+        return wanted
+    folder, number = wanted, 2
+    while folder.exists() and any(folder.iterdir()):
+        folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    return folder
+
+
+def _embedded(watcher: ProgressWatcher) -> Path:
+    """Draw the embedded data set if it is not there yet."""
+    from protoexplain.data.planted import draw
+
+    if not EMBEDDED.exists():
+        draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))
+    return EMBEDDED
+
+
+class _Signals:
+    """Remembers ctrl-C and SIGTERM, so that the run stops after a step; a second ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._remember)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def _report(result: RunResult, as_json: bool) -> None:
+    findings = [finding.text for finding in result.findings]
+    if as_json:
+        print_json({"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings})
+        return
+    metrics = result.metrics
+    for row in metrics["projections"]:
+        say(f"projection: test accuracy {row['test_before']:.1%} before, {row['test_after']:.1%} after")
+    say(f"test accuracy {metrics['test_accuracy']:.1%} ({metrics['kept']}), {metrics['seconds']:.0f} s")
+    say("prototypes:")
+    for text in findings:
+        say(f"  {text}")
+    say(f"checkpoint: {result.checkpoint.path}")
+    say(f"see it: protoexplain app --checkpoints {result.checkpoint.path.parent}")

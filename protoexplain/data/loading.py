@@ -1,0 +1,246 @@
+"""From records to batches.  A picture depends only on (seed, epoch, index), never on workers or order.
+
+Pictures are floats in [0, 1]; models normalise inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from protoexplain.data.augmentation import find_augmentation
+from protoexplain.data.check import Progress, for_each
+from protoexplain.data.geometry import Box, Geometry
+from protoexplain.data.records import ImageRecord
+from protoexplain.data.warps import Frame
+from protoexplain.errors import UserError
+from protoexplain.io.images import load_image, verify_image
+
+Crop = Literal["box", "full"]
+_ORDER, _PICTURE = 1, 2  # streams of random numbers; the first word of every generator's seed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """A batch.
+
+    Args:
+        images: float32 [B, V, 3, S, S] in [0, 1].
+        labels: int64 [B].
+        indices: int64 [B], into the dataset's records.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class ImageDataset(Dataset[tuple[Tensor, int, int]]):
+    """Pictures of records, cut, resized and augmented.
+
+    Args:
+        records: The images; no file is opened yet.
+        crop: ``box`` cuts to each record's box, ``full`` takes the whole image.
+        size: Side S of the pictures.
+        augmentation: Name of an augmentation; ``none`` gives the test-time picture.
+        seed: Seed of the augmentation, not negative.
+        cache_bytes: Prepared pictures are kept in memory up to this size; later epochs need not decode them.
+
+    Raises:
+        UserError: Unknown augmentation; or ``box`` where a record has none.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        crop: Crop,
+        size: int,
+        augmentation: str = "none",
+        seed: int = 0,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        self.records, self.crop, self.size, self.seed = tuple(records), crop, size, seed
+        self.augmentation = find_augmentation(augmentation)
+        self.epoch = 0
+        self._cache: dict[int, Frame] = {}
+        self._room = cache_bytes
+        boxless = [record.id for record in records if crop == "box" and record.box is None]
+        if boxless:
+            raise UserError(
+                f"{len(boxless)} of {len(records)} images have no box to cut to",
+                boxless[0],
+                "set crop to 'full', or add the boxes",
+            )
+
+    @property
+    def views(self) -> int:
+        """Number V of pictures of each image."""
+        return self.augmentation.views
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose which random pictures are drawn."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        """(float32 [V, 3, S, S] in [0, 1], label, index).
+
+        Raises:
+            UserError: The file cannot be read, or its box lies outside the image.
+        """
+        return self.pixels(index).float().div_(255), self.records[index].label, index
+
+    def pixels(self, index: int) -> Tensor:
+        """The pictures as uint8 [V, 3, S, S]."""
+        rng = np.random.default_rng([_PICTURE, self.seed, self.epoch, index])
+        return self.augmentation.apply(self._prepared(index), self.size, rng)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_cache": {}}
+
+    def _prepared(self, index: int) -> Frame:
+        if index in self._cache:
+            return self._cache[index]
+        record = self.records[index]
+        rgb = load_image(record.path).rgb
+        geometry = geometry_of(record, (rgb.shape[1], rgb.shape[0]), self.crop, self.size)
+        frame = self.augmentation.prepare(cut(rgb, geometry), self.size)
+        if frame.rgb.nbytes <= self._room:
+            self._cache[index] = frame
+            self._room -= frame.rgb.nbytes
+        return frame
+
+
+def geometry_of(record: ImageRecord, source_size: tuple[int, int], crop: Crop, size: int) -> Geometry:
+    """How a record of an image of (width, height) becomes a picture of side `size`.
+
+    Raises:
+        UserError: The box lies outside the image or is narrower than a pixel.
+    """
+    if crop == "full" or record.box is None:
+        return Geometry.of(source_size, None, size)
+    if Box(*map(int, record.box.as_list())).clipped(*source_size).area < 1:
+        width, height = source_size
+        raise UserError(
+            f"the box {record.box.as_list()} holds no pixel of the image of {width} x {height} pixels",
+            str(record.path),
+            "mend the annotation or leave the image out",
+        )
+    return Geometry.of(source_size, record.box, size)
+
+
+def cut(rgb: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The cropped region of uint8 [H, W, 3], contiguous."""
+    x0, y0, x1, y1 = map(int, geometry.crop.as_list())
+    return np.ascontiguousarray(rgb[y0:y1, x0:x1])
+
+
+_verified: dict[tuple[Path, int, int], str | None] = {}
+
+
+def readable(
+    records: Sequence[ImageRecord], progress: Progress | None = None
+) -> tuple[list[ImageRecord], tuple[str, ...]]:
+    """Sort out the images that cannot be decoded; a file is decoded once in the life of the program.
+
+    Returns:
+        The good records in order, and for each other one a sentence with its file and the reason.
+    """
+    reasons = for_each(records, lambda record: _why_unreadable(record.path), progress)
+    pairs = list(zip(records, reasons, strict=True))
+    return (
+        [record for record, reason in pairs if reason is None],
+        tuple(f"{record.path}: {reason}" for record, reason in pairs if reason is not None),
+    )
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        state = path.stat()
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+    key = (path, state.st_size, state.st_mtime_ns)
+    if key not in _verified:
+        try:
+            verify_image(path)
+            _verified[key] = None
+        except UserError as error:
+            _verified[key] = error.what
+    return _verified[key]
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
+    """The indices 0..count-1 in an order that depends on seed and epoch only."""
+    order: list[int] = np.random.default_rng([_ORDER, seed, epoch]).permutation(count).tolist()
+    return order
+
+
+def shard(order: Sequence[int], rank: int, world: int, even: bool = True) -> list[int]:
+    """The entries of one of `world` processes.
+
+    Args:
+        order: Indices of the whole epoch.
+        rank: This process, from 0.
+        world: Number of processes.
+        even: Repeat first entries so that all processes get the same number, as training needs.
+    """
+    padding = -len(order) % world if even and order else 0
+    padded = [*order, *(order[i % len(order)] for i in range(padding))]
+    return padded[rank::world]
+
+
+def batches(
+    dataset: ImageDataset,
+    order: Sequence[int],
+    batch_size: int,
+    start_batch: int = 0,
+    workers: int = 0,
+    drop_last: bool = False,
+) -> Iterator[Batch]:
+    """Batches of the dataset in the given order, from `start_batch` on; global random states are left alone.
+
+    Raises:
+        UserError: A picture cannot be read (as from the dataset, also out of a worker process).
+    """
+    groups = [list(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
+    if drop_last and groups and len(groups[-1]) < batch_size:
+        groups.pop()
+    loader = DataLoader(
+        _BatchReader(dataset),
+        batch_sampler=groups[start_batch:],
+        num_workers=workers,
+        collate_fn=_as_is,  # type: ignore[arg-type]
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+class _BatchReader(Dataset[Batch]):
+    """Reads whole batches; an error is handed over as a value: a worker would bury it in a traceback."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, indices: list[int]) -> Batch | UserError:
+        try:
+            pictures = torch.stack([self.dataset.pixels(index) for index in indices])
+        except UserError as error:
+            return error
+        labels = torch.tensor([self.dataset.records[index].label for index in indices])
+        return Batch(pictures.float().div_(255), labels, torch.tensor(indices))
+
+
+def _as_is(batch: Batch | UserError) -> Batch | UserError:
+    return batch

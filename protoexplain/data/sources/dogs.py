@@ -1,0 +1,106 @@
+"""Stanford Dogs (Khosla et al., 2011): `Images/`, `Annotation/` with one XML file per image, and two lists.
+
+An image with several annotated dogs gets the box of the first, as in the crops that others publish; such
+images are counted.  Boxes are xmin, ymin, xmax, ymax and taken as edges counted from 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from protoexplain.data.geometry import Box
+from protoexplain.data.matlab import read_mat
+from protoexplain.data.records import ImageRecord, ImageSet, Split
+from protoexplain.data.source import Problems, Source, image_id, listed_file, plain_name
+from protoexplain.errors import UserError
+
+_LISTS: tuple[tuple[Split, str], ...] = (("train", "train_list.mat"), ("test", "test_list.mat"))
+_AGAIN = "unpack the archives of images, annotation and lists of one release into this folder"
+_MAX_XML = 100_000
+
+
+def _find(root: Path, name: str) -> Path | None:
+    return next((folder / name for folder in (root, root / "lists") if (folder / name).exists()), None)
+
+
+def detect(root: Path) -> bool:
+    return (root / "Images").is_dir() and (
+        (root / "Annotation").is_dir() or _find(root, "train_list.mat") is not None
+    )
+
+
+def read(root: Path, seed: int = 0) -> ImageSet:
+    """Read lists and boxes.  The published split is used, so the seed has no effect.
+
+    Raises:
+        UserError: A list or folder is missing or damaged; labels and folders disagree; no image is left.
+    """
+    problems = Problems()
+    entries: list[tuple[Split, str, int]] = []
+    for split, name in _LISTS:
+        path = _find(root, name)
+        if path is None or not (root / "Annotation").is_dir():
+            missing = "Annotation/" if path else name
+            raise UserError(f"'{missing}' is missing", str(root), f"{_AGAIN}; expected {SOURCE.expected}")
+        files, labels = read_mat(path, "file_list", "labels")
+        if len(files) != len(labels):
+            raise UserError(f"{len(files)} files but {len(labels)} labels", str(path), _AGAIN)
+        entries += [(split, str(file), int(label)) for file, label in zip(files, labels, strict=True)]
+
+    folders = _folders(entries, root)
+    label_of = {published: label for label, published in enumerate(sorted(folders))}
+    records = []
+    for split, file, published in entries:
+        path = listed_file(root / "Images", file)
+        if path is None:
+            problems.add("images listed but not found, left out", file)
+            continue
+        box = _box(root / "Annotation" / Path(file).with_suffix(""), file, problems)
+        if box:
+            records.append(ImageRecord(image_id(path, root), path, label_of[published], split, box))
+    if not records:
+        raise UserError("no listed image is there with its annotation", str(root / "Images"), _AGAIN)
+    names = tuple(plain_name(folders[label].partition("-")[2] or folders[label]) for label in label_of)
+    return ImageSet("stanford_dogs", root, "dogs", names, tuple(records), problems=problems.sentences())
+
+
+def _folders(entries: list[tuple[Split, str, int]], root: Path) -> dict[int, str]:
+    """Class folder of each published label, which must be one to one."""
+    folders: dict[int, str] = {}
+    for _, file, label in entries:
+        folder = file.partition("/")[0]
+        if folders.setdefault(label, folder) != folder:
+            what = f"label {label} stands for '{folders[label]}' and for '{folder}'"
+            raise UserError(what, str(root), _AGAIN)
+    if len(set(folders.values())) != len(folders):
+        raise UserError("two labels stand for one folder", str(root), _AGAIN)
+    return folders
+
+
+def _box(path: Path, file: str, problems: Problems) -> Box | None:
+    """The first box of an annotation file; None, and counted, if there is none that can be used."""
+    try:
+        text = path.read_bytes()
+        if len(text) > _MAX_XML or b"<!ENTITY" in text:
+            raise ValueError("not a plain annotation")
+        boxes = ElementTree.fromstring(text).findall("object/bndbox")  # noqa: S314 - small and without entities
+        corners = [float(boxes[0].findtext(name, "")) for name in ("xmin", "ymin", "xmax", "ymax")]
+    except (OSError, ValueError, IndexError, ElementTree.ParseError):
+        problems.add("images without a usable annotation file, left out", file)
+        return None
+    box = Box(*corners)
+    if not (box.width > 0 and box.height > 0):
+        problems.add("images with an impossible box, left out", file)
+        return None
+    if len(boxes) > 1:
+        problems.add("images with several boxes, the first is used", file)
+    return box
+
+
+SOURCE = Source(
+    "dogs",
+    detect,
+    read,
+    "Images/<class>/*.jpg, Annotation/<class>/*, train_list.mat, test_list.mat (Stanford Dogs)",
+)

@@ -1,0 +1,80 @@
+"""From a coarse activation map to pixels: cubic upsampling, the box of high activation, the heat map.
+
+As published with ProtoPNet (Chen et al. 2019): kernel parameter a = -0.75, half-pixel centres, edges
+replicated.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from protoexplain.data.geometry import Box
+
+
+@lru_cache(maxsize=32)
+def _cubic_weights(cells: int, pixels: int) -> Tensor:
+    """[pixels,cells]: what each cell of a line adds to each pixel."""
+    identity = torch.eye(cells)[None, None]
+    return F.interpolate(identity, (pixels, cells), mode="bicubic", align_corners=False)[0, 0]
+
+
+def upsample(maps: Tensor, height: int, width: int) -> Tensor:
+    """Cubic upsampling of many maps by two matrix products.
+
+    Args:
+        maps: [...,h,w].
+        height: In pixels.
+        width: In pixels.
+
+    Returns:
+        [...,height,width]; overshoots the values of the map; exactly constant where the map is.
+    """
+    rows, columns = (
+        _cubic_weights(cells, pixels).to(maps)
+        for cells, pixels in zip(maps.shape[-2:], (height, width), strict=True)
+    )
+    lowest = maps.amin((-2, -1), keepdim=True)
+    return rows @ (maps - lowest) @ columns.T + lowest
+
+
+def high_activation_boxes(maps: Tensor, percentile: float = 95.0) -> list[Box]:
+    """Tight bounds of the pixels at or above a percentile (linear interpolation) of each map [N,H,W]."""
+    maps = maps.detach().cpu()
+    levels = [np.percentile(pixels.numpy(), percentile) for pixels in maps]
+    thresholds = torch.tensor(levels, dtype=maps.dtype)
+    y0, y1 = _bounds(maps.amax(2) >= thresholds[:, None])
+    x0, x1 = _bounds(maps.amax(1) >= thresholds[:, None])
+    return [Box(*edges) for edges in torch.stack([x0, y0, x1, y1], 1).tolist()]
+
+
+def high_activation_box(pixels: Tensor, percentile: float = 95.0) -> Box:
+    """`high_activation_boxes` of one map [H,W]."""
+    return high_activation_boxes(pixels[None], percentile)[0]
+
+
+def _bounds(marked: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one past the last marked position in each row."""
+    marks = marked.long()
+    return marks.argmax(1), marked.shape[1] - marks.flip(1).argmax(1)
+
+
+def heat_colours(pixels: Tensor) -> NDArray[np.float32]:
+    """The map [H,W], stretched to its own range, in the JET palette: [H,W,3] RGB in [0, 1]."""
+    import cv2
+
+    values = pixels.detach().cpu().float().numpy()
+    values = values - values.min()
+    values = values / max(float(values.max()), np.finfo(np.float32).tiny)
+    bgr = cv2.applyColorMap((255 * values).astype(np.uint8), cv2.COLORMAP_JET)
+    return np.ascontiguousarray(bgr[:, :, ::-1]).astype(np.float32) / np.float32(255)
+
+
+def overlay(image: NDArray[np.float32], pixels: Tensor) -> NDArray[np.float32]:
+    """0.5 image + 0.3 heat map, as published; image [H,W,3] in [0, 1], map [H,W]."""
+    return (0.5 * image + 0.3 * heat_colours(pixels)).astype(np.float32)

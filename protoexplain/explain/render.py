@@ -1,0 +1,177 @@
+"""Pictures of explanations: heat maps, boxes, and the sheet "this part looks like that part".
+
+Colours are safe for colour-blind eyes: `inferno` heat, yellow boxes with a dark rim.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from protoexplain.data.geometry import Box
+from protoexplain.explain.local import ClassExplanation, Explanation, Match
+
+RGB = NDArray[np.uint8]
+BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
+FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
+PrototypeName = Callable[[Match], str]
+
+
+@lru_cache(maxsize=1)
+def _heat_table() -> RGB:
+    table: RGB = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    return table
+
+
+def heat_overlay(rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75) -> RGB:
+    """Lay a heat map [H,W] over an image [H,W,3]; cold places stay visible, hot places are covered by `opacity`."""
+    low, high = float(heat.min()), float(heat.max())
+    level = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    colours = _heat_table()[(level * 255).astype(np.uint8)].astype(np.float32)
+    alpha = (opacity * level)[..., None]
+    return (rgb * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+
+
+def draw_box(rgb: RGB, box: Box, width: int | None = None) -> RGB:
+    """A copy of the image with a box drawn inside its own edges."""
+    import cv2
+
+    height, total = rgb.shape[:2]
+    line = width or max(1, round(min(height, total) / 110))
+    corners = ((round(box.x0), round(box.y0)), (max(round(box.x1) - 1, 0), max(round(box.y1) - 1, 0)))
+    drawn = np.ascontiguousarray(rgb.copy())
+    cv2.rectangle(drawn, *corners, RIM_COLOUR, line + 2, cv2.LINE_AA)
+    cv2.rectangle(drawn, *corners, BOX_COLOUR, line, cv2.LINE_AA)
+    return drawn
+
+
+def seen_region(explanation: Explanation, rgb: RGB) -> RGB:
+    """The part of the image that the model saw."""
+    crop = explanation.geometry.crop
+    return rgb[int(crop.y0) : int(crop.y1), int(crop.x0) : int(crop.x1)]
+
+
+def match_heat(explanation: Explanation, match: Match, rgb: RGB) -> RGB:
+    """Heat map of a match over the region that the model saw."""
+    region = seen_region(explanation, rgb)
+    return heat_overlay(region, explanation.heat(match.prototype, region.shape[1], region.shape[0]))
+
+
+def png(rgb: RGB) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sheet(
+    explanation: Explanation,
+    shown: ClassExplanation,
+    rgb: RGB,
+    patch: Callable[[int], RGB | None],
+    source: Callable[[int], RGB | None],
+    name: PrototypeName,
+    rows: int = 5,
+    unit: str = "logit",
+) -> bytes:
+    """One picture that explains one class of one image.
+
+    Each row: the image with the box of the best place, the heat map, the prototype's patch, its source image with
+    box, similarity and evidence.  What spoke by absence follows below.
+
+    Args:
+        explanation: Of the image.
+        shown: The class.
+        rgb: The image [H,W,3].
+        patch: Prototype -> picture of its patch.
+        source: Prototype -> its source picture with the box drawn.
+        name: Match -> name of the prototype and its class.
+        rows: At most so many prototypes.
+        unit: Of the evidence.
+
+    Returns:
+        PNG.
+    """
+    found = shown.found[:rows]
+    missing = [match for match in shown.missing if match.absence > 0][:3]
+    total = len(found) + (1 if missing else 0)
+    figure = Figure(figsize=(13.5, 1.35 + 2.15 * max(total, 1)), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.suptitle(_title(explanation, shown), fontsize=13, x=0.01, ha="left", wrap=True)
+    grid = figure.add_gridspec(max(total, 1), 5, width_ratios=[1, 1, 0.8, 1, 1.25])
+    longest = max((abs(match.presence) for match in found), default=1.0) or 1.0
+    for row, match in enumerate(found):
+        cells = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        pictures = [
+            draw_box(rgb, Box(*match.box)),
+            match_heat(explanation, match, rgb),
+            patch(match.prototype),
+            source(match.prototype),
+        ]
+        titles = (
+            "this part of the image",
+            "where it looks similar",
+            "looks like this patch",
+            "of this training image",
+        )
+        for axis, picture, title in zip(cells, pictures, titles, strict=False):
+            _show(axis, picture, title if row == 0 else "")
+        _numbers(cells[4], match, name(match), longest, unit)
+    if missing:
+        axis = figure.add_subplot(grid[total - 1, :])
+        axis.axis("off")
+        lines = [f"{name(match)}: missing as expected, adds {match.absence:+.3f}" for match in missing]
+        axis.text(
+            0, 0.95, "What spoke by absence\n" + "\n".join(lines), va="top", fontsize=10, linespacing=1.6
+        )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def _title(explanation: Explanation, shown: ClassExplanation) -> str:
+    rest = shown.total() - sum(match.presence for match in shown.found)
+    return (
+        f"{explanation.image}: why {shown.name}?  probability {shown.probability:.1%}, score {shown.score:.2f}"
+        f" = {sum(match.presence for match in shown.found):.2f} from the {len(shown.found)} strongest prototypes"
+        f" {rest:+.2f} from the rest"
+    )
+
+
+def _show(axis: object, picture: RGB | None, title: str) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axis, Axes)
+    axis.axis("off")
+    axis.set_title(title, fontsize=10)
+    if picture is None:
+        axis.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=9, transform=axis.transAxes)
+    else:
+        axis.imshow(picture)
+
+
+def _numbers(axis: object, match: Match, name: str, longest: float, unit: str) -> None:
+    from matplotlib.axes import Axes
+
+    assert isinstance(axis, Axes)
+    axis.axis("off")
+    axis.set_xlim(-1.05, 1.05)
+    axis.set_ylim(0, 1)
+    axis.text(-1.05, 0.86, name, fontsize=10, fontweight="bold", va="center")
+    axis.text(-1.05, 0.66, f"similarity {match.similarity:.2f}", fontsize=10, va="center")
+    word = "speaks for" if match.presence >= 0 else "speaks against"
+    axis.text(-1.05, 0.48, f"{word}: {match.presence:+.3f} {unit}", fontsize=10, va="center")
+    colour = FOR_COLOUR if match.presence >= 0 else AGAINST_COLOUR
+    axis.barh(0.25, match.presence / longest, height=0.16, color=colour)
+    axis.axvline(0, 0.14, 0.36, color="#555555", linewidth=1)
+
+
+def shown_labels(explanation: Explanation) -> Sequence[int]:
+    return [shown.label for shown in explanation.classes]

@@ -1,0 +1,62 @@
+"""What a run writes down and shows while it runs: metrics.jsonl, TensorBoard, and whoever watches."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+JOURNAL_FILE = "metrics.jsonl"
+
+
+class Watcher(Protocol):
+    """Shows progress to a person."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """A piece of work has come so far; the first call of a `what` starts it, done = total ends it."""
+
+    def line(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        pass
+
+
+class Journal:
+    """Appends one JSON object per epoch or event to metrics.jsonl, and its numbers to TensorBoard.
+
+    Args:
+        folder: The run's folder.
+        keep: Number of lines of an earlier attempt that stay; later ones are cut off.
+    """
+
+    def __init__(self, folder: Path, keep: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = folder / JOURNAL_FILE
+        lines = self.path.read_text(encoding="utf-8").splitlines()[:keep] if self.path.exists() else []
+        self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        self.lines = len(lines)
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=self.lines, max_queue=100)
+
+    def write(self, entry: Mapping[str, object]) -> None:
+        """Append an entry; numbers that are not finite become null."""
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(clean) + "\n")
+        for name, value in clean.items():
+            if isinstance(value, float):
+                self.board.add_scalar(f"{entry.get('stage', 'run')}/{name}", value, self.lines)
+        self.lines += 1
+
+    def close(self) -> None:
+        self.board.close()

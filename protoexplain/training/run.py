@@ -1,0 +1,210 @@
+"""A whole run: read data, build the model, go through the stages, keep checkpoints, say what came out.
+
+Folder of a run:
+    config.yaml, metrics.jsonl, tensorboard/   what was asked for and what happened
+    state.pt                                   while it runs: where to go on
+    best/, last/                               checkpoints; `last` only where it differs from `best`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric, seed_everything
+from lightning_fabric.strategies import DDPStrategy
+
+from protoexplain.config import RunConfig, TrainingConfig
+from protoexplain.errors import UserError
+from protoexplain.io.atomic import recover, write_file
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.models.registry import get_family
+from protoexplain.training.diagnose import Finding
+from protoexplain.training.journal import Journal, Silent, Watcher
+from protoexplain.training.keep import save_run_checkpoint
+from protoexplain.training.splits import RunData, read_run_data
+from protoexplain.training.stages import Interrupted, Run, find_patches, run_stage
+from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
+
+SAVE_EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Args:
+        checkpoint: The best checkpoint.
+        metrics: Accuracies before and after projection, times.
+        findings: What is wrong with the prototypes.
+    """
+
+    checkpoint: Checkpoint
+    metrics: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+
+def train(
+    config: RunConfig,
+    out: Path,
+    *,
+    data_path: Path | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+    save_every: float = SAVE_EVERY_SECONDS,
+    command: str = "",
+) -> RunResult:
+    """Train a model as configured.
+
+    Args:
+        config: The run.
+        out: Its folder; must be new or empty unless resuming.
+        data_path: Data set, where it is not the configured one.
+        resume: Go on with an interrupted run in `out`, to the same result as if it had not been interrupted.
+        watcher: Is shown the progress.
+        interrupted: Asked after each step; True saves the state and raises `Interrupted`.
+        save_every: Seconds between saved states.
+        command: How to make this run again, for the model card.
+
+    Raises:
+        UserError: Bad data, a folder in use, a loss that is not finite, a full disk.
+        Interrupted: As asked.
+    """
+    _check_precision(config.training)
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock")
+    fabric = _fabric(config.training)
+    fabric.launch()
+    try:
+        if fabric.global_rank == 0:
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError("another process is working in this folder", str(out), "wait for it or choose another --out") from error
+    try:
+        return _train(config, out, fabric, data_path, resume, watcher or Silent(), interrupted, save_every, command)
+    finally:
+        lock.release()
+
+
+def _train(
+    config: RunConfig,
+    out: Path,
+    fabric: Fabric,
+    data_path: Path | None,
+    resume: bool,
+    watcher: Watcher,
+    interrupted: Callable[[], bool],
+    save_every: float,
+    command: str,
+) -> RunResult:
+    recover(out)
+    if (out / STATE_FILE).exists() and not resume:
+        raise UserError("the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out")
+    if (out / "best").exists():
+        raise UserError("the folder holds a finished run", str(out), "choose another --out")
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    torch.use_deterministic_algorithms(config.training.deterministic, warn_only=True)
+    seed_everything(config.training.seed, workers=True, verbose=False)
+    data = read_run_data(config.data, config.training.seed, data_path)
+    for problem in data.problems:
+        watcher.line(f"left out: {problem}")
+    family = get_family(config.family)
+    model = family.build(config.model, len(data.image_set.classes))
+    run_id = hashlib.sha256(f"{config.to_yaml()}{data.image_set.fingerprint()}".encode()).hexdigest()
+    state = load_state(out, model, run_id) if resume and (out / STATE_FILE).exists() else RunState()
+    main = fabric.global_rank == 0
+    if main:
+        write_file(out / "config.yaml", config.to_yaml())
+    model.to(fabric.device)
+    started, saved = time.perf_counter() - state.seconds, [time.perf_counter()]
+
+    def checkpoint(now: bool) -> None:
+        state.seconds = time.perf_counter() - started
+        if main and (now or time.perf_counter() - saved[0] > save_every):
+            save_state(out, state, model, run_id)
+            saved[0] = time.perf_counter()
+
+    journal = Journal(out, state.log_lines) if main else None
+    scratch = Path(tempfile.mkdtemp(prefix=".cache-", dir=out))
+    run = Run(config, fabric, data, model, state, watcher, journal, scratch, checkpoint, interrupted)
+    try:
+        stages = family.stages(config.schedule)
+        for index in range(state.stage, len(stages)):
+            run_stage(run, index, stages[index])
+        return _finish(run, out, command, time.perf_counter() - started)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if journal:
+            journal.close()
+
+
+def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
+    """Write the checkpoints, then forget the state."""
+    state, model = run.state, run.model
+    last = Snapshot(weights_of(model), state.patches, state.proof, math.nan, "end of the schedule")
+    best = state.best if state.best and run.data.validation else last
+    same = all(torch.equal(best.weights[name], last.weights[name]) for name in last.weights)
+    metrics: dict[str, Any] = {
+        "seconds": round(seconds, 1),
+        "projections": state.projections,
+        "train_images": len(run.data.train),
+        "validation_images": len(run.data.validation),
+        "test_images": len(run.data.test),
+    }
+    if not same:
+        _keep(run, out / "last", last, metrics, command)
+    kept = _keep(run, out / "best", best, metrics, command)
+    (out / STATE_FILE).unlink(missing_ok=True)
+    return kept
+
+
+def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], command: str) -> RunResult:
+    run.model.load_state_dict(snapshot.weights)
+    run.model.eval()
+    accuracy = {
+        "test_accuracy": run.evaluate(run.data.test),
+        "validation_accuracy": run.evaluate(run.data.validation),
+    }
+    patches = snapshot.patches or find_patches(run)
+    row = {**metrics, **accuracy, "kept": snapshot.place}
+    checkpoint, findings = save_run_checkpoint(
+        path, run.model, run.config, run.data, patches, snapshot.proof, row, command, projected=bool(snapshot.patches)
+    )
+    return RunResult(checkpoint, row, findings)
+
+
+def _fabric(training: TrainingConfig) -> Fabric:
+    strategy: Any = "auto"
+    if training.devices > 1:
+        strategy = DDPStrategy(find_unused_parameters=True)
+    return Fabric(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        strategy=strategy,
+        precision=training.precision,
+    )
+
+
+def _check_precision(training: TrainingConfig) -> None:
+    on_cpu = training.accelerator == "cpu" or (training.accelerator == "auto" and not torch.cuda.is_available())
+    if training.precision == "32-true" or not on_cpu:
+        return
+    fast = training.precision == "bf16-mixed" and torch.cpu._is_avx512_bf16_supported()
+    if not fast:
+        raise UserError(
+            f"{training.precision} is slower than 32-true on this processor, by about ten times",
+            "training.precision",
+            "use 32-true on a CPU",
+        )
+__all__ = ["Interrupted", "RunData", "RunResult", "train"]

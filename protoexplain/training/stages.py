@@ -1,0 +1,251 @@
+"""Run one stage: choose its inputs, train its epochs, project if it says so."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from protoexplain.config import RunConfig
+from protoexplain.data.loading import ImageDataset, batches, epoch_order, shard
+from protoexplain.data.records import ImageRecord
+from protoexplain.models.base import PrototypeModel
+from protoexplain.models.stage import Stage
+from protoexplain.training import engine, projection
+from protoexplain.training.inputs import ImageInputs, Inputs, Kind, cache
+from protoexplain.training.journal import Journal, Watcher
+from protoexplain.training.splits import RunData
+from protoexplain.training.state import RunState, Snapshot, weights_of
+
+EPOCHS_PER_STAGE = 100_000
+"""Epoch numbers of a stage start at its index times this, so that no two epochs draw the same pictures."""
+
+
+@dataclass
+class Run:
+    """A run in progress: settings, data, model and what surrounds them."""
+
+    config: RunConfig
+    fabric: Fabric
+    data: RunData
+    model: PrototypeModel
+    state: RunState
+    watcher: Watcher
+    journal: Journal | None
+    scratch: Path
+    checkpoint: Callable[[bool], None]
+    """Save the state: at once if True, else if the last time is long ago."""
+    interrupted: Callable[[], bool]
+
+    def tick(self, what: str, done: int, total: int) -> None:
+        """Show progress; stop here if asked to, with the state saved."""
+        self.watcher.progress(what, done, total)
+        if self.interrupted():
+            self.checkpoint(True)
+            raise Interrupted
+
+    def dataset(self, records: tuple[ImageRecord, ...], augmented: bool) -> ImageDataset:
+        name = self.config.data.augmentation if augmented else "none"
+        return self.data.dataset(records, self.config.data, name, self.config.training.seed)
+
+    def evaluate(self, records: tuple[ImageRecord, ...]) -> float:
+        """Accuracy of the whole model on clean pictures."""
+        inputs = ImageInputs(self.dataset(records, augmented=False), self.config.data.workers)
+        return self.accuracy(inputs)
+
+    def accuracy(self, inputs: Inputs) -> float:
+        size = self.config.training.batch_size
+        order = shard(range(len(inputs)), self.fabric.global_rank, self.fabric.world_size, even=False)
+        own = engine.accuracy(self.fabric, self.model, inputs.kind, inputs.epoch(0, order, size))
+        if self.fabric.world_size == 1:
+            return own
+        right = torch.tensor([0.0 if math.isnan(own) else own * len(order), float(len(order))])
+        total = self.fabric.all_reduce(right, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return float(total[0] / total[1])
+
+
+class Interrupted(Exception):  # noqa: N818
+    """The run was asked to stop; its state is saved."""
+
+
+def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
+    """Train on the latest values that do not change in this stage."""
+    if run.config.training.cached_views == 0 or run.config.training.published_batch_norm or "backbone" in trained:
+        return "images"
+    if trained == {"head"}:
+        return "activations"
+    compares_views = not {"align", "tanh"}.isdisjoint(stage.losses)
+    return "images" if compares_views else "features"
+
+
+def make_inputs(run: Run, kind: Kind, records: tuple[ImageRecord, ...], augmented: bool, what: str) -> Inputs:
+    """Pictures, or a cache that is filled now."""
+    dataset, workers = run.dataset(records, augmented), run.config.data.workers
+    if kind == "images" or not records:
+        return ImageInputs(dataset, workers)
+    model, device = run.model, run.fabric.device
+
+    def compute(images: Tensor) -> Tensor:
+        features = model.backbone(images.to(device))
+        return (features if kind == "features" else model.activations(features)).float().cpu()
+
+    draws = run.config.training.cached_views if augmented and run.config.data.augmentation != "none" else 1
+    return cache(
+        kind,
+        compute,
+        dataset,
+        draws,
+        run.config.training.batch_size,
+        run.scratch,
+        workers,
+        lambda done, total: run.tick(f"{what}: computing {kind}", done, total),
+    )
+
+
+def run_stage(run: Run, index: int, stage: Stage) -> None:
+    """Train what is left of a stage, then project."""
+    state, fabric = run.state, run.fabric
+    trained = engine.freeze(run.model, stage.lr)
+    if trained & {"backbone", "addon", "prototypes"} and state.epoch < stage.epochs:
+        state.patches, state.proof = [], {}
+    if state.epoch < stage.epochs:
+        _train(run, index, stage, trained)
+    if stage.project:
+        project(run, stage)
+    state.stage, state.epoch = index + 1, 0
+    run.checkpoint(True)
+    fabric.barrier()
+
+
+def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
+    state, fabric, training = run.state, run.fabric, run.config.training
+    engine.set_training_mode(run.model, training.published_batch_norm)
+    kind = input_kind(run, stage, trained)
+    inputs = make_inputs(run, kind, run.data.train, True, stage.name)
+    validation = make_inputs(run, kind, run.data.validation, False, f"{stage.name}, validation")
+    step = fabric.setup_module(engine.TrainStep(run.model, kind, frozenset(stage.losses)))
+    raw_optimizer = engine.make_optimizer(run.model, stage, trained)
+    if stage.name in state.optimizers:
+        raw_optimizer.load_state_dict(state.optimizers[stage.name])
+    optimizer = fabric.setup_optimizers(raw_optimizer)
+    batch_size = max(1, (stage.batch_size or training.batch_size) // fabric.world_size)
+    while state.epoch < stage.epochs:
+        number = state.epoch + 1
+        done = state.epochs_done.get(stage.name, 0)
+        engine.set_learning_rates(raw_optimizer, stage, done + 1)
+        engine.set_training_mode(run.model, training.published_batch_norm)
+        epoch = index * EPOCHS_PER_STAGE + state.epoch
+        order = shard(epoch_order(len(inputs), training.seed, epoch), fabric.global_rank, fabric.world_size)
+        steps = -(-len(order) // batch_size)
+        label = f"{stage.name} {number}/{stage.epochs}"
+        settings = engine.StepSettings(
+            engine.loss_weights(stage, number),
+            trained,
+            stage.alternate,
+            training.gradient_clip,
+            training.idle_branch_updates,
+        )
+
+        def after_step(
+            sums: engine.EpochSums, label: str = label, steps: int = steps, opt: torch.optim.Optimizer = raw_optimizer
+        ) -> None:
+            state.optimizers[stage.name] = opt.state_dict()
+            run.tick(label, sums.steps, steps)
+
+        started = time.perf_counter()
+        engine.train_epoch(
+            fabric,
+            step,
+            run.model,
+            optimizer,
+            inputs.epoch(epoch, order, batch_size, state.sums.steps),
+            settings,
+            state.sums,
+            lambda indices: ", ".join(run.data.train[i].id for i in indices.unique().tolist()),
+            after_step,
+        )
+        _finish_epoch(run, stage, number, trained, validation, time.perf_counter() - started)
+        state.epochs_done[stage.name] = done + 1
+        state.epoch, state.sums = number, engine.EpochSums()
+        run.checkpoint(False)
+
+
+def _finish_epoch(
+    run: Run, stage: Stage, number: int, trained: frozenset[str], validation: Inputs, seconds: float
+) -> None:
+    scored = "head" in trained or run.model.writes_prototypes
+    accuracy = run.accuracy(validation) if scored and len(validation) else math.nan
+    means = run.state.sums.means()
+    note(
+        run,
+        {"stage": stage.name, "epoch": number, **means, "validation_accuracy": accuracy, "seconds": round(seconds, 3)},
+    )
+    held = "" if math.isnan(accuracy) else f", validation {accuracy:.1%}"
+    run.watcher.line(f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)")
+    if run.state.patches or (not run.model.writes_prototypes and "head" in trained):
+        consider(run, accuracy, f"{stage.name} {number}")
+
+
+def consider(run: Run, accuracy: float, place: str) -> None:
+    """Keep the present weights if they are at least as good on the validation images as the best so far."""
+    best = run.state.best
+    if best is None or math.isnan(accuracy) or accuracy >= best.accuracy:
+        run.state.best = Snapshot(weights_of(run.model), run.state.patches, run.state.proof, accuracy, place)
+
+
+def project(run: Run, stage: Stage) -> None:
+    """Write the nearest training patches into the prototypes, and note what that does to the accuracy."""
+    data, state = run.data, run.state
+    before = {"validation": run.evaluate(data.validation), "test": run.evaluate(data.test)}
+    state.proof = {name: b.prototypes.detach().cpu().clone() for name, b in run.model.named_branches()}
+    state.patches = find_patches(run)
+    projection.write(run.model, state.patches)
+    after = {"validation": run.evaluate(data.validation), "test": run.evaluate(data.test)}
+    row = {f"{split}_{when}": value[split] for split in before for when, value in (("before", before), ("after", after))}
+    state.projections.append({"stage": stage.name, "epoch": state.epochs_done.get(stage.name, 0), **row})
+    note(run, {"stage": "projection", **row})
+    run.watcher.line(f"projection: test accuracy {before['test']:.1%} before, {after['test']:.1%} after")
+    consider(run, after["validation"], "projection")
+
+
+def find_patches(run: Run) -> list[projection.Patches]:
+    """The nearest training patch of each prototype over all processes."""
+    run.model.eval()
+    fabric = run.fabric
+    order = shard(range(len(run.data.train)), fabric.global_rank, fabric.world_size, even=False)
+    found = projection.search(run.model, _clean_batches(run, order))
+    parts = [projection.to_cpu(patches) for patches in found]
+    if fabric.world_size == 1:
+        return parts
+    gathered = [{name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found]
+    return [
+        projection.to_cpu(
+            projection.merge_all(
+                [projection.Patches(**{name: t[rank] for name, t in g.items()}) for rank in range(fabric.world_size)]
+            )
+        )
+        for g in gathered
+    ]
+
+
+def _clean_batches(run: Run, order: list[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    dataset = run.dataset(run.data.train, augmented=False)
+    done = 0
+    for batch in batches(dataset, order, run.config.training.batch_size, 0, run.config.data.workers):
+        yield tuple(run.fabric.to_device(t) for t in (batch.images[:, 0], batch.labels, batch.indices))  # type: ignore[misc]
+        done += len(batch.labels)
+        run.tick("nearest patches", done, len(order))
+
+
+def note(run: Run, entry: dict[str, object]) -> None:
+    """Write an entry into the journal of the main process."""
+    if run.journal is not None:
+        run.journal.write(entry)
+        run.state.log_lines = run.journal.lines

@@ -1,0 +1,147 @@
+"""Everything that a run needs to go on where it stopped, bit for bit.
+
+The order of images and their random changes depend on seeds and epoch numbers alone, so the state is small: the
+place in the schedule, weights, optimizers, random generators, and the best weights so far.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from protoexplain.errors import UserError
+from protoexplain.io.atomic import write_file
+from protoexplain.models.base import PrototypeModel
+from protoexplain.training.engine import EpochSums
+from protoexplain.training.projection import Patches
+
+STATE_FILE = "state.pt"
+
+
+@dataclass
+class Snapshot:
+    """Weights worth keeping.
+
+    Args:
+        weights: State dict on the CPU.
+        patches: Where the prototypes lie, by branch; empty where they lie on no patch.
+        proof: Prototypes as they were before projection, by branch name.
+        accuracy: On the validation images, NaN without them.
+        place: Stage and epoch, for people.
+    """
+
+    weights: dict[str, Tensor]
+    patches: list[Patches]
+    proof: dict[str, Tensor]
+    accuracy: float
+    place: str
+
+
+@dataclass
+class RunState:
+    """Place in the schedule and what came out so far.
+
+    Args:
+        stage: Index of the stage that runs.
+        epoch: Finished epochs of it.
+        sums: Of the steps of the running epoch.
+        epochs_done: Stage name -> epochs trained under it.
+        optimizers: Stage name -> state dict.
+        patches: Where the prototypes lie now; empty if they moved since.
+        proof: Prototypes before the last projection, by branch name.
+        best: Best eligible weights by validation accuracy.
+        projections: One row per projection with accuracies before and after.
+        log_lines: Lines of the journal that belong to this state.
+        seconds: Time spent so far.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    sums: EpochSums = field(default_factory=EpochSums)
+    epochs_done: dict[str, int] = field(default_factory=dict)
+    optimizers: dict[str, Any] = field(default_factory=dict)
+    patches: list[Patches] = field(default_factory=list)
+    proof: dict[str, Tensor] = field(default_factory=dict)
+    best: Snapshot | None = None
+    projections: list[dict[str, Any]] = field(default_factory=list)
+    log_lines: int = 0
+    seconds: float = 0.0
+
+
+def weights_of(model: PrototypeModel) -> dict[str, Tensor]:
+    """A copy of the state dict on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def save_state(folder: Path, state: RunState, model: PrototypeModel, run_id: str) -> None:
+    """Write the state atomically; `run_id` names configuration and data."""
+    plain = {f.name: getattr(state, f.name) for f in fields(RunState) if f.name not in ("sums", "patches", "best")}
+    content = {
+        **plain,
+        "sums": asdict(state.sums),
+        "patches": _plain(state.patches),
+        "best": None if state.best is None else {**vars(state.best), "patches": _plain(state.best.patches)},
+        "weights": model.state_dict(),
+        "random": _random_states(),
+        "run_id": run_id,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_file(folder / STATE_FILE, buffer.getvalue())
+
+
+def load_state(folder: Path, model: PrototypeModel, run_id: str) -> RunState:
+    """Read the state and put weights and random generators back.
+
+    Raises:
+        UserError: The file is damaged, or belongs to another configuration or data set.
+    """
+    path = folder / STATE_FILE
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"the state of the run cannot be read: {error}", str(path), "start the run anew") from error
+    if content.pop("run_id") != run_id:
+        raise UserError(
+            "configuration or data changed since the run was interrupted", str(path), "start anew in another folder"
+        )
+    model.load_state_dict(content.pop("weights"))
+    _restore_random_states(content.pop("random"))
+    best = content.pop("best")
+    return RunState(
+        **{
+            **content,
+            "sums": EpochSums(**content["sums"]),
+            "patches": _patches(content["patches"]),
+            "best": None if best is None else Snapshot(**{**best, "patches": _patches(best["patches"])}),
+        }
+    )
+
+
+def _plain(patches: list[Patches]) -> list[dict[str, Tensor]]:
+    return [vars(found) for found in patches]
+
+
+def _patches(plain: list[Mapping[str, Tensor]]) -> list[Patches]:
+    return [Patches(**found) for found in plain]
+
+
+def _random_states() -> dict[str, Any]:
+    version, internal, gauss = random.getstate()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda, "python": [version, list(internal), gauss]}
+
+
+def _restore_random_states(states: Mapping[str, Any]) -> None:
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))

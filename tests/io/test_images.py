@@ -1,0 +1,295 @@
+import hashlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from protoexplain.errors import UserError
+from protoexplain.io.images import MAX_PIXELS, load_image, load_mask, sha256_of, verify_image
+
+# stored = upright turned by the inverse of what the orientation tag asks for
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+
+def ramp(height=30, width=40):
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([x * 255 // (width - 1), y * 255 // (height - 1), (x + y) * 2], axis=-1)
+    return rgb.clip(0, 255).astype(np.uint8)
+
+
+def noise(side=60):
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def encoded(image, kind="PNG", **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def loaded(image, kind="PNG", **options):
+    return load_image(io.BytesIO(encoded(image, kind, **options)))
+
+
+def png_header(width, height, bits=8, colour=2):
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def gif_header(screen, frame):
+    """A GIF whose first frame may be larger than its screen."""
+    descriptor = b"," + struct.pack("<HHHH", 0, 0, *frame) + b"\0"
+    return b"GIF89a" + struct.pack("<HH", *screen) + b"\0\0\0" + descriptor + b"\x08\0;"
+
+
+class TestOrientation:
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_every_exif_orientation_gives_the_upright_picture(self, kind, orientation):
+        upright = Image.fromarray(ramp())
+        turn = STORED_AS[orientation]
+        stored = upright.transpose(turn) if turn is not None else upright
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"lossless": True} if kind == "WEBP" else {}
+        image = loaded(stored, kind, exif=exif, **options)
+        assert image.size == (40, 30)
+        assert np.array_equal(image.rgb, ramp())
+
+    def test_damaged_exif_does_not_spoil_the_picture(self):
+        image = loaded(Image.fromarray(ramp()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+        assert image.rgb.shape == (30, 40, 3)
+
+
+class TestColours:
+    def test_grey_one_bit_and_palette(self):
+        checker = np.indices((8, 8)).sum(axis=0) % 2 * 255
+        for image in (Image.fromarray(checker.astype(np.uint8)), Image.fromarray(checker == 255)):
+            assert np.array_equal(loaded(image).rgb[..., 1], checker)
+        colours = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8))
+        assert np.array_equal(loaded(colours.quantize(4)).rgb, np.asarray(colours))
+
+    def test_cmyk_becomes_rgb(self):
+        image = loaded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF")
+        assert image.rgb[0, 0].tolist() == [255, 0, 0]
+        assert any("CMYK" in notice for notice in image.notices)
+
+    @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+    def test_transparency_is_put_on_white(self, mode):
+        hidden_red = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+        hidden_red.putpixel((0, 0), (0, 0, 0, 255))
+        image = loaded(hidden_red.convert(mode), "PNG")
+        assert image.rgb[1, 1].tolist() == [255, 255, 255]
+        assert image.rgb[0, 0].tolist() == [0, 0, 0]
+        assert any("white" in notice for notice in image.notices)
+
+    def test_half_transparent_mixes_and_opaque_alpha_is_no_news(self):
+        assert loaded(Image.new("RGBA", (2, 2), (0, 0, 0, 128))).rgb[0, 0].tolist() == [127, 127, 127]
+        assert loaded(Image.new("RGBA", (2, 2), (9, 8, 7, 255))).notices == ()
+
+    def test_transparent_colour_without_alpha_channel(self):
+        image = loaded(Image.new("RGB", (2, 2), (1, 2, 3)), "PNG", transparency=(1, 2, 3))
+        assert image.rgb[0, 0].tolist() == [255, 255, 255]
+
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+    def test_sixteen_bit_grey_is_rescaled(self, kind):
+        values = np.array([[0, 128, 129, 257, 32768, 65535]], dtype=np.uint16)
+        image = loaded(Image.fromarray(values), kind)
+        assert image.rgb[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+        assert any("16-bit" in notice for notice in image.notices)
+
+    def test_big_endian_sixteen_bit(self):
+        big = Image.fromarray(np.array([[0, 257 * 7, 65535]], dtype=">u2"))
+        assert big.mode == "I;16B"
+        assert loaded(big, "TIFF").rgb[0, :, 2].tolist() == [0, 7, 255]
+
+    @pytest.mark.parametrize(("dtype", "word"), [(np.float32, "floating point"), (np.int32, "32-bit")])
+    def test_values_without_a_range_are_refused(self, dtype, word):
+        with pytest.raises(UserError, match=word):
+            loaded(Image.fromarray(np.ones((4, 4), dtype=dtype)), "TIFF")
+
+    def test_neutral_lab_is_grey(self):
+        red, green, blue = loaded(Image.new("LAB", (4, 4), (128, 128, 128)), "TIFF").rgb[0, 0].tolist()
+        assert abs(red - green) <= 2
+        assert abs(green - blue) <= 2
+        assert 100 < green < 140
+
+
+class TestFrames:
+    @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+    def test_first_frame_with_notice(self, kind):
+        red, blue = Image.new("RGB", (20, 10), "red"), Image.new("RGB", (20, 10), "blue")
+        options = {"lossless": True} if kind == "WEBP" else {}
+        image = loaded(red, kind, save_all=True, append_images=[blue], **options)
+        assert np.array_equal(image.rgb, np.asarray(red))
+        assert any("first" in notice for notice in image.notices)
+
+    @pytest.mark.parametrize("kind", FORMATS)
+    def test_single_pictures_bring_no_notice(self, kind):
+        assert loaded(Image.fromarray(ramp()), kind).notices == ()
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            png_header(20_000, 20_000, bits=1, colour=0),
+            png_header(13_000, 13_000),
+            png_header(5_001, 5_000),
+            png_header(2**31 - 1, 2**31 - 1),
+            gif_header((65_535, 65_535), (1, 1)),
+            gif_header((1, 1), (60_000, 60_000)),
+            b"BM"
+            + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0),
+        ],
+    )
+    def test_too_many_pixels_are_refused_before_decoding(self, data):
+        with pytest.raises(UserError, match="pixels"):
+            load_image(io.BytesIO(data))
+        with pytest.raises(UserError, match="pixels"):
+            verify_image(io.BytesIO(data))
+        with pytest.raises(UserError, match="pixels"):
+            load_mask(io.BytesIO(data))
+
+    def test_exactly_the_limit_is_read(self):
+        side = int(MAX_PIXELS**0.5)
+        assert loaded(Image.new("1", (side, side))).size == (side, side)
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+    def test_odd_shapes(self, size):
+        assert loaded(Image.new("RGB", size, "red")).size == size
+
+
+class TestRefused:
+    @pytest.mark.parametrize("kind", FORMATS)
+    def test_cut_off_anywhere(self, kind):
+        data = encoded(Image.fromarray(noise()), kind)
+        assert load_image(io.BytesIO(data)).size == (60, 60)
+        for tenth in range(10):
+            part = data[: len(data) * tenth // 10]
+            with pytest.raises(UserError):
+                load_image(io.BytesIO(part))
+            with pytest.raises(UserError):
+                verify_image(io.BytesIO(part))
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "empty"),
+            (b"just words, no picture", "text"),
+            (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+            (b"\xef\xbb\xbf \n<svg/>", "SVG"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+            (b"8BPS\0\1" + b"\0" * 60, "Photoshop"),
+            (b"\0\0\0\x18ftypheic" + b"\0" * 60, "HEIC"),
+            (b"%PDF-1.7\n", "PDF"),
+            (b"PK\x03\x04" + b"\0" * 40, "zip"),
+            (b"\x93\x00\x01\x02" * 30, "damaged"),
+        ],
+    )
+    def test_other_files_are_named(self, tmp_path, content, words):
+        path = tmp_path / "bird.jpg"
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=words) as caught:
+            load_image(path)
+        assert caught.value.where == str(path)
+        assert "\n" not in caught.value.what
+
+    def test_missing_file_and_folder(self, tmp_path):
+        with pytest.raises(UserError, match="No such file"):
+            load_image(tmp_path / "none.jpg")
+        with pytest.raises(UserError, match="directory"):
+            load_image(tmp_path)
+
+    def test_closed_stream_and_impossible_name(self, tmp_path):
+        stream = io.BytesIO(b"x")
+        stream.close()
+        with pytest.raises(UserError):
+            load_image(stream)
+        with pytest.raises(UserError):
+            load_image(tmp_path / "a\0b.jpg")
+
+    def test_good_stream_need_not_stand_at_its_beginning(self):
+        stream = io.BytesIO(encoded(Image.fromarray(ramp())))
+        stream.seek(0, io.SEEK_END)
+        assert load_image(stream).size == (40, 30)
+
+
+TURNED = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
+ORIGINALS = [
+    encoded(Image.fromarray(noise(24)), "JPEG", exif=TURNED),
+    encoded(Image.fromarray(noise(24)), "PNG"),
+    encoded(Image.fromarray(noise(24)), "WEBP"),
+]
+MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 255))
+
+
+@settings(max_examples=300, deadline=2000, derandomize=True, database=None)
+@given(
+    original=st.sampled_from(ORIGINALS),
+    changes=st.lists(MUTATION, min_size=1, max_size=12),
+    cut=st.integers(0, 40),
+    extra=st.binary(max_size=8),
+)
+def test_mutated_files_are_an_image_or_a_user_error(original, changes, cut, extra):
+    data = bytearray(original)
+    for where, value in changes:
+        data[where % (64 if where % 2 else len(data))] = value
+    for read in (load_image, load_mask, verify_image):
+        stream = io.BytesIO(bytes(data[: len(data) - cut]) + extra)
+        try:
+            result = read(stream)
+        except UserError:
+            continue
+        if read is load_image:
+            assert result.rgb.dtype == np.uint8
+            assert result.rgb.ndim == 3
+            assert result.rgb.shape[2] == 3
+            assert result.rgb.shape[0] * result.rgb.shape[1] <= MAX_PIXELS
+
+
+class TestMasks:
+    def test_not_zero_is_object_in_every_mode(self):
+        expected = np.zeros((6, 5), dtype=bool)
+        expected[2:4, 1:3] = True
+        grey = Image.fromarray(expected.astype(np.uint8) * 51)
+        palette = Image.fromarray(expected.astype(np.uint8), "L").convert("P")
+        deep = Image.fromarray(expected.astype(np.uint16))
+        for image in (grey, Image.fromarray(expected), grey.convert("RGB"), palette, deep):
+            mask = load_mask(io.BytesIO(encoded(image)))
+            assert mask.dtype == bool
+            assert np.array_equal(mask, expected)
+
+    def test_alpha_hides(self):
+        image = Image.new("RGBA", (2, 1), (255, 255, 255, 255))
+        image.putpixel((1, 0), (255, 255, 255, 0))
+        assert load_mask(io.BytesIO(encoded(image))).tolist() == [[True, False]]
+
+
+def test_sha256_of(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    assert sha256_of(path) == hashlib.sha256(b"abc").hexdigest()
+    with pytest.raises(UserError):
+        sha256_of(tmp_path / "none")

@@ -1,0 +1,130 @@
+"""Heads: evidence adds up to the class scores, exactly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protoexplain.models.heads import Head, LinearHead, ReasoningHead, SoftmaxHead
+
+KINDS = ["linear", "softmax", "reasoning"]
+
+
+def head_of(kind: str, prototypes: int, classes: int) -> Head:
+    heads = {
+        "linear": lambda: LinearHead(torch.arange(prototypes) % classes, classes),
+        "softmax": lambda: SoftmaxHead(prototypes, classes),
+        "reasoning": lambda: ReasoningHead(prototypes, classes),
+    }
+    return heads[kind]().double()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30, deadline=None)
+@given(
+    batch=st.integers(1, 4),
+    prototypes=st.integers(1, 30),
+    classes=st.integers(1, 8),
+    chosen=st.lists(st.integers(0, 7), min_size=1, max_size=5),
+    seed=st.integers(0, 1000),
+)
+def test_evidence_adds_up(kind, batch, prototypes, classes, chosen, seed):
+    torch.manual_seed(seed)
+    head = head_of(kind, prototypes, classes)
+    activations = torch.rand(batch, prototypes, dtype=torch.float64)
+    columns = torch.tensor(chosen) % classes
+    evidence = head.evidence(activations, columns)
+    assert evidence.presence.shape == evidence.absence.shape == (batch, prototypes, len(columns))
+    torch.testing.assert_close(evidence.total(), head(activations)[:, columns], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_class_weights_are_the_derivative_of_the_scores(kind):
+    torch.manual_seed(0)
+    head = head_of(kind, 7, 3)
+    jacobian = torch.autograd.functional.jacobian(lambda a: head(a[None])[0], torch.rand(7).double())
+    torch.testing.assert_close(head.class_weights(), jacobian)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients(kind):
+    torch.manual_seed(0)
+    head = head_of(kind, 5, 3)
+    activations = torch.rand(2, 5, dtype=torch.float64, requires_grad=True)
+    ((name, parameter),) = head.named_parameters()
+    assert torch.autograd.gradcheck(
+        lambda a, p: torch.func.functional_call(head, {name: p}, (a,)), (activations, parameter)
+    )
+
+
+def test_linear_head_starts_with_own_and_other_weights():
+    head = LinearHead(torch.tensor([0, 0, 1]), 2)
+    assert head.weight.tolist() == [[1, 1, -0.5], [-0.5, -0.5, 1]]
+
+
+def test_linear_head_has_no_absence():
+    evidence = head_of("linear", 4, 2).evidence(torch.rand(3, 4).double(), torch.tensor([1]))
+    assert not evidence.absence.any()
+    assert not evidence.bias.any()
+
+
+def test_softmax_weights_of_a_class_sum_to_one():
+    weights = SoftmaxHead(9, 4).class_weights()
+    assert (weights > 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(4))
+
+
+class TestReasoning:
+    head = ReasoningHead(6, 3).double()
+    activations = torch.rand(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def test_agreement_and_disagreement_are_everything(self):
+        every = torch.arange(3)
+        both = (
+            self.head.evidence(self.activations, every).total()
+            + self.head.disagreement(self.activations, every).total()
+        )
+        torch.testing.assert_close(both, torch.ones(4, 3, dtype=torch.float64), atol=1e-12, rtol=0)
+
+    def test_scores_are_probabilities(self):
+        for extreme in (torch.zeros(1, 6), torch.ones(1, 6)):
+            scores = self.head(extreme.double())
+            assert ((scores >= 0) & (scores <= 1)).all()
+
+    def test_it_follows_the_formula(self):
+        positive, negative = self.head.reasoning()
+        expected = [
+            [
+                sum(positive[k, c] * d[k] + negative[k, c] * (1 - d[k]) for k in range(6)).item()
+                for c in range(3)
+            ]
+            for d in self.activations
+        ]
+        torch.testing.assert_close(self.head(self.activations), torch.tensor(expected).double())
+        torch.testing.assert_close((positive + negative).sum(0), torch.ones(3, dtype=torch.float64))
+
+
+def test_keep_leaves_the_scores_of_the_kept_prototypes():
+    head, kept = head_of("linear", 6, 3), torch.tensor([1, 4, 5])
+    activations = torch.rand(2, 6).double()
+    alone = torch.zeros_like(activations)
+    alone[:, kept] = activations[:, kept]
+    expected = head(alone)
+    head.keep(kept)
+    torch.testing.assert_close(head(activations[:, kept]), expected)
+
+
+def test_keep_leaves_the_proportions_of_reasoning():
+    head, kept = ReasoningHead(6, 3), torch.tensor([0, 2, 5])
+    before = torch.stack(head.reasoning())[:, kept]
+    head.keep(kept)
+    torch.testing.assert_close(torch.stack(head.reasoning()), before / before.sum((0, 1)))
+
+
+def test_keep_leaves_the_proportions_of_softmax_weights():
+    head, kept = SoftmaxHead(6, 3), torch.tensor([0, 2, 5])
+    before = head.class_weights()[:, kept]
+    head.keep(kept)
+    torch.testing.assert_close(head.class_weights(), before / before.sum(1, keepdim=True))

@@ -1,0 +1,167 @@
+"""Loss terms against their definitions, written as loops."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from protoexplain.models import losses
+
+CLASSES, PER_CLASS, DEPTH = 4, 3, 5
+PROTOTYPE_CLASS = torch.arange(CLASSES).repeat_interleave(PER_CLASS)
+
+
+def prototypes(seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(CLASSES * PER_CLASS, DEPTH, dtype=torch.float64, generator=generator)
+
+
+def products(p: Tensor, a: int, b: int) -> list[Tensor]:
+    of = p.view(CLASSES, PER_CLASS, DEPTH)
+    return [of[a, k] @ of[b, j] for k in range(PER_CLASS) for j in range(PER_CLASS)]
+
+
+PAIRS = [(a, b) for a in range(CLASSES) for b in range(CLASSES) if a != b]
+
+
+def test_closeness():
+    p = prototypes()
+    expected = -sum(min(products(p, a, b)) for a, b in PAIRS) / len(PAIRS)
+    torch.testing.assert_close(losses.closeness(p, CLASSES), expected)
+
+
+def test_discrimination():
+    p = prototypes()
+    expected = sum(max(products(p, a, b)) for a, b in PAIRS) / len(PAIRS)
+    torch.testing.assert_close(losses.discrimination(p, CLASSES), expected)
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_orthogonality(diagonal):
+    p = prototypes()
+    expected = 0.0
+    for c in range(CLASSES):
+        for k, one in enumerate(p.view(CLASSES, PER_CLASS, DEPTH)[c]):
+            for j, two in enumerate(p.view(CLASSES, PER_CLASS, DEPTH)[c]):
+                if k != j or diagonal:
+                    expected += abs(float(one @ two) - (k == j))
+    assert losses.orthogonality(p, CLASSES, diagonal).item() == pytest.approx(expected)
+
+
+def test_orthogonality_of_unit_prototypes_without_diagonal_pulls_only_across_them():
+    p = torch.nn.functional.normalize(prototypes(), dim=1)
+    two = p.view(CLASSES, PER_CLASS, DEPTH)[:, :1].flatten(0, 1).clone().requires_grad_()
+    losses.orthogonality(two, CLASSES, diagonal=False).backward()
+    assert not two.grad.any()
+
+
+def test_wrong_class_l1():
+    weight = torch.randn(CLASSES, CLASSES * PER_CLASS)
+    expected = sum(
+        abs(weight[c, j].item())
+        for c in range(CLASSES)
+        for j in range(CLASSES * PER_CLASS)
+        if j // PER_CLASS != c
+    )
+    assert losses.wrong_class_l1(weight, PROTOTYPE_CLASS).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_best_among_and_its_floor():
+    similarity = torch.tensor([[0.5, -0.2, 0.9], [-0.7, -0.1, 0.3]], requires_grad=True)
+    mask = torch.tensor([[True, True, False], [True, True, False]])
+    assert losses.best_among(similarity, mask).tolist() == pytest.approx([0.5, -0.1])
+    floored = losses.best_among(similarity, mask, floor=0.0)
+    assert floored.tolist() == [0.5, 0.0]
+    floored.sum().backward()
+    assert similarity.grad.tolist() == [[1, 0, 0], [0, 0, 0]]
+
+
+def test_floor_equals_masking_by_multiplication():
+    distances, limit = torch.rand(20, 12) * 16, 8.0
+    labels = torch.arange(20) % CLASSES
+    own = losses.own_class_mask(labels, PROTOTYPE_CLASS)
+    published = limit - ((limit - distances) * own).amax(1)
+    torch.testing.assert_close(-losses.best_among(-distances, own, floor=-limit), published)
+
+
+def test_margin_loss():
+    scores, labels = torch.rand(6, CLASSES), torch.tensor([0, 1, 2, 3, 0, 1])
+    expected = [
+        max(0.0, max(s for c, s in enumerate(row) if c != y) - row[y] + 0.2)
+        for row, y in zip(scores.tolist(), labels.tolist(), strict=True)
+    ]
+    assert losses.margin_loss(scores, labels, 0.2).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_best_per_class_knows_classes_without_a_template():
+    scores = torch.tensor([[0.1, 0.7, 0.3], [0.9, 0.2, 0.4]])
+    best = losses.best_per_class(scores, torch.tensor([2, 0, 2]), 3)
+    assert best.tolist() == torch.tensor([[0.7, -torch.inf, 0.3], [0.2, -torch.inf, 0.9]]).tolist()
+
+
+def test_glvq_loss_is_symmetric_in_the_two_distances():
+    scores = -torch.tensor([[1.0, 3.0], [1.0, 3.0]])
+    assert losses.glvq_loss(scores, torch.tensor([0, 1])).tolist() == pytest.approx([-0.5, 0.5])
+
+
+def test_alignment_is_the_mean_log_agreement_and_keeps_gradients_off_the_targets():
+    maps = torch.randn(4, 3, 2, 2, dtype=torch.float64).softmax(1).requires_grad_()
+    one, two = maps.detach()[:2], maps.detach()[2:]
+    cells = [
+        -math.log((one[b, :, y, x] @ two[b, :, y, x]).item() + 1e-12)
+        for b in range(2)
+        for y in range(2)
+        for x in range(2)
+    ]
+    value = losses.alignment(maps)
+    assert value.item() == pytest.approx(sum(cells) / len(cells))
+    value.backward()
+    symmetric = -torch.log((maps[:2] * maps[2:]).sum(1) + 1e-12).mean()
+    (full,) = torch.autograd.grad(symmetric, maps)
+    torch.testing.assert_close(maps.grad, full / 2)
+
+
+def test_every_prototype_fires():
+    views = torch.rand(6, 4)
+    expected = [
+        -sum(math.log(math.tanh(view[:, k].sum().item()) + 1e-8) for k in range(4)) / 4
+        for view in views.chunk(2)
+    ]
+    assert losses.every_prototype_fires(views).item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+
+
+def test_log_normalised_nll():
+    scores, labels = torch.rand(3, 4) * 3, torch.tensor([0, 3, 1])
+    expected = [
+        -math.log((1 + row[y] ** 2) / sum(1 + o**2 for o in row))
+        for row, y in zip(scores.tolist(), labels.tolist(), strict=True)
+    ]
+    assert losses.log_normalised_nll(scores, labels).item() == pytest.approx(sum(expected) / 3, rel=1e-5)
+
+
+LABELS = torch.tensor([0, 1, 2, 3, 1])
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape"),
+    [
+        (lambda p: losses.closeness(p, CLASSES), (12, 5)),
+        (lambda p: losses.discrimination(p, CLASSES), (12, 5)),
+        (lambda p: losses.orthogonality(p, CLASSES), (12, 5)),
+        (lambda p: losses.orthogonality(p, CLASSES, diagonal=False), (12, 5)),
+        (lambda w: losses.wrong_class_l1(w, PROTOTYPE_CLASS), (4, 12)),
+        (lambda s: losses.best_among(s, losses.own_class_mask(LABELS, PROTOTYPE_CLASS)), (5, 12)),
+        (lambda s: losses.margin_loss(s, LABELS, 0.3), (5, 4)),
+        (lambda s: losses.glvq_loss(-s.square(), LABELS), (5, 4)),
+        (lambda s: losses.best_per_class(s, PROTOTYPE_CLASS, CLASSES), (5, 12)),
+        (lambda a: losses.every_prototype_fires(a.square() + 0.1), (6, 12)),
+        (lambda s: losses.log_normalised_nll(s.square(), LABELS), (5, 4)),
+    ],
+)
+def test_gradients(loss, shape):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(loss, (x,))

@@ -1,0 +1,150 @@
+"""Similarities: the best patch is the best of the map, whatever shortcut finds it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from protoexplain.models import similarity as module
+from protoexplain.models.similarity import (
+    ChannelAxes,
+    Cosine,
+    NegativeSquaredL2,
+    Projection,
+    Similarity,
+    gather_patches,
+    map_size,
+)
+
+PATCHED: list[Similarity] = [NegativeSquaredL2(), Projection(), Cosine()]
+
+
+def naive(similarity: Similarity, z: Tensor, prototypes: Tensor) -> Tensor:
+    """One patch and one prototype at a time."""
+    height, width = prototypes.shape[2:]
+    rows, columns = map_size(z, prototypes)
+    out = z.new_empty(len(z), len(prototypes), rows, columns)
+    for b in range(len(z)):
+        for p, prototype in enumerate(prototypes.flatten(1)):
+            for y in range(rows):
+                for x in range(columns):
+                    patch = z[b, :, y : y + height, x : x + width].flatten()
+                    if isinstance(similarity, NegativeSquaredL2):
+                        out[b, p, y, x] = -(patch - prototype).square().sum()
+                    else:
+                        length = prototype.norm() * (patch.norm() if isinstance(similarity, Cosine) else 1)
+                        out[b, p, y, x] = patch @ prototype / length
+    return out
+
+
+@st.composite
+def latent(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """A map and prototypes no larger than it."""
+    size = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    extra = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+    batch, depth, count = draw(st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6)))
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    z = torch.randn(batch, depth, size[0] + extra[0], size[1] + extra[1], dtype=torch.float64)
+    return z, torch.randn(count, depth, *size, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("similarity", PATCHED)
+@settings(max_examples=25, deadline=None)
+@given(case=latent())
+def test_maps_follow_the_definition_and_best_is_their_maximum(similarity, case):
+    z, prototypes = case
+    maps = similarity.maps(z, prototypes)
+    torch.testing.assert_close(maps, naive(similarity, z, prototypes))
+    best, cells = similarity.best(z, prototypes)
+    torch.testing.assert_close(best, maps.flatten(2).amax(2))
+    torch.testing.assert_close(maps.flatten(2).gather(2, cells[:, :, None])[:, :, 0], best)
+
+
+@pytest.mark.parametrize("similarity", PATCHED)
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (2, 3)])
+def test_gradients(similarity, size):
+    torch.manual_seed(0)
+    z = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    prototypes = torch.randn(4, 3, *size, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z, p: similarity.best(z, p)[0], (z, prototypes))
+    assert torch.autograd.gradcheck(similarity.maps, (z, prototypes))
+
+
+def test_gradient_of_a_patch_that_several_prototypes_choose():
+    z = torch.randn(1, 3, 1, 1, dtype=torch.float64, requires_grad=True)
+    prototypes = torch.randn(5, 3, 1, 1, dtype=torch.float64)
+    NegativeSquaredL2().best(z, prototypes)[0].sum().backward()
+    torch.testing.assert_close(z.grad, -2 * (z.detach() - prototypes).sum(0, keepdim=True))
+
+
+def test_small_chunks_find_the_same_patches(monkeypatch):
+    torch.manual_seed(0)
+    z, prototypes = torch.randn(5, 4, 6, 6), torch.randn(7, 4, 2, 2)
+    whole = NegativeSquaredL2().best(z, prototypes)
+    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 200)
+    parts = NegativeSquaredL2().best(z, prototypes)
+    assert torch.equal(whole[0], parts[0])
+    assert torch.equal(whole[1], parts[1])
+
+
+def test_distance_to_a_copied_patch_is_zero_in_float32():
+    torch.manual_seed(0)
+    z = torch.rand(2, 512, 7, 7)
+    prototypes = torch.stack([z[0, :, 2, 3], z[1, :, 6, 0]])[:, :, None, None]
+    best, cells = NegativeSquaredL2().best(z, prototypes)
+    assert best.diagonal().tolist() == [0.0, 0.0]
+    assert cells.diagonal().tolist() == [2 * 7 + 3, 6 * 7]
+    assert NegativeSquaredL2().maps(z, prototypes)[0, 0, 2, 3] > -1e-9
+
+
+def test_gathered_patches_are_the_winning_ones():
+    torch.manual_seed(0)
+    z, prototypes = torch.randn(3, 4, 5, 6), torch.randn(2, 4, 2, 3)
+    best, cells = NegativeSquaredL2().best(z, prototypes)
+    patches = gather_patches(z, prototypes, cells)
+    torch.testing.assert_close(-(patches - prototypes.flatten(1)).square().sum(2), best)
+
+
+@pytest.mark.parametrize("similarity", [Projection(), Cosine()])
+def test_direction_similarities_write_unit_patches_and_ignore_the_length_of_prototypes(similarity):
+    z, prototypes = torch.randn(2, 4, 3, 3), torch.randn(5, 4, 1, 1)
+    torch.testing.assert_close(similarity.maps(z, 7 * prototypes), similarity.maps(z, prototypes))
+    torch.testing.assert_close(similarity.written(torch.randn(5, 4)).norm(dim=1), torch.ones(5))
+
+
+def test_negative_squared_distance_writes_the_patch_itself():
+    patches = torch.randn(3, 8)
+    assert torch.equal(NegativeSquaredL2().written(patches), patches)
+
+
+class TestChannelAxes:
+    z = torch.randn(2, 6, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def test_chosen_channels_of_the_softmax(self):
+        channels = torch.tensor([4.0, 1.0]).view(2, 1, 1, 1)
+        expected = self.z.exp() / self.z.exp().sum(1, keepdim=True)
+        torch.testing.assert_close(ChannelAxes().maps(self.z, channels), expected[:, [4, 1]])
+        best, cells = ChannelAxes().best(self.z, channels)
+        torch.testing.assert_close(best, expected[:, [4, 1]].flatten(2).amax(2))
+        assert cells.tolist() == expected[:, [4, 1]].flatten(2).argmax(2).tolist()
+
+    def test_all_channels(self):
+        channels = torch.arange(6.0).view(6, 1, 1, 1)
+        torch.testing.assert_close(ChannelAxes().maps(self.z, channels).sum(1), torch.ones_like(self.z[:, 0]))
+
+    def test_it_is_a_normalised_gaussian_of_the_distance_to_the_axes(self):
+        axes = torch.eye(6, dtype=torch.float64)
+        squared = (self.z[:, None] - axes[None, :, :, None, None]).square().sum(2)
+        kernels = torch.exp(-squared / 2)
+        channels = torch.arange(6.0).view(6, 1, 1, 1)
+        torch.testing.assert_close(
+            ChannelAxes().maps(self.z, channels), kernels / kernels.sum(1, keepdim=True)
+        )
+
+    def test_gradient(self):
+        z = self.z.clone().requires_grad_()
+        channels = torch.tensor([0.0, 5.0, 2.0]).view(3, 1, 1, 1)
+        assert torch.autograd.gradcheck(lambda z: ChannelAxes().best(z, channels)[0], (z,))
