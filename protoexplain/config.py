@@ -57,6 +57,8 @@ class TrainingConfig(BaseModel):
     deterministic: bool = True
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; None does not clip."""
+    passes: int = Field(1, ge=1)
+    """Times that an epoch shows each image, each time augmented anew; the published sets held 30 or 40 copies."""
     cached_views: int = Field(1, ge=0)
     """Augmented views of each image whose features are kept for stages with a frozen backbone; 0 recomputes."""
     published_batch_norm: bool = False

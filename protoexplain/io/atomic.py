@@ -22,6 +22,8 @@ FAULT_VARIABLE = "PROTOEXPLAIN_FAULT"
 """`write:3` lets the third written file fail as on a full disk, for tests."""
 
 _LEFTOVER = re.compile(r"(?P<name>.+)\.(?P<kind>tmp|old)-(?P<pid>\d+)")
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
+"""What some network file systems answer to fsync of a folder."""
 _writes = itertools.count(1)
 
 
@@ -67,8 +69,8 @@ def write_folder(target: Path, fill: Callable[[Path], None], replace: bool = Fal
 def recover(parent: Path, name: str | None = None) -> list[str]:
     """Clear up what killed programs left in a folder; call it before this program writes there.
 
-    A replaced folder returns to its name where its successor did not arrive.  Leftovers of other programs that
-    still run are not touched.
+    A replaced folder returns to its name where its successor did not arrive.  Leftovers of other programs
+    that still run are not touched.
 
     Args:
         parent: Folder to clear up.
@@ -76,19 +78,29 @@ def recover(parent: Path, name: str | None = None) -> list[str]:
 
     Returns:
         The names of the leftovers.
+
+    Raises:
+        UserError: The folder cannot be read or written.
     """
-    found = [(entry, _LEFTOVER.fullmatch(entry.name)) for entry in parent.iterdir()] if parent.is_dir() else []
-    done = []
-    for entry, match in sorted(found, key=lambda pair: pair[0].name):
-        if match is None or name not in (None, match["name"]) or _runs(int(match["pid"])):
-            continue
-        target = parent / match["name"]
-        if match["kind"] == "old" and not target.exists():
-            entry.rename(target)
-        else:
-            _remove(entry)
-        done.append(entry.name)
-    return done
+    try:
+        matches = [_LEFTOVER.fullmatch(entry.name) for entry in parent.iterdir()] if parent.is_dir() else []
+        found = sorted(
+            (
+                match
+                for match in matches
+                if match and name in (None, match["name"]) and not _runs(int(match["pid"]))
+            ),
+            key=lambda match: match.string,
+        )
+        for match in found:
+            entry, target = parent / match.string, parent / match["name"]
+            if match["kind"] == "old" and not target.exists():
+                entry.rename(target)
+            else:
+                _remove(entry)
+    except OSError as error:
+        raise _refusal(parent, error, 0) from error
+    return [match.string for match in found]
 
 
 def is_leftover(path: Path) -> bool:
@@ -128,10 +140,11 @@ def _all_or_nothing(target: Path, temporary: Path, size: int = 0) -> Iterator[No
 
 def _refusal(target: Path, error: OSError, needed: int) -> UserError:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"cannot write: {error.strerror}", str(target), "choose a folder that can be written")
-    free = shutil.disk_usage(_existing(target.parent)).free
+        return UserError(f"cannot write: {error.strerror}", str(target), "choose another folder")
+    place = target.parent
+    free = shutil.disk_usage(_existing(place)).free
     return UserError(
-        f"the disk is full: needs at least {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB free at {target.parent}",
+        f"the disk is full: needs at least {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB free at {place}",
         str(target),
         "make room, or choose a folder on another disk",
     )
@@ -195,7 +208,7 @@ def _settle_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems know no fsync of folders
+        if error.errno not in _NO_FOLDER_SYNC:
             raise
     finally:
         os.close(handle)

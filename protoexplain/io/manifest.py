@@ -1,4 +1,4 @@
-"""The list of a folder's files with their sizes and SHA-256, by which damage is found before anything is read."""
+"""The list of a folder's files with sizes and SHA-256, by which damage is found before anything is read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -14,6 +15,8 @@ from protoexplain.errors import UserError
 
 MANIFEST = "MANIFEST.json"
 MAX_JSON_BYTES = 50_000_000
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 _COPY_AGAIN = "copy or download the folder again"
 
@@ -24,8 +27,8 @@ class FileEntry:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Manifest:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     files: Mapping[str, FileEntry]
-    sha256: str
+    sha256: Sha256
 
     def to_json(self) -> str:
         return _canonical({"files": _plain(self.files), "sha256": self.sha256})
@@ -48,7 +51,8 @@ class Manifest:
 
 def manifest_of(folder: Path) -> Manifest:
     """Hash all files below a folder but the manifest itself."""
-    files = {name: FileEntry(_sha256(path), path.stat().st_size) for name, path in _files_below(folder).items()}
+    present = _files_below(folder)
+    files = {name: FileEntry(_sha256(path), path.stat().st_size) for name, path in present.items()}
     return Manifest(files, _table_digest(files))
 
 
@@ -67,7 +71,9 @@ def read_manifest(folder: Path) -> Manifest:
     found = _table_digest(manifest.files)
     if manifest.sha256 != found or manifest.to_json().encode() != content:
         raise UserError(
-            f"{MANIFEST} is damaged: its table should have SHA-256 {manifest.sha256} and has {found}", str(path), _COPY_AGAIN
+            f"{MANIFEST} is damaged: its table should have SHA-256 {manifest.sha256} and has {found}",
+            str(path),
+            _COPY_AGAIN,
         )
     return manifest
 
@@ -85,8 +91,8 @@ def verify_folder(folder: Path, hashes: bool = True) -> Manifest:
     manifest = read_manifest(folder)
     present = _files_below(folder)
     for name in sorted(set(manifest.files) - set(present)):
-        expected = manifest.files[name].sha256
-        raise UserError(f"{name} is missing (expected SHA-256 {expected}, found no file)", str(folder), _COPY_AGAIN)
+        lost = f"{name} is missing: expected SHA-256 {manifest.files[name].sha256}, found no file"
+        raise UserError(lost, str(folder), _COPY_AGAIN)
     for name in sorted(set(present) - set(manifest.files)):
         raise UserError(f"{name} does not belong into this folder", str(folder), "move it away")
     for name, entry in manifest.files.items():
@@ -114,11 +120,11 @@ def read_limited(path: Path, limit: int) -> bytes:
         with path.open("rb") as stream:
             content = stream.read(limit + 1)
     except FileNotFoundError as error:
-        raise UserError(f"{path.name} is missing", str(path), "give the folder of a complete checkpoint") from error
+        raise UserError(f"{path.name} is missing", str(path), "give a complete folder") from error
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror}", str(path)) from error
     if len(content) > limit:
-        raise UserError(f"{path.name} has more than {limit:,} bytes", str(path), "this is not what the program writes")
+        raise UserError(f"{path.name} has more than {limit:,} bytes", str(path), "use what the program wrote")
     return content
 
 

@@ -15,8 +15,10 @@ from protoexplain.io.manifest import first_mistake
 FORMAT = 1
 """Grows when older programs can no longer read what this one writes."""
 
+Count = Annotated[int, Field(ge=0)]
 PictureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}\.(png|jpg)$")]
 Edges = tuple[float, float, float, float]
+_USE_ANOTHER = "use a checkpoint as the program wrote it"
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -29,7 +31,7 @@ class PrototypeRecord:
         branch: Its name.
         label: Its class, -1 where shared by all.
         original_index: Number in a fresh model of the same configuration; pruning leaves gaps.
-        projected: Whether the prototype was written from the patch; False where the patch only illustrates it.
+        projected: Whether it was written from the patch; False where the patch only illustrates it.
         image_id: Record of the training image, None where no image qualified; all below is then None or -1.
         image_sha256: Of the image's file.
         row: Cell of the patch in the map.
@@ -46,10 +48,10 @@ class PrototypeRecord:
 
     __pydantic_config__ = _STRICT
 
-    index: int = Field(ge=0)
+    index: Count
     branch: str
-    label: int = Field(ge=-1)
-    original_index: int = Field(ge=0)
+    label: Annotated[int, Field(ge=-1)]
+    original_index: Count
     projected: bool
     image_id: str | None
     image_sha256: str | None
@@ -141,15 +143,13 @@ def parse_contents(content: bytes, where: str) -> Contents:
             )
         contents = TypeAdapter(Contents).validate_json(content, strict=True)
     except ValidationError as error:
-        raise UserError(f"not a table of prototypes: {first_mistake(error)}", where, "use a complete checkpoint") from error
+        raise UserError(f"not a table of prototypes: {first_mistake(error)}", where, _USE_ANOTHER) from error
     misplaced = [record.index for place, record in enumerate(contents.prototypes) if record.index != place]
     if misplaced:
-        raise UserError(f"prototype {misplaced[0]} is not at its place", where, "use a complete checkpoint")
+        raise UserError(f"prototype {misplaced[0]} is not at its place", where, _USE_ANOTHER)
     return contents
 
 
 def select(records: Sequence[PrototypeRecord], kept: Sequence[int]) -> tuple[PrototypeRecord, ...]:
     """The records of a pruned model, numbered anew; they remember their original numbers."""
     return tuple(dataclasses.replace(records[old], index=new) for new, old in enumerate(kept))
-
-

@@ -101,7 +101,7 @@ class Backbone(nn.Module):
 
 
 def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type
-    if name not in timm.list_models():
+    if not timm.is_model(name):
         raise UserError(f"unknown backbone '{name}'", "backbone.name", _nearest_model(name))
     net = timm.create_model(name, pretrained=False, num_classes=0)
     if not hasattr(net, "forward_intermediates"):

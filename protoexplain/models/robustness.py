@@ -2,7 +2,7 @@
 
 Saralajew et al. 2025: detections exp(-dist / sigma_k) change by at most a factor exp(+-eps / sigma_k) when
 the input moves by eps in the same metric.  The radius covers the shallow model alone: with an encoder in
-front of it, it holds in feature space and not in pixels.  B inputs, K components, R concepts of one class each.
+front, it holds in feature space, not in pixels.  B inputs, K components, R concepts of one class each.
 """
 
 from __future__ import annotations

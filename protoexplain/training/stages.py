@@ -18,7 +18,7 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
-from protoexplain.training.inputs import ImageInputs, Inputs, Kind, cache
+from protoexplain.training.inputs import ImageInputs, InputBatch, Inputs, Kind, cache
 from protoexplain.training.journal import Journal, Watcher
 from protoexplain.training.splits import RunData
 from protoexplain.training.state import RunState, Snapshot, weights_of
@@ -142,8 +142,7 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
         engine.set_learning_rates(raw_optimizer, stage, done + 1)
         engine.set_training_mode(run.model, training.published_batch_norm)
         epoch = index * EPOCHS_PER_STAGE + state.epoch
-        order = shard(epoch_order(len(inputs), training.seed, epoch), fabric.global_rank, fabric.world_size)
-        steps = -(-len(order) // batch_size)
+        steps = training.passes * -(-len(inputs) // (batch_size * fabric.world_size))
         label = f"{stage.name} {number}/{stage.epochs}"
         settings = engine.StepSettings(
             engine.loss_weights(stage, number),
@@ -165,7 +164,7 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
             step,
             run.model,
             optimizer,
-            inputs.epoch(epoch, order, batch_size, state.sums.steps),
+            _passes(run, inputs, epoch, batch_size, state.sums.steps),
             settings,
             state.sums,
             lambda indices: ", ".join(run.data.train[i].id for i in indices.unique().tolist()),
@@ -175,6 +174,18 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
         state.epochs_done[stage.name] = done + 1
         state.epoch, state.sums = number, engine.EpochSums()
         run.checkpoint(False)
+
+
+def _passes(run: Run, inputs: Inputs, epoch: int, batch_size: int, start: int) -> Iterator[InputBatch]:
+    """The batches of an epoch from step `start` on: every image once in each pass."""
+    training, fabric = run.config.training, run.fabric
+    for number in range(training.passes):
+        drawn = epoch * training.passes + number
+        order = shard(epoch_order(len(inputs), training.seed, drawn), fabric.global_rank, fabric.world_size)
+        steps = -(-len(order) // batch_size)
+        if start < steps:
+            yield from inputs.epoch(drawn, order, batch_size, start)
+        start = max(0, start - steps)
 
 
 def _finish_epoch(

@@ -120,10 +120,10 @@ def fill(mask: Bytes, points: Matrix, value: int = 255) -> None:
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], value, cv2.LINE_AA, 4)
 
 
-def stroke(mask: Bytes, points: Matrix, value: int, width: float, closed: bool = False) -> None:
+def stroke(mask: Bytes, points: Matrix, value: int, width: float) -> None:
     """Draw a line with smooth edges."""
     line = np.rint(points * 16).astype(np.int32)
-    cv2.polylines(mask, [line], closed, value, max(1, round(width)), cv2.LINE_AA, 4)
+    cv2.polylines(mask, [line], False, value, max(1, round(width)), cv2.LINE_AA, 4)
 
 
 def smooth(points: Any, closed: bool = True, steps: int = 8) -> Matrix:  # noqa: ANN401

@@ -35,7 +35,7 @@ class Plumage:
     leg: tuple[int, int, int]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def plumage(bird: BirdClass, unit: float) -> Plumage:
     """All parts of a class, at `unit` pixels per bird unit."""
     return Plumage(

@@ -11,7 +11,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from protoexplain.data.planted.canvas import Stencil, affine, smooth, transform
+from protoexplain.data.planted.canvas import Stencil, affine, smooth, stroke, transform
 from protoexplain.data.planted.patterns import noise
 from protoexplain.data.planted.shapes import NEUTRAL, Sheet
 
@@ -90,10 +90,9 @@ def _ground(variant: int, side: int) -> Stencil:
         rise = rng.uniform(0.02, 0.06) * (1 + start_y)
         bow = [(foot, start_y), (foot + lean / 2 + 0.004, start_y - rise / 2), (foot + lean, start_y - rise)]
         points = sheet.pixels(smooth(bow, closed=False, steps=3))
-        line, tone = np.rint(points * 16).astype(np.int32), int(rng.uniform(60, 225))
-        width = max(1, round(0.004 * side * (1 + start_y)))
-        cv2.polylines(sheet.relief, [line], False, tone, width, cv2.LINE_AA, 4)
-        cv2.polylines(sheet.alpha, [line], False, 255, width, cv2.LINE_AA, 4)
+        tone, width = int(rng.uniform(60, 225)), 0.004 * side * (1 + start_y)
+        stroke(sheet.relief, points, tone, width)
+        stroke(sheet.alpha, points, 255, width)
     return _stencil(sheet)
 
 
@@ -116,10 +115,8 @@ def twig(variant: int, side: int) -> Stencil:
     sheet = Sheet(side, (-0.14, -1.15, 0.14, 0.12))
     rng = np.random.default_rng([90, variant])
     stem = smooth([(0.05 * rng.normal(), -1.15), (0.03 * rng.normal(), -0.5), (0, -0.06)], closed=False)
-    fill_width = 0.007
-    points = np.rint(sheet.pixels(stem) * 16).astype(np.int32)
     for picture, value in ((sheet.alpha, 255), (sheet.relief, 70)):
-        cv2.polylines(picture, [points], False, value, max(1, round(fill_width * side)), cv2.LINE_AA, 4)
+        stroke(picture, sheet.pixels(stem), value, 0.007 * side)
     for index in range(3):
         angle = np.pi / 2 + (index - 1) * rng.uniform(0.7, 1.0)
         _leaf(sheet, 0, -0.06 - 0.012 * index, rng.uniform(0.075, 0.10), angle, int(rng.uniform(105, 150)))

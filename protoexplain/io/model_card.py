@@ -1,0 +1,100 @@
+"""The README.md of a checkpoint: what the model is, how good it is, how to make it again."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from protoexplain.config import RunConfig
+from protoexplain.io.prototypes import Contents
+from protoexplain.models.registry import get_family
+
+SHOWN_CLASSES = 20
+
+
+def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> str:
+    """Markdown in which all text from outside is escaped."""
+    family = get_family(config.family)
+    data, shown = contents.data, contents.classes[:SHOWN_CLASSES]
+    more = f" and {len(contents.classes) - len(shown)} more" if len(contents.classes) > len(shown) else ""
+    sections = [
+        f"# {escaped(family.title)} on {escaped(data.name)}",
+        escaped(config.about),
+        f"An image classifier that explains itself by prototypes. Method: {escaped(family.paper)}. "
+        f"Backbone: {escaped(config.model.backbone.name)}, {config.data.image_size} pixels.",  # type: ignore[attr-defined]
+        "## Data",
+        f"{escaped(data.name)}, {len(contents.classes)} classes: {', '.join(map(escaped, shown))}{more}.",
+        f"{data.train_images} training, {data.validation_images} validation and {data.test_images} test "
+        f"images, {'cut to their bounding boxes' if data.crop == 'box' else 'uncut'}.",
+        f"Fingerprint of the data set: {data.fingerprint}",
+        "## Prototypes",
+        _prototypes(contents),
+        "## Results",
+        *_tables(metrics),
+        "## How to make it again",
+        "With the configuration in config.yaml:",
+        _code(contents.command or "protoexplain train --config config.yaml"),
+        _table(("package", "version"), list(contents.versions.items())),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def escaped(text: object) -> str:
+    """Text that Markdown and HTML show as it is, in one line."""
+    line = html.escape(" ".join(str(text).split()), quote=False)
+    return re.sub(r"[\\`*_{}\[\]()#+\-.!|~:@$=^\"']", r"\\\g<0>", line)
+
+
+def _prototypes(contents: Contents) -> str:
+    records = contents.prototypes
+    projected = sum(record.projected for record in records)
+    lost = sum(record.image_id is None for record in records)
+    parts = [f"{len(records)} prototypes"]
+    if projected:
+        parts.append(f"{projected} equal a training patch")
+    if len(records) - projected - lost:
+        parts.append(f"{len(records) - projected - lost} are illustrated by their nearest training patch")
+    if lost:
+        parts.append(f"{lost} have no training image")
+    return "; ".join(parts) + ". prototypes.json names image and place of each."
+
+
+def _tables(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """One table of single values, then one for each list of rows."""
+    single = [(name, value) for name, value in _flat(metrics) if not _is_rows(value)]
+    yield _table(("measure", "value"), single)
+    for name, rows in _flat(metrics):
+        if _is_rows(rows):
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            yield f"### {escaped(name)}"
+            yield _table(columns, [[row.get(column) for column in columns] for row in rows])
+
+
+def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [columns, ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else escaped(value)
+
+
+def _code(text: str) -> str:
+    """An indented block, which no text inside can end."""
+    return "    " + " ".join(text.split())

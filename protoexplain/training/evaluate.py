@@ -1,0 +1,119 @@
+"""Accuracy of a checkpoint on the test images of a data set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from protoexplain.data.loading import ImageDataset, batches
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.training.journal import Silent, Watcher
+from protoexplain.training.splits import read_run_data
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracies in [0, 1].
+
+    Args:
+        images: Test images.
+        accuracy: Share whose best class is right.
+        top5: Share whose five best classes hold the right one.
+        balanced: Mean over classes of each class's accuracy.
+        by_class: Class name -> accuracy, None without test images.
+        confusions: (true class, predicted class, images), the most frequent first.
+        problems: Files that could not be read.
+    """
+
+    images: int
+    accuracy: float
+    top5: float
+    balanced: float
+    by_class: dict[str, float | None]
+    confusions: tuple[tuple[str, str, int], ...]
+    problems: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def as_text(self) -> str:
+        lines = [
+            f"{self.images} test images",
+            f"accuracy           {self.accuracy:7.1%}",
+            f"among the best 5   {self.top5:7.1%}",
+            f"mean over classes  {self.balanced:7.1%}",
+        ]
+        if self.confusions:
+            lines.append("most frequent confusions")
+            lines += [f"  {count:3} x {true} taken for {predicted}" for true, predicted, count in self.confusions]
+        return "\n".join([*lines, *self.problems])
+
+
+@torch.inference_mode()
+def evaluate(checkpoint: Path | Checkpoint, data: Path, watcher: Watcher | None = None) -> Evaluation:
+    """Classify all test images.
+
+    Args:
+        checkpoint: Folder, or loaded.
+        data: Data set with the same classes.
+        watcher: Is shown the progress.
+
+    Raises:
+        UserError: Unreadable, or other classes than the model's.
+    """
+    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
+    config, shown = loaded.config, watcher or Silent()
+    run_data = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
+    require_same_classes(loaded, run_data.image_set.classes, data)
+    if not run_data.test:
+        raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
+    model = loaded.model()
+    dataset = ImageDataset(run_data.test, run_data.crop, config.data.image_size)
+    confusion = MulticlassConfusionMatrix(num_classes=len(loaded.classes))
+    top5 = done = 0
+    for batch in batches(dataset, range(len(dataset)), BATCH):
+        logits = model(batch.images[:, 0]).logits
+        confusion.update(logits.argmax(1), batch.labels)
+        best = logits.topk(min(5, logits.shape[1])).indices
+        top5 += int((best == batch.labels[:, None]).any(1).sum())
+        done += len(batch.labels)
+        shown.progress("classifying test images", done, len(dataset))
+    return _summary(confusion.compute(), top5 / done, loaded.classes, run_data.problems)
+
+
+def require_same_classes(checkpoint: Checkpoint, classes: tuple[str, ...], data: Path) -> None:
+    """Refuse a data set whose classes are not the model's."""
+    if classes != checkpoint.classes:
+        raise UserError(
+            f"the data set has {len(classes)} classes, the model {len(checkpoint.classes)}, or their names differ",
+            str(data),
+            f"use the data set of the model: {checkpoint.data.name}",
+        )
+
+
+def _summary(
+    counts: torch.Tensor, top5: float, classes: tuple[str, ...], problems: tuple[str, ...]
+) -> Evaluation:
+    totals, right = counts.sum(1), counts.diagonal()
+    shares = [float(r) / float(t) if t else None for r, t in zip(right, totals, strict=True)]
+    known = [share for share in shares if share is not None]
+    wrong = counts.clone().fill_diagonal_(0)
+    order = wrong.flatten().argsort(descending=True, stable=True)[:5].tolist()
+    pairs = [divmod(index, len(classes)) for index in order]
+    return Evaluation(
+        images=int(counts.sum()),
+        accuracy=float(right.sum()) / float(counts.sum()),
+        top5=top5,
+        balanced=sum(known) / len(known) if known else math.nan,
+        by_class=dict(zip(classes, shares, strict=True)),
+        confusions=tuple((classes[t], classes[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p]),
+        problems=problems,
+    )

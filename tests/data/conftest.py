@@ -1,0 +1,169 @@
+"""Small data sets in each published layout, written with few 40 x 30 pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+
+def write_picture(path, seed=0, size=(40, 30)):
+    """A picture of noise; equal seeds give equal pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, "PNG")
+    return path
+
+
+@pytest.fixture
+def picture():
+    return write_picture
+
+
+def structs(**columns):
+    """A MATLAB structure array from columns of equal length."""
+    rows = np.zeros(len(next(iter(columns.values()))), dtype=[(name, object) for name in columns])
+    for name, values in columns.items():
+        rows[name] = values
+    return rows
+
+
+def cells(values):
+    array = np.empty((len(values), 1), dtype=object)
+    array[:, 0] = values
+    return array
+
+
+@dataclass
+class CubTree:
+    """CUB: 2 classes x 4 images, the first two of each for training; ids 1..8."""
+
+    root: Path
+
+    def table(self, name):
+        return self.root / name
+
+    def append(self, name, text):
+        self.table(name).write_text(self.table(name).read_text() + text)
+
+    def replace_line(self, name, number, line):
+        lines = self.table(name).read_text().splitlines()
+        lines[number - 1 : number] = [] if line is None else [line]
+        self.table(name).write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def cub(tmp_path):
+    root = tmp_path / "birds"
+    files = [
+        f"{c:03}.{name}/{name}_{i}.png"
+        for c, name in ((1, "Black_footed_Albatross"), (2, "Wren"))
+        for i in range(4)
+    ]
+    for number, file in enumerate(files, 1):
+        write_picture(root / "images" / file, number)
+        mask = np.zeros((30, 40), dtype=np.uint8)
+        mask[5:20, 10:30] = 255
+        (root / "segmentations" / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(root / "segmentations" / file)
+    (root / "parts").mkdir()
+    numbers = range(1, len(files) + 1)
+    tables = {
+        "images.txt": [f"{n} {file}" for n, file in zip(numbers, files, strict=True)],
+        "classes.txt": ["1 001.Black_footed_Albatross", "2 002.Wren"],
+        "image_class_labels.txt": [f"{n} {1 + (n > 4)}" for n in numbers],
+        "train_test_split.txt": [f"{n} {int((n - 1) % 4 < 2)}" for n in numbers],
+        "bounding_boxes.txt": [f"{n} 10.0 5.0 20.0 15.0" for n in numbers],
+        "parts/parts.txt": ["1 back", "2 left eye"],
+        "parts/part_locs.txt": [line for n in numbers for line in (f"{n} 1 12.5 7.0 1", f"{n} 2 0.0 0.0 0")],
+    }
+    for name, lines in tables.items():
+        (root / name).write_text("\n".join(lines) + "\n")
+    return CubTree(root)
+
+
+def cars_columns(files, labels, **more):
+    boxes = {
+        name: [value] * len(files)
+        for name, value in zip(("x1", "y1", "x2", "y2"), (11, 6, 30, 20), strict=True)
+    }
+    columns = {f"bbox_{name}": values for name, values in boxes.items()}
+    return structs(**columns, **({"class": labels} if labels else {}), **more)
+
+
+@pytest.fixture
+def cars(tmp_path):
+    """The layout with a devkit: 2 classes, 4 training and 2 test images, test labels in the root."""
+    root = tmp_path / "cars"
+    (root / "devkit").mkdir(parents=True)
+    for folder, count in (("cars_train", 4), ("cars_test", 2)):
+        for n in range(1, count + 1):
+            write_picture(root / folder / f"{n:05}.jpg", n + 10 * count)
+    savemat(
+        root / "devkit/cars_meta.mat",
+        {"class_names": np.array(["AM General Hummer", "Smart fortwo"], dtype=object)},
+    )
+    train, test = [f"{n:05}.jpg" for n in range(1, 5)], [f"{n:05}.jpg" for n in range(1, 3)]
+    unlabelled = cars_columns(test, None, fname=test)
+    savemat(
+        root / "devkit/cars_train_annos.mat", {"annotations": cars_columns(train, [1, 2, 1, 2], fname=train)}
+    )
+    savemat(root / "devkit/cars_test_annos.mat", {"annotations": unlabelled})
+    labelled = cars_columns(test, [2, 1], fname=test)
+    savemat(root / "cars_test_annos_withlabels.mat", {"annotations": labelled})
+    return root
+
+
+@pytest.fixture
+def cars_single(tmp_path):
+    """The layout of one annotation file: 2 classes, 3 images, the last for testing."""
+    root = tmp_path / "cars1"
+    files = [f"car_ims/{n:06}.jpg" for n in range(1, 4)]
+    for n, file in enumerate(files):
+        write_picture(root / file, n)
+    annotations = cars_columns(files, [1, 2, 2], relative_im_path=files, test=[0, 0, 1])
+    names = np.array(["AM General Hummer", "Smart fortwo"], dtype=object)
+    savemat(root / "cars_annos.mat", {"annotations": annotations, "class_names": names})
+    return root
+
+
+def dog_xml(*boxes):
+    objects = "".join(
+        f"<object><name>dog</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+        for a, b, c, d in boxes
+    )
+    return f"<annotation><size><width>40</width><height>30</height></size>{objects}</annotation>"
+
+
+@pytest.fixture
+def dogs(tmp_path):
+    """2 classes x 3 images, the last of each for testing; one image has two boxes."""
+    root = tmp_path / "dogs"
+    lists = {"train": ([], []), "test": ([], [])}
+    for label, folder in ((1, "n02085620-Chihuahua"), (2, "n02107574-Greater_Swiss_Mountain_dog")):
+        for n in range(3):
+            file = f"{folder}/{folder.split('-')[0]}_{n}.jpg"
+            write_picture(root / "Images" / file, 10 * label + n)
+            annotation = root / "Annotation" / file.removesuffix(".jpg")
+            annotation.parent.mkdir(parents=True, exist_ok=True)
+            boxes = [(10, 5, 30, 20)] + [(0, 0, 9, 9)] * (label == 2 and n == 0)
+            annotation.write_text(dog_xml(*boxes))
+            files, labels = lists["train" if n < 2 else "test"]
+            files.append(file)
+            labels.append(label)
+    for split, (files, labels) in lists.items():
+        labels = np.array(labels, dtype=np.uint8)[:, None]
+        savemat(root / f"{split}_list.mat", {"file_list": cells(files), "labels": labels})
+    return root
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    """Three class folders with 10, 5 and 2 images and no split."""
+    root = tmp_path / "flowers"
+    for seed, (name, count) in enumerate((("daisy", 10), ("red_rose", 5), ("tulip", 2))):
+        for n in range(count):
+            write_picture(root / name / f"{n}.png", 100 * seed + n)
+    return root

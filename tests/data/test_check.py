@@ -1,0 +1,105 @@
+import json
+import shutil
+
+import pytest
+
+from protoexplain.data.check import as_text, check
+from protoexplain.data.reading import read_image_set
+
+
+def test_good_data_set(cub):
+    seen = []
+    report = check(read_image_set(cub.root), lambda done, total: seen.append((done, total)))
+    assert report.train_counts == report.test_counts == (2, 2)
+    assert report.sizes == {"width": (40, 40, 40), "height": (30, 30, 30)}
+    assert report.few_train == ("Black footed Albatross", "Wren")
+    assert seen == [(n, 8) for n in range(1, 9)]
+    for name in ("unreadable", "no_test", "in_both_splits", "boxes_clipped", "boxes_lost", "parts_outside"):
+        assert getattr(report, name) == ()
+    assert (report.masks_missing, report.masks_unfit) == ((), ())
+    assert json.loads(json.dumps(report.to_dict()))["classes"] == ["Black footed Albatross", "Wren"]
+
+
+def test_nothing_to_complain_about(class_folders, picture):
+    shutil.rmtree(class_folders / "tulip")
+    shutil.rmtree(class_folders / "red_rose")
+    for n in range(6):
+        picture(class_folders / "lily" / f"{n}.png", 50 + n)
+    assert as_text(check(read_image_set(class_folders))).endswith("nothing to complain about")
+
+
+def test_unreadable_images_and_masks(cub):
+    image = cub.root / "images/002.Wren/Wren_1.png"
+    image.write_bytes(image.read_bytes()[:300])
+    (cub.root / "segmentations/002.Wren/Wren_0.png").write_text("x")
+    (cub.root / "segmentations/002.Wren/Wren_2.png").unlink()
+    shutil.copy(cub.root / "images/002.Wren/Wren_3.png", cub.root / "segmentations/002.Wren/Wren_3.png")
+    report = check(read_image_set(cub.root))
+    ((bad, reason),) = report.unreadable
+    assert bad == "images/002.Wren/Wren_1.png"
+    assert reason
+    assert [id_ for id_, _ in report.masks_unfit] == ["images/002.Wren/Wren_0.png"]
+    assert report.masks_missing == ("images/002.Wren/Wren_2.png",)
+    assert f"{bad}: {reason}" in as_text(report)
+
+
+def test_mask_of_another_size(cub, picture):
+    picture(cub.root / "segmentations/002.Wren/Wren_3.png", size=(20, 30))
+    ((id_, reason),) = check(read_image_set(cub.root)).masks_unfit
+    assert id_.endswith("Wren_3.png")
+    assert "20 x 30" in reason
+
+
+def test_equal_pictures(class_folders, picture):
+    found = read_image_set(class_folders)
+    train, test = (next(r for r in found.split(split) if r.label == 0) for split in ("train", "test"))
+    picture(train.path, 999)
+    picture(test.path, 999)
+    picture(class_folders / "tulip/0.png", 998)
+    picture(class_folders / "red_rose/0.png", 998)
+    report = check(read_image_set(class_folders))
+    assert tuple(sorted((train.id, test.id))) in report.in_both_splits
+    assert ("red_rose/0.png", "tulip/0.png") in report.in_two_classes
+    assert "pictures in both training and test" in as_text(report)
+
+
+@pytest.mark.parametrize(
+    ("box", "finding"),
+    [
+        ("30.0 5.0 20.0 15.0", "boxes_clipped"),
+        ("41.0 5.0 20.0 15.0", "boxes_lost"),
+        ("20.5 5.0 20.0 15.0", None),
+    ],
+)
+def test_boxes_beyond_the_image(cub, box, finding):
+    cub.replace_line("bounding_boxes.txt", 1, f"1 {box}")
+    cub.replace_line("parts/part_locs.txt", 3, "2 1 40.5 7.0 1")
+    found = read_image_set(cub.root)
+    report = check(found)
+    for name in ("boxes_clipped", "boxes_lost"):
+        assert getattr(report, name) == ((found.records[0].id,) if name == finding else ())
+    assert report.parts_outside == (found.records[1].id,)
+
+
+def test_empty_classes_and_reading_problems_are_told(class_folders, picture):
+    classes = [entry.name for entry in class_folders.iterdir()]
+    for split in ("train", "test"):
+        for name in classes:
+            shutil.copytree(class_folders / name, class_folders / split / name)
+    for name in classes:
+        shutil.rmtree(class_folders / name)
+    shutil.rmtree(class_folders / "test/daisy")
+    (class_folders / "train/daisy/readme.md").write_text("x")
+    report = check(read_image_set(class_folders))
+    assert report.no_test == ("daisy",)
+    text = as_text(report)
+    assert "classes without test images: 1\n    daisy" in text
+    assert "readme.md" in text
+
+
+def test_long_lists_are_shortened(class_folders):
+    for n in range(8):
+        (class_folders / "daisy" / f"{n}.png").write_bytes(b"")
+    text = as_text(check(read_image_set(class_folders)))
+    assert "images that cannot be read: 8" in text
+    assert "... and 3 more" in text

@@ -1,0 +1,218 @@
+import os
+import pickle
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from protoexplain.data import loading
+from protoexplain.data.geometry import Box
+from protoexplain.data.loading import ImageDataset, batches, epoch_order, geometry_of, readable, shard
+from protoexplain.data.reading import read_image_set
+from protoexplain.errors import UserError
+
+
+@pytest.fixture
+def records(cub):
+    return read_image_set(cub.root).records
+
+
+def state():
+    return torch.get_rng_state(), np.random.get_state()[1].copy()
+
+
+def collect(dataset, order, **options):
+    found = list(batches(dataset, order, 3, **options))
+    return (
+        torch.cat([b.images for b in found]),
+        torch.cat([b.labels for b in found]),
+        torch.cat([b.indices for b in found]),
+    )
+
+
+class TestDataset:
+    @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
+    def test_clean_picture_is_torchvisions(self, records, cache_bytes):
+        dataset = ImageDataset(records, "box", 24, cache_bytes=cache_bytes)
+        cropped = Image.open(records[3].path).crop((10, 5, 30, 20))
+        expected = v2.functional.pil_to_tensor(v2.Resize((24, 24))(cropped))
+        for _ in range(2):
+            images, label, index = dataset[3]
+            assert images.dtype == torch.float32
+            assert torch.equal(images[0], expected.float() / 255)
+            assert (label, index) == (records[3].label, 3)
+
+    def test_full_ignores_the_box(self, records):
+        images, _, _ = ImageDataset(records, "full", 24)[0]
+        expected = v2.functional.pil_to_tensor(v2.Resize((24, 24))(Image.open(records[0].path)))
+        assert torch.equal(images[0], expected.float() / 255)
+
+    def test_views(self, records):
+        dataset = ImageDataset(records, "box", 24, "light_two_views")
+        assert dataset.views == 2
+        assert dataset[0][0].shape == (2, 3, 24, 24)
+
+    def test_random_part_depends_on_seed_epoch_and_index_only(self, records):
+        dataset = ImageDataset([records[0]] * 3, "box", 24, "light", seed=5)
+        dataset.set_epoch(2)
+        first = [dataset.pixels(i) for i in (0, 1, 2)]
+        dataset.set_epoch(3)
+        assert not torch.equal(dataset.pixels(0), first[0])
+        dataset.set_epoch(2)
+        assert all(torch.equal(dataset.pixels(i), first[i]) for i in (2, 1, 0))
+        assert not torch.equal(first[0], first[1])
+        assert not torch.equal(ImageDataset([records[0]], "box", 24, "light", seed=6).pixels(0), first[0])
+
+    def test_cache_changes_nothing_and_keeps_its_limit(self, records):
+        plain = ImageDataset(records, "box", 24, "light", cache_bytes=0)
+        small = ImageDataset(records, "box", 24, "light", cache_bytes=2500)
+        for _ in range(2):
+            for i in range(len(records)):
+                assert torch.equal(plain.pixels(i), small.pixels(i))
+        assert len(plain._cache) == 0
+        assert 0 < sum(frame.rgb.nbytes for frame in small._cache.values()) <= 2500
+
+    def test_cached_pictures_are_not_read_again(self, records, monkeypatch):
+        dataset = ImageDataset(records, "box", 24)
+        before = dataset.pixels(0)
+        monkeypatch.setattr(loading, "load_image", lambda path: pytest.fail("was read again"))
+        assert torch.equal(dataset.pixels(0), before)
+
+    def test_nothing_is_opened_before_it_is_asked_for(self, records):
+        missing = [replace(record, path=record.path / "none") for record in records]
+        dataset = ImageDataset(missing, "box", 24)
+        with pytest.raises(UserError, match="cannot be read"):
+            dataset[0]
+
+    def test_pickle_leaves_the_cache_behind(self, records):
+        dataset = ImageDataset(records, "box", 24, "light")
+        expected = dataset.pixels(1)
+        copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301
+        assert copy._cache == {}
+        assert torch.equal(copy.pixels(1), expected)
+
+
+class TestErrors:
+    def test_box_crop_needs_boxes(self, records):
+        boxless = [records[0], replace(records[1], box=None)]
+        with pytest.raises(UserError, match="1 of 2 images have no box"):
+            ImageDataset(boxless, "box", 24)
+        assert len(ImageDataset(boxless, "full", 24)) == 2
+
+    def test_box_partly_outside_is_clipped(self, records):
+        dataset = ImageDataset([replace(records[0], box=Box(30, 20, 60, 50))], "box", 24)
+        cropped = Image.open(records[0].path).crop((30, 20, 40, 30))
+        expected = v2.functional.pil_to_tensor(v2.Resize((24, 24))(cropped))
+        assert torch.equal(dataset.pixels(0)[0], expected)
+
+    @pytest.mark.parametrize("box", [Box(50, 0, 60, 10), Box(-9, 0, 0, 10), Box(10.2, 0, 10.9, 20)])
+    def test_box_outside_names_the_file(self, records, box):
+        record = replace(records[0], box=box)
+        with pytest.raises(UserError, match="no pixel of the image of 40 x 30") as caught:
+            geometry_of(record, (40, 30), "box", 24)
+        assert caught.value.where == str(record.path)
+        assert geometry_of(record, (40, 30), "full", 24).crop == Box(0, 0, 40, 30)
+
+    def test_unknown_augmentation(self, records):
+        with pytest.raises(UserError, match="did you mean 'light'"):
+            ImageDataset(records, "box", 24, "lihgt")
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_unreadable_file_is_one_clear_error(self, records, workers):
+        records[2].path.write_bytes(b"no picture")
+        dataset = ImageDataset(records, "box", 24)
+        with pytest.raises(UserError) as caught:
+            list(batches(dataset, range(8), 4, workers=workers))
+        assert str(records[2].path) in str(caught.value)
+        assert "Traceback" not in str(caught.value)
+
+
+class TestBatches:
+    def test_shapes_and_order(self, records):
+        order = epoch_order(8, 0, 0)
+        found = list(batches(ImageDataset(records, "box", 24, "cbc"), order, 3))
+        assert [batch.images.shape[0] for batch in found] == [3, 3, 2]
+        assert found[0].images.shape == (3, 2, 3, 24, 24)
+        assert found[0].images.dtype == torch.float32
+        assert 0 <= found[0].images.min() <= found[0].images.max() <= 1
+        assert torch.cat([batch.indices for batch in found]).tolist() == order
+        assert torch.cat([batch.labels for batch in found]).tolist() == [records[i].label for i in order]
+
+    @pytest.mark.parametrize("augmentation", ["light", "cbc"])
+    def test_workers_change_nothing(self, records, augmentation):
+        dataset = ImageDataset(records, "box", 24, augmentation, seed=3)
+        dataset.set_epoch(4)
+        order, before = epoch_order(8, 3, 4), state()
+        alone, helped = collect(dataset, order), collect(dataset, order, workers=2)
+        assert all(map(torch.equal, alone, helped))
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert np.array_equal(before[1], np.random.get_state()[1])
+
+    def test_order_does_not_change_pictures(self, records):
+        dataset = ImageDataset(records, "box", 24, "light")
+        forwards, backwards = collect(dataset, range(8)), collect(dataset, range(7, -1, -1))
+        assert torch.equal(forwards[0], backwards[0].flip(0))
+
+    def test_resuming_in_mid_epoch(self, records):
+        dataset = ImageDataset(records, "box", 24, "light")
+        order = epoch_order(8, 0, 1)
+        whole = list(batches(dataset, order, 3))
+        rest = list(batches(ImageDataset(records, "box", 24, "light"), order, 3, start_batch=1))
+        assert len(rest) == 2
+        assert all(torch.equal(a.images, b.images) for a, b in zip(whole[1:], rest, strict=True))
+        assert list(batches(dataset, order, 3, start_batch=3)) == []
+
+    def test_drop_last(self, records):
+        dataset = ImageDataset(records, "box", 24)
+        assert [len(b.labels) for b in batches(dataset, range(8), 3, drop_last=True)] == [3, 3]
+        assert [len(b.labels) for b in batches(dataset, range(6), 3, drop_last=True)] == [3, 3]
+        assert list(batches(dataset, [], 3)) == []
+
+
+class TestOrders:
+    def test_order_is_a_permutation_of_seed_and_epoch(self):
+        order = epoch_order(100, 1, 2)
+        assert sorted(order) == list(range(100))
+        assert order == epoch_order(100, 1, 2)
+        assert len({tuple(epoch_order(100, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+    def test_shards_cover_everything_evenly(self):
+        order = epoch_order(10, 0, 0)
+        parts = [shard(order, rank, 4) for rank in range(4)]
+        assert {len(part) for part in parts} == {3}
+        assert set().union(*parts) == set(range(10))
+        exact = [shard(order, rank, 4, even=False) for rank in range(4)]
+        assert sorted(chain.from_iterable(exact)) == list(range(10))
+
+    def test_fewer_entries_than_processes(self):
+        assert [shard([7], rank, 3) for rank in range(3)] == [[7], [7], [7]]
+        assert [shard([], rank, 3) for rank in range(3)] == [[], [], []]
+
+
+class TestReadable:
+    def test_bad_files_are_named_and_left_out(self, records):
+        records[1].path.write_bytes(b"")
+        records[4].path.unlink()
+        seen = []
+        good, problems = readable(records, lambda done, total: seen.append(done))
+        assert [record.id for record in good] == [r.id for i, r in enumerate(records) if i not in (1, 4)]
+        assert len(problems) == 2
+        assert str(records[1].path) in problems[0]
+        assert "empty" in problems[0]
+        assert seen == list(range(1, 9))
+
+    def test_verified_once_until_the_file_changes(self, records, monkeypatch):
+        readable(records)
+        calls = []
+        verify = loading.verify_image
+        monkeypatch.setattr(loading, "verify_image", lambda path: (calls.append(path), verify(path)))
+        assert len(readable(records)[0]) == 8
+        assert calls == []
+        records[0].path.write_bytes(records[0].path.read_bytes() + b"\0")
+        os.utime(records[0].path, ns=(1, 1))
+        readable(records)
+        assert calls == [records[0].path]
