@@ -21,12 +21,18 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def project(checkpoint: Source, data: Data, out: Out, as_json: Json = False) -> None:
-    """Write the nearest training patches into the prototypes, and save a new checkpoint."""
+def project(
+    checkpoint: Source,
+    data: Data,
+    out: Out,
+    epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Write the nearest training patches into the prototypes, refit the last layer, and save a new checkpoint."""
     from protoexplain.training.rework import reproject
 
     with watching() as watcher:
-        result = reproject(checkpoint, data, out, watcher, shlex.join(["protoexplain", *sys.argv[1:]]))
+        result = reproject(checkpoint, data, out, watcher, _command(), epochs)
     _tell(result.metrics, out, as_json)
 
 
@@ -35,7 +41,9 @@ def prune(
     data: Data,
     out: Out,
     k: Annotated[int, typer.Option(min=1, help="Nearest training images that are looked at.")] = 6,
-    threshold: Annotated[int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")] = 3,
+    threshold: Annotated[
+        int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")
+    ] = 3,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +52,7 @@ def prune(
 
     with watching() as watcher:
         result = prune_checkpoint(
-            checkpoint, data, out, watcher, shlex.join(["protoexplain", *sys.argv[1:]]), k, threshold, epochs
+            checkpoint, data, out, watcher, _command(), k, threshold, epochs
         )
     _tell(result.metrics, out, as_json)
 
@@ -63,20 +71,35 @@ def evaluate(checkpoint: Source, data: Data, as_json: Json = False) -> None:
 
 def verify(
     checkpoint: Source,
-    data: Annotated[Path | None, typer.Option("--data", "-d", help="Also check every prototype against its data.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Also check every prototype against its data.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
+    from dataclasses import asdict
+
+    from protoexplain.io.checkpoint import Checkpoint
+    from protoexplain.training.splits import read_run_data
     from protoexplain.training.verify import verify as verify_checkpoint
 
+    loaded = Checkpoint.load(checkpoint, verify=False)
     with watching() as watcher:
-        report = verify_checkpoint(checkpoint, data, watcher)
+        config = loaded.config
+        images = read_run_data(config.data, config.training.seed, data) if data else None
+        report = verify_checkpoint(
+            loaded, images, progress=lambda done, total: watcher.progress("searching nearer patches", done, total)
+        )
     if as_json:
-        print_json(report.to_dict())
+        print_json({**asdict(report), "passed": report.passed})
     else:
         say(report.as_text())
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _command() -> str:
+    return shlex.join(["protoexplain", *sys.argv[1:]])
 
 
 def _tell(metrics: dict[str, object], out: Path, as_json: bool) -> None:
@@ -85,5 +108,9 @@ def _tell(metrics: dict[str, object], out: Path, as_json: bool) -> None:
         return
     for name, value in metrics.items():
         if isinstance(value, float | int | str):
-            say(f"{name.replace('_', ' ')}: {value:.1%}" if name.endswith("accuracy") else f"{name.replace('_', ' ')}: {value}")
+            say(
+                f"{name.replace('_', ' ')}: {value:.1%}"
+                if name.endswith("accuracy")
+                else f"{name.replace('_', ' ')}: {value}"
+            )
     say(f"checkpoint: {out}")

@@ -36,7 +36,15 @@ def draw(
             progress=lambda done, total: watcher.progress("drawing birds", done, total),
         )
     if as_json:
-        print_json({"path": str(out), "classes": classes, "images": classes * (train + test), "size": size, "seed": seed})
+        print_json(
+            {
+                "path": str(out),
+                "classes": classes,
+                "images": classes * (train + test),
+                "size": size,
+                "seed": seed,
+            }
+        )
     else:
         say(f"{classes * (train + test)} images of {classes} classes in {out}")
 
@@ -54,7 +62,8 @@ def check(
 
     with watching() as watcher:
         report = check_set(
-            read_image_set(folder, source), lambda done, total: watcher.progress("reading images", done, total)
+            read_image_set(folder, source),
+            lambda done, total: watcher.progress("reading images", done, total),
         )
     if as_json:
         print_json(report.to_dict())

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 def explain(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     images: Annotated[list[Path], typer.Argument(help="Images to explain.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and explanation.json.")] = Path("explained"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for pictures and explanation.json.")
+    ] = Path("explained"),
     classes: Annotated[int, typer.Option(min=1, help="Classes to explain for each image, best first.")] = 3,
     rows: Annotated[int, typer.Option(min=1, max=50, help="Prototypes for each class.")] = 5,
     as_json: Json = False,
@@ -69,7 +71,9 @@ def explain(
     if refused and not told:
         raise refused[0]
     if refused:
-        raise UserError(f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above")
+        raise UserError(
+            f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above"
+        )
 
 
 def _unique_stem(path: Path, images: list[Path]) -> str:

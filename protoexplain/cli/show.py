@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from protoexplain.cli.output import Json, print_json, say, watching
 from protoexplain.errors import UserError
+
+if TYPE_CHECKING:
+    from protoexplain.io.checkpoint import Checkpoint
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one from 7860 on by default.")]
@@ -21,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    checkpoint: Annotated[Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Describe a checkpoint, or list families, presets and data layouts."""
@@ -30,12 +35,7 @@ def info(
     if checkpoint is not None:
         from protoexplain.io.checkpoint import Checkpoint
 
-        loaded = Checkpoint.load(checkpoint)
-        content = loaded.to_dict()
-        if as_json:
-            print_json(content)
-        else:
-            say(loaded.as_text())
+        _describe(Checkpoint.load(checkpoint), as_json)
         return
     from protoexplain.config import preset_names, read_preset
     from protoexplain.data.reading import source_names
@@ -62,9 +62,33 @@ def info(
     say(f"\ndata layouts: {', '.join(source_names())}")
 
 
+def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        print_json(
+            {
+                "sha256": checkpoint.sha256,
+                "config": checkpoint.config.model_dump(mode="json"),
+                "classes": checkpoint.classes,
+                "data": asdict(checkpoint.data),
+                "metrics": checkpoint.metrics,
+                "prototypes": [asdict(record) for record in checkpoint.prototypes],
+                "versions": dict(checkpoint.versions),
+                "command": checkpoint.command,
+            }
+        )
+        return
+    say((checkpoint.path / "README.md").read_text(encoding="utf-8").rstrip())
+
+
 def open_app(
-    checkpoints: Annotated[Path | None, typer.Option(help="Folder of checkpoints; the shipped ones by default.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", "-d", help="Data set to pick example images from.")] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints; the shipped ones by default.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Data set to pick example images from.")
+    ] = None,
     host: Host = "127.0.0.1",
     port: Port = None,
 ) -> None:

@@ -31,12 +31,18 @@ def train(
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Data set; the embedded planted birds by default.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder for the run; runs/NAME by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="New folder for the run; runs/NAME by default.")
+    ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="key=value, for example schedule.warm_epochs=3.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
@@ -64,7 +70,10 @@ def train(
                 command=command,
             )
         except Interrupted:
-            say(f"stopped; go on with: {command}{'' if resume else ' --resume'}" + ("" if out else f" --out {folder}"))
+            say(
+                f"stopped; go on with: {command}{'' if resume else ' --resume'}"
+                + ("" if out else f" --out {folder}")
+            )
             sys.exit(128 + (signals.received or signal.SIGINT))
     _report(result, as_json)
 
@@ -78,7 +87,9 @@ def _resolve(config: str, assignments: list[str]) -> RunConfig:
     if config not in preset_names():
         from protoexplain.errors import nearest_name
 
-        raise UserError(f"'{config}' is neither a preset nor a file", "--config", nearest_name(config, preset_names()))
+        raise UserError(
+            f"'{config}' is neither a preset nor a file", "--config", nearest_name(config, preset_names())
+        )
     return resolve(preset=config, assignments=assignments)
 
 
@@ -87,7 +98,12 @@ def _print_configuration(settings: RunConfig, as_json: bool) -> None:
 
     stages = get_family(settings.family).stages(settings.schedule)
     if as_json:
-        print_json({**settings.model_dump(mode="json"), "stages": [stage.model_dump(mode="json") for stage in stages]})
+        print_json(
+            {
+                **settings.model_dump(mode="json"),
+                "stages": [stage.model_dump(mode="json") for stage in stages],
+            }
+        )
         return
     say(settings.to_yaml().rstrip())
     say("# stages that follow from the schedule")
@@ -130,9 +146,11 @@ class _Signals:
 
 
 def _report(result: RunResult, as_json: bool) -> None:
-    findings = [finding.text for finding in result.findings]
+    findings = [finding.sentence for finding in result.findings]
     if as_json:
-        print_json({"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings})
+        print_json(
+            {"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings}
+        )
         return
     metrics = result.metrics
     for row in metrics["projections"]:

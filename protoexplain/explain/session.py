@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from protoexplain.data.augmentation import resized
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.data.loading import picture_of
+from protoexplain.data.loading import cut
 from protoexplain.explain.local import Explanation, Match, explain
 from protoexplain.explain.render import draw_box
 from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
@@ -81,7 +82,7 @@ class Explainer:
         loaded = load_image(image)
         size = self.checkpoint.config.data.image_size
         geometry = Geometry.of((loaded.rgb.shape[1], loaded.rgb.shape[0]), box, size)
-        picture = picture_of(loaded.rgb, geometry)
+        picture = as_picture(resized(cut(loaded.rgb, geometry), size).rgb)
         explanation = explain(
             self.model,
             picture,
@@ -105,14 +106,13 @@ class Explainer:
 
     def patch(self, prototype: int) -> RGB | None:
         """Picture of the patch, None where the prototype has none."""
-        return _decoded(self.checkpoint.picture(prototype, "patch")) if self.record(prototype).patch else None
+        picture = self.checkpoint.picture(prototype, "patch")
+        return None if picture is None else _decoded(picture)
 
     def source(self, prototype: int) -> RGB | None:
         """The training image of the patch with its box, None where the prototype has none."""
-        record = self.record(prototype)
-        if not record.source or record.input_box is None:
-            return None
-        return draw_box(_decoded(self.checkpoint.picture(prototype, "source")), Box(*record.input_box))
+        picture, box = self.checkpoint.picture(prototype, "source"), self.record(prototype).input_box
+        return None if picture is None or box is None else draw_box(_decoded(picture), Box(*box))
 
 
 def _decoded(picture: bytes) -> RGB:

@@ -89,11 +89,7 @@ class Checkpoint:
             UserError: It is incomplete, changed, damaged, of a newer format, or no checkpoint.
         """
         if not (path / MANIFEST).is_file():
-            what = (
-                f"the folder has no {MANIFEST}, so it is no checkpoint"
-                if path.is_dir()
-                else "no such checkpoint"
-            )
+            what = f"the folder has no {MANIFEST}, so it is no checkpoint" if path.is_dir() else "no such checkpoint"
             raise UserError(what, str(path), "give the folder of a checkpoint, such as runs/birds/best")
         manifest = verify_folder(path, verify)
         for name in sorted(set(REQUIRED) - set(manifest.files)):
@@ -129,9 +125,7 @@ class Checkpoint:
         kept = [record.original_index for record in self.prototypes]
         if kept != list(range(model.num_prototypes)):
             if kept != sorted(set(kept)) or max(kept, default=0) >= model.num_prototypes:
-                what = (
-                    f"the original numbers of the prototypes do not fit a model with {model.num_prototypes}"
-                )
+                what = f"the original numbers of the prototypes do not fit a model with {model.num_prototypes}"
                 raise UserError(what, str(self.path / PROTOTYPES), _FIX)
             model.keep(torch.tensor(kept, dtype=torch.long))
         load_into(model, self.path / MODEL)
@@ -248,12 +242,16 @@ def _read_config(path: Path) -> RunConfig:
 
 def _read_metrics(path: Path) -> dict[str, Any]:
     try:
-        metrics = json.loads(read_limited(path, MAX_JSON_BYTES))
+        metrics = json.loads(read_limited(path, MAX_JSON_BYTES), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path.name} is not JSON: {error}", str(path), _FIX) from error
     if not isinstance(metrics, dict):
         raise UserError(f"{path.name} is not a table of keys", str(path), _FIX)
     return metrics
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401

@@ -49,6 +49,9 @@ class Manifest:
         return _canonical({"files": _plain(self.files), "sha256": self.sha256})
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def manifest_of(folder: Path) -> Manifest:
     """Hash all files below a folder but the manifest itself."""
     present = _files_below(folder)
@@ -65,7 +68,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     content = read_limited(path, MAX_JSON_BYTES)
     try:
-        manifest = TypeAdapter(Manifest).validate_json(content, strict=True)
+        manifest = _MANIFEST.validate_json(content, strict=True)
     except ValidationError as error:
         raise UserError(f"{MANIFEST} is damaged: {first_mistake(error)}", str(path), _COPY_AGAIN) from error
     found = _table_digest(manifest.files)

@@ -21,9 +21,9 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
     more = f" and {len(contents.classes) - len(shown)} more" if len(contents.classes) > len(shown) else ""
     sections = [
         f"# {escaped(family.title)} on {escaped(data.name)}",
-        escaped(config.about),
         f"An image classifier that explains itself by prototypes. Method: {escaped(family.paper)}. "
-        f"Backbone: {escaped(config.model.backbone.name)}, {config.data.image_size} pixels.",  # type: ignore[attr-defined]
+        f"Backbone: {escaped(config.model.backbone.name)}, {config.data.image_size} pixels. "  # type: ignore[attr-defined]
+        f"{escaped(config.about)}",
         "## Data",
         f"{escaped(data.name)}, {len(contents.classes)} classes: {', '.join(map(escaped, shown))}{more}.",
         f"{data.train_images} training, {data.validation_images} validation and {data.test_images} test "
@@ -38,13 +38,13 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
         _code(contents.command or "protoexplain train --config config.yaml"),
         _table(("package", "version"), list(contents.versions.items())),
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(section.rstrip() for section in sections if section) + "\n"
 
 
 def escaped(text: object) -> str:
-    """Text that Markdown and HTML show as it is, in one line."""
+    """Text that Markdown and HTML show as it is, in one line and not at its start."""
     line = html.escape(" ".join(str(text).split()), quote=False)
-    return re.sub(r"[\\`*_{}\[\]()#+\-.!|~:@$=^\"']", r"\\\g<0>", line)
+    return re.sub(r"[\\`*_\[\]#!|~:@$]|(?<=www)\.", r"\\\g<0>", line, flags=re.IGNORECASE)
 
 
 def _prototypes(contents: Contents) -> str:
@@ -85,7 +85,11 @@ def _is_rows(value: object) -> bool:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [columns, ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
+    lines = [
+        map(escaped, columns),
+        ["---"] * len(columns),
+        *([_cell(value) for value in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
 
 

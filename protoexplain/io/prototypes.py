@@ -52,19 +52,25 @@ class PrototypeRecord:
     branch: str
     label: Annotated[int, Field(ge=-1)]
     original_index: Count
-    projected: bool
-    image_id: str | None
-    image_sha256: str | None
-    row: int
-    column: int
-    map_height: int
-    map_width: int
-    similarity: float | None
-    box: Edges | None
-    input_box: Edges | None
-    source_size: tuple[int, int] | None
-    patch: PictureName | None
-    source: PictureName | None
+    projected: bool = False
+    image_id: str | None = None
+    image_sha256: str | None = None
+    row: int = -1
+    column: int = -1
+    map_height: int = -1
+    map_width: int = -1
+    similarity: float | None = None
+    box: Edges | None = None
+    input_box: Edges | None = None
+    source_size: tuple[int, int] | None = None
+    patch: PictureName | None = None
+    source: PictureName | None = None
+
+    @property
+    def fits_its_map(self) -> bool:
+        """Whether the cell lies in the map, where there is one."""
+        inside = 0 <= self.row < self.map_height and 0 <= self.column < self.map_width
+        return inside if self.image_id is not None else self.similarity is None
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,10 @@ class Contents:
     prototypes: tuple[PrototypeRecord, ...]
 
     def to_json(self) -> bytes:
-        return TypeAdapter(Contents).dump_json(self, indent=1)
+        return _CONTENTS.dump_json(self, indent=1)
+
+
+_CONTENTS = TypeAdapter(Contents)
 
 
 class _Header(BaseModel):
@@ -141,12 +150,12 @@ def parse_contents(content: bytes, where: str) -> Contents:
                 where,
                 f"install protoexplain {header.written_by} or newer",
             )
-        contents = TypeAdapter(Contents).validate_json(content, strict=True)
+        contents = _CONTENTS.validate_json(content, strict=True)
     except ValidationError as error:
         raise UserError(f"not a table of prototypes: {first_mistake(error)}", where, _USE_ANOTHER) from error
-    misplaced = [record.index for place, record in enumerate(contents.prototypes) if record.index != place]
-    if misplaced:
-        raise UserError(f"prototype {misplaced[0]} is not at its place", where, _USE_ANOTHER)
+    for place, record in enumerate(contents.prototypes):
+        if record.index != place or not record.fits_its_map:
+            raise UserError(f"prototype {place} has a wrong number or cell", where, _USE_ANOTHER)
     return contents
 
 

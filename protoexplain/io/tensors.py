@@ -58,7 +58,7 @@ def load_into(model: nn.Module, path: Path) -> None:
         expected = wanted[name]
         if tensor.shape != expected.shape or tensor.dtype != expected.dtype:
             raise UserError(
-                f"the tensor {name} is {_described(tensor)}, the configuration asks for {_described(expected)}",
+                f"the tensor {name} is {_described(tensor)}, but the model needs {_described(expected)}",
                 str(path),
                 _FIX,
             )

@@ -148,14 +148,18 @@ class PrototypeModel(nn.Module):
 
     def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
         """Everything after the backbone; `active` computes one branch only."""
-        branches = {name: branch(features) for name, branch in self.named_branches() if active in (None, name)}
+        branches = {
+            name: branch(features) for name, branch in self.named_branches() if active in (None, name)
+        }
         return PrototypeOutput(torch.stack([out.logits for out in branches.values()]).sum(0), branches)
 
     def from_activations(self, activations: Tensor, active: str | None = None) -> PrototypeOutput:
         """Only the heads, from activations [B,P] over all branches."""
         parts = zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True)
         branches = {
-            name: BranchOutput(part, branch.head(part)) for (name, branch), part in parts if active in (None, name)
+            name: BranchOutput(part, branch.head(part))
+            for (name, branch), part in parts
+            if active in (None, name)
         }
         return PrototypeOutput(torch.stack([out.logits for out in branches.values()]).sum(0), branches)
 
@@ -209,7 +213,12 @@ class PrototypeModel(nn.Module):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Groups that stages name: backbone, addon, prototypes, head; empty groups are left out."""
         trainable = getattr(self.backbone, "trainable_parameters", self.backbone.parameters)
-        groups: dict[str, list[nn.Parameter]] = {"backbone": list(trainable()), "addon": [], "prototypes": [], "head": []}
+        groups: dict[str, list[nn.Parameter]] = {
+            "backbone": list(trainable()),
+            "addon": [],
+            "prototypes": [],
+            "head": [],
+        }
         for _, branch in self.named_branches():
             groups["addon"] += branch.addon.parameters()
             groups["head"] += branch.head.parameters()

@@ -65,7 +65,9 @@ class _NearestPatch(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, prototypes: Tensor
+    ) -> tuple[Tensor, Tensor]:
         batch, length, depth = tokens.shape
         cells = torch.empty(batch, len(prototypes), dtype=torch.long, device=tokens.device)
         step = max(1, CHUNK_ELEMENTS // max(1, length * len(prototypes)))
@@ -74,7 +76,9 @@ class _NearestPatch(torch.autograd.Function):
             partial = torch.addmm(chunk.square().sum(1, keepdim=True), chunk, prototypes.T, alpha=-2)
             cells[start : start + step] = partial.view(-1, length, len(prototypes)).min(1).indices
         offsets = torch.arange(batch, device=tokens.device)[:, None] * length
-        difference = tokens.reshape(-1, depth)[(cells + offsets).flatten()].view(batch, -1, depth) - prototypes
+        difference = (
+            tokens.reshape(-1, depth)[(cells + offsets).flatten()].view(batch, -1, depth) - prototypes
+        )
         ctx.save_for_backward(difference, cells)
         ctx.length = length  # type: ignore[attr-defined]
         ctx.mark_non_differentiable(cells)
@@ -84,7 +88,7 @@ class _NearestPatch(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor]:
         difference, cells = ctx.saved_tensors  # type: ignore[attr-defined]
         length = ctx.length  # type: ignore[attr-defined]
-        batch, count, depth = difference.shape
+        batch, _, depth = difference.shape
         flow = difference * (2 * grads[0])[:, :, None]
         grad_tokens = flow.new_zeros(batch * length, depth)
         offsets = torch.arange(batch, device=cells.device)[:, None] * length

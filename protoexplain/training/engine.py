@@ -29,9 +29,7 @@ class TrainStep(nn.Module):
         super().__init__()
         self.model, self.kind, self.names = model, kind, names
 
-    def forward(
-        self, values: Tensor, labels: Tensor, active: str | None
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    def forward(self, values: Tensor, labels: Tensor, active: str | None) -> tuple[dict[str, Tensor], Tensor]:
         """Loss terms, and the number of right predictions of the computed branches."""
         output = outputs(self.model, self.kind, values, active)
         right = (output.logits.detach().argmax(1) == labels).sum()
@@ -57,7 +55,9 @@ def freeze(model: PrototypeModel, trained: Iterable[str]) -> frozenset[str]:
     groups = model.parameter_groups()
     unknown = set(trained) - {"backbone", "addon", "prototypes", "head"}
     if unknown:
-        raise UserError(f"unknown parameter group {sorted(unknown)}", "stage.lr", "use backbone, addon, prototypes, head")
+        raise UserError(
+            f"unknown parameter group {sorted(unknown)}", "stage.lr", "use backbone, addon, prototypes, head"
+        )
     model.requires_grad_(False)
     chosen = frozenset(trained) & frozenset(groups)
     for name in chosen:
@@ -83,7 +83,12 @@ def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str])
     """Adam or AdamW with one parameter group per trained group, named in the key ``name``."""
     groups = model.parameter_groups()
     rows = [
-        {"params": groups[name], "lr": stage.lr[name], "weight_decay": stage.weight_decay.get(name, 0.0), "name": name}
+        {
+            "params": groups[name],
+            "lr": stage.lr[name],
+            "weight_decay": stage.weight_decay.get(name, 0.0),
+            "name": name,
+        }
         for name in sorted(trained)
     ]
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
@@ -173,7 +178,9 @@ def train_epoch(
         terms, right = step(fabric.to_device(batch.values), fabric.to_device(batch.labels), active)
         _check_names(settings.weights, terms, settings.alternate)
         loss = torch.stack([settings.weights[name] * term for name, term in terms.items()]).sum()
-        numbers = torch.stack([loss.detach(), right.float(), *(term.detach() for term in terms.values())]).tolist()
+        numbers = torch.stack(
+            [loss.detach(), right.float(), *(term.detach() for term in terms.values())]
+        ).tolist()
         if not math.isfinite(numbers[0]):
             bad = [name for name, value in zip(terms, numbers[2:], strict=True) if not math.isfinite(value)]
             raise UserError(

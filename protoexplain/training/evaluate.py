@@ -53,7 +53,9 @@ class Evaluation:
         ]
         if self.confusions:
             lines.append("most frequent confusions")
-            lines += [f"  {count:3} x {true} taken for {predicted}" for true, predicted, count in self.confusions]
+            lines += [
+                f"  {count:3} x {true} taken for {predicted}" for true, predicted, count in self.confusions
+            ]
         return "\n".join([*lines, *self.problems])
 
 

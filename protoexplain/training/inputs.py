@@ -40,7 +40,9 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
+    def epoch(
+        self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0
+    ) -> Iterator[InputBatch]:
         """Batches of an epoch in the given order of images, from batch `start` on."""
 
 
@@ -55,12 +57,16 @@ class ImageInputs:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
+    def epoch(
+        self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0
+    ) -> Iterator[InputBatch]:
         self.dataset.set_epoch(epoch)
         for batch in batches(self.dataset, order, batch_size, start, self.workers):
             views = batch.images.shape[1]
             yield InputBatch(
-                batch.images.transpose(0, 1).flatten(0, 1), batch.labels.repeat(views), batch.indices.repeat(views)
+                batch.images.transpose(0, 1).flatten(0, 1),
+                batch.labels.repeat(views),
+                batch.indices.repeat(views),
             )
 
 
@@ -73,7 +79,9 @@ class CachedInputs:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
+    def epoch(
+        self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0
+    ) -> Iterator[InputBatch]:
         view = self.values[epoch % len(self.values)]
         for first in range(start * batch_size, len(order), batch_size):
             indices = torch.tensor(order[first : first + batch_size])

@@ -1,4 +1,4 @@
-"""Pruning of prototypes whose nearest training images mostly show other classes (ProtoPNet, section 3 of the appendix)."""
+"""Pruning of prototypes whose nearest training images mostly show other classes (Chen et al. 2019)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ def nearest_labels(
     for images, labels, _ in batches:
         features = model.backbone(images)
         best = torch.cat(
-            [branch.similarity.best(branch.addon(features), branch.prototypes)[0] for _, branch in model.named_branches()], 1
+            [
+                branch.similarity.best(branch.addon(features), branch.prototypes)[0]
+                for _, branch in model.named_branches()
+            ],
+            1,
         ).T
         own = labels[None].expand(len(best), -1)
         values = best if values is None else torch.cat([values, best], 1)
         labels_of = own if labels_of is None else torch.cat([labels_of, own], 1)
-        order = values.argsort(1, descending=True, stable=True)[:, :k]
+        order = values.argsort(dim=1, descending=True, stable=True)[:, :k]
         values, labels_of = values.gather(1, order), labels_of.gather(1, order)
     if labels_of is None:
         return torch.full((model.num_prototypes, k), -1)
@@ -35,7 +39,7 @@ def nearest_labels(
 
 
 def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> Tensor:
-    """[P]: True where fewer than `threshold` of the nearest images have the prototype's class; never for shared ones."""
+    """[P]: True where fewer than `threshold` nearest images have the prototype's class; never for shared ones."""
     own = (nearest == prototype_class[:, None]).sum(1)
     return (own < threshold) & (prototype_class >= 0)
 

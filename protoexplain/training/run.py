@@ -30,9 +30,9 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.journal import Journal, Silent, Watcher
-from protoexplain.training.keep import save_run_checkpoint
-from protoexplain.training.splits import RunData, read_run_data
-from protoexplain.training.stages import Interrupted, Run, find_patches, run_stage
+from protoexplain.training.keep import keep_run
+from protoexplain.training.splits import read_run_data
+from protoexplain.training.stages import Run, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
 
 SAVE_EVERY_SECONDS = 30.0
@@ -83,15 +83,19 @@ def train(
     _check_precision(config.training)
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / ".lock")
-    fabric = _fabric(config.training)
+    fabric = make_fabric(config.training)
     fabric.launch()
     try:
         if fabric.global_rank == 0:
             lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError("another process is working in this folder", str(out), "wait for it or choose another --out") from error
+        raise UserError(
+            "another process is working in this folder", str(out), "wait for it or choose another --out"
+        ) from error
     try:
-        return _train(config, out, fabric, data_path, resume, watcher or Silent(), interrupted, save_every, command)
+        return _train(
+            config, out, fabric, data_path, resume, watcher or Silent(), interrupted, save_every, command
+        )
     finally:
         lock.release()
 
@@ -109,7 +113,9 @@ def _train(
 ) -> RunResult:
     recover(out)
     if (out / STATE_FILE).exists() and not resume:
-        raise UserError("the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out")
+        raise UserError(
+            "the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out"
+        )
     if (out / "best").exists():
         raise UserError("the folder holds a finished run", str(out), "choose another --out")
     if config.training.threads:
@@ -178,26 +184,23 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     }
     patches = snapshot.patches or find_patches(run)
     row = {**metrics, **accuracy, "kept": snapshot.place}
-    checkpoint, findings = save_run_checkpoint(
-        path, run.model, run.config, run.data, patches, snapshot.proof, row, command, projected=bool(snapshot.patches)
-    )
+    proof = snapshot.proof if snapshot.patches else {}
+    checkpoint, findings = keep_run(run, path, patches, proof, row, command)
     return RunResult(checkpoint, row, findings)
 
 
-def _fabric(training: TrainingConfig) -> Fabric:
-    strategy: Any = "auto"
-    if training.devices > 1:
-        strategy = DDPStrategy(find_unused_parameters=True)
+def make_fabric(training: TrainingConfig) -> Fabric:
+    """Device, precision and processes of a run."""
+    strategy: Any = DDPStrategy(find_unused_parameters=True) if training.devices > 1 else "auto"
     return Fabric(
-        accelerator=training.accelerator,
-        devices=training.devices,
-        strategy=strategy,
-        precision=training.precision,
+        accelerator=training.accelerator, devices=training.devices, strategy=strategy, precision=training.precision
     )
 
 
 def _check_precision(training: TrainingConfig) -> None:
-    on_cpu = training.accelerator == "cpu" or (training.accelerator == "auto" and not torch.cuda.is_available())
+    on_cpu = training.accelerator == "cpu" or (
+        training.accelerator == "auto" and not torch.cuda.is_available()
+    )
     if training.precision == "32-true" or not on_cpu:
         return
     fast = training.precision == "bf16-mixed" and torch.cpu._is_avx512_bf16_supported()
@@ -207,4 +210,3 @@ def _check_precision(training: TrainingConfig) -> None:
             "training.precision",
             "use 32-true on a CPU",
         )
-__all__ = ["Interrupted", "RunData", "RunResult", "train"]

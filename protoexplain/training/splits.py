@@ -51,7 +51,9 @@ def train_validation(
     held_out: set[str] = set()
     for records in by_class.values():
         shuffled = sorted(records, key=lambda record: hashlib.sha256(f"{seed}/{record.id}".encode()).digest())
-        held_out.update(record.id for record in shuffled[: min(round(fraction * len(records)), len(records) - 1)])
+        held_out.update(
+            record.id for record in shuffled[: min(round(fraction * len(records)), len(records) - 1)]
+        )
     train = image_set.split("train")
     return [r for r in train if r.id not in held_out], [r for r in train if r.id in held_out]
 
@@ -74,7 +76,9 @@ def read_run_data(config: DataConfig, seed: int, path: Path | None = None) -> Ru
     usable = {record.id for record in good}
     train = [record for record in train if record.id in usable]
     if not train:
-        raise UserError("there is no training image", str(image_set.root), "protoexplain data check says what was found")
+        raise UserError(
+            "there is no training image", str(image_set.root), "protoexplain data check says what was found"
+        )
     boxed = all(record.box is not None for record in image_set.records)
     crop: Crop = "box" if config.crop == "box" or (config.crop == "auto" and boxed) else "full"
     return RunData(

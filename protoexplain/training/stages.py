@@ -77,7 +77,11 @@ class Interrupted(Exception):  # noqa: N818
 
 def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
     """Train on the latest values that do not change in this stage."""
-    if run.config.training.cached_views == 0 or run.config.training.published_batch_norm or "backbone" in trained:
+    if (
+        run.config.training.cached_views == 0
+        or run.config.training.published_batch_norm
+        or "backbone" in trained
+    ):
         return "images"
     if trained == {"head"}:
         return "activations"
@@ -135,6 +139,7 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
     if stage.name in state.optimizers:
         raw_optimizer.load_state_dict(state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)
+    assert isinstance(optimizer, torch.optim.Optimizer)
     batch_size = max(1, (stage.batch_size or training.batch_size) // fabric.world_size)
     while state.epoch < stage.epochs:
         number = state.epoch + 1
@@ -153,7 +158,10 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
         )
 
         def after_step(
-            sums: engine.EpochSums, label: str = label, steps: int = steps, opt: torch.optim.Optimizer = raw_optimizer
+            sums: engine.EpochSums,
+            label: str = label,
+            steps: int = steps,
+            opt: torch.optim.Optimizer = raw_optimizer,
         ) -> None:
             state.optimizers[stage.name] = opt.state_dict()
             run.tick(label, sums.steps, steps)
@@ -196,10 +204,18 @@ def _finish_epoch(
     means = run.state.sums.means()
     note(
         run,
-        {"stage": stage.name, "epoch": number, **means, "validation_accuracy": accuracy, "seconds": round(seconds, 3)},
+        {
+            "stage": stage.name,
+            "epoch": number,
+            **means,
+            "validation_accuracy": accuracy,
+            "seconds": round(seconds, 3),
+        },
     )
     held = "" if math.isnan(accuracy) else f", validation {accuracy:.1%}"
-    run.watcher.line(f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)")
+    run.watcher.line(
+        f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)"
+    )
     if run.state.patches or (not run.model.writes_prototypes and "head" in trained):
         consider(run, accuracy, f"{stage.name} {number}")
 
@@ -219,7 +235,11 @@ def project(run: Run, stage: Stage) -> None:
     state.patches = find_patches(run)
     projection.write(run.model, state.patches)
     after = {"validation": run.evaluate(data.validation), "test": run.evaluate(data.test)}
-    row = {f"{split}_{when}": value[split] for split in before for when, value in (("before", before), ("after", after))}
+    row = {
+        f"{split}_{when}": value[split]
+        for split in before
+        for when, value in (("before", before), ("after", after))
+    }
     state.projections.append({"stage": stage.name, "epoch": state.epochs_done.get(stage.name, 0), **row})
     note(run, {"stage": "projection", **row})
     run.watcher.line(f"projection: test accuracy {before['test']:.1%} before, {after['test']:.1%} after")
@@ -231,28 +251,34 @@ def find_patches(run: Run) -> list[projection.Patches]:
     run.model.eval()
     fabric = run.fabric
     order = shard(range(len(run.data.train)), fabric.global_rank, fabric.world_size, even=False)
-    found = projection.search(run.model, _clean_batches(run, order))
+    found = projection.search(run.model, clean_batches(run, order, "nearest patches"))
     parts = [projection.to_cpu(patches) for patches in found]
     if fabric.world_size == 1:
         return parts
-    gathered = [{name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found]
+    gathered = [
+        {name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found
+    ]
     return [
         projection.to_cpu(
             projection.merge_all(
-                [projection.Patches(**{name: t[rank] for name, t in g.items()}) for rank in range(fabric.world_size)]
+                [
+                    projection.Patches(**{name: t[rank] for name, t in g.items()})
+                    for rank in range(fabric.world_size)
+                ]
             )
         )
         for g in gathered
     ]
 
 
-def _clean_batches(run: Run, order: list[int]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def clean_batches(run: Run, order: list[int], what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Images, labels and indices of training images without augmentation, on the device."""
     dataset = run.dataset(run.data.train, augmented=False)
     done = 0
     for batch in batches(dataset, order, run.config.training.batch_size, 0, run.config.data.workers):
         yield tuple(run.fabric.to_device(t) for t in (batch.images[:, 0], batch.labels, batch.indices))  # type: ignore[misc]
         done += len(batch.labels)
-        run.tick("nearest patches", done, len(order))
+        run.tick(what, done, len(order))
 
 
 def note(run: Run, entry: dict[str, object]) -> None:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.backbones import Backbone
-from protoexplain.models.base import Branch, BranchOutput, Family, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.base import (
+    Branch,
+    BranchOutput,
+    Family,
+    FamilyConfig,
+    PrototypeModel,
+    PrototypeOutput,
+)
 from protoexplain.models.heads import Head, ReasoningHead
 from protoexplain.models.similarity import ChannelAxes
 from protoexplain.models.stage import Stage
@@ -119,7 +126,9 @@ class CBC(ComponentNet):
         return {name: value for name, value in terms.items() if name in names}
 
 
-def build(config: CBCConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True) -> CBC:
+def build(
+    config: CBCConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
+) -> CBC:
     backbone = backbone or Backbone(config.backbone, load_weights)
     return CBC(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
 

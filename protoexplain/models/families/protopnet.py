@@ -118,7 +118,7 @@ class ProtoPNet(PrototypeModel):
     def loss_terms(
         self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
     ) -> dict[str, Tensor]:
-        """cross_entropy; cluster and separation, the mean squared distance to the nearest own / foreign prototype; l1."""
+        """cross_entropy, l1; cluster and separation, mean squared distances to the nearest own / foreign prototype."""
         out = output.branches["main"]
         own = losses.own_class_mask(labels, self.prototype_class)
         terms = {"cross_entropy": lambda: F.cross_entropy(output.logits, labels)}
@@ -172,7 +172,11 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
                 name="last layer",
                 epochs=schedule.last_layer_epochs,
                 lr={"head": schedule.lr_head},
-                losses={name: weight for name, weight in schedule.losses.items() if name in ("cross_entropy", "l1")},
+                losses={
+                    name: weight
+                    for name, weight in schedule.losses.items()
+                    if name in ("cross_entropy", "l1")
+                },
             )
         )
     return rows

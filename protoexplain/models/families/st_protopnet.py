@@ -7,6 +7,7 @@ cosine on maps of doubled size).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -16,7 +17,15 @@ from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.backbones import Backbone
-from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
+from protoexplain.models.base import (
+    Branch,
+    BranchOutput,
+    Family,
+    FamilyConfig,
+    PrototypeModel,
+    PrototypeOutput,
+    identity,
+)
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import Cosine, Projection
@@ -115,30 +124,35 @@ class STProtoPNet(PrototypeModel):
         closest own / foreign prototype; orthogonality, closeness and discrimination act on the prototypes alone.
         """
         total: dict[str, Tensor] = {}
-        for (name, branch), prototype_class in zip(
-            self.named_branches(), self.prototype_class.split(self.branch_sizes()), strict=True
-        ):
+        owners = self.prototype_class.split(self.branch_sizes())
+        for (name, branch), prototype_class in zip(self.named_branches(), owners, strict=True):
             if name not in output.branches:
                 continue
-            out, prototypes = output.branches[name], branch.prototypes.flatten(1)
-            own = losses.own_class_mask(labels, prototype_class)
-            terms = {
-                "cross_entropy": lambda out=out: F.cross_entropy(out.logits, labels),
-                "l1": lambda b=branch, c=prototype_class: losses.wrong_class_l1(b.head.class_weights(), c),
-                "orthogonality": lambda p=prototypes: losses.orthogonality(p, self.classes, self.diagonal),
-            }
-            if name == SUPPORT:
-                terms["closeness"] = lambda p=prototypes: losses.closeness(p, self.classes)
-            else:
-                terms["discrimination"] = lambda p=prototypes: losses.discrimination(p, self.classes)
-            if out.similarity is not None:
-                compared = F.relu(out.similarity) if self.rectified else out.similarity
-                terms["cluster"] = lambda s=compared, m=own: losses.best_among(s, m, self.floor).mean()
-                terms[f"separation_{name}"] = lambda s=compared, m=~own: losses.best_among(s, m, self.floor).mean()
-            for term, value in terms.items():
-                if term in names:
-                    total[term] = total[term] + value() if term in total else value()
+            terms = self._branch_terms(name, branch, output.branches[name], labels, prototype_class)
+            for term in names & terms.keys():
+                value = terms[term]()
+                total[term] = total[term] + value if term in total else value
         return total
+
+    def _branch_terms(
+        self, name: str, branch: Branch, out: BranchOutput, labels: Tensor, prototype_class: Tensor
+    ) -> dict[str, Callable[[], Tensor]]:
+        prototypes = branch.prototypes.flatten(1)
+        terms: dict[str, Callable[[], Tensor]] = {
+            "cross_entropy": lambda: F.cross_entropy(out.logits, labels),
+            "l1": lambda: losses.wrong_class_l1(branch.head.class_weights(), prototype_class),
+            "orthogonality": lambda: losses.orthogonality(prototypes, self.classes, self.diagonal),
+        }
+        if name == SUPPORT:
+            terms["closeness"] = lambda: losses.closeness(prototypes, self.classes)
+        else:
+            terms["discrimination"] = lambda: losses.discrimination(prototypes, self.classes)
+        if out.similarity is not None:
+            similarity = F.relu(out.similarity) if self.rectified else out.similarity
+            own = losses.own_class_mask(labels, prototype_class)
+            terms["cluster"] = lambda: losses.best_among(similarity, own, self.floor).mean()
+            terms[f"separation_{name}"] = lambda: losses.best_among(similarity, ~own, self.floor).mean()
+        return terms
 
     def constrain(self, trained: frozenset[str]) -> None:
         """Prototypes have unit length after every step."""

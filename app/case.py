@@ -1,0 +1,147 @@
+"""What the page shows about one picture and one class, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protoexplain.explain.local import Prediction
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Args: source: data URI; alt: what it shows; width, height: in pixels."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle in percent of a picture, and what is written at it."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prototype: this part looks like that part.
+
+    Args:
+        number: In the list; the whole picture bears it too.
+        prototype: Its number in the model.
+        owner: Its class, None where all classes share it.
+        similarity: In the unit of the family.
+        evidence: What it adds to the class score.
+        share: Length of the bar, 0 to 1 of the longest.
+        part: The part of the picture, cut out; None in rows about what is missing, as the next two.
+        place: The seen region with the part's box.
+        heat: The seen region with the heat map.
+        patch: The part of the training picture.
+        source: The training picture with the part's box.
+        origin: Name of the training picture.
+        written: Whether the prototype equals that part; False where the part illustrates it.
+    """
+
+    number: int
+    prototype: int
+    owner: str | None
+    similarity: float
+    evidence: float
+    share: float
+    part: Picture | None
+    place: Picture | None
+    heat: Picture | None
+    patch: Picture | None
+    source: Picture | None
+    origin: str
+    written: bool
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Parts that add up to the class score."""
+
+    found: float
+    missing: float
+    rest: float
+    bias: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture, what the model makes of it, and the evidence for one class.
+
+    Args:
+        name: Of the picture.
+        picture: Whole.
+        seen: The region that the model saw, None where it saw everything.
+        marks: The boxes of the rows.
+        truth: Class by the data set.
+        predictions: The best ones and the shown one.
+        shown: The class that the rows are about.
+        rank: Its place among all classes, from 1.
+        supporting: Rows that speak for it.
+        opposing: Rows that speak against it.
+        missing: Rows that speak for it by their absence.
+        total: The parts of its score.
+        by_probability: Whether evidence is measured in probability (else in points of the class score).
+        notices: What was done to the picture.
+    """
+
+    name: str
+    picture: Picture
+    seen: Region | None
+    marks: tuple[Region, ...]
+    truth: str | None
+    predictions: tuple[Prediction, ...]
+    shown: Prediction
+    rank: int
+    supporting: tuple[Row, ...]
+    opposing: tuple[Row, ...]
+    missing: tuple[Row, ...]
+    total: Sum
+    by_probability: bool
+    notices: tuple[str, ...]
+
+    @property
+    def best(self) -> Prediction:
+        return self.predictions[0]
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the best class is that of the data set, None where that is unknown."""
+        return None if self.truth is None else self.best.name == self.truth
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A checkpoint in a few lines.
+
+    Args:
+        family: Its title.
+        paper: Authors, year, title.
+        data: Name of its data set.
+        classes: How many.
+        prototypes: How many.
+        train_images: It learned from.
+        test_images: It was tested on.
+        accuracy: Share of the test images it named rightly, None where that was not measured.
+        cropped: Whether it learned from pictures cut to the object.
+    """
+
+    family: str
+    paper: str
+    data: str
+    classes: int
+    prototypes: int
+    train_images: int
+    test_images: int
+    accuracy: float | None
+    cropped: bool

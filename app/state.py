@@ -1,0 +1,131 @@
+"""The checkpoints of a folder: what is there, what is broken and why, and the few models kept in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from protoexplain.errors import UserError
+from protoexplain.explain.session import Explainer
+from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
+from protoexplain.io.manifest import MANIFEST
+from protoexplain.models.registry import get_family
+
+KEPT_MODELS = 3
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A checkpoint that can be chosen.
+
+    Args:
+        name: Its folder below the scanned one; the only name that browsers may send.
+        checkpoint: Its small files.
+    """
+
+    name: str
+    checkpoint: Checkpoint
+
+    @property
+    def title(self) -> str:
+        """For people: family and data set, and the folder where that says more."""
+        return f"{get_family(self.checkpoint.config.family).title} · {self.checkpoint.data.name} ({self.name})"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A folder that should be a checkpoint.  Args: name: below the scanned folder; reason: one sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a folder held when it was last read; it is read again only after its manifest changed."""
+
+    changed: int
+    result: Checkpoint | UserError
+
+
+class ModelStore:
+    """Finds checkpoints and keeps the models that were used last.
+
+    Every method may be called from any thread.
+
+    Args:
+        root: Folder to scan.
+        kept: Models in memory.
+    """
+
+    def __init__(self, root: Path, kept: int = KEPT_MODELS) -> None:
+        self.root, self.kept = root.resolve(), kept
+        self._lock = threading.RLock()
+        self._seen: dict[str, _Seen] = {}
+        self._listed: dict[str, Listed] = {}
+        self._loaded: OrderedDict[str, Explainer] = OrderedDict()
+
+    def scan(self) -> tuple[tuple[Listed, ...], tuple[Broken, ...]]:
+        """Read the folder anew: the checkpoints that can be chosen, and those that cannot with the reason.
+
+        A model in memory stays available when its folder vanishes or breaks.
+        """
+        with self._lock:
+            places = {self._name(path): path for path in find_checkpoints(self.root)}
+            self._seen = {name: self._read(name, path) for name, path in places.items()}
+            listed, broken = {}, []
+            for name, seen in self._seen.items():
+                if isinstance(seen.result, Checkpoint):
+                    listed[name] = Listed(name, seen.result)
+                else:
+                    broken.append(Broken(name, seen.result.what))
+            for name, explainer in self._loaded.items():
+                listed.setdefault(name, Listed(name, explainer.checkpoint))
+            self._listed = dict(sorted(listed.items()))
+            return tuple(self._listed.values()), tuple(broken)
+
+    def listed(self, name: str) -> Listed:
+        """A checkpoint by name, as of the last scan.
+
+        Raises:
+            UserError: There is none.
+        """
+        with self._lock:
+            if name not in self._listed:
+                raise UserError(f"there is no checkpoint '{name}'", "", "reload the page and choose another one")
+            return self._listed[name]
+
+    def explainer(self, name: str) -> Explainer:
+        """The model of a checkpoint, from memory or from its folder.
+
+        Raises:
+            UserError: There is none, or it cannot be loaded and was not in memory.
+        """
+        with self._lock:
+            checkpoint = self.listed(name).checkpoint
+            loaded = self._loaded.get(name)
+            if loaded is None or loaded.checkpoint.sha256 != checkpoint.sha256:
+                try:
+                    self._loaded[name] = Explainer(checkpoint)
+                except UserError:
+                    if loaded is None:
+                        raise
+            self._loaded.move_to_end(name)
+            while len(self._loaded) > self.kept:
+                self._loaded.popitem(last=False)
+            return self._loaded[name]
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path != self.root else path.name
+
+    def _read(self, name: str, path: Path) -> _Seen:
+        before = self._seen.get(name)
+        changed = (path / MANIFEST).stat().st_mtime_ns
+        if before is not None and before.changed == changed:
+            return before
+        try:
+            return _Seen(changed, Checkpoint.load(path))
+        except UserError as error:
+            return _Seen(changed, error)

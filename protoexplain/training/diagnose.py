@@ -1,0 +1,163 @@
+"""What is wrong with the prototypes of a trained model, one finding per question."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from protoexplain.data.check import for_each
+from protoexplain.data.loading import Crop, geometry_of
+from protoexplain.data.records import ImageRecord
+from protoexplain.errors import UserError
+from protoexplain.io.images import load_mask
+from protoexplain.io.prototypes import PrototypeRecord
+from protoexplain.models.base import PrototypeModel
+
+SILENT_BELOW = 0.1
+"""A component whose best detection is lower counts as never found (as CBC at inference)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An answer.
+
+    Args:
+        kind: Name of the question.
+        sentence: The answer for people.
+        prototypes: Those concerned; empty where all is well.
+        groups: Prototypes that share a patch.
+        classes: Labels concerned.
+        judged: False where the data do not allow an answer.
+    """
+
+    kind: str
+    sentence: str
+    prototypes: tuple[int, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    classes: tuple[int, ...] = ()
+    judged: bool = True
+
+
+def diagnose(
+    model: PrototypeModel,
+    prototypes: Sequence[PrototypeRecord],
+    images: Sequence[ImageRecord],
+    crop: Crop,
+    nearest: Tensor | None = None,
+) -> tuple[Finding, ...]:
+    """Ask all questions that make sense for a model.
+
+    Args:
+        model: In eval mode.
+        prototypes: Its records.
+        images: The training images.
+        crop: How they were cut.
+        nearest: Labels [P,k] of the images nearest to each prototype (`prune.nearest_labels`), if known.
+    """
+    findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
+    if all(record.label < 0 for record in prototypes):
+        quiet = silent(prototypes)
+        return (*findings, quiet, without_prototypes(model.class_weights(), quiet.prototypes))
+    if nearest is not None:
+        findings.append(for_other_classes(prototypes, nearest, images))
+    return tuple(findings)
+
+
+def unprojected(prototypes: Sequence[PrototypeRecord]) -> Finding:
+    """Prototypes for which no training image qualified."""
+    found = _indices(record for record in prototypes if record.image_id is None)
+    return Finding("unprojected", f"{_of(found, prototypes)} have no training image of their class", found)
+
+
+def repeated(prototypes: Sequence[PrototypeRecord]) -> Finding:
+    """Prototypes of the same class and branch that lie on the same cell of the same image."""
+    places: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for record in prototypes:
+        if record.image_id is not None:
+            places[record.branch, record.label, record.image_id, record.row, record.column].append(record.index)
+    groups = tuple(tuple(group) for group in places.values() if len(group) > 1)
+    found = tuple(sorted(index for group in groups for index in group))
+    sentence = f"{_of(found, prototypes)} share their patch with another one ({len(groups)} patches)"
+    return Finding("repeated", sentence, found, groups)
+
+
+def on_background(prototypes: Sequence[PrototypeRecord], images: Sequence[ImageRecord], crop: Crop) -> Finding:
+    """Prototypes whose cell has its centre beside the object: outside its mask, or outside its box on whole images."""
+    known = {image.id: image for image in images}
+    by_image: dict[str, list[PrototypeRecord]] = defaultdict(list)
+    for record in prototypes:
+        if record.image_id in known:
+            by_image[record.image_id].append(record)
+    answers = for_each(list(by_image), lambda id_: _beside_object(known[id_], by_image[id_], crop))
+    verdicts = {index: beside for answer in answers for index, beside in answer.items()}
+    if not verdicts:
+        what = "whether prototypes lie on the background cannot be judged: the images have neither masks"
+        return Finding("background", f"{what} nor boxes inside a larger picture", judged=False)
+    found = tuple(sorted(index for index, beside in verdicts.items() if beside))
+    return Finding(
+        "background", f"{len(found)} of {len(verdicts)} prototypes have the centre of their cell off the object", found
+    )
+
+
+def for_other_classes(prototypes: Sequence[PrototypeRecord], nearest: Tensor, images: Sequence[ImageRecord]) -> Finding:
+    """Prototypes whose own class has less than half of the nearest images that it could have."""
+    counts = torch.bincount(torch.tensor([image.label for image in images]))
+    labels = torch.tensor([record.label for record in prototypes])
+    own = (nearest.cpu() == labels[:, None]).sum(1)
+    possible = counts[labels.clamp_min(0)].clamp_max(nearest.shape[1])
+    found = tuple(((own * 2 < possible) & (labels >= 0)).nonzero()[:, 0].tolist())
+    sentence = f"{_of(found, prototypes)} fire mostly for other classes among their {nearest.shape[1]} nearest images"
+    return Finding("other classes", sentence, found)
+
+
+def silent(prototypes: Sequence[PrototypeRecord]) -> Finding:
+    """Shared prototypes that are found nowhere in the training images."""
+    found = _indices(r for r in prototypes if r.similarity is None or r.similarity < SILENT_BELOW)
+    return Finding("silent", f"{_of(found, prototypes)} never exceed {SILENT_BELOW} on any training image", found)
+
+
+def without_prototypes(class_weights: Tensor, silent_ones: Sequence[int]) -> Finding:
+    """Classes none of whose heavy prototypes (above the mean absolute weight of the class [C,P]) is ever found."""
+    weights = class_weights.detach().cpu()
+    heavy = weights > weights.abs().mean(1, keepdim=True)
+    heavy[:, list(silent_ones)] = False
+    classes = tuple((~heavy.any(1)).nonzero()[:, 0].tolist())
+    sentence = f"{len(classes)} of {len(weights)} classes rely on no prototype that is ever found"
+    return Finding("classes without prototypes", sentence, classes=classes)
+
+
+def _beside_object(image: ImageRecord, prototypes: Sequence[PrototypeRecord], crop: Crop) -> Mapping[int, bool]:
+    """Prototype -> whether its cell's centre lies beside the object; empty where nothing tells."""
+    size = prototypes[0].source_size
+    if size is None:
+        return {}
+    geometry = geometry_of(image, size, crop, 1)
+    centres = {
+        record.index: geometry.to_source(
+            (record.column + 0.5) / record.map_width, (record.row + 0.5) / record.map_height
+        )
+        for record in prototypes
+    }
+    if image.mask is not None:
+        try:
+            mask = load_mask(image.mask)
+        except UserError:
+            return {}
+        if mask.shape != (size[1], size[0]):
+            return {}
+        return {index: not mask[int(y), int(x)] for index, (x, y) in centres.items()}
+    if image.box is not None and crop == "full":
+        return {index: not image.box.contains(x, y) for index, (x, y) in centres.items()}
+    return {}
+
+
+def _indices(records: Iterable[PrototypeRecord]) -> tuple[int, ...]:
+    return tuple(record.index for record in records)
+
+
+def _of(found: Sequence[int], prototypes: Sequence[PrototypeRecord]) -> str:
+    return f"{len(found)} of {len(prototypes)} prototypes"

@@ -1,0 +1,161 @@
+"""Where each prototype comes from: image, cell, boxes and pictures, so that explaining needs no training data.
+
+Boxes follow ProtoPNet (Chen et al. 2019): pixels at or above the 95th percentile of the activation map of the
+prototype, as it was before it was written, on its image.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from protoexplain.data.augmentation import resized
+from protoexplain.data.check import Progress, for_each
+from protoexplain.data.geometry import Box
+from protoexplain.data.loading import Crop, cut, geometry_of
+from protoexplain.data.records import ImageRecord
+from protoexplain.explain.boxes import high_activation_boxes, upsample
+from protoexplain.io.images import load_image, sha256_of
+from protoexplain.io.prototypes import DataInfo, Edges, PrototypeRecord
+from protoexplain.models.base import PrototypeModel
+from protoexplain.training.projection import Patches
+from protoexplain.training.splits import RunData
+
+SOURCE_QUALITY, PATCH_QUALITY = 88, 90
+_MAPS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Records of all prototypes in order, and the pictures that they name."""
+
+    records: tuple[PrototypeRecord, ...]
+    pictures: Mapping[str, bytes]
+
+
+def provenance(
+    model: PrototypeModel,
+    patches: Sequence[Patches],
+    images: Sequence[ImageRecord],
+    crop: Crop,
+    size: int,
+    projected: bool,
+    progress: Progress | None = None,
+) -> Provenance:
+    """Describe all prototypes of a model and cut their pictures.
+
+    Args:
+        model: In eval mode.
+        patches: One entry per branch, on the CPU; image indices refer to `images`.
+        images: The training images.
+        crop: How they were cut.
+        size: Side S of the pictures that the network saw.
+        projected: Whether the prototypes were written from the patches.
+        progress: Told (done, total) in images.
+
+    Raises:
+        UserError: An image can no longer be read.
+    """
+    records = _located(model, patches, images, size, projected)
+    on_image: dict[int, list[PrototypeRecord]] = defaultdict(list)
+    for record, place in zip(records, torch.cat([found.image for found in patches]).tolist(), strict=True):
+        if place >= 0:
+            on_image[place].append(record)
+    cut_out = for_each(sorted(on_image), lambda place: _cut_out(images[place], on_image[place], crop, size), progress)
+    completed = {record.index: record for part in cut_out for record in part.records}
+    pictures = {name: picture for part in cut_out for name, picture in part.pictures.items()}
+    return Provenance(tuple(completed.get(record.index, record) for record in records), pictures)
+
+
+def data_info(data: RunData) -> DataInfo:
+    """What a checkpoint says about its data set."""
+    image_set = data.image_set
+    return DataInfo(
+        name=image_set.name,
+        source=image_set.source,
+        fingerprint=image_set.fingerprint(),
+        crop=data.crop,
+        train_images=len(data.train),
+        validation_images=len(data.validation),
+        test_images=len(data.test),
+    )
+
+
+@torch.no_grad()
+def _located(
+    model: PrototypeModel,
+    patches: Sequence[Patches],
+    images: Sequence[ImageRecord],
+    size: int,
+    projected: bool,
+) -> list[PrototypeRecord]:
+    """What is known before any image is opened."""
+    labels = model.prototype_class.tolist()
+    records: list[PrototypeRecord] = []
+    for found, (name, branch) in zip(patches, model.named_branches(), strict=True):
+        height, width = found.maps.shape[1:]
+        boxes = _boxes(branch.activation(found.maps), size)
+        for i, place in enumerate(found.image.tolist()):
+            index = len(records)
+            record = PrototypeRecord(index, name, labels[index], original_index=index)
+            if place >= 0:
+                record = replace(
+                    record,
+                    projected=projected,
+                    image_id=images[place].id,
+                    row=int(found.row[i]),
+                    column=int(found.column[i]),
+                    map_height=height,
+                    map_width=width,
+                    similarity=float(found.similarity[i]),
+                    input_box=_edges(boxes[i]),
+                    patch=f"patch-{index:05}.jpg",
+                    source=f"image-{place:05}.jpg",
+                )
+            records.append(record)
+    return records
+
+
+def _boxes(maps: Tensor, size: int) -> list[Box]:
+    """Boxes of high activation of maps [P,H,W], in input pixels."""
+    parts = maps.split(_MAPS_AT_ONCE)
+    return [box for part in parts for box in high_activation_boxes(upsample(part, size, size))]
+
+
+def _cut_out(image: ImageRecord, records: Sequence[PrototypeRecord], crop: Crop, size: int) -> Provenance:
+    """Complete the records of one image, and cut its picture and theirs."""
+    loaded = load_image(image.path)
+    geometry = geometry_of(image, loaded.size, crop, size)
+    picture = resized(cut(loaded.rgb, geometry), size).rgb
+    sha256 = sha256_of(image.path)
+    pictures = {str(records[0].source): _jpeg(picture, SOURCE_QUALITY)}
+    completed = []
+    for record in records:
+        assert record.input_box is not None
+        box = Box(*record.input_box)
+        pictures[str(record.patch)] = _jpeg(_inside(picture, box), PATCH_QUALITY)
+        source_box = _edges(geometry.box_to_source(box))
+        completed.append(replace(record, image_sha256=sha256, box=source_box, source_size=loaded.size))
+    return Provenance(tuple(completed), pictures)
+
+
+def _inside(picture: np.ndarray, box: Box) -> np.ndarray:
+    x0, y0, x1, y1 = map(int, box.as_list())
+    return picture[y0:y1, x0:x1]
+
+
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def _edges(box: Box) -> Edges:
+    return box.x0, box.y0, box.x1, box.y1

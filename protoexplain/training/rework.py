@@ -1,0 +1,151 @@
+"""Work on a finished checkpoint: project again, prune, refit the last layer.  The result is a new checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import seed_everything
+
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.prototypes import PrototypeRecord
+from protoexplain.models.registry import get_family
+from protoexplain.models.stage import Stage
+from protoexplain.training import projection
+from protoexplain.training.diagnose import Finding
+from protoexplain.training.evaluate import require_same_classes
+from protoexplain.training.journal import Watcher
+from protoexplain.training.keep import keep
+from protoexplain.training.provenance import provenance
+from protoexplain.training.prune import nearest_labels, unfaithful
+from protoexplain.training.prune import prune as remove
+from protoexplain.training.run import RunResult, make_fabric
+from protoexplain.training.splits import read_run_data
+from protoexplain.training.stages import Run, clean_batches, find_patches, run_stage
+from protoexplain.training.state import RunState
+
+
+def reproject(path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0) -> RunResult:
+    """Write the nearest patches of a data set into the prototypes, refit the last layer, save a new checkpoint.
+
+    Raises:
+        UserError: The family writes no patches, other classes, or `out` exists.
+    """
+    run, checkpoint = _open(path, data, out, watcher)
+    if not run.model.writes_prototypes:
+        raise UserError(
+            f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
+        )
+    before = run.evaluate(run.data.test)
+    proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
+    patches = find_patches(run)
+    projection.write(run.model, patches)
+    after = run.evaluate(run.data.test)
+    _refit(run, epochs)
+    crop, size = run.data.crop, run.config.data.image_size
+    origin = provenance(run.model, patches, run.data.train, crop, size, True)
+    records = [
+        replace(record, original_index=old.original_index)
+        for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
+    ]
+    metrics = {"test_accuracy_before": before, "test_accuracy_projected": after}
+    metrics |= {"test_accuracy": run.evaluate(run.data.test)}
+    return _result(keep(run, out, records, origin.pictures, proof, metrics, command), metrics)
+
+
+def prune(
+    path: Path,
+    data: Path,
+    out: Path,
+    watcher: Watcher,
+    command: str,
+    k: int = 6,
+    threshold: int = 3,
+    epochs: int = 100,
+) -> RunResult:
+    """Remove prototypes whose k nearest training images hold fewer than `threshold` of their class, refit, save.
+
+    Raises:
+        UserError: Nothing can be pruned, all would be, other classes, or `out` exists.
+    """
+    run, checkpoint = _open(path, data, out, watcher)
+    if bool((run.model.prototype_class < 0).all()):
+        raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
+    before = run.evaluate(run.data.test)
+    run.model.eval()
+    nearest = nearest_labels(run.model, clean_batches(run, list(range(len(run.data.train))), "nearest images"), k)
+    doomed = unfaithful(nearest, run.model.prototype_class, threshold)
+    kept = (~doomed).nonzero()[:, 0].tolist()
+    if not kept:
+        raise UserError("every prototype would be pruned", str(path), "lower --threshold")
+    emptied = set(range(run.model.classes)) - set(run.model.prototype_class[~doomed].tolist())
+    sizes = [len(branch.prototypes) for _, branch in run.model.named_branches()]
+    proof = {
+        name: before_projection[~part]
+        for part, (name, before_projection) in zip(doomed.split(sizes), checkpoint.proof().items(), strict=False)
+    }
+    remove(run.model, doomed)
+    _refit(run, epochs)
+    records, pictures_kept = _inherited(checkpoint, kept)
+    metrics = {
+        "prototypes_removed": int(doomed.sum()),
+        "classes_without_prototypes": len(emptied),
+        "test_accuracy_before": before,
+        "test_accuracy": run.evaluate(run.data.test),
+    }
+    return _result(keep(run, out, records, pictures_kept, proof, metrics, command), metrics)
+
+
+def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Checkpoint]:
+    """A run without schedule around the model of a checkpoint."""
+    if out.exists():
+        raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
+    checkpoint = Checkpoint.load(path)
+    config = checkpoint.config
+    seed_everything(config.training.seed, verbose=False)
+    run_data = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
+    require_same_classes(checkpoint, run_data.image_set.classes, data)
+    fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
+    model = checkpoint.model(fabric.device)
+    scratch = Path(tempfile.gettempdir())
+    run = Run(
+        config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False
+    )
+    return run, checkpoint
+
+
+def _refit(run: Run, epochs: int) -> None:
+    """Last-layer epochs as the family's schedule describes them."""
+    head = [s for s in get_family(run.config.family).stages(run.config.schedule) if set(s.lr) == {"head"}]
+    if not epochs or not head:
+        return
+    run.scratch = Path(tempfile.mkdtemp())
+    try:
+        run_stage(run, 0, Stage(**{**head[-1].model_dump(), "epochs": epochs}))
+    finally:
+        shutil.rmtree(run.scratch, ignore_errors=True)
+    run.model.eval()
+
+
+def _inherited(checkpoint: Checkpoint, kept: Sequence[int]) -> tuple[list[PrototypeRecord], dict[str, bytes]]:
+    """Records of the kept prototypes under their new numbers, and their pictures."""
+    records, pictures = [], {}
+    for index, old in enumerate(kept):
+        record = replace(checkpoint.prototypes[old], index=index)
+        records.append(record)
+        for kind, name in (("patch", record.patch), ("source", record.source)):
+            picture = checkpoint.picture(old, "patch" if kind == "patch" else "source")
+            if name and picture is not None:
+                pictures[name] = picture
+    return records, pictures
+
+
+def _result(kept: tuple[Checkpoint, tuple[Finding, ...]], metrics: dict[str, Any]) -> RunResult:
+    checkpoint, findings = kept
+    return RunResult(checkpoint, metrics, findings)
+
