@@ -13,6 +13,7 @@ from protoexplain.models.registry import get_family
 
 TOP_CLASSES = 5
 ROWS = (3, 5, 10)
+MARKS = 5
 LEAST = 5e-4
 """Evidence that would be shown as zero gets no row; the sum counts it among the rest."""
 
@@ -59,7 +60,7 @@ def explain_case(explainer: Explainer, subject: Subject, label: int | None = Non
         name=explanation.image,
         picture=draw.whole(),
         seen=draw.seen(),
-        marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found, 1)),
+        marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
         truth=subject.truth if known else None,
         predictions=_shortlist(explanation, rank),
         shown=explanation.predictions[rank - 1],

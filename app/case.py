@@ -8,16 +8,6 @@ from protoexplain.explain.local import Prediction
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Args: source: data URI; alt: what it shows; width, height: in pixels."""
-
-    source: str
-    alt: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class Region:
     """A rectangle in percent of a picture, and what is written at it."""
 
@@ -26,6 +16,17 @@ class Region:
     width: float
     height: float
     text: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Args: source: data URI; alt: what it shows; width, height: in pixels; box: drawn over it."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
+    box: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class Row:
         heat: The seen region with the heat map.
         patch: The part of the training picture.
         source: The training picture with the part's box.
-        origin: Name of the training picture.
         written: Whether the prototype equals that part; False where the part illustrates it.
     """
 
@@ -59,7 +59,6 @@ class Row:
     heat: Picture | None
     patch: Picture | None
     source: Picture | None
-    origin: str
     written: bool
 
 
@@ -113,6 +112,11 @@ class Case:
     @property
     def best(self) -> Prediction:
         return self.predictions[0]
+
+    @property
+    def illustrated(self) -> bool:
+        """Whether the shown training parts only illustrate the prototypes."""
+        return not all(row.written for row in (*self.supporting, *self.opposing, *self.missing))
 
     @property
     def right(self) -> bool | None:

@@ -13,8 +13,10 @@ from app.case import Picture, Region, Row
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.local import Match
-from protoexplain.explain.render import RGB, draw_box, heat_overlay
+from protoexplain.explain.render import RGB, heat_overlay
 from protoexplain.explain.session import ExplainedImage, Explainer
+from protoexplain.io.images import load_image
+from protoexplain.io.prototypes import PrototypeRecord
 
 WHOLE_SIDE, ROW_SIDE = 720, 300
 
@@ -24,33 +26,32 @@ class Drawing:
 
     def __init__(self, explainer: Explainer, explained: ExplainedImage) -> None:
         self.explainer, self.explanation, self.rgb = explainer, explained.explanation, explained.rgb
-        crop = self.explanation.geometry.crop
-        x0, y0, x1, y1 = map(int, crop.as_list())
-        self.crop = Box(x0, y0, x1, y1)
-        self.region = _fitted(self.rgb[y0:y1, x0:x1], ROW_SIDE)
+        x0, y0, x1, y1 = map(int, self.explanation.geometry.crop.as_list())
+        self.frame, self.crop = Box(0, 0, self.rgb.shape[1], self.rgb.shape[0]), Box(x0, y0, x1, y1)
+        self.small = _fitted(self.rgb, WHOLE_SIDE)
+        self.region = _fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], ROW_SIDE)
 
     def whole(self) -> Picture:
-        return _picture(_fitted(self.rgb, WHOLE_SIDE), f"The picture {self.explanation.image}")
+        return _picture(self.small, f"The picture {self.explanation.image}")
 
     def seen(self) -> Region | None:
-        height, width = self.rgb.shape[:2]
-        return None if self.crop == Box(0, 0, width, height) else self._percent(self.crop)
+        return None if self.crop == self.frame else _percent(self.crop, self.frame)
 
     def mark(self, match: Match, text: str) -> Region:
-        return self._percent(Box(*match.box), text)
+        return _percent(Box(*match.box), self.frame, text)
 
     def found(self, number: int, match: Match, share: float) -> Row:
-        """A found prototype."""
-        box = self._inside(match)
+        """A prototype that was found."""
         height, width = self.region.shape[:2]
         heat = heat_overlay(self.region, self.explanation.heat(match.prototype, width, height))
+        place = _percent(Box(*match.box), self.crop)
         return self._row(
             number,
             match,
             match.presence,
             share,
             part=_picture(self._cut(match), f"Part {number} of the picture"),
-            place=_picture(draw_box(self.region, box), f"Part {number} of the picture marked by a box"),
+            place=_picture(self.region, f"Part {number} of the picture marked by a box", place),
             heat=_picture(heat, f"Heat map: where the picture looks like prototype {match.prototype}"),
         )
 
@@ -71,8 +72,7 @@ class Drawing:
     ) -> Row:
         record = self.explainer.record(match.prototype)
         owner = self.explainer.checkpoint.classes[record.label] if record.label >= 0 else None
-        of = f" of a {owner}" if owner else ""
-        patch, source = self._training(match.prototype, "patch"), self._training(match.prototype, "source")
+        of = f" of {owner}" if owner else ""
         return Row(
             number=number,
             prototype=match.prototype,
@@ -83,19 +83,25 @@ class Drawing:
             part=part,
             place=place,
             heat=heat,
-            patch=None if patch is None else _picture(patch, f"Prototype {match.prototype}: training part{of}"),
-            source=None if source is None else _picture(source, f"Training picture{of}, the part marked by a box"),
-            origin=record.image_id or "",
+            patch=self._stored(record, "patch", f"Prototype {match.prototype}: part of a training picture{of}"),
+            source=self._stored(record, "source", f"Training picture {record.image_id}, the part marked by a box"),
             written=record.projected,
         )
 
-    def _training(self, prototype: int, kind: Literal["patch", "source"]) -> RGB | None:
-        """A stored picture; None also where the checkpoint's folder vanished under a loaded model."""
+    def _stored(self, record: PrototypeRecord, kind: Literal["patch", "source"], alt: str) -> Picture | None:
+        """A picture of the checkpoint; None also where its folder vanished under a loaded model."""
         try:
-            picture = self.explainer.patch(prototype) if kind == "patch" else self.explainer.source(prototype)
+            content = self.explainer.checkpoint.picture(record.index, kind)
+            if content is None:
+                return None
+            width, height = load_image(io.BytesIO(content)).size
         except UserError:
             return None
-        return None if picture is None else _fitted(picture, ROW_SIDE)
+        box = None
+        if kind == "source" and record.input_box is not None:
+            box = _percent(Box(*record.input_box), Box(0, 0, width, height))
+        name = record.patch if kind == "patch" else record.source
+        return Picture(_data_uri(content, "png" if str(name).endswith("png") else "jpeg"), alt, width, height, box)
 
     def _cut(self, match: Match) -> RGB:
         height, width = self.rgb.shape[:2]
@@ -103,23 +109,16 @@ class Drawing:
         x0, y0 = min(int(box.x0), width - 1), min(int(box.y0), height - 1)
         return _fitted(self.rgb[y0 : max(round(box.y1), y0 + 1), x0 : max(round(box.x1), x0 + 1)], ROW_SIDE)
 
-    def _inside(self, match: Match) -> Box:
-        """The box of a match in the pixels of the drawn region."""
-        height, width = self.region.shape[:2]
-        x, y = width / self.crop.width, height / self.crop.height
-        box = Box(*match.box)
-        return Box(
-            (box.x0 - self.crop.x0) * x,
-            (box.y0 - self.crop.y0) * y,
-            (box.x1 - self.crop.x0) * x,
-            (box.y1 - self.crop.y0) * y,
-        )
 
-    def _percent(self, box: Box, text: str = "") -> Region:
-        height, width = self.rgb.shape[:2]
-        return Region(
-            100 * box.x0 / width, 100 * box.y0 / height, 100 * box.width / width, 100 * box.height / height, text
-        )
+def _percent(box: Box, frame: Box, text: str = "") -> Region:
+    """Where a box lies in a frame, both in the same pixels."""
+    return Region(
+        100 * (box.x0 - frame.x0) / frame.width,
+        100 * (box.y0 - frame.y0) / frame.height,
+        100 * box.width / frame.width,
+        100 * box.height / frame.height,
+        text,
+    )
 
 
 def _fitted(rgb: RGB, side: int) -> RGB:
@@ -131,8 +130,11 @@ def _fitted(rgb: RGB, side: int) -> RGB:
     return np.asarray(image)
 
 
-def _picture(rgb: RGB, alt: str) -> Picture:
+def _picture(rgb: RGB, alt: str, box: Region | None = None) -> Picture:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=88, subsampling=0)
-    content = base64.b64encode(buffer.getvalue()).decode()
-    return Picture(f"data:image/jpeg;base64,{content}", alt, rgb.shape[1], rgb.shape[0])
+    return Picture(_data_uri(buffer.getvalue(), "jpeg"), alt, rgb.shape[1], rgb.shape[0], box)
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

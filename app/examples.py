@@ -108,7 +108,7 @@ def _test_images(root: Path) -> tuple[Subject, ...]:
 def _training_pictures(checkpoint: Checkpoint) -> tuple[Subject, ...]:
     """One for each training image that stands behind a prototype."""
     records = {record.image_id: record for record in checkpoint.prototypes if record.image_id and record.source}
-    subjects = []
+    subjects: list[Subject] = []
     for record in _in_turns(list(records.values()), [record.label for record in records.values()]):
         picture = checkpoint.picture(record.index, "source")
         if picture is not None and len(subjects) < SHOWN:

@@ -1,10 +1,12 @@
 """The panel of inputs that all tabs share: which checkpoint, which picture.
 
-Its outcome is one state, `Inputs.choice`; tabs listen to its changes and need not know how it came about.
+Its outcome is one state that holds a `Choice`; tabs listen to its changes and need not know how it came about.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,22 @@ from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
 
 
-class Upload(gr.Image):
-    """A picture as its owner sent it.  The stock component decodes and converts it on the way."""
+def told(error: UserError) -> gr.Error:
+    """The error as a message at the edge of the page."""
+    return gr.Error(views.sentences(error), title="That did not work", print_exception=False)
 
-    is_template = True
 
-    def preprocess(self, payload: Any) -> str | None:  # noqa: ANN401 - Gradio's own type
-        return payload.path if payload is not None and payload.path else None
+def telling(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a handler's user errors appear in the page."""
+
+    @functools.wraps(action)
+    def handler(*arguments: Any) -> Any:  # noqa: ANN401
+        try:
+            return action(*arguments)
+        except UserError as error:
+            raise told(error) from error
+
+    return handler
 
 
 @dataclass(frozen=True)
@@ -40,15 +51,6 @@ class Choice:
     checkpoint: str = ""
     example: str = ""
     upload: str = ""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The components that tabs may listen to or read."""
-
-    choice: gr.State
-    checkpoint: gr.Dropdown
-    upload: Upload
 
 
 @dataclass(frozen=True)
@@ -79,21 +81,18 @@ class Library:
         return explainer, self.examples.find(explainer.checkpoint, choice.example)
 
 
-def build(library: Library, demo: gr.Blocks) -> Inputs:
-    """Lay out the panel and wire it."""
+def upload_field(**options: Any) -> gr.File:  # noqa: ANN401
+    """A place for one picture as its owner sent it; Gradio's own picture field would decode and convert it."""
+    return gr.File(file_types=["image"], file_count="single", type="filepath", buttons=[], **options)
+
+
+def build(library: Library, demo: gr.Blocks) -> gr.State:
+    """Lay out the panel and wire it; the state holds the `Choice`."""
     store, examples = library.store, library.examples
-    choice = gr.State(Choice())
+    choice = gr.State(None)
     checkpoint = gr.Dropdown(label="Model", choices=[], elem_id="checkpoint", interactive=True)
     facts = gr.HTML(elem_id="facts", apply_default_css=False, js_on_load=None)
-    upload = Upload(
-        label="Your picture (up to 8 MB)",
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "clipboard"],
-        buttons=[],
-        height=190,
-        elem_id="upload",
-    )
+    upload = upload_field(label="Your picture (up to 8 MB)", height=150, elem_id="upload")
     gallery = gr.Gallery(
         label="Examples",
         allow_preview=False,
@@ -119,9 +118,9 @@ def build(library: Library, demo: gr.Blocks) -> Inputs:
         first = listed[0]
         pictures, about = shelf(first.name)
         found = Choice(first.name, _first_key(examples, store, first.name))
-        titles = [(entry.title, entry.name) for entry in listed]
-        return found, gr.Dropdown(choices=titles, value=first.name), about + notes, pictures, None
+        return found, gr.Dropdown(choices=views.titles(listed), value=first.name), about + notes, pictures, None
 
+    @telling
     def another_checkpoint(name: str, before: Choice) -> tuple[Any, ...]:
         _, broken = store.scan()
         pictures, about = shelf(name)
@@ -129,9 +128,12 @@ def build(library: Library, demo: gr.Blocks) -> Inputs:
         example = before.example if before.example in keys else _first_key(examples, store, name)
         return replace(before, checkpoint=name, example=example), about + views.broken(broken), pictures
 
+    @telling
     def an_example(before: Choice, event: gr.SelectData) -> tuple[Any, ...]:
         subjects = examples.of(store.listed(before.checkpoint).checkpoint)
-        return Choice(before.checkpoint, subjects[int(event.index)].key), None
+        if event.index not in range(len(subjects)):
+            raise UserError("there is no such example", "", "choose one of the pictures that are shown")
+        return Choice(before.checkpoint, subjects[event.index].key), None
 
     def a_picture(path: str | None, before: Choice) -> Choice:
         return replace(before, upload=path or "")
@@ -142,7 +144,7 @@ def build(library: Library, demo: gr.Blocks) -> Inputs:
     gallery.select(an_example, [choice], [choice, upload], **quiet)
     upload.upload(a_picture, [upload, choice], [choice], **quiet)
     upload.clear(a_picture, [upload, choice], [choice], **quiet)
-    return Inputs(choice, checkpoint, upload)
+    return choice
 
 
 def _first_key(examples: Examples, store: ModelStore, name: str) -> str:

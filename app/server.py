@@ -37,7 +37,7 @@ def serve(checkpoints: Path, data: Path | None, host: str, port: int | None) -> 
     """
     _check_host(host)
     if not checkpoints.is_dir():
-        raise UserError("there is no such folder of checkpoints", str(checkpoints), "check the path after --checkpoints")
+        raise UserError("there is no such folder of checkpoints", str(checkpoints), "check --checkpoints")
     store, data = ModelStore(checkpoints), data.resolve() if data else None
     chosen = _free_port(host, port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -66,9 +66,7 @@ def build(store: ModelStore, examples: Examples) -> gr.Blocks:
     from app.tabs import explain
 
     library = inputs.Library(store, examples)
-    with gr.Blocks(
-        title="protoexplain", fill_width=True, delete_cache=(3600, 7200), analytics_enabled=False
-    ) as demo:
+    with gr.Blocks(title="protoexplain", fill_width=True, delete_cache=(3600, 7200), analytics_enabled=False) as demo:
         gr.HTML(views.intro(), elem_id="intro", apply_default_css=False, js_on_load=None)
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="inputs"):
@@ -83,6 +81,8 @@ def _settings() -> dict[str, Any]:
     import gradio as gr
 
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
+    theme.set(body_background_fill="#f6f5f2", body_background_fill_dark="#14181d")
     return {
         "prevent_thread_lock": True,
         "quiet": True,
@@ -99,7 +99,7 @@ def _settings() -> dict[str, Any]:
         "mcp_server": False,
         "pwa": False,
         "state_session_capacity": 200,
-        "theme": gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"]),
+        "theme": theme,
         "css_paths": ASSETS / "theme.css",
         "favicon_path": str(ASSETS / "icon.svg"),
     }
@@ -116,7 +116,12 @@ def _isolate(folder: Path) -> None:
 
 def _warm_up(store: ModelStore, examples: Examples) -> None:
     """Load the first model and run it once, while the page is being built."""
+    import torch
+
     from app import actions
+
+    # Half of the cores: threads that wait for a busy core slow one small picture down tenfold.
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))
 
     listed, _ = store.scan()
     for entry in listed[:1]:

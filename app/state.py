@@ -11,7 +11,6 @@ from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
 from protoexplain.io.manifest import MANIFEST
-from protoexplain.models.registry import get_family
 
 KEPT_MODELS = 3
 
@@ -27,11 +26,6 @@ class Listed:
 
     name: str
     checkpoint: Checkpoint
-
-    @property
-    def title(self) -> str:
-        """For people: family and data set, and the folder where that says more."""
-        return f"{get_family(self.checkpoint.config.family).title} · {self.checkpoint.data.name} ({self.name})"
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from app.case import Case, Facts
-from app.state import Broken
+from app.state import Broken, Listed
 from protoexplain.errors import UserError
 from protoexplain.explain.local import Prediction
+from protoexplain.models.registry import get_family
 
 MINUS = "\N{MINUS SIGN}"
 _templates = Environment(
-    loader=PackageLoader("app"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("app"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
 )
 
 
@@ -58,6 +63,15 @@ def facts(shown: Facts) -> str:
     return _page("facts.html", facts=shown)
 
 
+def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
+    """Labels of the list of checkpoints, and their names; the folder is told where families repeat."""
+    families = [get_family(entry.checkpoint.config.family).title for entry in listed]
+    return [
+        (title if families.count(title) == 1 else f"{title} ({entry.name})", entry.name)
+        for title, entry in zip(families, listed, strict=True)
+    ]
+
+
 def broken(found: Sequence[Broken]) -> str:
     """Checkpoints that cannot be used, with the reason; empty where there are none."""
     return _page("broken.html", broken=found) if found else ""
@@ -82,6 +96,11 @@ def refusal(error: UserError) -> str:
     return _page("message.html", kind="alert", what=_sentence(error.what), fix=_sentence(error.fix))
 
 
+def sentences(error: UserError) -> str:
+    """What is wrong and what to do, as text."""
+    return f"{_sentence(error.what)} {_sentence(error.fix)}".strip()
+
+
 def breakdown() -> str:
     """For errors that are ours."""
     return _page(
@@ -103,11 +122,7 @@ def choices(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
 
 def bars(predictions: Sequence[Prediction]) -> str:
     """A style sheet that draws the probabilities behind the list of classes."""
-    rules = (
-        f"#classes label:nth-of-type({i}) {{ --share: {100 * entry.probability:.2f}%; }}"
-        for i, entry in enumerate(predictions, 1)
-    )
-    return Markup("<style>{}</style>").format(Markup("\n".join(rules)))
+    return _page("bars.html", predictions=predictions)
 
 
 def _sentence(text: str) -> str:

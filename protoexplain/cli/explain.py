@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from protoexplain.cli.output import Json, finite, print_json, say, watching
 from protoexplain.errors import UserError
+
+if TYPE_CHECKING:
+    from protoexplain.data.geometry import Box
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +24,9 @@ def explain(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for pictures and explanation.json.")
     ] = Path("explained"),
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Data set that holds the images; their boxes are taken from it.")
+    ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Classes to explain for each image, best first.")] = 3,
     rows: Annotated[int, typer.Option(min=1, max=50, help="Prototypes for each class.")] = 5,
     as_json: Json = False,
@@ -33,12 +39,13 @@ def explain(
     from protoexplain.io.atomic import write_file
 
     explainer = Explainer(checkpoint)
+    boxes = _boxes(data) if data and explainer.checkpoint.data.crop == "box" else {}
     out.mkdir(parents=True, exist_ok=True)
     told, refused = [], []
     with watching() as watcher:
         for number, path in enumerate(images):
             try:
-                result = explainer.explain(path, top_classes=classes, rows=rows)
+                result = explainer.explain(path, box=boxes.get(path.resolve()), top_classes=classes, rows=rows)
             except UserError as error:
                 refused.append(error)
                 watcher.line(f"left out: {error}")
@@ -74,6 +81,13 @@ def explain(
         raise UserError(
             f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above"
         )
+
+
+def _boxes(data: Path) -> dict[Path, Box | None]:
+    """The box of every image of a data set, by file."""
+    from protoexplain.data.reading import read_image_set
+
+    return {record.path.resolve(): record.box for record in read_image_set(data).records}
 
 
 def _unique_stem(path: Path, images: list[Path]) -> str:

@@ -52,13 +52,14 @@ def train(
         return
     folder = out or _free_folder(Path("runs") / Path(config).stem, resume)
     signals = _Signals()
+    from lightning_fabric.utilities import rank_zero_only
+
     from protoexplain.training.run import train as run_training
     from protoexplain.training.stages import Interrupted
 
     command = shlex.join(["protoexplain", *sys.argv[1:]])
     with watching() as watcher:
         data_path = data or (Path(settings.data.path) if settings.data.path else _embedded(watcher))
-        watcher.line(f"training {settings.family} on {data_path}, into {folder}")
         try:
             result = run_training(
                 settings,
@@ -70,12 +71,12 @@ def train(
                 command=command,
             )
         except Interrupted:
-            say(
+            rank_zero_only(say)(
                 f"stopped; go on with: {command}{'' if resume else ' --resume'}"
                 + ("" if out else f" --out {folder}")
             )
             sys.exit(128 + (signals.received or signal.SIGINT))
-    _report(result, as_json)
+    rank_zero_only(_report)(result, as_json)
 
 
 def _resolve(config: str, assignments: list[str]) -> RunConfig:

@@ -141,13 +141,15 @@ class Checkpoint:
         return model.eval().to(device)
 
     def proof(self) -> dict[str, Tensor]:
-        """Prototypes before projection by branch [P,D,h,w]; empty where none were projected.
+        """Prototypes before projection [P,D,h,w], branch by branch; empty where none were projected.
 
         Raises:
             UserError: The file is damaged.
         """
         path = self.path / PROOF
-        return read_tensors(path) if path.exists() else {}
+        tensors = read_tensors(path) if path.exists() else {}
+        branches = dict.fromkeys(record.branch for record in self.prototypes)
+        return {name: tensors[name] for name in branches if name in tensors}
 
     def picture(self, index: int, kind: Literal["patch", "source"]) -> bytes | None:
         """The encoded picture of a prototype, None where it has no training image.

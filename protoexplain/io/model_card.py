@@ -44,7 +44,7 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
 def escaped(text: object) -> str:
     """Text that Markdown and HTML show as it is, in one line and not at its start."""
     line = html.escape(" ".join(str(text).split()), quote=False)
-    return re.sub(r"[\\`*_\[\]#!|~:@$]|(?<=www)\.", r"\\\g<0>", line, flags=re.IGNORECASE)
+    return re.sub(r"[\\`*_\[\]#!|~@$]|:(?=//)|(?<=www)\.", r"\\\g<0>", line, flags=re.IGNORECASE)
 
 
 def _prototypes(contents: Contents) -> str:
@@ -62,14 +62,18 @@ def _prototypes(contents: Contents) -> str:
 
 
 def _tables(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """One table of single values, then one for each list of rows."""
-    single = [(name, value) for name, value in _flat(metrics) if not _is_rows(value)]
-    yield _table(("measure", "value"), single)
-    for name, rows in _flat(metrics):
-        if _is_rows(rows):
-            columns = list(dict.fromkeys(column for row in rows for column in row))
-            yield f"### {escaped(name)}"
-            yield _table(columns, [[row.get(column) for column in columns] for row in rows])
+    """One table of single values, then each list: of rows as a table, of anything else as a list."""
+    values = list(_flat(metrics))
+    yield _table(("measure", "value"), [(name, value) for name, value in values if not isinstance(value, list)])
+    for name, entries in values:
+        if not isinstance(entries, list) or not entries:
+            continue
+        yield f"### {escaped(name)}"
+        if all(isinstance(entry, Mapping) for entry in entries):
+            columns = list(dict.fromkeys(column for row in entries for column in row))
+            yield _table(columns, [[row.get(column) for column in columns] for row in entries])
+        else:
+            yield "\n".join(f"- {_cell(entry)}" for entry in entries)
 
 
 def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -78,10 +82,6 @@ def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _is_rows(value: object) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(row, Mapping) for row in value)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -95,7 +95,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
     return "" if value is None else escaped(value)
 
 

@@ -114,7 +114,7 @@ class Contents:
 
     __pydantic_config__ = _STRICT
 
-    format: int
+    format: Annotated[int, Field(ge=1)]
     written_by: str
     command: str
     versions: Mapping[str, str]

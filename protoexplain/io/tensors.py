@@ -18,8 +18,7 @@ _FIX = "use a checkpoint as the program wrote it"
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write named tensors, on the CPU and contiguous."""
     plain = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     path.write_bytes(save(plain))
 

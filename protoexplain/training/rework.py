@@ -13,7 +13,7 @@ from lightning_fabric import seed_everything
 
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.prototypes import PrototypeRecord
+from protoexplain.io.prototypes import select
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training import projection
@@ -84,21 +84,22 @@ def prune(
     if not kept:
         raise UserError("every prototype would be pruned", str(path), "lower --threshold")
     emptied = set(range(run.model.classes)) - set(run.model.prototype_class[~doomed].tolist())
-    sizes = [len(branch.prototypes) for _, branch in run.model.named_branches()]
+    before_projection = checkpoint.proof()
     proof = {
-        name: before_projection[~part]
-        for part, (name, before_projection) in zip(doomed.split(sizes), checkpoint.proof().items(), strict=False)
+        name: before_projection[name][~part]
+        for part, (name, _) in zip(doomed.split(run.model.branch_sizes()), run.model.named_branches(), strict=True)
+        if name in before_projection
     }
     remove(run.model, doomed)
     _refit(run, epochs)
-    records, pictures_kept = _inherited(checkpoint, kept)
+    records, pictures = select(checkpoint.prototypes, kept), _pictures(checkpoint, kept)
     metrics = {
         "prototypes_removed": int(doomed.sum()),
         "classes_without_prototypes": len(emptied),
         "test_accuracy_before": before,
         "test_accuracy": run.evaluate(run.data.test),
     }
-    return _result(keep(run, out, records, pictures_kept, proof, metrics, command), metrics)
+    return _result(keep(run, out, records, pictures, proof, metrics, command), metrics)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Checkpoint]:
@@ -113,9 +114,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
     fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
-    run = Run(
-        config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False
-    )
+    run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
     return run, checkpoint
 
 
@@ -132,20 +131,20 @@ def _refit(run: Run, epochs: int) -> None:
     run.model.eval()
 
 
-def _inherited(checkpoint: Checkpoint, kept: Sequence[int]) -> tuple[list[PrototypeRecord], dict[str, bytes]]:
-    """Records of the kept prototypes under their new numbers, and their pictures."""
-    records, pictures = [], {}
-    for index, old in enumerate(kept):
-        record = replace(checkpoint.prototypes[old], index=index)
-        records.append(record)
-        for kind, name in (("patch", record.patch), ("source", record.source)):
-            picture = checkpoint.picture(old, "patch" if kind == "patch" else "source")
+def _pictures(checkpoint: Checkpoint, kept: Sequence[int]) -> dict[str, bytes]:
+    """Pictures of the kept prototypes by file name."""
+    pictures: dict[str, bytes] = {}
+    for index in kept:
+        record = checkpoint.prototypes[index]
+        for name, picture in (
+            (record.patch, checkpoint.picture(index, "patch")),
+            (record.source, checkpoint.picture(index, "source")),
+        ):
             if name and picture is not None:
                 pictures[name] = picture
-    return records, pictures
+    return pictures
 
 
 def _result(kept: tuple[Checkpoint, tuple[Finding, ...]], metrics: dict[str, Any]) -> RunResult:
     checkpoint, findings = kept
     return RunResult(checkpoint, metrics, findings)
-

@@ -36,6 +36,7 @@ from protoexplain.training.stages import Run, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
 
 SAVE_EVERY_SECONDS = 30.0
+_CACHE = ".cache-"
 
 
 @dataclass(frozen=True)
@@ -81,23 +82,45 @@ def train(
         Interrupted: As asked.
     """
     _check_precision(config.training)
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
     fabric = make_fabric(config.training)
-    fabric.launch()
+    main = fabric.global_rank == 0
+    lock = FileLock(out / ".lock")
+    if main:
+        _lock(lock, out)
     try:
-        if fabric.global_rank == 0:
-            lock.acquire(timeout=0)
+        if main:
+            _tidy(out, resume)
+        fabric.launch()
+        out = fabric.broadcast(out)
+        shown = watcher if watcher and main else Silent()
+        return _train(config, out, fabric, data_path, resume, shown, interrupted, save_every, command)
+    finally:
+        lock.release()
+
+
+def _lock(lock: FileLock, out: Path) -> None:
+    """Make the folder this program's own, before it starts further processes."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise UserError(
             "another process is working in this folder", str(out), "wait for it or choose another --out"
         ) from error
-    try:
-        return _train(
-            config, out, fabric, data_path, resume, watcher or Silent(), interrupted, save_every, command
+
+
+def _tidy(out: Path, resume: bool) -> None:
+    """Remove what a killed run left over; refuse a folder that holds a run which would be mixed up with this one."""
+    recover(out)
+    for cache in out.glob(f"{_CACHE}*"):
+        shutil.rmtree(cache, ignore_errors=True)
+    interrupted = (out / STATE_FILE).exists()
+    if interrupted and not resume:
+        raise UserError(
+            "the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out"
         )
-    finally:
-        lock.release()
+    if (out / "best").exists() or ((out / "last").exists() and not interrupted):
+        raise UserError("the folder holds a finished run", str(out), "choose another --out")
 
 
 def _train(
@@ -111,24 +134,19 @@ def _train(
     save_every: float,
     command: str,
 ) -> RunResult:
-    recover(out)
-    if (out / STATE_FILE).exists() and not resume:
-        raise UserError(
-            "the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out"
-        )
-    if (out / "best").exists():
-        raise UserError("the folder holds a finished run", str(out), "choose another --out")
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     torch.use_deterministic_algorithms(config.training.deterministic, warn_only=True)
     seed_everything(config.training.seed, workers=True, verbose=False)
     data = read_run_data(config.data, config.training.seed, data_path)
+    watcher.line(f"training {config.family} on {data.image_set.root}, into {out}")
     for problem in data.problems:
         watcher.line(f"left out: {problem}")
     family = get_family(config.family)
     model = family.build(config.model, len(data.image_set.classes))
     run_id = hashlib.sha256(f"{config.to_yaml()}{data.image_set.fingerprint()}".encode()).hexdigest()
     state = load_state(out, model, run_id) if resume and (out / STATE_FILE).exists() else RunState()
+    fabric.barrier()
     main = fabric.global_rank == 0
     if main:
         write_file(out / "config.yaml", config.to_yaml())
@@ -142,7 +160,7 @@ def _train(
             saved[0] = time.perf_counter()
 
     journal = Journal(out, state.log_lines) if main else None
-    scratch = Path(tempfile.mkdtemp(prefix=".cache-", dir=out))
+    scratch = Path(tempfile.mkdtemp(prefix=_CACHE, dir=out))
     run = Run(config, fabric, data, model, state, watcher, journal, scratch, checkpoint, interrupted)
     try:
         stages = family.stages(config.schedule)
@@ -168,7 +186,7 @@ def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
         "validation_images": len(run.data.validation),
         "test_images": len(run.data.test),
     }
-    if not same:
+    if not same and not (out / "last").exists():
         _keep(run, out / "last", last, metrics, command)
     kept = _keep(run, out / "best", best, metrics, command)
     (out / STATE_FILE).unlink(missing_ok=True)
@@ -185,8 +203,13 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     patches = snapshot.patches or find_patches(run)
     row = {**metrics, **accuracy, "kept": snapshot.place}
     proof = snapshot.proof if snapshot.patches else {}
-    checkpoint, findings = keep_run(run, path, patches, proof, row, command)
-    return RunResult(checkpoint, row, findings)
+    kept: RunResult | None = None
+    if run.fabric.global_rank == 0:
+        checkpoint, findings = keep_run(run, path, patches, proof, row, command)
+        kept = RunResult(checkpoint, row, findings)
+    told = run.fabric.broadcast(kept)
+    assert told is not None
+    return told
 
 
 def make_fabric(training: TrainingConfig) -> Fabric:

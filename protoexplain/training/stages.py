@@ -43,11 +43,18 @@ class Run:
     """Save the state: at once if True, else if the last time is long ago."""
     interrupted: Callable[[], bool]
 
-    def tick(self, what: str, done: int, total: int) -> None:
-        """Show progress; stop here if asked to, with the state saved."""
+    def tick(self, what: str, done: int, total: int, together: bool = False) -> None:
+        """Show progress; stop here if asked to, with the state saved.
+
+        Several processes stop only where all of them come by equally often (`together`), and all at once.
+        """
         self.watcher.progress(what, done, total)
-        if self.interrupted():
+        asked = self.interrupted()
+        if self.fabric.world_size > 1:
+            asked = together and self._sum(float(asked)) > 0
+        if asked:
             self.checkpoint(True)
+            self.fabric.barrier()
             raise Interrupted
 
     def dataset(self, records: tuple[ImageRecord, ...], augmented: bool) -> ImageDataset:
@@ -65,10 +72,14 @@ class Run:
         own = engine.accuracy(self.fabric, self.model, inputs.kind, inputs.epoch(0, order, size))
         if self.fabric.world_size == 1:
             return own
-        right = torch.tensor([0.0 if math.isnan(own) else own * len(order), float(len(order))])
-        total = self.fabric.all_reduce(right, reduce_op="sum")
+        right = round(self._sum(own * len(order) if order else 0.0))
+        return right / len(inputs) if len(inputs) else math.nan
+
+    def _sum(self, value: float) -> float:
+        """Over all processes."""
+        total = self.fabric.all_reduce(torch.tensor(value), reduce_op="sum")
         assert isinstance(total, Tensor)
-        return float(total[0] / total[1])
+        return float(total)
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -133,6 +144,7 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
     engine.set_training_mode(run.model, training.published_batch_norm)
     kind = input_kind(run, stage, trained)
     inputs = make_inputs(run, kind, run.data.train, True, stage.name)
+    run.model.eval()
     validation = make_inputs(run, kind, run.data.validation, False, f"{stage.name}, validation")
     step = fabric.setup_module(engine.TrainStep(run.model, kind, frozenset(stage.losses)))
     raw_optimizer = engine.make_optimizer(run.model, stage, trained)
@@ -164,7 +176,7 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
             opt: torch.optim.Optimizer = raw_optimizer,
         ) -> None:
             state.optimizers[stage.name] = opt.state_dict()
-            run.tick(label, sums.steps, steps)
+            run.tick(label, sums.steps, steps, together=True)
 
         started = time.perf_counter()
         engine.train_epoch(
@@ -178,6 +190,7 @@ def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
             lambda indices: ", ".join(run.data.train[i].id for i in indices.unique().tolist()),
             after_step,
         )
+        _share_buffers(run)
         _finish_epoch(run, stage, number, trained, validation, time.perf_counter() - started)
         state.epochs_done[stage.name] = done + 1
         state.epoch, state.sums = number, engine.EpochSums()
@@ -194,6 +207,13 @@ def _passes(run: Run, inputs: Inputs, epoch: int, batch_size: int, start: int) -
         if start < steps:
             yield from inputs.epoch(drawn, order, batch_size, start)
         start = max(0, start - steps)
+
+
+def _share_buffers(run: Run) -> None:
+    """Give all processes the batch-norm statistics of the first: each took them from its own images."""
+    if run.fabric.world_size > 1:
+        for buffer in run.model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def _finish_epoch(

@@ -62,9 +62,7 @@ def sample_checkpoint(
     if model.writes_prototypes:
         projection.write(model, patches)
     _fit_head(model, loaded, steps)
-    described = provenance(
-        model, patches, run_data.train, run_data.crop, image_size, projected=model.writes_prototypes
-    )
+    described = provenance(model, patches, run_data.train, run_data.crop, image_size, projected=model.writes_prototypes)
     return save_checkpoint(
         folder,
         model=model,
@@ -110,8 +108,10 @@ def _fit_head(model: PrototypeModel, loaded: tuple[torch.Tensor, ...], steps: in
     optimizer = torch.optim.Adam(model.parameter_groups()["head"], lr=0.05)
     for _ in range(steps):
         scores = model.from_activations(activations).logits
-        loss = -scores.gather(1, labels[:, None]).log().mean() if model.scores_are_probabilities else (
-            F.cross_entropy(scores, labels)
+        loss = (
+            -scores.gather(1, labels[:, None]).log().mean()
+            if model.scores_are_probabilities
+            else (F.cross_entropy(scores, labels))
         )
         optimizer.zero_grad()
         loss.backward()

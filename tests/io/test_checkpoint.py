@@ -86,6 +86,14 @@ def test_model_that_was_never_projected_has_no_proof(tmp_path):
     assert checkpoint.proof() == {}
 
 
+def test_proof_comes_in_the_order_of_the_branches(tmp_path):
+    config, model = built("st_protopnet")
+    checkpoint = save(tmp_path / "best", config, model)
+    assert list(checkpoint.proof()) == ["trivial", "support"]
+    for name, branch in model.named_branches():
+        assert torch.equal(checkpoint.proof()[name], branch.prototypes + 1)
+
+
 def test_files_and_permissions(tmp_path):
     config, model = built("protopnet")
     old = os.umask(0o022)
@@ -150,6 +158,23 @@ def test_model_card_tells_what_it_is_and_how_to_make_it(saved):
     assert "4 equal a training patch" in card
 
 
+def test_model_card_shows_nested_metrics_rows_and_sentences(tmp_path):
+    config, model = built("protopnet")
+    metrics = {
+        "a": {"b": 0.123456},
+        "seconds": 12345.678,
+        "rows": [{"x": 1}, {"y": None}],
+        "findings": ["one", "two"],
+        "none": [],
+    }
+    card = (save(tmp_path / "best", config, model, metrics=metrics).path / "README.md").read_text()
+    assert "| a.b | 0.1235 |" in card
+    assert "| seconds | 12345.7 |" in card
+    assert "### rows\n\n| x | y |\n| --- | --- |\n| 1 |  |\n|  |  |" in card
+    assert "### findings\n\n- one\n- two\n" in card
+    assert "none" not in card
+
+
 def test_model_card_shows_foreign_text_as_text(tmp_path):
     config, model = built("protopnet")
     bad = "<script>alert(1)</script> [x](javascript:y) `a`\n# Title | *b*"
@@ -159,7 +184,7 @@ def test_model_card_shows_foreign_text_as_text(tmp_path):
         model,
         classes=(bad, "b"),
         data=dataclasses.replace(DATA, name=bad),
-        metrics={bad: bad, "rows": [{bad: bad}]},
+        metrics={bad: bad, "rows": [{bad: bad}], "list": [bad]},
         command=f"train {bad}",
     )
     card = (tmp_path / "best" / "README.md").read_text()
@@ -167,13 +192,20 @@ def test_model_card_shows_foreign_text_as_text(tmp_path):
     assert "<script>" not in prose
     assert "](" not in prose.replace("\\](", "")
     assert "\n# Title" not in card
-    assert prose.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 8
+    assert prose.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 9
     assert [line for line in card.splitlines() if line.startswith("    ")] == [f"    train {' '.join(bad.split())}"]
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("a_b*c", r"a\_b\*c"), ("a|b", r"a\|b"), ("a & b", "a &amp; b"), ("www.x.org", r"www\.x.org"), ("1.5", "1.5")],
+    [
+        ("a_b*c", r"a\_b\*c"),
+        ("a|b", r"a\|b"),
+        ("a & b", "a &amp; b"),
+        ("www.x.org", r"www\.x.org"),
+        ("1.5: a", "1.5: a"),
+        ("http://x", r"http\://x"),
+    ],
 )
 def test_escaping(text, shown):
     assert escaped(text) == shown

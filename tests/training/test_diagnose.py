@@ -35,7 +35,8 @@ def test_unprojected():
 
 def test_repeated_counts_class_branch_image_and_cell():
     records = [
-        at(0, "a"), at(1, "a"), at(2, "a", column=1), at(3, "b"), at(4, "a", label=1), replace(at(5, "a"), branch="other"),
+        at(0, "a"), at(1, "a"), at(2, "a", column=1), at(3, "b"), at(4, "a", label=1),
+        replace(at(5, "a"), branch="other"),
         at(6, "b"), at(7, "a"), PrototypeRecord(8, "main", 0, 8), PrototypeRecord(9, "main", 0, 9),
     ]  # fmt: skip
     finding = module.repeated(records)

@@ -1,13 +1,14 @@
 """Verification passes what training made, and finds each kind of tampering by name."""
 
 import dataclasses
-import shutil
 
 import pytest
 import torch
 from small_runs import draw, fresh, project, run_data, save
 
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.io.manifest import MANIFEST, manifest_of
+from protoexplain.io.prototypes import select
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.verify import verify
 
@@ -65,34 +66,29 @@ def test_without_data_only_the_files_are_checked(tmp_path, data):
     assert [check.name for check in report.checks] == WITHOUT_DATA
 
 
-def test_pruned_model_passes(tmp_path, data):
-    from protoexplain.io.prototypes import select
-
-    config, model = fresh("protopnet")
-    patches, proof = project(config, model, data)
-    kept = [0, 3, 4]
-    checkpoint = trained(tmp_path / "whole", data)
-    model.keep(torch.tensor(kept))
-    proof = {"main": proof["main"][kept]}
-    pictures = {f"{i}.jpg": b"" for i in kept}
-    records = [
-        dataclasses.replace(record, patch=f"{record.original_index}.jpg", source=None)
-        for record in select(checkpoint.prototypes, kept)
-    ]
-    from protoexplain.io.checkpoint import save_checkpoint
-
-    pruned = save_checkpoint(
-        tmp_path / "pruned",
+def saved_again(path, checkpoint, change, kept=None):
+    """The checkpoint with a changed model, perhaps with some of its prototypes only, and fitting hashes."""
+    model, proof, records = checkpoint.model(), checkpoint.proof(), checkpoint.prototypes
+    if kept is not None:
+        model.keep(torch.tensor(kept))
+        proof, records = {name: before[kept] for name, before in proof.items()}, select(records, kept)
+    change(model)
+    return save_checkpoint(
+        path,
         model=model,
-        config=config,
+        config=checkpoint.config,
         classes=checkpoint.classes,
         data=checkpoint.data,
         records=records,
-        pictures=pictures,
+        pictures={name: b"" for record in records for name in (record.patch, record.source)},
         proof=proof,
         metrics={},
     )
-    report = verify(pruned, data)
+
+
+def test_pruned_model_passes(tmp_path, data):
+    whole = trained(tmp_path / "whole", data)
+    report = verify(saved_again(tmp_path / "pruned", whole, lambda model: None, kept=[0, 3, 4]), data)
     assert report.passed, report.as_text()
     assert "3 of 3" in report.checks[-1].detail
 
@@ -133,33 +129,12 @@ def test_changed_image_is_named(tmp_path):
     assert check.offenders[0].startswith(f"{victim.id}: recorded SHA-256")
 
 
-def saved_again(path, checkpoint, data, change):
-    """The checkpoint with a changed model and new hashes."""
-    model = checkpoint.model()
-    change(model)
-    _, proof = {}, checkpoint.proof()
-    shutil.rmtree(path, ignore_errors=True)
-    from protoexplain.io.checkpoint import save_checkpoint
-
-    return save_checkpoint(
-        path,
-        model=model,
-        config=checkpoint.config,
-        classes=checkpoint.classes,
-        data=checkpoint.data,
-        records=checkpoint.prototypes,
-        pictures={name: b"" for r in checkpoint.prototypes for name in (r.patch, r.source)},
-        proof=proof,
-        metrics={},
-    )
-
-
 def moved_prototype(model: PrototypeModel) -> None:
     dict(model.named_branches())["main"].prototypes.data[3] += 0.01
 
 
 def test_prototype_that_left_its_patch_is_named(tmp_path, data):
-    checkpoint = saved_again(tmp_path / "moved", trained(tmp_path / "best", data), data, moved_prototype)
+    checkpoint = saved_again(tmp_path / "moved", trained(tmp_path / "best", data), moved_prototype)
     check = failed(verify(checkpoint, data))["prototypes are patches"]
     assert [line.split(":")[0] for line in check.offenders] == ["prototype 3 (Robin)"]
 
@@ -168,7 +143,7 @@ def test_features_that_drifted_are_found(tmp_path, data):
     def drift(model):
         next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_var *= 1.5
 
-    checkpoint = saved_again(tmp_path / "drifted", trained(tmp_path / "best", data), data, drift)
+    checkpoint = saved_again(tmp_path / "drifted", trained(tmp_path / "best", data), drift)
     check = failed(verify(checkpoint, data))["prototypes are patches"]
     assert len(check.offenders) == len(checkpoint.prototypes)
 
@@ -197,8 +172,6 @@ def test_nearer_patch_is_found(tmp_path, data):
 def test_projection_without_proof_is_not_believed(tmp_path, data):
     checkpoint = trained(tmp_path / "best", data)
     (checkpoint.path / "proof.safetensors").unlink()
-    from protoexplain.io.manifest import MANIFEST, manifest_of
-
     (checkpoint.path / MANIFEST).write_text(manifest_of(checkpoint.path).to_json())
     report = verify(Checkpoint.load(checkpoint.path), data)
     assert "no proof" in failed(report)["nearest patches"].detail
@@ -209,7 +182,7 @@ def test_report_lists_some_offenders_and_counts_the_rest(tmp_path, data):
         for _, branch in model.named_branches():
             branch.prototypes.data += 0.1
 
-    checkpoint = saved_again(tmp_path / "drifted", trained(tmp_path / "best", data), data, drift)
+    checkpoint = saved_again(tmp_path / "drifted", trained(tmp_path / "best", data), drift)
     text = verify(checkpoint, data).as_text(shown=2)
     assert "FAILED  prototypes are patches: 0 of 6 equal their recorded patch" in text
     assert "and 4 more" in text

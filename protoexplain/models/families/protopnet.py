@@ -37,6 +37,17 @@ class ProtoPNetConfig(FamilyConfig):
     """Costs saturate at D*h*w with zero gradient, as in the published code, where all candidates are farther."""
 
 
+class ProtoPNetLosses(BaseModel):
+    """Weights of the loss terms (published values)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cross_entropy: float = 1.0
+    cluster: float = 0.8
+    separation: float = -0.08
+    l1: float = 1e-4
+
+
 class ProtoPNetSchedule(BaseModel):
     """Warm-up, joint training, projections each followed by last-layer epochs (the published values)."""
 
@@ -52,7 +63,7 @@ class ProtoPNetSchedule(BaseModel):
     lr_head: float = 1e-4
     weight_decay: float = 1e-3
     decay: Decay = Decay(kind="step", every=5, gamma=0.1)
-    losses: dict[str, float] = {"cross_entropy": 1.0, "cluster": 0.8, "separation": -0.08, "l1": 1e-4}
+    losses: ProtoPNetLosses = ProtoPNetLosses()
 
 
 def log_activation(epsilon: float, similarity: Tensor) -> Tensor:
@@ -140,6 +151,7 @@ def build(
 
 def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
     """Warm and joint epochs are cut at each projection; the head trains only after projections."""
+    weights = schedule.losses.model_dump()
     features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
     joint = {"backbone": schedule.lr_backbone, **features}
     decayed = dict.fromkeys(("backbone", "addon"), schedule.weight_decay)
@@ -149,7 +161,7 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
             name="warm",
             epochs=min(schedule.warm_epochs, end + 1),
             lr=features,
-            losses=schedule.losses,
+            losses=weights,
             weight_decay={"addon": schedule.weight_decay},
         )
     ]
@@ -160,7 +172,7 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
                 name="joint",
                 epochs=max(0, projection + 1 - done),
                 lr=joint,
-                losses=schedule.losses,
+                losses=weights,
                 weight_decay=decayed,
                 decay=dict.fromkeys(joint, schedule.decay),
                 project=True,
@@ -174,7 +186,7 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
                 lr={"head": schedule.lr_head},
                 losses={
                     name: weight
-                    for name, weight in schedule.losses.items()
+                    for name, weight in weights.items()
                     if name in ("cross_entropy", "l1")
                 },
             )

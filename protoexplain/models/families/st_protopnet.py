@@ -51,6 +51,21 @@ class STProtoPNetConfig(FamilyConfig):
     """The orthogonality cost counts the diagonal, whose gradient is rounding noise for unit prototypes."""
 
 
+class STProtoPNetLosses(BaseModel):
+    """Weights of the loss terms (published values)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cross_entropy: float = 1.0
+    cluster: float = -0.8
+    separation_trivial: float = 0.08
+    separation_support: float = 0.48
+    orthogonality: float = 1e-3
+    discrimination: float = 1.0
+    closeness: float = 1.0
+    l1: float = 1e-4
+
+
 class STProtoPNetSchedule(BaseModel):
     """Warm-up, joint training and projections (the published values for CUB crops)."""
 
@@ -70,16 +85,7 @@ class STProtoPNetSchedule(BaseModel):
     weight_decay: float = 5e-4
     decay: Decay = Decay(kind="at", epochs=(3, 5, 7, 9), gamma=0.2)
     """Counted in joint epochs from 1: before epochs 7, 9, 11 and 13 of the run."""
-    losses: dict[str, float] = {
-        "cross_entropy": 1.0,
-        "cluster": -0.8,
-        "separation_trivial": 0.08,
-        "separation_support": 0.48,
-        "orthogonality": 1e-3,
-        "discrimination": 1.0,
-        "closeness": 1.0,
-        "l1": 1e-4,
-    }
+    losses: STProtoPNetLosses = STProtoPNetLosses()
 
 
 def _addon(config: STProtoPNetConfig, channels: int) -> nn.Sequential:
@@ -170,16 +176,17 @@ def build(
 
 def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
     """One branch per step in turn; warm and joint epochs are cut at each projection."""
+    weights = schedule.losses.model_dump()
     features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
     joint = {"backbone": schedule.lr_backbone, **features}
-    head_losses = {name: w for name, w in schedule.losses.items() if name in ("cross_entropy", "l1")}
+    head_losses = {name: w for name, w in weights.items() if name in ("cross_entropy", "l1")}
     end = schedule.projections[-1] + 1 if schedule.end_projected and schedule.projections else schedule.epochs
     rows = [
         Stage(
             name="warm",
             epochs=min(schedule.warm_epochs, end),
             lr=features,
-            losses=schedule.losses,
+            losses=weights,
             weight_decay={"addon": schedule.weight_decay},
             alternate=True,
         )
@@ -191,7 +198,7 @@ def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
             name="joint",
             epochs=max(0, epoch - done),
             lr=joint,
-            losses=schedule.losses,
+            losses=weights,
             weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
             decay=dict.fromkeys(joint, schedule.decay),
             alternate=True,

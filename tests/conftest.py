@@ -1,4 +1,4 @@
-"""Small data sets in each published layout, written with few 40 x 30 pictures."""
+"""Small data sets: one in each published layout with few 40 x 30 pictures, and planted birds to train on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
+
+from protoexplain.data.planted import draw
 
 
 def write_picture(path, seed=0, size=(40, 30)):
@@ -166,4 +168,12 @@ def class_folders(tmp_path):
     for seed, (name, count) in enumerate((("daisy", 10), ("red_rose", 5), ("tulip", 2))):
         for n in range(count):
             write_picture(root / name / f"{n}.png", 100 * seed + n)
+    return root
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """Planted birds: 4 classes x (6 training + 2 test) images of 64 px; not to be changed."""
+    root = tmp_path_factory.mktemp("planted") / "birds"
+    draw(root, classes=4, train_per_class=6, test_per_class=2, size=64)
     return root

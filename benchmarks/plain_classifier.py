@@ -1,0 +1,84 @@
+"""A plain classifier on the backbone of a preset: what the prototypes cost in accuracy.
+
+Average pooling and one linear layer on the same features, same images, same augmentation, same batch size, and as
+many epochs as the preset trains its backbone; Adam with cosine decay, learning rates 1e-3 (backbone) and 3e-3.
+
+    python benchmarks/plain_classifier.py --config planted-protopnet --data data/planted-birds
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from protoexplain.config import resolve
+from protoexplain.data.loading import ImageDataset, batches, epoch_order
+from protoexplain.models.backbones import Backbone
+from protoexplain.models.registry import get_family
+from protoexplain.training.splits import read_run_data
+
+
+class Plain(nn.Module):
+    def __init__(self, backbone: Backbone, classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.norm = nn.BatchNorm2d(backbone.channels)
+        self.head = nn.Linear(backbone.channels, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.backbone(images)).mean((2, 3)))
+
+
+@torch.inference_mode()
+def accuracy(model: nn.Module, dataset: ImageDataset) -> float:
+    model.eval()
+    right = 0
+    for batch in batches(dataset, range(len(dataset)), 32):
+        right += int((model(batch.images[:, 0]).argmax(1) == batch.labels).sum())
+    return right / len(dataset)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="planted-protopnet")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, help="default: the epochs in which the preset trains its backbone")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--set", action="append", default=[], dest="assignments")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config = resolve(arguments.config, None, arguments.assignments)
+    stages = get_family(config.family).stages(config.schedule)
+    epochs = arguments.epochs or sum(stage.epochs for stage in stages if "backbone" in stage.lr)
+    data = read_run_data(config.data, config.training.seed, arguments.data)
+    torch.manual_seed(config.training.seed)
+    model = Plain(Backbone(config.model.backbone), len(data.image_set.classes))
+    rows = [
+        {"params": [*model.backbone.parameters()], "lr": 1e-3},
+        {"params": [*model.norm.parameters(), *model.head.parameters()], "lr": 3e-3},
+    ]
+    optimizer = torch.optim.Adam(rows, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    pictures = data.dataset(data.train, config.data, "light", config.training.seed)
+    test = data.dataset(data.test, config.data)
+    started = time.perf_counter()
+    for epoch in range(epochs):
+        pictures.set_epoch(epoch)
+        model.train()
+        for batch in batches(pictures, epoch_order(len(pictures), config.training.seed, epoch), config.training.batch_size):
+            loss = F.cross_entropy(model(batch.images[:, 0]), batch.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+        print(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}, {time.perf_counter() - started:.0f} s", flush=True)
+    print(f"plain classifier after {epochs} epochs: test accuracy {accuracy(model, test):.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""One small data set with a checkpoint of each kind for all tests of the app."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
+
+from app.examples import Examples
+from app.state import ModelStore
+
+
+@pytest.fixture(scope="session")
+def birds(tmp_path_factory):
+    return sample_birds(tmp_path_factory.mktemp("data") / "birds")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory, birds):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    sample_checkpoint(folder / "a-protopnet", birds, PROTOPNET)
+    sample_checkpoint(folder / "b-cbc", birds, CBC)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(made, tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def store(folder):
+    store = ModelStore(folder)
+    store.scan()
+    return store
+
+
+@pytest.fixture
+def examples(birds, tmp_path):
+    (tmp_path / "small").mkdir()
+    return Examples(birds, tmp_path / "small")

@@ -1,0 +1,102 @@
+"""The app with all kinds of checkpoints, and Chromium pages that remember everything that went wrong in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from app_process import running
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
+
+HOSTILE = '"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}'
+SHOWS_WITHIN = 30_000
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def birds(tmp_path_factory):
+    return sample_birds(tmp_path_factory.mktemp("data") / "birds")
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory, birds):
+    """ProtoPNet, CBC, a ProtoPNet with a hostile class name, and a damaged one."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    sample_checkpoint(folder / "a-protopnet", birds, PROTOPNET)
+    sample_checkpoint(folder / "b-cbc", birds, CBC)
+    sample_checkpoint(folder / "c-hostile", birds, PROTOPNET, class_names=dict.fromkeys(range(4), HOSTILE))
+    shutil.copytree(folder / "a-protopnet", folder / "d-damaged")
+    weights = folder / "d-damaged" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(checkpoints, birds, tmp_path_factory):
+    """Where the app answers that has all checkpoints."""
+    with running(checkpoints, birds, tmp_path_factory.mktemp("log")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = os.environ.get("PROTOEXPLAIN_CHROMIUM") or shutil.which("chromium")
+    if not path:
+        pytest.fail("these tests drive Chromium: apt install chromium, or name it in PROTOEXPLAIN_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, address):
+    """Opens pages; when the test is over, none of them may have had an error or asked another computer.
+
+    `may_fail` allows one page the errors that the browser itself reports for a refused request.
+    """
+    troubles, pages = [], []
+
+    def opened(width=1280, height=900, query="", may_fail=False):
+        page = chromium.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(SHOWS_WITHIN)
+        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda r: troubles.append(f"external: {r.url}") if _external(r.url, address) else None)
+        if not may_fail:
+            page.on("console", lambda m: troubles.append(f"console: {m.text}") if m.type == "error" else None)
+            page.on("response", lambda r: troubles.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        page.on("requestfailed", lambda r: troubles.append(f"failed: {r.url}") if not _stream(r.url) else None)
+        page.goto(f"{address}/{query}")
+        page.locator("#answer h2").wait_for()
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert troubles == []
+
+
+def _external(url, address):
+    return not url.startswith((address, "data:", "blob:"))
+
+
+def _stream(url):
+    """The stream of events, which the page closes itself when all is told."""
+    return "/queue/data" in url

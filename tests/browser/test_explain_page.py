@@ -1,0 +1,253 @@
+"""The page 'Explain' as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+
+import pytest
+from app_process import running
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def number(text):
+    return float(re.sub(r"[ %+]", "", text.replace("\N{MINUS SIGN}", "-")))
+
+
+def upload(page, path):
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+def choose(page, dropdown, option):
+    page.locator(f"{dropdown} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def some_bird(birds):
+    return sorted(birds.glob("images/*/*.jpg"))[0]
+
+
+def test_the_first_visit_shows_an_example_explained(page):
+    expect(page.get_by_role("heading", level=1)).to_have_text("This part looks like that part")
+    assert page.locator("#intro header p").inner_text().count(".") == 3
+    expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why .+\?$"))
+    expect(page.locator("#answer .card").first).to_contain_text("Similarity")
+    expect(page.locator("#facts")).to_contain_text("87.5 %")
+    expect(page.locator("#case .mark").first).to_be_visible()
+    assert page.locator("#classes label").count() == 4
+
+
+def test_every_picture_is_drawn_and_described(page):
+    page.locator("#answer .card").first.wait_for()
+    page.wait_for_function("[...document.querySelectorAll('#case img, #answer img')].every(i => i.complete)")
+    pictures = page.eval_on_selector_all("#case img, #answer img", "all => all.map(i => [i.alt, i.naturalWidth])")
+    assert len(pictures) > 5
+    assert all(alt and width for alt, width in pictures)
+
+
+def test_the_shown_numbers_add_up(page):
+    cells = page.locator(".sum td:last-child").all_inner_texts()
+    assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.02)
+    rows = page.locator(".card dl div:nth-child(2) dd").all_inner_texts()
+    assert sum(map(number, rows)) == pytest.approx(number(cells[0]), abs=0.03)
+
+
+def test_another_class_is_explained_by_click_and_by_keyboard(page):
+    labels = page.locator("#classes label")
+    first, second = (labels.nth(i).inner_text().split(" · ")[0] for i in (0, 1))
+    labels.nth(1).click()
+    expect(page.locator("#answer h2")).to_have_text(f"Why not {second}?")
+    expect(page.locator(".verdict")).to_contain_text("place 2")
+    labels.nth(0).locator("input").focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#answer h2")).to_have_text(f"Why {first}?")
+
+
+def test_any_class_can_be_asked_for(page):
+    name = page.locator("#classes label").nth(2).inner_text().split(" · ")[0]
+    choose(page, "#other", name)
+    expect(page.locator("#answer h2")).to_have_text(f"Why not {name}?")
+    expect(page.locator("#classes label.selected")).to_contain_text(name)
+
+
+def test_another_example_and_fewer_rows(page):
+    caption = page.locator("#case .caption")
+    before = caption.inner_text()
+    page.locator("#examples button.thumbnail-item").nth(1).click()
+    expect(caption).not_to_have_text(before)
+    assert page.locator("#answer .card").count() == 5
+    page.locator("#rows label", has_text="3").click()
+    expect(page.locator("#answer .card")).to_have_count(3)
+
+
+def test_another_checkpoint_tells_what_spoke_by_absence(page):
+    caption = page.locator("#case .caption").inner_text()
+    choose(page, "#checkpoint", "Classification-By-Components")
+    expect(page.locator("#answer")).to_contain_text("Missing, as expected")
+    expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
+    assert page.locator("#case .caption").inner_text() == caption
+    cells = page.locator(".sum td:last-child").all_inner_texts()
+    assert cells[-1].endswith("%")
+    assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.2)
+
+
+def test_an_uploaded_picture_is_explained_as_a_whole_and_can_be_put_away(page, birds):
+    upload(page, some_bird(birds))
+    expect(page.locator("#case .caption")).to_contain_text(some_bird(birds).name)
+    expect(page.locator("#case .seen")).to_have_count(0)
+    expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
+    page.locator("#examples button.thumbnail-item").first.click()
+    expect(page.locator("#case .seen")).to_have_count(1)
+    expect(page.locator("#upload")).not_to_contain_text(some_bird(birds).name)
+
+
+def test_what_was_done_to_a_picture_is_told(page, birds, tmp_path):
+    path = tmp_path / "print.jpg"
+    Image.open(some_bird(birds)).convert("CMYK").save(path)
+    upload(page, path)
+    expect(page.locator("#case .notice")).to_have_text("Note: CMYK colours were converted to RGB.")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("poem.jpg", b"Roses are red\n" * 40, "The file is a text, not one of"),
+        ("cut.jpg", None, "The picture is cut off before its end."),
+        ("empty.png", b"", "The file is empty"),
+    ],
+)
+def test_a_bad_file_is_refused_in_the_page_and_the_app_goes_on(page, birds, tmp_path, name, content, reason):
+    path = tmp_path / name
+    path.write_bytes(some_bird(birds).read_bytes()[:2000] if content is None else content)
+    upload(page, path)
+    alert = page.locator("#answer [role=alert]")
+    expect(alert).to_contain_text(reason)
+    assert "Traceback" not in page.inner_text("body")
+    assert str(tmp_path) not in alert.inner_text()
+    page.locator("#examples button.thumbnail-item").first.click()
+    expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
+
+
+def test_a_file_above_the_limit_is_refused_by_the_page(open_page, tmp_path):
+    page = open_page(may_fail=True)
+    path = tmp_path / "large.png"
+    path.write_bytes(b"\x89PNG" + bytes(8 << 20))
+    upload(page, path)
+    expect(page.get_by_text("exceed the maximum allowed size of 8.0 Mb")).to_be_visible()
+    expect(page.locator("#answer h2")).to_be_visible()
+
+
+def test_a_file_above_the_limit_is_refused_by_the_server(address):
+    head = b'--edge\r\nContent-Disposition: form-data; name="files"; filename="large.png"\r\n\r\n'
+    body = head + bytes((8 << 20) + 1) + b"\r\n--edge--\r\n"
+    request = urllib.request.Request(  # noqa: S310
+        f"{address}/gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=edge"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)  # noqa: S310
+    assert refused.value.code == 413
+
+
+def test_a_file_name_with_markup_is_shown_as_text(page, birds, tmp_path):
+    path = tmp_path / "<img src=x onerror=window.hacked=1>.jpg"
+    path.write_bytes(some_bird(birds).read_bytes())
+    upload(page, path)
+    expect(page.locator("#case .caption")).to_contain_text("onerror")
+    assert page.evaluate("window.hacked") is None
+
+
+def test_class_names_with_markup_are_shown_as_text(page):
+    choose(page, "#checkpoint", "ProtoPNet (c-hostile)")
+    expect(page.locator("#answer h2")).to_contain_text('"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}')
+    expect(page.locator("#classes label").first).to_contain_text("{{7*7}}${7*7}")
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_broken_checkpoint_is_listed_with_its_reason(page):
+    page.locator(".broken summary").click()
+    expect(page.locator(".broken li")).to_have_text(re.compile(r"^d-damaged: model\.safetensors .+"))
+    page.locator("#checkpoint input").click()
+    assert "damaged" not in " ".join(page.get_by_role("option").all_inner_texts())
+
+
+def test_without_a_checkpoint_the_page_says_how_to_get_one(chromium, birds, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with running(tmp_path / "checkpoints", birds, tmp_path) as address:
+        page = chromium.new_page()
+        page.goto(address)
+        expect(page.locator("#answer [role=alert]")).to_contain_text("There is no checkpoint to explain with.")
+        expect(page.locator("#answer [role=alert]")).to_contain_text("--checkpoints")
+        page.close()
+
+
+def test_a_question_mark_explains_a_score_by_keyboard(page):
+    page.get_by_role("button", name="What does similarity mean?").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#help-similarity")).to_be_visible()
+    expect(page.locator("#help-similarity")).to_contain_text("Higher is more alike")
+    page.keyboard.press("Escape")
+    expect(page.locator("#help-similarity")).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
+    page = open_page(390, 844, f"?__theme={theme}")
+    page.locator("#answer .card").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    right_edges = "all => all.map(e => e.getBoundingClientRect().right)"
+    assert max(page.eval_on_selector_all("#answer .card, #case .whole", right_edges)) <= 390
+
+
+def test_only_one_endpoint_is_public(address):
+    with urllib.request.urlopen(f"{address}/gradio_api/info") as answer:  # noqa: S310
+        assert list(json.load(answer)["named_endpoints"]) == ["/explain"]
+
+
+def test_programs_can_ask_for_an_explanation(address, birds):
+    client = Client(address, verbose=False)
+    told = client.predict("b-cbc", handle_file(some_bird(birds)), 3, api_name="/explain")
+    assert told["image"] == some_bird(birds).name
+    assert told["additive_error"] < 1e-4
+    assert len(told["classes"][0]["found"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "rows", "reason"),
+    [("../checkpoints/b-cbc", 3, "There is no checkpoint"), ("b-cbc", 400, "400 rows cannot be shown")],
+)
+def test_programs_are_told_what_is_wrong(address, birds, checkpoint, rows, reason):
+    with pytest.raises(AppError, match=reason):
+        Client(address, verbose=False).predict(checkpoint, handle_file(some_bird(birds)), rows, api_name="/explain")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "{checkpoints}/b-cbc/thumbs/image-00000.jpg", "{birds}/images.txt"])
+def test_a_forged_upload_cannot_name_a_file_of_this_computer(address, checkpoints, birds, path):
+    image = {"path": path.format(checkpoints=checkpoints, birds=birds), "meta": {"_type": "gradio.FileData"}}
+    body = json.dumps({"data": ["b-cbc", image, 3]}).encode()
+    call = f"{address}/gradio_api/call/explain"
+    request = urllib.request.Request(call, body, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        event = json.load(answer)["event_id"]
+    with urllib.request.urlopen(f"{call}/{event}") as answer:  # noqa: S310
+        told = answer.read().decode()
+    assert "event: error" in told
+    assert "predictions" not in told
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/file=/etc/passwd", "/monitoring", "/gradio_api/file=../checkpoints"])
+def test_other_files_stay_on_this_computer(address, path):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(address + path)  # noqa: S310
+    assert refused.value.code in (403, 404)

@@ -1,0 +1,331 @@
+"""What every registered family has to keep, whatever it computes; a new family is tested by being registered."""
+
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_runs import open_run, pictures, same_tensors, tiny_config, tiny_model
+
+from protoexplain.config import parse
+from protoexplain.data.geometry import Geometry
+from protoexplain.errors import UserError
+from protoexplain.explain.local import explain
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.models import registry
+from protoexplain.models.families import protopnet
+from protoexplain.models.registry import family_names, get_family
+from protoexplain.models.similarity import gather_patches
+from protoexplain.training import engine, projection
+from protoexplain.training.inputs import ImageInputs
+from protoexplain.training.keep import keep_run
+from protoexplain.training.stages import clean_batches, find_patches, run_stage
+
+SIZE = 64
+NAMES = ("Wren", "Robin", "Crow", "Tit")
+BACKBONES = {
+    "efficientnet": {"name": "test_efficientnet", "stride": 16, "weights": "none"},
+    "resnet": {"name": "test_resnet", "stride": 16, "weights": "none"},
+}
+
+
+@pytest.fixture(params=family_names())
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def run(family, planted, tmp_path):
+    return open_run(tiny_config(family), planted, tmp_path)
+
+
+@pytest.fixture
+def model(family):
+    return moved(tiny_model(tiny_config(family)))
+
+
+def moved(model, seed=1):
+    """Weights that no initialisation rounded to the same values, so that mix-ups of prototypes show."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for _, branch in model.named_branches():
+            for parameter in branch.head.parameters():
+                parameter.add_(torch.rand(parameter.shape, generator=generator))
+    return model
+
+
+def noise(count, seed=0):
+    return torch.rand(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def single_stages(config):
+    """Each kind of stage once, one epoch long, a projecting one if there is one of its name."""
+    stages = get_family(config.family).stages(get_family(config.family).schedule())
+    chosen = {}
+    for stage in stages:
+        if stage.name not in chosen or stage.project:
+            chosen[stage.name] = stage.model_copy(update={"epochs": 1, "batch_size": None})
+    return list(chosen.values())
+
+
+# ---------------------------------------------------------------------- what comes out
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@torch.no_grad()
+def test_shapes(family, backbone):
+    config = tiny_config(family, model={"backbone": BACKBONES[backbone]})
+    model = tiny_model(config)
+    features = model.backbone(noise(3))
+    output, maps = model.from_features(features), model.activation_maps(features)
+    prototypes = model.num_prototypes
+    assert output.logits.shape == (3, 4)
+    assert list(output.branches) == [name for name, _ in model.named_branches()]
+    assert model.activations(features).shape == (3, prototypes)
+    assert maps.shape[:2] == (3, prototypes)
+    assert maps.shape[2] > 1, "a map of one cell tests nothing"
+    assert model.prototype_class.shape == (prototypes,)
+    assert len(model.prototype_branch()) == prototypes == sum(model.branch_sizes())
+    assert model.class_weights().shape == (4, prototypes)
+    assert model.probabilities(output.logits).shape == (3, 4)
+    assert set(model.prototype_class.tolist()) in ({-1}, set(range(4)))
+
+
+@torch.no_grad()
+def test_evidence_adds_up_to_the_scores(model):
+    features = model.backbone(noise(4))
+    activations, logits = model.activations(features), model.from_features(features).logits
+    evidence = model.evidence(activations, torch.arange(4))
+    torch.testing.assert_close(evidence.total(), logits, rtol=1e-5, atol=1e-5)
+    chosen = model.evidence(activations, torch.tensor([2, 0]))
+    torch.testing.assert_close(chosen.total(), logits[:, [2, 0]], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.from_activations(activations).logits, logits, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_activation_is_the_maximum_of_its_map(model):
+    features = model.backbone(noise(4))
+    best = model.activation_maps(features).flatten(2).amax(2)
+    torch.testing.assert_close(best, model.activations(features), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_one_image_gives_the_same_as_in_a_batch(model):
+    images = noise(5)
+    together = model(images).logits
+    alone = torch.cat([model(image[None]).logits for image in images])
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_inference_is_deterministic_and_changes_nothing(model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    first = model(noise(3)).logits
+    assert torch.equal(first, model(noise(3)).logits)
+    assert same_tensors(before, model.state_dict())
+    assert len({tuple(row) for row in first.tolist()}) == 3, "different images have different scores"
+
+
+@torch.no_grad()
+def test_memory_layout_does_not_matter(model):
+    images = noise(3)
+    expected = model(images).logits
+    torch.testing.assert_close(
+        model(images.contiguous(memory_format=torch.channels_last)).logits, expected, rtol=1e-4, atol=1e-5
+    )
+    plain = model.to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(plain(images).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+# ---------------------------------------------------------------------- training
+
+
+def test_two_steps_of_every_stage(run):
+    """Weights of the trained groups move, those of the others stay, and nothing turns into NaN."""
+    run.data = replace(run.data, train=run.data.train[::2])
+    assert run.config.training.batch_size < len(run.data.train) <= 2 * run.config.training.batch_size
+    for index, stage in enumerate(single_stages(run.config)):
+        before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
+        groups = run.model.parameter_groups()
+        run_stage(run, index, stage)
+        names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+        changed = {name for name, p in run.model.named_parameters() if not torch.equal(p.detach(), before[name])}
+        trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
+        written = {name for name in before if name.endswith(".prototypes")} if stage.project else set()
+        assert changed <= trained | written, f"{stage.name} changed frozen parameters"
+        assert changed, f"{stage.name} trained nothing"
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values())
+        assert run.state.stage == index + 1
+        assert run.state.epochs_done[stage.name] == 1
+
+
+def test_every_trainable_parameter_gets_a_gradient_in_some_stage(run):
+    reached = set()
+    batch = next(ImageInputs(run.dataset(run.data.train, True)).epoch(0, range(8), 8))
+    for stage in single_stages(run.config):
+        engine.freeze(run.model, stage.lr)
+        engine.set_training_mode(run.model)
+        step = engine.TrainStep(run.model, "images", frozenset(stage.losses))
+        for active in [name for name, _ in run.model.named_branches()] if stage.alternate else [None]:
+            run.model.zero_grad()
+            terms, _ = step(batch.values, batch.labels, active)
+            sum(stage.losses[name] * term for name, term in terms.items()).backward()
+            for name, parameter in run.model.named_parameters():
+                if parameter.grad is not None and parameter.grad.count_nonzero():
+                    reached.add(name)
+    grouped = {id(p) for group in run.model.parameter_groups().values() for p in group}
+    named = dict(run.model.named_parameters())
+    assert grouped == {id(p) for p in named.values()}, "parameters outside all groups are never trained"
+    assert set(named) == reached
+
+
+def test_losses_of_all_stages_are_known(run):
+    """Together the branches compute every loss term that the schedule weighs."""
+    batch = next(ImageInputs(run.dataset(run.data.train, True)).epoch(0, range(4), 4))
+    output = engine.outputs(run.model, "images", batch.values)
+    for stage in single_stages(run.config):
+        terms = run.model.loss_terms(output, batch.labels, frozenset(stage.losses))
+        assert set(terms) == set(stage.losses)
+        assert all(term.shape == () and math.isfinite(term.item()) for term in terms.values())
+
+
+# ---------------------------------------------------------------------- projection
+
+
+@torch.no_grad()
+def brute_force(model, images, labels):
+    """Similarity, image and cell of the best patch of each prototype: every patch of every image by itself."""
+    found = []
+    owners = model.prototype_class.split(model.branch_sizes())
+    for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
+        best = [(-math.inf, -1, -1, -1)] * len(owner)
+        height, width = branch.prototypes.shape[2:]
+        for index, image in enumerate(images):
+            z = branch.addon(model.backbone(image[None]))
+            for row in range(z.shape[2] - height + 1):
+                for column in range(z.shape[3] - width + 1):
+                    patch = z[:, :, row : row + height, column : column + width]
+                    values = branch.similarity.maps(patch, branch.prototypes).flatten().tolist()
+                    for p, value in enumerate(values):
+                        if owner[p] in (-1, labels[index]) and value > best[p][0]:
+                            best[p] = (value, index, row, column)
+        found += best
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_projection_finds_what_a_search_over_all_patches_finds(run, batch_size):
+    run.config = tiny_config(run.config.family, training={"batch_size": batch_size})
+    run.data = replace(run.data, train=shuffled(run.data.train))
+    images, labels = pictures(run)
+    expected = brute_force(run.model, images, labels)
+    found = find_patches(run)
+    image, row, column = (torch.cat([getattr(p, f) for p in found]).tolist() for f in ("image", "row", "column"))
+    assert list(zip(image, row, column, strict=True)) == [best[1:] for best in expected]
+    similarity = torch.cat([patches.similarity for patches in found])
+    torch.testing.assert_close(similarity, torch.tensor([best[0] for best in expected]), rtol=1e-4, atol=1e-5)
+    assert len(set(image)) > 1, "one image for all prototypes would prove little"
+
+
+def shuffled(records):
+    order = torch.randperm(len(records), generator=torch.Generator().manual_seed(3)).tolist()
+    return tuple(records[i] for i in order)
+
+
+@torch.no_grad()
+def test_projected_prototypes_are_their_patches(run):
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    found = find_patches(run)
+    if not run.model.writes_prototypes:
+        assert same_tensors(before, run.model.state_dict())
+        return
+    projection.write(run.model, found)
+    images, _ = pictures(run)
+    for patches, (_, branch) in zip(found, run.model.named_branches(), strict=True):
+        for p, index in enumerate(patches.image.tolist()):
+            z = branch.addon(run.model.backbone(images[index : index + 1]))
+            own = branch.prototypes[p : p + 1]
+            cell = patches.row[p] * patches.maps.shape[2] + patches.column[p]
+            expected = branch.similarity.written(gather_patches(z, own, cell.view(1, 1))[0])
+            torch.testing.assert_close(own.flatten(1), expected, rtol=1e-4, atol=1e-5)
+    others = {name for name in before if not name.endswith("prototypes")}
+    assert same_tensors({n: before[n] for n in others}, {n: run.model.state_dict()[n] for n in others})
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
+    moved(run.model)
+    proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
+    found = find_patches(run)
+    if run.model.writes_prototypes:
+        projection.write(run.model, found)
+    keep_run(run, tmp_path / "kept", found, proof if run.model.writes_prototypes else {}, {}, "")
+    checkpoint = Checkpoint.load(tmp_path / "kept")
+    loaded = checkpoint.model()
+    assert same_tensors(run.model.state_dict(), loaded.state_dict())
+    with torch.no_grad():
+        assert torch.equal(run.model.eval()(noise(3)).logits, loaded(noise(3)).logits)
+    image, row, column = (torch.cat([getattr(p, f) for p in found]).tolist() for f in ("image", "row", "column"))
+    ids = [run.data.train[index].id for index in image]
+    assert [(r.image_id, r.row, r.column) for r in checkpoint.prototypes] == list(zip(ids, row, column, strict=True))
+    assert {r.projected for r in checkpoint.prototypes} == {run.model.writes_prototypes}
+
+
+@torch.no_grad()
+def test_forgetting_prototypes_is_deleting_their_columns(model):
+    features = model.backbone(noise(4))
+    kept = torch.arange(model.num_prototypes)[torch.arange(model.num_prototypes) % 3 != 1]
+    activations, maps = model.activations(features), model.activation_maps(features)
+    owner, branches = model.prototype_class, model.prototype_branch()
+    whole = model.evidence(activations, torch.arange(4))
+    model.keep(kept)
+    torch.testing.assert_close(model.activations(features), activations[:, kept])
+    torch.testing.assert_close(model.activation_maps(features), maps[:, kept])
+    assert torch.equal(model.prototype_class, owner[kept])
+    assert model.prototype_branch() == [branches[index] for index in kept]
+    part = model.evidence(activations[:, kept], torch.arange(4))
+    torch.testing.assert_close(part.total(), model.from_features(features).logits, rtol=1e-5, atol=1e-5)
+    ratio = (part.presence + part.absence) / (whole.presence + whole.absence)[:, kept]
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), rtol=1e-3, atol=1e-4)
+
+
+# ---------------------------------------------------------------------- explanations
+
+
+def test_explanation_is_finite_and_adds_up(model):
+    explanation = explain(model, noise(1)[0], Geometry.of((90, 70), None, SIZE), NAMES, image="x.jpg", rows=3)
+    content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
+    assert content["additive_error"] <= 1e-4
+    assert [entry["label"] for entry in content["predictions"][:3]] == [entry["label"] for entry in content["classes"]]
+    assert sorted(entry["name"] for entry in content["predictions"]) == sorted(NAMES)
+    for entry in content["classes"]:
+        shown = sum(m["presence"] for m in entry["found"]) + sum(m["absence"] for m in entry["missing"])
+        assert shown + entry["remainder"] + entry["bias"] == pytest.approx(entry["score"], abs=1e-4)
+        assert 0 <= entry["probability"] <= 1
+        assert len(entry["found"]) == 3
+        sizes = [abs(match["presence"]) for match in entry["found"]]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+# ---------------------------------------------------------------------- joining
+
+
+def test_family_of_another_package_joins_by_its_entry_point(monkeypatch):
+    point = SimpleNamespace(name="guest", load=lambda: protopnet.FAMILY)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+    assert "guest" in family_names()
+    assert get_family("guest") is protopnet.FAMILY
+    config = parse({"family": "guest", "model": {"prototypes_per_class": 3}})
+    assert config.family == "guest"
+    assert config.model.prototypes_per_class == 3
+    with pytest.raises(UserError, match="did you mean 'guest'"):
+        get_family("guset")
+
+
+def test_clean_batches_show_every_image_once(run):
+    seen = torch.cat([indices for _, _, indices in clean_batches(run, list(range(len(run.data.train))), "x")])
+    assert sorted(seen.tolist()) == list(range(len(run.data.train)))

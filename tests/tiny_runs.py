@@ -1,0 +1,78 @@
+"""Configurations and runs of every family that train in about a second."""
+
+import json
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from protoexplain.config import merged, parse
+from protoexplain.models.registry import get_family
+from protoexplain.training.journal import JOURNAL_FILE, Silent
+from protoexplain.training.run import train
+from protoexplain.training.splits import read_run_data
+from protoexplain.training.stages import Run
+from protoexplain.training.state import RunState
+
+BACKBONE = {"name": "test_efficientnet", "stride": 16, "weights": "none"}
+_COMPONENTS = {"pretrain_epochs": 1, "head_epochs": 2, "joint_epochs": 1}
+SCHEDULES = {
+    "protopnet": {"warm_epochs": 2, "projections": [2], "last_layer_epochs": 2},
+    "st_protopnet": {"epochs": 3, "warm_epochs": 2, "projections": [2], "last_layer_epochs": 2},
+    "cbc": _COMPONENTS,
+    "rbf_net": _COMPONENTS,
+}
+"""Few epochs for each family; a family that is not named gets its own schedule."""
+
+
+def tiny_raw(family, **changes):
+    """A plain configuration; `changes` are merged into it."""
+    base = {
+        "family": family,
+        "model": {"backbone": BACKBONE, **get_family(family).tiny},
+        "schedule": SCHEDULES.get(family, {}),
+        "data": {"image_size": 64, "validation": 0.2, "augmentation": "light_two_views"},
+        "training": {"batch_size": 8, "accelerator": "cpu"},
+    }
+    return merged(base, changes)
+
+
+def tiny_config(family, **changes):
+    return parse(tiny_raw(family, **changes))
+
+
+def tiny_model(config, classes=4, seed=0):
+    """Random weights; in eval mode."""
+    torch.manual_seed(seed)
+    return get_family(config.family).build(config.model, classes, None, load_weights=False).eval()
+
+
+def tiny_train(family, planted, out, *, options=None, **changes):
+    """Train, and return what `train` returns."""
+    return train(tiny_config(family, **changes), out, data_path=planted, **(options or {}))
+
+
+def open_run(config, planted, scratch, interrupted=lambda: False, model=None):
+    """A run without a folder, to go through single stages."""
+    data = read_run_data(config.data, config.training.seed, planted)
+    model = model or tiny_model(config, len(data.image_set.classes))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return Run(config, fabric, data, model, RunState(), Silent(), None, Path(scratch), lambda now: None, interrupted)
+
+
+def pictures(run, count=None):
+    """Clean pictures [N,3,S,S] and labels [N] of the training images."""
+    dataset = run.dataset(run.data.train, augmented=False)
+    rows = [dataset[i] for i in range(count or len(dataset))]
+    return torch.stack([images[0] for images, _, _ in rows]), torch.tensor([label for _, label, _ in rows])
+
+
+def journal(out):
+    """The lines of metrics.jsonl without times."""
+    lines = [json.loads(line) for line in (out / JOURNAL_FILE).read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def same_tensors(one, other):
+    """Whether two state dicts are equal bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

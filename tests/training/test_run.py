@@ -1,0 +1,376 @@
+"""Whole runs on few small pictures: what they leave behind, what they refuse, and that they can be repeated."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_raw, tiny_train
+
+from protoexplain.config import parse
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
+from protoexplain.models.families.protopnet import ProtoPNet
+from protoexplain.models.registry import get_family
+from protoexplain.training import stages
+from protoexplain.training.run import train
+from protoexplain.training.splits import read_run_data
+from protoexplain.training.stages import find_patches, run_stage
+from protoexplain.training.state import STATE_FILE, Snapshot, weights_of
+from protoexplain.training.verify import verify
+
+
+def files(folder):
+    return {path.relative_to(folder).parts[0] for path in folder.rglob("*")}
+
+
+def weights(folder):
+    return Checkpoint.load(folder).model().state_dict()
+
+
+@pytest.mark.parametrize("family", SCHEDULES)
+def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_path):
+    out = tmp_path / "run"
+    result = tiny_train(family, planted, out)
+    config = tiny_config(family)
+    lines = journal(out)
+    epochs = [line for line in lines if line["stage"] != "projection"]
+    expected = [
+        (stage.name, epoch, set(stage.losses))
+        for stage in get_family(family).stages(config.schedule)
+        for epoch in range(1, stage.epochs + 1)
+    ]
+    assert [(line["stage"], line["epoch"]) for line in epochs] == [entry[:2] for entry in expected]
+    for line, (_, _, terms) in zip(epochs, expected, strict=True):
+        assert terms <= set(line), line
+        assert all(isinstance(line[name], float) for name in terms)
+        assert isinstance(line["loss"], float)
+        assert 0 <= line["accuracy"] <= 1
+    assert sum(line["stage"] == "projection" for line in lines) == len(result.metrics["projections"])
+    assert any((out / "tensorboard").glob("events*"))
+    assert files(out) <= {"best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock"}
+    assert result.checkpoint.path == out / "best"
+    data = read_run_data(config.data, config.training.seed, planted)
+    report = verify(Checkpoint.load(out / "best"), data)
+    assert report.passed, report.as_text()
+    assert result.checkpoint.metrics["test_accuracy"] == result.metrics["test_accuracy"]
+    assert result.checkpoint.config == config
+    assert len(result.findings) >= 3
+    assert all(finding.sentence for finding in result.findings)
+
+
+class TestBestAndLast:
+    def test_best_is_the_best_eligible_epoch_and_last_the_end(self, planted, tmp_path):
+        """With a validation set, weights are eligible once prototypes are patches; ties go to the later epoch."""
+        out = tmp_path / "run"
+        result = tiny_train("protopnet", planted, out, schedule={"last_layer_epochs": 4, "lr_head": 0.05})
+        lines = journal(out)
+        eligible = [
+            line["validation_after" if line["stage"] == "projection" else "validation_accuracy"]
+            for line in lines[[line["stage"] for line in lines].index("projection") :]
+        ]
+        best = max(eligible)
+        assert result.metrics["validation_accuracy"] == best
+        place = len(eligible) - 1 - eligible[::-1].index(best)
+        assert result.metrics["kept"] == ("projection" if place == 0 else f"last layer {place}")
+        assert (out / "last").exists() == (place < len(eligible) - 1)
+
+    def test_differing_last_is_kept_beside_best(self, planted, tmp_path, monkeypatch):
+        seen = iter([0.9, 0.1, 0.2])
+        monkeypatch.setattr(stages.Run, "accuracy", lambda self, inputs: next(seen, 0.5))
+        monkeypatch.setattr(stages.Run, "evaluate", lambda self, records: 0.95)
+        out = tmp_path / "run"
+        tiny_train("protopnet", planted, out)
+        best, last = Checkpoint.load(out / "best"), Checkpoint.load(out / "last")
+        assert best.metrics["kept"] == "projection"
+        assert last.metrics["kept"] == "end of the schedule"
+        assert not same_tensors(weights(out / "best"), weights(out / "last"))
+        assert best.prototypes == last.prototypes
+        assert find_checkpoints(out) == [out / "best", out / "last"]
+
+    def test_without_validation_the_last_weights_are_kept(self, planted, tmp_path):
+        out = tmp_path / "run"
+        result = tiny_train("protopnet", planted, out, data={"validation": 0})
+        assert result.metrics["kept"] == "end of the schedule"
+        assert result.metrics["validation_images"] == 0
+        assert result.checkpoint.metrics["validation_accuracy"] is None
+        assert not (out / "last").exists()
+        assert "NaN" not in (out / "metrics.jsonl").read_text()
+
+    def test_kill_between_last_and_best_can_be_resumed(self, planted, tmp_path, monkeypatch):
+        """The state is there until all checkpoints are, and a checkpoint that was written is not in the way."""
+        out = tmp_path / "run"
+        seen = iter([0.9, 0.1, 0.2])
+        monkeypatch.setattr(stages.Run, "accuracy", lambda self, inputs: next(seen, 0.5))
+        monkeypatch.setattr(stages.Run, "evaluate", lambda self, records: 0.95)
+        import protoexplain.training.run as run_module
+
+        written = run_module.keep_run
+
+        def killed_before_best(run, path, *rest):
+            if path.name == "best":
+                raise KeyboardInterrupt
+            return written(run, path, *rest)
+
+        monkeypatch.setattr(run_module, "keep_run", killed_before_best)
+        with pytest.raises(KeyboardInterrupt):
+            tiny_train("protopnet", planted, out)
+        assert files(out) >= {"last", STATE_FILE}
+        last = weights(out / "last")
+        monkeypatch.setattr(run_module, "keep_run", written)
+        tiny_train("protopnet", planted, out, options={"resume": True})
+        assert same_tensors(weights(out / "last"), last)
+        assert Checkpoint.load(out / "best").metrics["kept"] == "projection"
+        assert not (out / STATE_FILE).exists()
+
+
+class TestRefusals:
+    def test_finished_run(self, planted, tmp_path):
+        for name in ("best", "last"):
+            (tmp_path / name / name).mkdir(parents=True)
+            with pytest.raises(UserError, match="finished run"):
+                tiny_train("protopnet", planted, tmp_path / name)
+
+    def test_interrupted_run_without_resume(self, planted, tmp_path):
+        (tmp_path / STATE_FILE).write_bytes(b"something")
+        with pytest.raises(UserError, match="interrupted run"):
+            tiny_train("protopnet", planted, tmp_path)
+        assert (tmp_path / STATE_FILE).read_bytes() == b"something"
+
+    def test_damaged_state(self, planted, tmp_path):
+        (tmp_path / STATE_FILE).write_bytes(b"something")
+        with pytest.raises(UserError, match="state of the run cannot be read"):
+            tiny_train("protopnet", planted, tmp_path, options={"resume": True})
+
+    def test_folder_in_use_by_another_process(self, planted, tmp_path):
+        holder = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                textwrap.dedent(
+                    """
+                    import sys
+                    from filelock import FileLock
+                    with FileLock(sys.argv[1]):
+                        print("held", flush=True)
+                        sys.stdin.read()
+                    """
+                ),
+                tmp_path / ".lock",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(UserError, match="another process"):
+                tiny_train("protopnet", planted, tmp_path)
+        finally:
+            holder.communicate()
+        assert holder.returncode == 0
+
+    def test_unknown_loss_weights(self, planted, tmp_path):
+        with pytest.raises(UserError, match=r"schedule.losses.clutser.*did you mean 'cluster'"):
+            parse(tiny_raw("protopnet", schedule={"losses": {"clutser": 1.0}}))
+        run = open_run(tiny_config("protopnet"), planted, tmp_path)
+        stage = get_family("protopnet").stages(run.config.schedule)[0]
+        with pytest.raises(UserError, match=r"\['clutser'\] do not exist"):
+            run_stage(run, 0, stage.model_copy(update={"losses": {**stage.losses, "clutser": 1.0}}))
+
+    def test_unknown_parameter_group(self, planted, tmp_path):
+        run = open_run(tiny_config("protopnet"), planted, tmp_path)
+        stage = get_family("protopnet").stages(run.config.schedule)[0]
+        with pytest.raises(UserError, match="unknown parameter group"):
+            run_stage(run, 0, stage.model_copy(update={"lr": {"neck": 1.0}}))
+
+    def test_half_precision_on_a_slow_processor(self, planted, tmp_path):
+        with pytest.raises(UserError, match="slower than 32-true"):
+            tiny_train("protopnet", planted, tmp_path / "run", training={"precision": "16-mixed"})
+        assert not (tmp_path / "run").exists()
+
+
+class TestLossThatIsNotFinite:
+    def test_exploding_learning_rate(self, planted, tmp_path):
+        with pytest.raises(UserError, match="loss became") as caught:
+            tiny_train("protopnet", planted, tmp_path, schedule={"lr_addon": 1e30, "lr_prototypes": 1e30})
+        assert not (tmp_path / "best").exists()
+        assert "training.gradient_clip" in caught.value.fix
+
+    def test_poisoned_batch_is_named_with_its_images(self, planted, tmp_path, monkeypatch):
+        terms = ProtoPNet.loss_terms
+        calls = []
+
+        def poisoned(self, output, labels, names, active=None):
+            calls.append(labels)
+            found = terms(self, output, labels, names, active)
+            return {**found, "cluster": found["cluster"] * float("nan")} if len(calls) == 2 else found
+
+        monkeypatch.setattr(ProtoPNet, "loss_terms", poisoned)
+        with pytest.raises(UserError) as caught:
+            tiny_train("protopnet", planted, tmp_path)
+        assert caught.value.what == "the loss became nan (terms: cluster)"
+        assert caught.value.where.startswith("step 1, images ")
+        data = read_run_data(tiny_config("protopnet").data, 0, planted)
+        named = caught.value.where.removeprefix("step 1, images ").split(", ")
+        labels = {record.id: record.label for record in data.train}
+        assert len(named) == 8
+        assert sorted(labels[name] for name in named) == sorted(calls[1][:8].tolist())
+
+    def test_weights_of_the_good_steps_stay_on_disk(self, planted, tmp_path, monkeypatch):
+        terms = ProtoPNet.loss_terms
+
+        def late(self, output, labels, names, active=None):
+            found = terms(self, output, labels, names, active)
+            return {name: t / 0 if output.branches["main"].similarity is None else t for name, t in found.items()}
+
+        monkeypatch.setattr(ProtoPNet, "loss_terms", late)
+        with pytest.raises(UserError, match="loss became inf"):
+            tiny_train("protopnet", planted, tmp_path)
+        assert (tmp_path / STATE_FILE).exists()
+        monkeypatch.setattr(ProtoPNet, "loss_terms", terms)
+        result = tiny_train("protopnet", planted, tmp_path, options={"resume": True})
+        assert result.checkpoint.path == tmp_path / "best"
+
+
+class TestRepeatability:
+    def test_same_seed_same_run_whatever_loads_the_images(self, planted, tmp_path):
+        for name, workers in (("a", 0), ("b", 0), ("c", 2)):
+            tiny_train("st_protopnet", planted, tmp_path / name, data={"workers": workers})
+        first = journal(tmp_path / "a")
+        assert first
+        assert journal(tmp_path / "b") == first
+        assert journal(tmp_path / "c") == first
+        expected = weights(tmp_path / "a" / "best")
+        assert same_tensors(weights(tmp_path / "b" / "best"), expected)
+        assert same_tensors(weights(tmp_path / "c" / "best"), expected)
+
+    def test_other_seed_other_run(self, planted, tmp_path):
+        for seed in (0, 1):
+            tiny_train("protopnet", planted, tmp_path / str(seed), training={"seed": seed})
+        assert journal(tmp_path / "0") != journal(tmp_path / "1")
+
+
+class TestSettings:
+    def after_first_stage(self, planted, folder, augmentation="none", **training):
+        config = tiny_config("protopnet", data={"augmentation": augmentation}, training=training)
+        run = open_run(config, planted, folder)
+        run_stage(run, 0, get_family("protopnet").stages(config.schedule)[0])
+        return run.model
+
+    def test_cached_features_train_nearly_the_same(self, planted, tmp_path):
+        """Without augmentation the cache only rounds features to half precision."""
+        start = weights_of(tiny_model(tiny_config("protopnet")))
+        cached = weights_of(self.after_first_stage(planted, tmp_path, cached_views=1))
+        fresh = weights_of(self.after_first_stage(planted, tmp_path, cached_views=0))
+        for name in ("branches.main.prototypes", "branches.main.addon.0.weight"):
+            moved = (fresh[name] - start[name]).norm()
+            assert moved > 0
+            assert (cached[name] - fresh[name]).norm() < 0.05 * moved
+
+    def test_frozen_batch_norm_rests_unless_published_behaviour_is_asked_for(self, planted, tmp_path):
+        start = weights_of(tiny_model(tiny_config("protopnet")))
+        statistics = [name for name in start if name.endswith(("running_mean", "running_var"))]
+        assert statistics
+        resting = weights_of(self.after_first_stage(planted, tmp_path, cached_views=0))
+        moving = weights_of(self.after_first_stage(planted, tmp_path, published_batch_norm=True))
+        assert all(torch.equal(resting[name], start[name]) for name in statistics)
+        assert not any(torch.equal(moving[name], start[name]) for name in statistics)
+
+    @pytest.mark.parametrize("published", [False, True])
+    def test_prototypes_stay_on_their_patches_in_the_last_stage(self, planted, tmp_path, published):
+        config = tiny_config("protopnet", training={"published_batch_norm": published})
+        run = open_run(config, planted, tmp_path)
+        for index, stage in enumerate(get_family("protopnet").stages(config.schedule)):
+            run_stage(run, index, stage)
+        similarity = find_patches(run)[0].similarity
+        assert (similarity.max() > -1e-6) == (not published)
+        assert (similarity.min() > -1e-6) == (not published)
+
+    def test_gradient_clipping_limits_the_norm(self, planted, tmp_path, monkeypatch):
+        norms = []
+        step = torch.optim.Adam.step
+
+        def noted(self, *rest, **more):
+            parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+            norms.append(float(torch.cat([p.grad.flatten() for p in parameters]).norm()))
+            return step(self, *rest, **more)
+
+        monkeypatch.setattr(torch.optim.Adam, "step", noted)
+        self.after_first_stage(planted, tmp_path)
+        free, norms[:] = max(norms), []
+        self.after_first_stage(planted, tmp_path, gradient_clip=free / 4)
+        assert norms
+        assert max(norms) <= free / 4 * 1.001
+
+    def test_passes_show_each_image_that_often_per_epoch(self, planted, tmp_path):
+        config = tiny_config("protopnet", training={"passes": 3})
+        shown = []
+        run = open_run(config, planted, tmp_path)
+        run.checkpoint = lambda now: shown.append((run.state.sums.images, dict(run.state.epochs_done)))
+        monitor = []
+        run.interrupted = lambda: bool(monitor.append(run.state.sums.images))
+        run_stage(run, 0, get_family("protopnet").stages(config.schedule)[0])
+        assert max(monitor) == 3 * len(run.data.train)
+        assert run.state.epochs_done == {"warm": 2}
+
+
+def test_unreadable_image_is_left_out_and_told(planted, tmp_path):
+    import shutil
+
+    root = shutil.copytree(planted, tmp_path / "birds")
+    victim = next(record for record in read_run_data(tiny_config("protopnet").data, 0, root).train)
+    victim.path.write_bytes(victim.path.read_bytes()[:100])
+    told = []
+
+    class Watcher:
+        def progress(self, what, done, total):
+            assert 0 <= done <= total
+
+        def line(self, text):
+            told.append(text)
+
+    result = tiny_train("protopnet", root, tmp_path / "run", options={"watcher": Watcher()})
+    assert any("left out" in line and victim.path.name in line for line in told)
+    assert result.metrics["train_images"] == 19
+    assert victim.id not in {record.image_id for record in result.checkpoint.prototypes}
+
+
+def test_class_without_readable_image_keeps_its_prototypes_unprojected(planted, tmp_path):
+    run = open_run(tiny_config("protopnet"), planted, tmp_path)
+    run.data = replace(run.data, train=tuple(r for r in run.data.train if r.label != 2))
+    stage = get_family("protopnet").stages(run.config.schedule)[1]
+    before = run.model.branches["main"].prototypes.detach().clone()
+    run_stage(run, 0, stage.model_copy(update={"epochs": 0}))
+    after, owner = run.model.branches["main"].prototypes.detach(), run.model.prototype_class
+    assert torch.equal(after[owner == 2], before[owner == 2])
+    assert not (after[owner != 2] == before[owner != 2]).flatten(1).all(1).any()
+    assert run.state.patches[0].found.tolist() == (owner != 2).tolist()
+
+
+def test_caches_of_a_killed_run_are_removed(planted, tmp_path):
+    left = tmp_path / ".cache-abc"
+    left.mkdir()
+    (left / "features.f16").write_bytes(bytes(1000))
+    tiny_train("protopnet", planted, tmp_path)
+    assert not left.exists()
+    assert os.listdir(tmp_path)
+    assert json.loads((tmp_path / "best" / "metrics.json").read_text())["train_images"] == 20
+
+
+def test_snapshot_holds_its_own_weights():
+    model = tiny_model(tiny_config("protopnet"))
+    kept = Snapshot(weights_of(model), [], {}, 0.5, "here")
+    before = {name: tensor.clone() for name, tensor in kept.weights.items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    assert same_tensors(kept.weights, before)
+
+
+def test_train_takes_the_configured_folder(planted, tmp_path):
+    config = tiny_config("cbc", data={"path": str(planted)})
+    assert train(config, tmp_path / "run").checkpoint.data.train_images == 20
