@@ -1,7 +1,10 @@
 """Small data sets: one in each published layout with few 40 x 30 pictures, and planted birds to train on."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny tensors on many threads take 50 times as long
 
 import numpy as np
 import pytest

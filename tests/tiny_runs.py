@@ -15,10 +15,10 @@ from protoexplain.training.stages import Run
 from protoexplain.training.state import RunState
 
 BACKBONE = {"name": "test_efficientnet", "stride": 16, "weights": "none"}
-_COMPONENTS = {"pretrain_epochs": 1, "head_epochs": 2, "joint_epochs": 1}
+_COMPONENTS = {"pretrain_epochs": 1, "head_epochs": 2, "joint_epochs": 2}
 SCHEDULES = {
-    "protopnet": {"warm_epochs": 2, "projections": [2], "last_layer_epochs": 2},
-    "st_protopnet": {"epochs": 3, "warm_epochs": 2, "projections": [2], "last_layer_epochs": 2},
+    "protopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
+    "st_protopnet": {"epochs": 4, "warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "cbc": _COMPONENTS,
     "rbf_net": _COMPONENTS,
 }

@@ -116,9 +116,9 @@ class Explainer:
 
 
 def _decoded(picture: bytes) -> RGB:
-    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    return np.array(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
 def as_picture(rgb: RGB) -> torch.Tensor:
     """uint8 [H,W,3] -> float [3,H,W] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255

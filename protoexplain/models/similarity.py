@@ -57,11 +57,23 @@ def gather_patches(z: Tensor, prototypes: Tensor, cells: Tensor) -> Tensor:
     return torch.gather(tokens, 1, cells[:, :, None].expand(-1, -1, tokens.shape[2]))
 
 
+def _nearest_cells(tokens: Tensor, prototypes: Tensor) -> Tensor:
+    """Cell [B,P] of the token of [B,L,F] that is nearest to each prototype [P,F]: one product per chunk of images."""
+    batch, length, depth = tokens.shape
+    cells = torch.empty(batch, len(prototypes), dtype=torch.long, device=tokens.device)
+    step = max(1, CHUNK_ELEMENTS // max(1, length * len(prototypes)))
+    for start in range(0, batch, step):
+        chunk = tokens[start : start + step].reshape(-1, depth)
+        partial = torch.addmm(chunk.square().sum(1, keepdim=True), chunk, prototypes.T, alpha=-2)
+        cells[start : start + step] = partial.view(-1, length, len(prototypes)).min(1).indices
+    return cells
+
+
 class _NearestPatch(torch.autograd.Function):
     """min over cells of ||token - prototype||^2 with a backward that touches only the winning cells.
 
-    The winner is found by one matrix product per chunk of images; its distance is then taken from the direct
-    difference, since the expanded form cancels near zero.
+    The winner is found by matrix products; its distance is then taken from the direct difference, since the expanded
+    form cancels near zero.
     """
 
     @staticmethod
@@ -69,16 +81,10 @@ class _NearestPatch(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, prototypes: Tensor
     ) -> tuple[Tensor, Tensor]:
         batch, length, depth = tokens.shape
-        cells = torch.empty(batch, len(prototypes), dtype=torch.long, device=tokens.device)
-        step = max(1, CHUNK_ELEMENTS // max(1, length * len(prototypes)))
-        for start in range(0, batch, step):
-            chunk = tokens[start : start + step].reshape(-1, depth)
-            partial = torch.addmm(chunk.square().sum(1, keepdim=True), chunk, prototypes.T, alpha=-2)
-            cells[start : start + step] = partial.view(-1, length, len(prototypes)).min(1).indices
+        cells = _nearest_cells(tokens, prototypes)
         offsets = torch.arange(batch, device=tokens.device)[:, None] * length
-        difference = (
-            tokens.reshape(-1, depth)[(cells + offsets).flatten()].view(batch, -1, depth) - prototypes
-        )
+        nearest = tokens.reshape(-1, depth)[(cells + offsets).flatten()].view(batch, -1, depth)
+        difference = nearest.to(prototypes.dtype).sub_(prototypes)
         ctx.save_for_backward(difference, cells)
         ctx.length = length  # type: ignore[attr-defined]
         ctx.mark_non_differentiable(cells)

@@ -1,0 +1,73 @@
+"""Two processes agree with each other at every stage, and with one process on the patches (gloo, CPU)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_runs import SCHEDULES, journal, tiny_raw
+
+from protoexplain.config import parse
+from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
+from protoexplain.training.splits import read_run_data
+from protoexplain.training.verify import verify
+
+pytestmark = pytest.mark.slow
+
+DRIVER = Path(__file__).with_name("two_processes.py")
+
+
+@pytest.fixture(scope="module")
+def told(planted, tmp_path_factory):
+    out = tmp_path_factory.mktemp("two")
+    subprocess.run([sys.executable, DRIVER, planted, out], check=True, timeout=250, capture_output=True)
+    return json.loads((out / "told.json").read_text())
+
+
+FAMILIES = ["protopnet", "st_protopnet", "cbc"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_processes_have_equal_weights_after_every_stage(family, told):
+    rows = told[family]["stages"]
+    assert len(rows) >= 3
+    assert all(row["differ"] == [] for row in rows), rows
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_patches_are_those_of_one_process(family, told):
+    assert told[family]["images"] % 2, "an even number of images would not show uneven shares"
+    for branch in told[family]["patches"]:
+        assert branch == {"image": True, "row": True, "column": True, "patch": True}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_accuracy_counts_every_image_once(family, told):
+    together, alone = told[family]["accuracy"]
+    assert together == pytest.approx(alone, abs=1e-9)
+
+
+def test_command_with_two_processes(planted, tmp_path):
+    """One process writes: one journal, one checkpoint, one answer; and the checkpoint proves itself."""
+    raw = tiny_raw("protopnet", training={"devices": 2, "accelerator": "cpu"})
+    config = parse(raw)
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "protoexplain", "train", "-c", tmp_path / "config.yaml", "-d", planted, "-o", out]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["checkpoint"] == str(out / "best")
+    assert 0 <= told["metrics"]["test_accuracy"] <= 1
+    assert "Traceback" not in done.stderr
+    schedule = SCHEDULES["protopnet"]
+    epochs = [line for line in journal(out) if line["stage"] != "projection"]
+    assert len(epochs) == schedule["projections"][-1] + 1 + schedule["last_layer_epochs"]
+    assert (out / "best") in find_checkpoints(out)
+    assert {path.name for path in out.iterdir()} <= {
+        "best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock",
+    }  # fmt: skip
+    checkpoint = Checkpoint.load(out / "best")
+    report = verify(checkpoint, read_run_data(config.data, config.training.seed, planted))
+    assert report.passed, report.as_text()

@@ -1,0 +1,163 @@
+"""An interrupted run that is resumed ends as if nothing had happened, bit for bit (CPU, one thread)."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import journal, same_tensors, tiny_config, tiny_train
+
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.models.registry import get_family
+from protoexplain.training.stages import Interrupted
+from protoexplain.training.state import STATE_FILE
+
+pytestmark = pytest.mark.slow
+
+DRIVER = Path(__file__).with_name("killed_runs.py")
+TWICE = {"training": {"passes": 2, "cached_views": 2}}
+"""An epoch of several passes, and a cache of several views."""
+
+
+class Stopper:
+    """Interrupts after so many ticks."""
+
+    def __init__(self, ticks=None):
+        self.left, self.ticks = ticks, 0
+
+    def __call__(self):
+        self.ticks += 1
+        return self.left is not None and self.ticks >= self.left
+
+
+def weights(out):
+    return {
+        name: Checkpoint.load(out / name).model().state_dict() for name in ("best", "last") if (out / name).exists()
+    }
+
+
+def assert_same_end(out, whole):
+    assert journal(out) == journal(whole)
+    found, expected = weights(out), weights(whole)
+    assert found.keys() == expected.keys()
+    assert all(same_tensors(found[name], expected[name]) for name in expected)
+    assert Checkpoint.load(out / "best").prototypes == Checkpoint.load(whole / "best").prototypes
+    assert not (out / STATE_FILE).exists()
+    assert not list(out.glob(".cache-*"))
+
+
+@pytest.fixture(scope="module")
+def whole(planted, tmp_path_factory):
+    """family -> folder of its undisturbed run and the number of its ticks."""
+    made = {}
+
+    def run(family):
+        if family not in made:
+            out, stopper = tmp_path_factory.mktemp(family) / "run", Stopper()
+            tiny_train(family, planted, out, options={"interrupted": stopper}, **TWICE)
+            made[family] = out, stopper.ticks
+        return made[family]
+
+    return run
+
+
+def place(out):
+    """Where the saved state goes on: stage, finished epochs, finished steps of the running epoch."""
+    state = torch.load(out / STATE_FILE, map_location="cpu", weights_only=True)
+    return state["stage"], state["epoch"], state["sums"]["steps"]
+
+
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "cbc", "rbf_net"])
+def test_interrupted_again_and_again(family, planted, tmp_path, whole):
+    """Stops soon, then at random steps far enough from each other that filled caches are used."""
+    out, (reference, _), numbers = tmp_path / "run", whole(family), random.Random(family)
+    places = set()
+    for _ in range(100):
+        try:
+            stopper = Stopper(numbers.randint(8, 11) if places else 4)
+            tiny_train(family, planted, out, options={"interrupted": stopper, "resume": True}, **TWICE)
+            break
+        except Interrupted:
+            places.add(place(out))
+            assert not (out / "best").exists()
+    stages = get_family(family).stages(tiny_config(family).schedule)
+    assert {stage for stage, _, _ in places} >= set(range(len(stages)))
+    assert any(steps > 0 for _, _, steps in places), "no stop in mid-epoch"
+    assert any(epoch > 0 for _, epoch, _ in places), "no stop in a later epoch"
+    assert_same_end(out, reference)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
+def test_interrupted_once(share, planted, tmp_path, whole):
+    reference, ticks = whole("protopnet")
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        tiny_train("protopnet", planted, out, options={"interrupted": Stopper(int(share * ticks))}, **TWICE)
+    tiny_train("protopnet", planted, out, options={"resume": True}, **TWICE)
+    assert_same_end(out, reference)
+
+
+def test_killed(planted, tmp_path, whole):
+    """SIGKILL in the first stage, in the joint stage, while searching patches, and in the last stage."""
+    reference, ticks = whole("protopnet")
+    config = tmp_path / "config.yaml"
+    config.write_text(tiny_config("protopnet", **TWICE).to_yaml())
+    points = [str(int(ticks * share)) for share in (0.2, 0.35, 0.35, 0.3)]
+    subprocess.run([sys.executable, DRIVER, config, planted, tmp_path / "run", *points], check=True, timeout=200)
+    assert_same_end(tmp_path / "run", reference)
+
+
+class TestRefusals:
+    @pytest.fixture
+    def stopped(self, planted, tmp_path):
+        out = tmp_path / "run"
+        with pytest.raises(Interrupted):
+            tiny_train("protopnet", planted, out, options={"interrupted": Stopper(12)})
+        return out
+
+    def test_changed_configuration(self, planted, stopped):
+        with pytest.raises(UserError, match="configuration or data changed"):
+            tiny_train("protopnet", planted, stopped, options={"resume": True}, schedule={"lr_addon": 1e-5})
+        assert (stopped / STATE_FILE).exists()
+
+    def test_changed_data(self, planted, stopped, tmp_path):
+        other = shutil.copytree(planted, tmp_path / "other")
+        boxes = other / "bounding_boxes.txt"
+        boxes.write_text(boxes.read_text().replace("1 ", "1 1", 1))
+        with pytest.raises(UserError, match="configuration or data changed"):
+            tiny_train("protopnet", other, stopped, options={"resume": True})
+
+    def test_without_the_word_resume(self, planted, stopped):
+        with pytest.raises(UserError, match="add --resume"):
+            tiny_train("protopnet", planted, stopped)
+
+
+def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
+    long = {"schedule": {"last_layer_epochs": 400}}
+    config = tmp_path / "config.yaml"
+    config.write_text(tiny_config("protopnet", **long).to_yaml())
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "protoexplain", "train", "-c", config, "-d", planted, "-o", out]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not ((out / "metrics.jsonl").exists() and len(journal(out)) >= 8):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    told, trouble = process.communicate(timeout=30)
+    assert process.returncode == 143, trouble
+    assert "--resume" in told
+    assert "Traceback" not in trouble
+    assert place(out)[1] < 400
+    tiny_train("protopnet", planted, out, options={"resume": True}, **long)
+    tiny_train("protopnet", planted, tmp_path / "whole", **long)
+    assert_same_end(out, tmp_path / "whole")
+    assert json.loads((out / "best" / "metrics.json").read_text())["projections"]

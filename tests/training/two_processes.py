@@ -1,0 +1,71 @@
+"""python two_processes.py DATA OUT: go through all stages in two processes, and write down whether they agree."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from tiny_runs import open_run, tiny_config
+
+from protoexplain.models.registry import get_family
+from protoexplain.training.stages import find_patches, run_stage
+
+FAMILIES = ("protopnet", "st_protopnet", "cbc")
+
+
+def differences(fabric, model):
+    """Tensors of the model that are not the same in all processes."""
+    return [
+        name
+        for name, tensor in model.state_dict().items()
+        if not all(torch.equal(other, tensor) for other in fabric.all_gather(tensor))
+    ]
+
+
+def same_patches(run, alone):
+    """Whether two processes find the same patches as one, and write the same numbers."""
+    together = find_patches(run)
+    run.fabric = alone
+    return [
+        {name: bool(torch.equal(getattr(one, name), getattr(two, name))) for name in ("image", "row", "column")}
+        | {"patch": bool(torch.allclose(one.patch, two.patch, rtol=1e-5, atol=1e-6))}
+        for one, two in zip(together, find_patches(run), strict=True)
+    ]
+
+
+def go_through(fabric, family, data, scratch):
+    run = open_run(tiny_config(family, data={"validation": 0.2}), data, scratch)
+    run.data = replace(run.data, train=run.data.train[:-1])
+    alone, run.fabric = run.fabric, fabric
+    rows = []
+    for index, stage in enumerate(get_family(family).stages(run.config.schedule)):
+        run_stage(run, index, stage)
+        rows.append({"stage": stage.name, "differ": differences(fabric, run.model)})
+    accuracy = run.evaluate(run.data.train)
+    patches = same_patches(run, alone)
+    return {
+        "stages": rows,
+        "patches": patches,
+        "images": len(run.data.train),
+        "accuracy": [accuracy, run.evaluate(run.data.train)],
+    }
+
+
+def main(fabric, data, out):
+    told = {}
+    for family in FAMILIES:
+        scratch = Path(out) / f"{family}-{fabric.global_rank}"
+        told[family] = go_through(fabric, family, Path(data), scratch)
+    assert fabric.world_size == 2
+    if fabric.global_rank == 0:
+        (Path(out) / "told.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    strategy = DDPStrategy(start_method="fork", process_group_backend="gloo", find_unused_parameters=True)
+    Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(main, *sys.argv[1:])
