@@ -137,7 +137,7 @@ def measure(work: Work, folder: Path, options: Settings) -> None:
         ("projection, CPU s", searching, work.peer_projection, "faster"),
         ("the same with all pictures", cutting, work.peer_projection + prototypes * work.peer_picture, "faster"),
         (f"{HEAT_MAPS} heat maps of an image, CPU s", maps, HEAT_MAPS * work.peer_heat_map, "faster"),
-        ("run folder after 3 epochs, MB", size, work.peer_folder or "-", "<= 35"),
+        ("run folder after 3 epochs, MB", size, work.peer_folder or "-", "<= 35" if work.peer_folder else "-"),
     ]
     smoke = " (a smoke run: smaller work than the peer's)" if options.quick else ""
     show(

@@ -59,5 +59,5 @@ def watching() -> Iterator[ProgressWatcher]:
     """Bars on standard error while the block runs."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield ProgressWatcher(progress)

@@ -23,7 +23,7 @@ from protoexplain.models.base import (
 )
 from protoexplain.models.heads import Head, ReasoningHead
 from protoexplain.models.similarity import ChannelAxes
-from protoexplain.models.stage import Stage
+from protoexplain.models.stage import Decay, Stage
 
 
 class ComponentConfig(FamilyConfig):
@@ -53,6 +53,8 @@ class CBCSchedule(BaseModel):
     """Pre-training and end-to-end, all groups."""
     lr_head: float = 5e-3
     """In the head phase."""
+    decay: Decay = Decay()
+    """Of the end-to-end phase, counted in its epochs; published: constant."""
     pretrain_batch_size: int | None = None
 
 
@@ -158,6 +160,7 @@ def stages(schedule: CBCSchedule) -> list[Stage]:
             lr={**network, "head": schedule.lr},
             losses={"margin": 1.0},
             optimizer="adamw",
+            decay=dict.fromkeys((*network, "head"), schedule.decay),
         ),
     ]
 
