@@ -70,7 +70,9 @@ def main() -> None:
     for epoch in range(epochs):
         pictures.set_epoch(epoch)
         model.train()
-        for batch in batches(pictures, epoch_order(len(pictures), config.training.seed, epoch), config.training.batch_size):
+        for batch in batches(
+            pictures, epoch_order(len(pictures), config.training.seed, epoch), config.training.batch_size
+        ):
             loss = F.cross_entropy(model(batch.images[:, 0]), batch.labels)
             optimizer.zero_grad()
             loss.backward()

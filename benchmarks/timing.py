@@ -166,9 +166,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     Console(width=140).print(table)
 
 
-def compare(
-    title: str, results: Mapping[str, Times], baseline: str, peaks: Mapping[str, float] | None = None
-) -> None:
+def compare(title: str, results: Mapping[str, Times], baseline: str, peaks: Mapping[str, float] | None = None) -> None:
     """Print medians and minima of times, ratios to the baseline, and peak memory if given."""
     base = results[baseline]
     show(

@@ -99,23 +99,17 @@ def read_yaml(text: str, where: str) -> Any:  # noqa: ANN401
         UserError: Too large, not YAML, or with tags or aliases.
     """
     if len(text) > MAX_YAML_BYTES:
-        raise UserError(
-            f"{len(text):,} characters are too many for a configuration", where, "keep it below 1 MB"
-        )
+        raise UserError(f"{len(text):,} characters are too many for a configuration", where, "keep it below 1 MB")
     try:
         return yaml.load(text, _Loader)  # noqa: S506
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"not a plain YAML file: {reason}", where, "use keys, lists, numbers and text only"
-        ) from error
+        raise UserError(f"not a plain YAML file: {reason}", where, "use keys, lists, numbers and text only") from error
 
 
 def preset_names() -> list[str]:
     folder = files("protoexplain") / "presets"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -141,18 +135,14 @@ def parse_assignment(text: str) -> dict[str, Any]:
     """`schedule.warm_epochs=3` -> {"schedule": {"warm_epochs": 3}}."""
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise UserError(
-            f"cannot read '{text}'", "--set", "write key=value, for example --set data.image_size=160"
-        )
+        raise UserError(f"cannot read '{text}'", "--set", "write key=value, for example --set data.image_size=160")
     result: Any = read_yaml(value, f"--set {key}")
     for name in reversed(key.strip().split(".")):
         result = {name: result}
     return dict(result)
 
 
-def resolve(
-    preset: str | None = None, file: Path | None = None, assignments: Sequence[str] = ()
-) -> RunConfig:
+def resolve(preset: str | None = None, file: Path | None = None, assignments: Sequence[str] = ()) -> RunConfig:
     """Preset < file < assignments, checked.
 
     Raises:
@@ -161,9 +151,7 @@ def resolve(
     raw: dict[str, Any] = {}
     if file is not None:
         if not file.is_file():
-            raise UserError(
-                f"no configuration file {file}", "--config", "give a YAML file, or a preset by --preset"
-            )
+            raise UserError(f"no configuration file {file}", "--config", "give a YAML file, or a preset by --preset")
         content = read_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
         if not isinstance(content, dict):
             raise UserError("the configuration is not a table of keys", str(file), "write 'key: value' lines")
@@ -198,9 +186,7 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
     except ValidationError as error:
         mistakes += _described(error, RunConfig, ())
     if mistakes:
-        raise UserError(
-            "; ".join(mistakes), "configuration", "correct the named keys; --dry-run prints all of them"
-        )
+        raise UserError("; ".join(mistakes), "configuration", "correct the named keys; --dry-run prints all of them")
     return config
 
 

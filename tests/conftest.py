@@ -63,9 +63,7 @@ class CubTree:
 def cub(tmp_path):
     root = tmp_path / "birds"
     files = [
-        f"{c:03}.{name}/{name}_{i}.png"
-        for c, name in ((1, "Black_footed_Albatross"), (2, "Wren"))
-        for i in range(4)
+        f"{c:03}.{name}/{name}_{i}.png" for c, name in ((1, "Black_footed_Albatross"), (2, "Wren")) for i in range(4)
     ]
     for number, file in enumerate(files, 1):
         write_picture(root / "images" / file, number)
@@ -90,10 +88,7 @@ def cub(tmp_path):
 
 
 def cars_columns(files, labels, **more):
-    boxes = {
-        name: [value] * len(files)
-        for name, value in zip(("x1", "y1", "x2", "y2"), (11, 6, 30, 20), strict=True)
-    }
+    boxes = {name: [value] * len(files) for name, value in zip(("x1", "y1", "x2", "y2"), (11, 6, 30, 20), strict=True)}
     columns = {f"bbox_{name}": values for name, values in boxes.items()}
     return structs(**columns, **({"class": labels} if labels else {}), **more)
 
@@ -112,9 +107,7 @@ def cars(tmp_path):
     )
     train, test = [f"{n:05}.jpg" for n in range(1, 5)], [f"{n:05}.jpg" for n in range(1, 3)]
     unlabelled = cars_columns(test, None, fname=test)
-    savemat(
-        root / "devkit/cars_train_annos.mat", {"annotations": cars_columns(train, [1, 2, 1, 2], fname=train)}
-    )
+    savemat(root / "devkit/cars_train_annos.mat", {"annotations": cars_columns(train, [1, 2, 1, 2], fname=train)})
     savemat(root / "devkit/cars_test_annos.mat", {"annotations": unlabelled})
     labelled = cars_columns(test, [2, 1], fname=test)
     savemat(root / "cars_test_annos_withlabels.mat", {"annotations": labelled})

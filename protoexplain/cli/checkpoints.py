@@ -41,9 +41,7 @@ def prune(
     data: Data,
     out: Out,
     k: Annotated[int, typer.Option(min=1, help="Nearest training images that are looked at.")] = 6,
-    threshold: Annotated[
-        int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")
-    ] = 3,
+    threshold: Annotated[int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")] = 3,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 100,
     as_json: Json = False,
 ) -> None:
@@ -51,9 +49,7 @@ def prune(
     from protoexplain.training.rework import prune as prune_checkpoint
 
     with watching() as watcher:
-        result = prune_checkpoint(
-            checkpoint, data, out, watcher, _command(), k, threshold, epochs
-        )
+        result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs)
     _tell(result.metrics, out, as_json)
 
 

@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 def explain(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     images: Annotated[list[Path], typer.Argument(help="Images to explain.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for pictures and explanation.json.")
-    ] = Path("explained"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and explanation.json.")] = Path(
+        "explained"
+    ),
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Data set that holds the images; their boxes are taken from it.")
     ] = None,
@@ -78,9 +78,7 @@ def explain(
     if refused and not told:
         raise refused[0]
     if refused:
-        raise UserError(
-            f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above"
-        )
+        raise UserError(f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above")
 
 
 def _boxes(data: Path) -> dict[Path, Box | None]:

@@ -24,9 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    checkpoint: Annotated[
-        Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")] = None,
     as_json: Json = False,
 ) -> None:
     """Describe a checkpoint, or list families, presets and data layouts."""
@@ -86,9 +84,7 @@ def open_app(
     checkpoints: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; the shipped ones by default.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Data set to pick example images from.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", "-d", help="Data set to pick example images from.")] = None,
     host: Host = "127.0.0.1",
     port: Port = None,
 ) -> None:

@@ -37,12 +37,8 @@ def train(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="key=value, for example schedule.warm_epochs=3.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
@@ -72,8 +68,7 @@ def train(
             )
         except Interrupted:
             rank_zero_only(say)(
-                f"stopped; go on with: {command}{'' if resume else ' --resume'}"
-                + ("" if out else f" --out {folder}")
+                f"stopped; go on with: {command}{'' if resume else ' --resume'}" + ("" if out else f" --out {folder}")
             )
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
@@ -88,9 +83,7 @@ def _resolve(config: str, assignments: list[str]) -> RunConfig:
     if config not in preset_names():
         from protoexplain.errors import nearest_name
 
-        raise UserError(
-            f"'{config}' is neither a preset nor a file", "--config", nearest_name(config, preset_names())
-        )
+        raise UserError(f"'{config}' is neither a preset nor a file", "--config", nearest_name(config, preset_names()))
     return resolve(preset=config, assignments=assignments)
 
 
@@ -149,9 +142,7 @@ class _Signals:
 def _report(result: RunResult, as_json: bool) -> None:
     findings = [finding.sentence for finding in result.findings]
     if as_json:
-        print_json(
-            {"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings}
-        )
+        print_json({"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings})
         return
     metrics = result.metrics
     for row in metrics["projections"]:

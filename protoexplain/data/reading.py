@@ -24,9 +24,7 @@ def find_source(name: str) -> Source:
         UserError: Unknown name.
     """
     if name not in source_names():
-        raise UserError(
-            f"unknown data set layout '{name}'", "source", nearest_name(name, [*source_names(), "auto"])
-        )
+        raise UserError(f"unknown data set layout '{name}'", "source", nearest_name(name, [*source_names(), "auto"]))
     source: Source = importlib.import_module(f"{sources.__name__}.{name}").SOURCE
     return source
 
@@ -53,9 +51,7 @@ def read_image_set(root: Path, source: str = "auto", seed: int = 0) -> ImageSet:
     try:
         return _recognised(root, source).read(root, seed)
     except OSError as error:
-        raise UserError(
-            f"the data set cannot be read: {error.strerror}", str(error.filename or root)
-        ) from error
+        raise UserError(f"the data set cannot be read: {error.strerror}", str(error.filename or root)) from error
 
 
 def _recognised(root: Path, source: str) -> Source:

@@ -166,9 +166,7 @@ def sample(
     blend = _blend(len(knots), size)
     x += blend @ knots[..., 0] @ blend.T * stored[0, 0]
     y += blend @ knots[..., 1] @ blend.T * stored[1, 1]
-    return cv2.remap(
-        frame.rgb, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=border
-    )
+    return cv2.remap(frame.rgb, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=border)
 
 
 def _blend(knots: int, size: int) -> np.ndarray:

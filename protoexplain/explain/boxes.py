@@ -36,8 +36,7 @@ def upsample(maps: Tensor, height: int, width: int) -> Tensor:
         [...,height,width]; overshoots the values of the map; exactly constant where the map is.
     """
     rows, columns = (
-        _cubic_weights(cells, pixels).to(maps)
-        for cells, pixels in zip(maps.shape[-2:], (height, width), strict=True)
+        _cubic_weights(cells, pixels).to(maps) for cells, pixels in zip(maps.shape[-2:], (height, width), strict=True)
     )
     lowest = maps.amin((-2, -1), keepdim=True)
     return rows @ (maps - lowest) @ columns.T + lowest

@@ -196,9 +196,7 @@ def explain(
                 float(evidence.bias[k]),
             )
         )
-    predictions = tuple(
-        Prediction(i, class_names[i], float(scores[i]), float(probabilities[i])) for i in ranked
-    )
+    predictions = tuple(Prediction(i, class_names[i], float(scores[i]), float(probabilities[i])) for i in ranked)
     return Explanation(
         image,
         geometry,
@@ -217,9 +215,7 @@ def _chosen(evidence: Evidence, k: int, rows: int) -> tuple[list[int], list[int]
     return found, missing
 
 
-def _boxes(
-    maps: Tensor, wanted: Sequence[int], geometry: Geometry
-) -> dict[int, tuple[float, float, float, float]]:
+def _boxes(maps: Tensor, wanted: Sequence[int], geometry: Geometry) -> dict[int, tuple[float, float, float, float]]:
     size = geometry.input_size
     boxes = high_activation_boxes(upsample(maps[list(wanted)].cpu(), size, size), PERCENTILE)
     source = [geometry.box_to_source(box) for box in boxes]

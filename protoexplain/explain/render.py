@@ -6,6 +6,7 @@ Colours are safe for colour-blind eyes: `inferno` heat, yellow boxes with a dark
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -22,6 +23,7 @@ from protoexplain.explain.local import ClassExplanation, Explanation, Match
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
+_TITLE_CHARACTERS = 120
 PrototypeName = Callable[[Match], str]
 
 
@@ -104,7 +106,8 @@ def sheet(
     total = len(found) + (1 if missing else 0)
     figure = Figure(figsize=(13.5, 1.35 + 2.15 * max(total, 1)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(_title(explanation, shown), fontsize=13, x=0.01, ha="left", wrap=True)
+    title = textwrap.fill(_title(explanation, shown), _TITLE_CHARACTERS)
+    figure.suptitle(title, fontsize=13, x=0.01, ha="left", parse_math=False)
     grid = figure.add_gridspec(max(total, 1), 5, width_ratios=[1, 1, 0.8, 1, 1.25])
     longest = max((abs(match.presence) for match in found), default=1.0) or 1.0
     for row, match in enumerate(found):
@@ -128,9 +131,8 @@ def sheet(
         axis = figure.add_subplot(grid[total - 1, :])
         axis.axis("off")
         lines = [f"{name(match)}: missing as expected, adds {match.absence:+.3f}" for match in missing]
-        axis.text(
-            0, 0.95, "What spoke by absence\n" + "\n".join(lines), va="top", fontsize=10, linespacing=1.6
-        )
+        text = "\n".join(["What spoke by absence", *lines])
+        axis.text(0, 0.95, text, va="top", fontsize=10, linespacing=1.6, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
@@ -164,7 +166,7 @@ def _numbers(axis: object, match: Match, name: str, longest: float, unit: str) -
     axis.axis("off")
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(0, 1)
-    axis.text(-1.05, 0.86, name, fontsize=10, fontweight="bold", va="center")
+    axis.text(-1.05, 0.86, name, fontsize=10, fontweight="bold", va="center", parse_math=False)
     axis.text(-1.05, 0.66, f"similarity {match.similarity:.2f}", fontsize=10, va="center")
     word = "speaks for" if match.presence >= 0 else "speaks against"
     axis.text(-1.05, 0.48, f"{word}: {match.presence:+.3f} {unit}", fontsize=10, va="center")

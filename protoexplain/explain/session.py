@@ -21,6 +21,7 @@ from protoexplain.explain.local import Explanation, Match, explain
 from protoexplain.explain.render import draw_box
 from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.io.images import load_image
+from protoexplain.memory import keep_freed_memory
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 
@@ -44,6 +45,7 @@ class Explainer:
     """
 
     def __init__(self, checkpoint: Path | Checkpoint, device: str = "cpu") -> None:
+        keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.model: PrototypeModel = self.checkpoint.model(device)
 

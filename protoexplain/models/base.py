@@ -148,18 +148,14 @@ class PrototypeModel(nn.Module):
 
     def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
         """Everything after the backbone; `active` computes one branch only."""
-        branches = {
-            name: branch(features) for name, branch in self.named_branches() if active in (None, name)
-        }
+        branches = {name: branch(features) for name, branch in self.named_branches() if active in (None, name)}
         return PrototypeOutput(torch.stack([out.logits for out in branches.values()]).sum(0), branches)
 
     def from_activations(self, activations: Tensor, active: str | None = None) -> PrototypeOutput:
         """Only the heads, from activations [B,P] over all branches."""
         parts = zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True)
         branches = {
-            name: BranchOutput(part, branch.head(part))
-            for (name, branch), part in parts
-            if active in (None, name)
+            name: BranchOutput(part, branch.head(part)) for (name, branch), part in parts if active in (None, name)
         }
         return PrototypeOutput(torch.stack([out.logits for out in branches.values()]).sum(0), branches)
 
@@ -176,9 +172,7 @@ class PrototypeModel(nn.Module):
         """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to the class scores."""
         parts = [
             branch.head.evidence(part, classes)
-            for (_, branch), part in zip(
-                self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True
-            )
+            for (_, branch), part in zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True)
         ]
         return Evidence(
             torch.cat([part.presence for part in parts], 1),

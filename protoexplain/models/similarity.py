@@ -77,9 +77,7 @@ class _NearestPatch(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, prototypes: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: torch.autograd.function.FunctionCtx, tokens: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         batch, length, depth = tokens.shape
         cells = _nearest_cells(tokens, prototypes)
         offsets = torch.arange(batch, device=tokens.device)[:, None] * length

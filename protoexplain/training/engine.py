@@ -178,9 +178,7 @@ def train_epoch(
         terms, right = step(fabric.to_device(batch.values), fabric.to_device(batch.labels), active)
         _check_names(settings.weights, terms, settings.alternate)
         loss = torch.stack([settings.weights[name] * term for name, term in terms.items()]).sum()
-        numbers = torch.stack(
-            [loss.detach(), right.float(), *(term.detach() for term in terms.values())]
-        ).tolist()
+        numbers = torch.stack([loss.detach(), right.float(), *(term.detach() for term in terms.values())]).tolist()
         if not math.isfinite(numbers[0]):
             bad = [name for name, value in zip(terms, numbers[2:], strict=True) if not math.isfinite(value)]
             raise UserError(

@@ -53,9 +53,7 @@ class Evaluation:
         ]
         if self.confusions:
             lines.append("most frequent confusions")
-            lines += [
-                f"  {count:3} x {true} taken for {predicted}" for true, predicted, count in self.confusions
-            ]
+            lines += [f"  {count:3} x {true} taken for {predicted}" for true, predicted, count in self.confusions]
         return "\n".join([*lines, *self.problems])
 
 
@@ -101,9 +99,7 @@ def require_same_classes(checkpoint: Checkpoint, classes: tuple[str, ...], data:
         )
 
 
-def _summary(
-    counts: torch.Tensor, top5: float, classes: tuple[str, ...], problems: tuple[str, ...]
-) -> Evaluation:
+def _summary(counts: torch.Tensor, top5: float, classes: tuple[str, ...], problems: tuple[str, ...]) -> Evaluation:
     totals, right = counts.sum(1), counts.diagonal()
     shares = [float(r) / float(t) if t else None for r, t in zip(right, totals, strict=True)]
     known = [share for share in shares if share is not None]

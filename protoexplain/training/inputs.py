@@ -40,9 +40,7 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def epoch(
-        self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0
-    ) -> Iterator[InputBatch]:
+    def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
         """Batches of an epoch in the given order of images, from batch `start` on."""
 
 
@@ -57,9 +55,7 @@ class ImageInputs:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def epoch(
-        self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0
-    ) -> Iterator[InputBatch]:
+    def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
         self.dataset.set_epoch(epoch)
         for batch in batches(self.dataset, order, batch_size, start, self.workers):
             views = batch.images.shape[1]
@@ -79,9 +75,7 @@ class CachedInputs:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def epoch(
-        self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0
-    ) -> Iterator[InputBatch]:
+    def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
         view = self.values[epoch % len(self.values)]
         for first in range(start * batch_size, len(order), batch_size):
             indices = torch.tensor(order[first : first + batch_size])

@@ -11,9 +11,7 @@ from protoexplain.models.base import PrototypeModel
 
 
 @torch.inference_mode()
-def nearest_labels(
-    model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = 6
-) -> Tensor:
+def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = 6) -> Tensor:
     """Labels [P,k] of the k nearest images of each prototype (one patch each, any class), nearest first.
 
     Ties go to the image seen first; -1 fills up where there are fewer images.

@@ -14,6 +14,7 @@ from lightning_fabric import seed_everything
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import select
+from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training import projection
@@ -106,6 +107,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
     """A run without schedule around the model of a checkpoint."""
     if out.exists():
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
+    keep_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)

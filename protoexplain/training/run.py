@@ -27,6 +27,7 @@ from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, write_file
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.journal import Journal, Silent, Watcher
@@ -82,6 +83,7 @@ def train(
         Interrupted: As asked.
     """
     _check_precision(config.training)
+    keep_freed_memory()
     fabric = make_fabric(config.training)
     main = fabric.global_rank == 0
     lock = FileLock(out / ".lock")
@@ -221,9 +223,7 @@ def make_fabric(training: TrainingConfig) -> Fabric:
 
 
 def _check_precision(training: TrainingConfig) -> None:
-    on_cpu = training.accelerator == "cpu" or (
-        training.accelerator == "auto" and not torch.cuda.is_available()
-    )
+    on_cpu = training.accelerator == "cpu" or (training.accelerator == "auto" and not torch.cuda.is_available())
     if training.precision == "32-true" or not on_cpu:
         return
     fast = training.precision == "bf16-mixed" and torch.cpu._is_avx512_bf16_supported()

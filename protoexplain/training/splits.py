@@ -41,9 +41,7 @@ class RunData:
         return ImageDataset(records, self.crop, config.image_size, augmentation, seed)
 
 
-def train_validation(
-    image_set: ImageSet, fraction: float, seed: int
-) -> tuple[list[ImageRecord], list[ImageRecord]]:
+def train_validation(image_set: ImageSet, fraction: float, seed: int) -> tuple[list[ImageRecord], list[ImageRecord]]:
     """Hold out a share of the training images of each class; depends on ids and seed only, not on order."""
     by_class: dict[int, list[ImageRecord]] = defaultdict(list)
     for record in image_set.split("train"):
@@ -51,9 +49,7 @@ def train_validation(
     held_out: set[str] = set()
     for records in by_class.values():
         shuffled = sorted(records, key=lambda record: hashlib.sha256(f"{seed}/{record.id}".encode()).digest())
-        held_out.update(
-            record.id for record in shuffled[: min(round(fraction * len(records)), len(records) - 1)]
-        )
+        held_out.update(record.id for record in shuffled[: min(round(fraction * len(records)), len(records) - 1)])
     train = image_set.split("train")
     return [r for r in train if r.id not in held_out], [r for r in train if r.id in held_out]
 

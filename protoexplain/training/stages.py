@@ -88,11 +88,7 @@ class Interrupted(Exception):  # noqa: N818
 
 def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
     """Train on the latest values that do not change in this stage."""
-    if (
-        run.config.training.cached_views == 0
-        or run.config.training.published_batch_norm
-        or "backbone" in trained
-    ):
+    if run.config.training.cached_views == 0 or run.config.training.published_batch_norm or "backbone" in trained:
         return "images"
     if trained == {"head"}:
         return "activations"
@@ -233,9 +229,7 @@ def _finish_epoch(
         },
     )
     held = "" if math.isnan(accuracy) else f", validation {accuracy:.1%}"
-    run.watcher.line(
-        f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)"
-    )
+    run.watcher.line(f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)")
     if run.state.patches or (not run.model.writes_prototypes and "head" in trained):
         consider(run, accuracy, f"{stage.name} {number}")
 
@@ -256,9 +250,7 @@ def project(run: Run, stage: Stage) -> None:
     projection.write(run.model, state.patches)
     after = {"validation": run.evaluate(data.validation), "test": run.evaluate(data.test)}
     row = {
-        f"{split}_{when}": value[split]
-        for split in before
-        for when, value in (("before", before), ("after", after))
+        f"{split}_{when}": value[split] for split in before for when, value in (("before", before), ("after", after))
     }
     state.projections.append({"stage": stage.name, "epoch": state.epochs_done.get(stage.name, 0), **row})
     note(run, {"stage": "projection", **row})
@@ -275,16 +267,11 @@ def find_patches(run: Run) -> list[projection.Patches]:
     parts = [projection.to_cpu(patches) for patches in found]
     if fabric.world_size == 1:
         return parts
-    gathered = [
-        {name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found
-    ]
+    gathered = [{name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found]
     return [
         projection.to_cpu(
             projection.merge_all(
-                [
-                    projection.Patches(**{name: t[rank] for name, t in g.items()})
-                    for rank in range(fabric.world_size)
-                ]
+                [projection.Patches(**{name: t[rank] for name, t in g.items()}) for rank in range(fabric.world_size)]
             )
         )
         for g in gathered

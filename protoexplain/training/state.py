@@ -82,9 +82,7 @@ def weights_of(model: PrototypeModel) -> dict[str, Tensor]:
 
 def save_state(folder: Path, state: RunState, model: PrototypeModel, run_id: str) -> None:
     """Write the state atomically; `run_id` names configuration and data."""
-    plain = {
-        f.name: getattr(state, f.name) for f in fields(RunState) if f.name not in ("sums", "patches", "best")
-    }
+    plain = {f.name: getattr(state, f.name) for f in fields(RunState) if f.name not in ("sums", "patches", "best")}
     content = {
         **plain,
         "sums": asdict(state.sums),
@@ -109,9 +107,7 @@ def load_state(folder: Path, model: PrototypeModel, run_id: str) -> RunState:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(
-            f"the state of the run cannot be read: {error}", str(path), "start the run anew"
-        ) from error
+        raise UserError(f"the state of the run cannot be read: {error}", str(path), "start the run anew") from error
     if content.pop("run_id") != run_id:
         raise UserError(
             "configuration or data changed since the run was interrupted",

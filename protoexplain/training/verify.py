@@ -211,6 +211,8 @@ def _restore_proof(checkpoint: Checkpoint, model: PrototypeModel) -> str:
         return ""
     proof = checkpoint.proof()
     for name, branch in model.named_branches():
+        if not len(branch.prototypes):
+            continue
         before = proof.get(name)
         if before is None or before.shape != branch.prototypes.shape:
             return f"there is no proof of the projection of branch {name}"

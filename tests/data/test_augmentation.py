@@ -183,9 +183,7 @@ class TestAugmentor:
                 order = ((row, column), (row + 1, column), (row + 1, column + 1), (row, column + 1))
                 quad = [v for r, c in order for v in (c * 20 + knots[r, c, 0], r * 10 + knots[r, c, 1])]
                 mesh.append((tile, quad))
-        expected = Image.fromarray(rgb).transform(
-            (200, 100), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR
-        )
+        expected = Image.fromarray(rgb).transform((200, 100), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
         frame = warps.shrunk(rgb, 400)
         picture = warps.sample(frame, np.eye(3), 400, knots=knots)
         got = cv2.resize(picture, (200, 100), interpolation=cv2.INTER_AREA)
@@ -223,9 +221,7 @@ class TestAffine:
     @pytest.mark.parametrize(("angle", "slant"), [(20, 0), (0, 12), (-20, 12), (13, -9)])
     def test_equals_torchvision(self, angle, slant):
         rgb = smooth(128, 128)
-        warp = warps.affine(
-            128, 128, Fixed(uniforms=[np.array([angle, slant, 0, 0, 0]) / (25, 15, 1, 1, 1)]), 25, 15
-        )
+        warp = warps.affine(128, 128, Fixed(uniforms=[np.array([angle, slant, 0, 0, 0]) / (25, 15, 1, 1, 1)]), 25, 15)
         got = warps.sample(warps.shrunk(rgb, 128), warp, 128, cv2.BORDER_CONSTANT)
         expected = v2.functional.affine(
             as_tensor(rgb), angle, [0, 0], 1.0, [slant, 0.0], interpolation=v2.InterpolationMode.BILINEAR
@@ -242,9 +238,7 @@ class TestTwoViews:
     def test_light_two_views_share_geometry_and_hue(self):
         rgb = smooth()
         for seed in range(10):
-            one, two = AUGMENTATIONS["light_two_views"](
-                as_tensor(rgb), 64, np.random.default_rng(seed)
-            ).float()
+            one, two = AUGMENTATIONS["light_two_views"](as_tensor(rgb), 64, np.random.default_rng(seed)).float()
             assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.97
         grey = np.full((40, 40, 3), 90, dtype=np.uint8)
         views = AUGMENTATIONS["light_two_views"](as_tensor(grey), 32, np.random.default_rng(0))
@@ -262,9 +256,7 @@ class TestTwoViews:
         shifted = False
         for seed in range(40):
             one, two = (
-                AUGMENTATIONS["cbc"](as_tensor(rgb), 224, np.random.default_rng(seed))
-                .permute(0, 2, 3, 1)
-                .numpy()
+                AUGMENTATIONS["cbc"](as_tensor(rgb), 224, np.random.default_rng(seed)).permute(0, 2, 3, 1).numpy()
             )
             (dx, dy), response = cv2.phaseCorrelate(*(np.float32(v.mean(axis=2)) for v in (one, two)))
             shifted |= abs(dx) + abs(dy) > 0.5

@@ -23,9 +23,7 @@ class TestReading:
         assert first.id == "images/001.Black_footed_Albatross/Black_footed_Albatross_0.png"
         assert first.box == Box(10, 5, 30, 20)
         assert first.parts == {"back": (12.5, 7.0), "left eye": None}
-        assert (
-            first.mask == cub.root / "segmentations/001.Black_footed_Albatross/Black_footed_Albatross_0.png"
-        )
+        assert first.mask == cub.root / "segmentations/001.Black_footed_Albatross/Black_footed_Albatross_0.png"
 
     def test_folder_above_the_published_one(self, cub):
         expected = [record.id for record in read(cub).records]

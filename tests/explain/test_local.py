@@ -35,7 +35,7 @@ def told(family, seed=0, geometry=None, **options):
 @given(seed=seeds, rows=st.integers(1, 12))
 def test_parts_add_up_to_the_scores(family, seed, rows):
     explanation = told(family, seed, rows=rows, top_classes=4)
-    model, logits = MODELS[family], MODELS[family](noise(seed)[None]).logits[0]
+    model, logits = MODELS[family], MODELS[family](noise(seed)[None]).logits[0].detach()
     assert explanation.check() <= 1e-4
     for shown in explanation.classes:
         assert shown.total() == pytest.approx(float(logits[shown.label]), abs=1e-4)
@@ -75,9 +75,7 @@ def test_only_reasoning_has_evidence_by_absence():
         assert all(match.absence > 0 for match in missing)
 
 
-@given(
-    x=st.integers(0, 80), y=st.integers(0, 60), width=st.integers(10, 120), height=st.integers(10, 120), seed=seeds
-)
+@given(x=st.integers(0, 80), y=st.integers(0, 60), width=st.integers(10, 120), height=st.integers(10, 120), seed=seeds)
 @settings(max_examples=20, deadline=None)
 def test_boxes_are_those_of_the_whole_picture_moved_into_the_crop(x, y, width, height, seed):
     plain = told("protopnet", seed)

@@ -12,9 +12,7 @@ from protoexplain.explain.receptive_field import receptive_field
 
 SIDE = 24
 LAYERS = [
-    st.integers(1, 5).flatmap(
-        lambda k, p=p: st.tuples(st.just(k), st.integers(1, k), st.integers(0, p * k // 2))
-    )
+    st.integers(1, 5).flatmap(lambda k, p=p: st.tuples(st.just(k), st.integers(1, k), st.integers(0, p * k // 2)))
     for p in (0, 1)
 ]
 

@@ -123,9 +123,7 @@ def test_rbf_certificate(golden, kind):
     sigma = detection.positive_sigma(leaves["sigma"])
 
     def radius(labels: Tensor) -> Tensor:
-        kappa = robustness.signed_log_radius(
-            kernels, positive, torch.zeros_like(positive), classes, labels, sigma
-        )
+        kappa = robustness.signed_log_radius(kernels, positive, torch.zeros_like(positive), classes, labels, sigma)
         return robustness.radius(kappa, squared if kind == "sq" else None)
 
     predicted = (kernels @ positive).argmax(1)

@@ -38,9 +38,7 @@ def branch_of(model: ProtoPNet) -> Branch:
     return model.named_branches()[0][1]
 
 
-def model_with(
-    prototypes: Tensor, identity: Tensor, weight: Tensor | None = None, **config: object
-) -> ProtoPNet:
+def model_with(prototypes: Tensor, identity: Tensor, weight: Tensor | None = None, **config: object) -> ProtoPNet:
     """A ProtoPNet without backbone and add-on: its input is the latent map."""
     count, depth, *size = prototypes.shape
     classes = identity.shape[1]
@@ -68,9 +66,7 @@ def test_prototype_layer(golden, size):
     initial = branch_of(model).head.weight.detach().clone()
     close(initial, v["last_layer_weight_init"], atol=0)
     close(model(z).logits[clear], v["logits_log_init_weights"][clear], atol=1e-4 * len(prototypes))
-    close(
-        model(z).logits, v["similarities_log_f64"] @ initial.double().numpy().T, atol=1e-4 * len(prototypes)
-    )
+    close(model(z).logits, v["similarities_log_f64"] @ initial.double().numpy().T, atol=1e-4 * len(prototypes))
     branch_of(model).head.weight.data = v.tensor("last_layer_weight")
     out, maps = model(z).branches["main"], branch_of(model).similarity_maps(z)
     for key in ("distances", "distances_f64"):
@@ -121,9 +117,7 @@ def total(terms: Mapping[str, Tensor], coefficients: Mapping[str, float]) -> Ten
 def test_losses(golden, case):
     v = golden("protopnet_losses").under(f"{case}/")
     z, labels, identity = v.tensor("features"), v.tensor("labels"), v.tensor("prototype_class_identity")
-    model = model_with(
-        v.tensor("prototypes"), identity, v.tensor("last_layer_weight"), published_saturation=True
-    )
+    model = model_with(v.tensor("prototypes"), identity, v.tensor("last_layer_weight"), published_saturation=True)
     prototypes, weight = branch_of(model).prototypes, branch_of(model).head.weight
     z.requires_grad_()
     output = model(z)
@@ -164,10 +158,7 @@ def training_model(v: Vectors) -> tuple[ProtoPNet, dict[str, nn.Parameter]]:
     """The model at its initial values, and its parameters by the names of the file."""
     init = v.under("init/")
     identity = v.tensor("prototype_class_identity")
-    c1, c2 = (
-        nn.Conv2d(*init[f"features.{name}.weight"].shape[1::-1], 3, stride=2, padding=1)
-        for name in ("c1", "c2")
-    )
+    c1, c2 = (nn.Conv2d(*init[f"features.{name}.weight"].shape[1::-1], 3, stride=2, padding=1) for name in ("c1", "c2"))
     count, depth = init["prototype_vectors"].shape[:2]
     config = ProtoPNetConfig(
         prototypes_per_class=count // identity.shape[1], prototype_channels=depth, published_saturation=True
@@ -203,7 +194,7 @@ def test_training(golden):
         optimizer = make_optimizer(model, stage, trained)
         for epoch in range(1, epochs + 1):
             set_learning_rates(optimizer, stage, epoch)
-            seen += [train_step(model, optimizer, batch, schedule.losses, trained) for batch in batches]
+            seen += [train_step(model, optimizer, batch, schedule.losses.model_dump(), trained) for batch in batches]
         for name, parameter in parameters.items():
             close(parameter, v[f"{snapshot}/{name}"], atol=1e-5)
     close(torch.tensor(seen), v["total_losses"], atol=2e-5)

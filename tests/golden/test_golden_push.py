@@ -34,9 +34,7 @@ def orphans(labels: Tensor, prototype_class: Tensor) -> Tensor:
     return ~torch.isin(prototype_class, labels)
 
 
-def check_boxes(
-    v: Vectors, patches: projection.Patches, maps: Tensor, size: int, high: str, field: str
-) -> None:
+def check_boxes(v: Vectors, patches: projection.Patches, maps: Tensor, size: int, high: str, field: str) -> None:
     """Rows [image, y0, y1, x0, x1, class] of both kinds of boxes."""
     cells, jump, side, start = v["rf_info"].tolist()
     fields = ReceptiveField(int(cells), jump, side, start, size)

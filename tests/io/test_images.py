@@ -160,8 +160,7 @@ class TestSizes:
             png_header(2**31 - 1, 2**31 - 1),
             gif_header((65_535, 65_535), (1, 1)),
             gif_header((1, 1), (60_000, 60_000)),
-            b"BM"
-            + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0),
+            b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0),
         ],
     )
     def test_too_many_pixels_are_refused_before_decoding(self, data):

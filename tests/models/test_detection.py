@@ -11,9 +11,7 @@ from protoexplain.models import detection
 
 X = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 COMPONENTS = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-BASES = torch.linalg.qr(
-    torch.randn(3, 6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-).Q
+BASES = torch.linalg.qr(torch.randn(3, 6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))).Q
 
 
 def test_squared_distance():

@@ -96,10 +96,7 @@ class TestReasoning:
     def test_it_follows_the_formula(self):
         positive, negative = self.head.reasoning()
         expected = [
-            [
-                sum(positive[k, c] * d[k] + negative[k, c] * (1 - d[k]) for k in range(6)).item()
-                for c in range(3)
-            ]
+            [sum(positive[k, c] * d[k] + negative[k, c] * (1 - d[k]) for k in range(6)).item() for c in range(3)]
             for d in self.activations
         ]
         torch.testing.assert_close(self.head(self.activations), torch.tensor(expected).double())

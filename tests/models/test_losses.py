@@ -61,10 +61,7 @@ def test_orthogonality_of_unit_prototypes_without_diagonal_pulls_only_across_the
 def test_wrong_class_l1():
     weight = torch.randn(CLASSES, CLASSES * PER_CLASS)
     expected = sum(
-        abs(weight[c, j].item())
-        for c in range(CLASSES)
-        for j in range(CLASSES * PER_CLASS)
-        if j // PER_CLASS != c
+        abs(weight[c, j].item()) for c in range(CLASSES) for j in range(CLASSES * PER_CLASS) if j // PER_CLASS != c
     )
     assert losses.wrong_class_l1(weight, PROTOTYPE_CLASS).item() == pytest.approx(expected, rel=1e-5)
 
@@ -127,8 +124,7 @@ def test_alignment_is_the_mean_log_agreement_and_keeps_gradients_off_the_targets
 def test_every_prototype_fires():
     views = torch.rand(6, 4)
     expected = [
-        -sum(math.log(math.tanh(view[:, k].sum().item()) + 1e-8) for k in range(4)) / 4
-        for view in views.chunk(2)
+        -sum(math.log(math.tanh(view[:, k].sum().item()) + 1e-8) for k in range(4)) / 4 for view in views.chunk(2)
     ]
     assert losses.every_prototype_fires(views).item() == pytest.approx(sum(expected) / 2, rel=1e-5)
 

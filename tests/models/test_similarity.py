@@ -140,9 +140,7 @@ class TestChannelAxes:
         squared = (self.z[:, None] - axes[None, :, :, None, None]).square().sum(2)
         kernels = torch.exp(-squared / 2)
         channels = torch.arange(6.0).view(6, 1, 1, 1)
-        torch.testing.assert_close(
-            ChannelAxes().maps(self.z, channels), kernels / kernels.sum(1, keepdim=True)
-        )
+        torch.testing.assert_close(ChannelAxes().maps(self.z, channels), kernels / kernels.sum(1, keepdim=True))
 
     def test_gradient(self):
         z = self.z.clone().requires_grad_()

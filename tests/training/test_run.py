@@ -290,6 +290,18 @@ class TestSettings:
         assert (similarity.max() > -1e-6) == (not published)
         assert (similarity.min() > -1e-6) == (not published)
 
+    def test_caches_hold_what_training_and_what_inference_see(self, planted, tmp_path, monkeypatch):
+        """CBC forgets weak detections at inference only, so only validation images may lose them."""
+        config = tiny_config("cbc", model={"inference_threshold": 0.25})
+        run = open_run(config, planted, tmp_path)
+        made, make = [], stages.make_inputs
+        monkeypatch.setattr(stages, "make_inputs", lambda *rest: made.append(make(*rest)) or made[-1])
+        run_stage(run, 0, get_family("cbc").stages(config.schedule)[1])
+        training, validation = (inputs.values for inputs in made)
+        assert ((training > 0) & (training < 0.25)).any()
+        assert not ((validation > 0) & (validation < 0.25)).any()
+        assert (validation == 0).any()
+
     def test_gradient_clipping_limits_the_norm(self, planted, tmp_path, monkeypatch):
         norms = []
         step = torch.optim.Adam.step

@@ -42,9 +42,7 @@ class Painter:
         self.camera = pose.camera(self.side)
         self.unit = float(np.hypot(*self.camera[:2, 0]))
         view = cv2.cvtColor(backdrop, cv2.COLOR_RGB2RGBA)
-        self.canvas: Bytes = bytes_of(
-            cv2.resize(view, (self.side, self.side), interpolation=cv2.INTER_LINEAR)
-        )
+        self.canvas: Bytes = bytes_of(cv2.resize(view, (self.side, self.side), interpolation=cv2.INTER_LINEAR))
         self.regions: Bytes = np.zeros(backdrop.shape[:2], np.uint8)
         self.outline = transform(self.camera, pose.outline())
         whole = slice(0, self.side)

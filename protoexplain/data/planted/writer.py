@@ -117,9 +117,7 @@ def _already_there(out: Path, settings: dict[str, Any]) -> bool:
     try:
         found = json.loads((out / SETTINGS_FILE).read_text())
     except (OSError, ValueError):
-        raise UserError(
-            "the folder is not empty", str(out), "give a folder that does not exist yet"
-        ) from None
+        raise UserError("the folder is not empty", str(out), "give a folder that does not exist yet") from None
     if found != settings:
         raise UserError(
             "the folder holds planted birds that were drawn with other settings",
@@ -129,9 +127,7 @@ def _already_there(out: Path, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _write(
-    root: Path, plan: Plan, settings: dict[str, Any], progress: Callable[[int, int], None] | None
-) -> None:
+def _write(root: Path, plan: Plan, settings: dict[str, Any], progress: Callable[[int, int], None] | None) -> None:
     folders = [f"{index:03d}.{bird.name}" for index, bird in enumerate(plan.birds, start=1)]
     for folder in folders:
         (root / "images" / folder).mkdir(parents=True)
@@ -154,9 +150,7 @@ def _write(
         _save(root, item.stem, drawn)
         box = drawn.box
         boxes.append(f"{done} {box.x0:.1f} {box.y0:.1f} {box.width:.1f} {box.height:.1f}")
-        locations += [
-            f"{done} {part} {_place(drawn.parts[name])}" for part, name in enumerate(PARTS, start=1)
-        ]
+        locations += [f"{done} {part} {_place(drawn.parts[name])}" for part, name in enumerate(PARTS, start=1)]
         if progress is not None:
             progress(done, len(items))
     _lines(root / "images.txt", [f"{k} {item.stem}.jpg" for k, item in enumerate(items, start=1)])

@@ -75,9 +75,7 @@ def _records(
 ) -> list[ImageRecord]:
     """Records of one annotation file; without `split` its own `test` marks are used."""
     (rows,) = read_mat(annotations, "annotations")
-    names, labels, *corners = fields(
-        rows, ("fname" if split else "relative_im_path", "class", *_BOX), annotations
-    )
+    names, labels, *corners = fields(rows, ("fname" if split else "relative_im_path", "class", *_BOX), annotations)
     tests = [split == "test"] * len(names) if split else fields(rows, ("test",), annotations)[0]
     records = []
     for name, label, test, *corner in zip(names, labels, tests, *corners, strict=True):

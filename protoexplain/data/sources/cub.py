@@ -123,9 +123,7 @@ def _spot(values: list[str]) -> tuple[int, tuple[float, float] | None]:
     return int(values[0]), (x, y) if int(values[3]) else None
 
 
-def _optional(
-    path: Path, columns: int, parse: Callable[[list[str]], T], text: bool = False
-) -> dict[int, T] | None:
+def _optional(path: Path, columns: int, parse: Callable[[list[str]], T], text: bool = False) -> dict[int, T] | None:
     return _table(path, columns, parse, text) if path.is_file() else None
 
 
@@ -163,9 +161,7 @@ def _parsed(path: Path, line: int, values: list[str], parse: Callable[[list[str]
         return parse(values)
     except (ValueError, KeyError) as error:
         reason = "unknown value" if isinstance(error, KeyError) else str(error)
-        raise UserError(
-            f"cannot use '{' '.join(values)[:60]}': {reason}", f"{path}, line {line}", _GET
-        ) from error
+        raise UserError(f"cannot use '{' '.join(values)[:60]}': {reason}", f"{path}, line {line}", _GET) from error
 
 
 SOURCE = Source(

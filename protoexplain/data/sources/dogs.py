@@ -25,9 +25,7 @@ def _find(root: Path, name: str) -> Path | None:
 
 
 def detect(root: Path) -> bool:
-    return (root / "Images").is_dir() and (
-        (root / "Annotation").is_dir() or _find(root, "train_list.mat") is not None
-    )
+    return (root / "Images").is_dir() and ((root / "Annotation").is_dir() or _find(root, "train_list.mat") is not None)
 
 
 def read(root: Path, seed: int = 0) -> ImageSet:

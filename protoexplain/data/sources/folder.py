@@ -146,9 +146,7 @@ def _images(folder: Path, root: Path, problems: Problems) -> list[tuple[str, Pat
         if not _is_image(path.name):
             problems.add("files that are not images, left out", ascii(path.name)[1:-1])
         elif not _is_usable(path.relative_to(root).as_posix()):
-            problems.add(
-                "images with control or undecodable characters in their names, left out", ascii(path.name)
-            )
+            problems.add("images with control or undecodable characters in their names, left out", ascii(path.name))
         else:
             found.append((image_id(path, root), path))
     return found

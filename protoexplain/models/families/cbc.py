@@ -89,9 +89,7 @@ class ComponentNet(PrototypeModel):
 
     writes_prototypes = False
 
-    def __init__(
-        self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int, head: Head
-    ) -> None:
+    def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int, head: Head) -> None:
         count = component_count(config, channels)
         branch = DetectionBranch(config.components, channels, count, head, config.inference_threshold)
         super().__init__(backbone, {"main": branch}, torch.full((count,), -1), classes)
@@ -113,9 +111,7 @@ class CBC(ComponentNet):
     scores_are_probabilities = True
 
     def __init__(self, config: CBCConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        super().__init__(
-            config, classes, backbone, channels, ReasoningHead(component_count(config, channels), classes)
-        )
+        super().__init__(config, classes, backbone, channels, ReasoningHead(component_count(config, channels), classes))
         self.margin = config.margin
 
     def loss_terms(
@@ -128,9 +124,7 @@ class CBC(ComponentNet):
         return {name: value for name, value in terms.items() if name in names}
 
 
-def build(
-    config: CBCConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
-) -> CBC:
+def build(config: CBCConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True) -> CBC:
     backbone = backbone or Backbone(config.backbone, load_weights)
     return CBC(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
 

@@ -184,11 +184,7 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
                 name="last layer",
                 epochs=schedule.last_layer_epochs,
                 lr={"head": schedule.lr_head},
-                losses={
-                    name: weight
-                    for name, weight in weights.items()
-                    if name in ("cross_entropy", "l1")
-                },
+                losses={name: weight for name, weight in weights.items() if name in ("cross_entropy", "l1")},
             )
         )
     return rows

@@ -37,9 +37,7 @@ class RBFNet(ComponentNet):
     """Softmax-weighted sum of detection probabilities."""
 
     def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        super().__init__(
-            config, classes, backbone, channels, SoftmaxHead(component_count(config, channels), classes)
-        )
+        super().__init__(config, classes, backbone, channels, SoftmaxHead(component_count(config, channels), classes))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """softmax(log(1 + o^2)), as the class loss reads the scores."""

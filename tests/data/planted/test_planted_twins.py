@@ -21,9 +21,7 @@ def planted_region(twins, pictures):
 def test_the_kind_of_difference_cycles():
     assert [twins.attribute for twins in PLAN.twins] == [*ATTRIBUTES, *ATTRIBUTES]
     assert [twins.classes for twins in PLAN.twins] == [(2 * k, 2 * k + 1) for k in range(10)]
-    regions = {
-        attribute: [t.region for t in PLAN.twins if t.attribute == attribute] for attribute in ATTRIBUTES
-    }
+    regions = {attribute: [t.region for t in PLAN.twins if t.attribute == attribute] for attribute in ATTRIBUTES}
     assert all(first != second for first, second in regions.values())
 
 
@@ -46,9 +44,7 @@ def test_unlike_pairs_differ_in_many_attributes():
     for first in range(0, 20, 2):
         for second in range(first + 2, 20, 2):
             looks = zip(PLAN.birds[first].looks, PLAN.birds[second].looks, strict=True)
-            assert (
-                sum(abs((a.hue - b.hue + 180) % 360 - 180) > 20 or a.shape != b.shape for a, b in looks) >= 3
-            )
+            assert sum(abs((a.hue - b.hue + 180) % 360 - 180) > 20 or a.shape != b.shape for a, b in looks) >= 3
 
 
 def test_the_planted_region_nearly_always_shows():
@@ -64,9 +60,7 @@ def test_hue_and_saturation_keep_the_brightness():
     wide = plan(60, 3)
     for twins in wide.twins:
         looks = [wide.birds[k].look(twins.region) for k in twins.classes]
-        grey = [
-            np.dot(rgb(look.hue, look.saturation, look.lightness), (0.299, 0.587, 0.114)) for look in looks
-        ]
+        grey = [np.dot(rgb(look.hue, look.saturation, look.lightness), (0.299, 0.587, 0.114)) for look in looks]
         assert abs(grey[0] - grey[1]) < 45
 
 

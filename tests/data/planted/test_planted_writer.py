@@ -114,9 +114,7 @@ def test_more_images_and_classes_leave_the_old_ones_unchanged(root, tmp_path):
 
 
 def test_another_seed_gives_other_birds(root, tmp_path):
-    draw(
-        tmp_path / "other", **{**SETTINGS, "seed": 6, "classes": 2, "train_per_class": 1, "test_per_class": 1}
-    )
+    draw(tmp_path / "other", **{**SETTINGS, "seed": 6, "classes": 2, "train_per_class": 1, "test_per_class": 1})
     assert not set(contents(tmp_path / "other" / "images").values()) & set(contents(root / "images").values())
 
 

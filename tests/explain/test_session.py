@@ -1,0 +1,133 @@
+"""A checkpoint explains files: the right cut, the right names and pictures."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_runs import SCHEDULES, tiny_train
+
+from protoexplain import Explainer
+from protoexplain.data.geometry import Box
+from protoexplain.data.reading import read_image_set
+from protoexplain.errors import UserError
+from protoexplain.explain.render import sheet
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.training.splits import read_run_data
+
+
+@pytest.fixture(scope="module")
+def made(planted, tmp_path_factory):
+    """family -> its explainer, trained once."""
+    folder, kept = tmp_path_factory.mktemp("session"), {}
+
+    def explainer(family):
+        if family not in kept:
+            kept[family] = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
+        return kept[family]
+
+    return explainer
+
+
+@pytest.fixture
+def bird(planted):
+    return read_image_set(planted).split("test")[3]
+
+
+def as_png(rgb):
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, "PNG")
+    stream.seek(0)
+    return stream
+
+
+@pytest.mark.parametrize("family", SCHEDULES)
+def test_sheet_from_a_trained_checkpoint(family, made, bird):
+    explainer = made(family)
+    result = explainer.explain(bird.path, box=bird.box, top_classes=2, rows=3)
+    assert result.explanation.image == bird.path.name
+    assert result.explanation.check() < 1e-4
+    assert explainer.unit == ("probability" if family == "cbc" else "logit")
+    shown = result.explanation.classes[0]
+    for match in shown.found:
+        record = explainer.record(match.prototype)
+        assert record.label == match.prototype_label
+        x0, y0, x1, y1 = record.input_box
+        assert explainer.patch(match.prototype).shape == (int(y1) - int(y0), int(x1) - int(x0), 3)
+        assert explainer.source(match.prototype).shape == (64, 64, 3)
+        name = explainer.name(match)
+        assert str(match.prototype) in name
+        assert (explainer.checkpoint.classes[record.label] in name) if record.label >= 0 else "(" not in name
+    picture = sheet(
+        result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3, explainer.unit
+    )
+    with Image.open(io.BytesIO(picture)) as image:
+        assert image.width == 1350
+        assert 400 < image.height < 1200
+
+
+def test_sees_what_training_and_evaluation_see(made, planted, bird):
+    """The file with its box gives the scores of the data set's picture."""
+    explainer = made("protopnet")
+    config = explainer.checkpoint.config
+    data = read_run_data(config.data, config.training.seed, planted)
+    (index,) = [i for i, record in enumerate(data.test) if record.id == bird.id]
+    pictures, _, _ = data.dataset(data.test, config.data)[index]
+    with torch.no_grad():
+        expected = explainer.model(pictures).logits[0]
+    told = explainer.explain(bird.path, box=bird.box).explanation
+    scores = {prediction.label: prediction.score for prediction in told.predictions}
+    torch.testing.assert_close(torch.tensor([scores[label] for label in range(4)]), expected)
+    assert told.geometry.crop == Box(*map(int, bird.box.as_list()))
+
+
+def test_cut_file_gives_the_boxes_of_the_whole_one_moved(made, bird):
+    """Boxes are in pixels of the file that was given."""
+    explainer = made("st_protopnet")
+    whole = explainer.explain(bird.path, box=Box(8, 4, 60, 50), rows=5)
+    cut = explainer.explain(as_png(whole.rgb[4:50, 8:60]), rows=5)
+    for one, two in zip(whole.explanation.classes[0].found, cut.explanation.classes[0].found, strict=True):
+        assert one.prototype == two.prototype
+        moved = (two.box[0] + 8, two.box[1] + 4, two.box[2] + 8, two.box[3] + 4)
+        assert one.box == pytest.approx(moved)
+
+
+def test_rotated_file_is_turned_upright_first(made, bird):
+    rgb = np.asarray(Image.open(bird.path).convert("RGB"))
+    turned, stream = Image.fromarray(np.rot90(rgb)), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(stream, "PNG", exif=exif)
+    stream.seek(0)
+    explainer = made("protopnet")
+    plain, upright = explainer.explain(as_png(rgb), name="a"), explainer.explain(stream, name="a")
+    assert (upright.rgb == rgb).all()
+    assert upright.explanation.classes == plain.explanation.classes
+
+
+def test_named_classes_and_names(made, bird):
+    result = made("protopnet").explain(bird.path, name="my bird", labels=[3])
+    assert result.explanation.image == "my bird"
+    assert [shown.label for shown in result.explanation.classes] == [3]
+
+
+def test_loaded_checkpoint_is_taken_as_it_is(made, bird):
+    explainer = made("protopnet")
+    again = Explainer(Checkpoint.load(explainer.checkpoint.path))
+    assert again.title == "ProtoPNet"
+    assert again.explain(bird.path).explanation == explainer.explain(bird.path).explanation
+
+
+def test_needs_no_training_data(made, bird, tmp_path):
+    folder = shutil.copytree(made("protopnet").checkpoint.path, tmp_path / "alone")
+    explainer = Explainer(folder)
+    assert all(explainer.source(index) is not None for index in range(len(explainer.checkpoint.prototypes)))
+    assert explainer.explain(bird.path).explanation == made("protopnet").explain(bird.path).explanation
+
+
+def test_unreadable_file(made, tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"x\.jpg"):
+        made("protopnet").explain(tmp_path / "x.jpg")
