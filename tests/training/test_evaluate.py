@@ -1,5 +1,7 @@
 """Numbers of an evaluation, counted by hand."""
 
+import shutil
+
 import pytest
 import torch
 from tiny_runs import tiny_train
@@ -59,8 +61,6 @@ def test_agrees_with_training(best, planted):
 
 
 def test_unreadable_test_image_is_told(best, planted, tmp_path):
-    import shutil
-
     root = shutil.copytree(planted, tmp_path / "birds")
     victim = read_image_set(root).split("test")[0].path
     victim.write_bytes(b"")

@@ -58,7 +58,8 @@ def test_cache_holds_what_was_computed(dataset, tmp_path, kind, tolerance):
         torch.testing.assert_close(values, expected, rtol=tolerance, atol=tolerance)
         assert torch.cat([batch.indices for batch in found]).tolist() == order
         assert torch.cat([batch.labels for batch in found]).tolist() == [dataset.records[i].label for i in order]
-    assert torch.equal(list(inputs.epoch(0, order, 3, start=1))[0].values, list(inputs.epoch(0, order, 3))[1].values)
+    whole, (rest,) = list(inputs.epoch(0, order, 3)), inputs.epoch(0, order, 3, start=1)
+    assert torch.equal(rest.values, whole[1].values)
 
 
 def test_features_lie_in_a_file_and_activations_in_memory(dataset, tmp_path):

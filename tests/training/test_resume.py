@@ -15,6 +15,7 @@ from tiny_runs import journal, same_tensors, tiny_config, tiny_train
 
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import get_family
 from protoexplain.training.stages import Interrupted
 from protoexplain.training.state import STATE_FILE
@@ -102,6 +103,25 @@ def test_interrupted_once(share, planted, tmp_path, whole):
         tiny_train("protopnet", planted, out, options={"interrupted": Stopper(int(share * ticks))}, **TWICE)
     tiny_train("protopnet", planted, out, options={"resume": True}, **TWICE)
     assert_same_end(out, reference)
+
+
+def test_random_numbers_of_the_model_go_on(planted, tmp_path, monkeypatch):
+    """Dropout draws from torch's own generator, whose state belongs to the run's."""
+    plain = Backbone.forward
+
+    def dropping(self, images):
+        return torch.nn.functional.dropout(plain(self, images), 0.3, self.training)
+
+    monkeypatch.setattr(Backbone, "forward", dropping)
+    uncached = {"training": {"cached_views": 0}}
+    tiny_train("protopnet", planted, tmp_path / "whole", **uncached)
+    for ticks in (4, 5):
+        options = {"interrupted": Stopper(ticks), "resume": True}
+        with pytest.raises(Interrupted):
+            tiny_train("protopnet", planted, tmp_path / "run", options=options, **uncached)
+        torch.manual_seed(ticks)
+    tiny_train("protopnet", planted, tmp_path / "run", options={"resume": True}, **uncached)
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
 
 
 def test_killed(planted, tmp_path, whole):

@@ -1,6 +1,8 @@
 """Projecting and pruning a finished checkpoint: a new one that proves itself, the old one untouched."""
 
+import contextlib
 import hashlib
+import shutil
 
 import pytest
 import torch
@@ -38,17 +40,19 @@ def verified(checkpoint, planted):
     assert report.passed, report.as_text()
 
 
+def strictly_pruned(checkpoint, planted, out):
+    """By the strictest threshold that leaves any prototype."""
+    for threshold in range(6, 0, -1):
+        with contextlib.suppress(UserError):
+            return prune(checkpoint.path, planted, out, Silent(), "again", 6, threshold, 2)
+    raise AssertionError("no threshold leaves a prototype")
+
+
 @pytest.mark.parametrize("family", ["protopnet", "st_protopnet"])
 def test_pruned_checkpoint(family, made, planted, tmp_path):
     before = made(family)
     files = content(before.path)
-    result = None
-    for threshold in range(6, 0, -1):  # the strictest that leaves any prototype
-        try:
-            result = prune(before.path, planted, tmp_path / "new", Silent(), "again", 6, threshold, 2)
-            break
-        except UserError as error:
-            assert "every prototype" in str(error)
+    result = strictly_pruned(before, planted, tmp_path / "new")
     after = result.checkpoint
     removed = result.metrics["prototypes_removed"]
     assert 0 < removed < len(before.prototypes)
@@ -82,12 +86,7 @@ def test_branch_without_prototypes_is_no_obstacle(made, planted, tmp_path, monke
 
 def test_pruned_again_counts_from_the_first_model(made, planted, tmp_path):
     before = made("protopnet")
-    for threshold in range(6, 0, -1):
-        try:
-            once = prune(before.path, planted, tmp_path / "once", Silent(), "", 6, threshold, 0).checkpoint
-            break
-        except UserError:
-            continue
+    once = strictly_pruned(before, planted, tmp_path / "once").checkpoint
     again = reproject(once.path, planted, tmp_path / "again", Silent(), "", 0).checkpoint
     assert [r.original_index for r in again.prototypes] == [r.original_index for r in once.prototypes]
     verified(again, planted)
@@ -139,8 +138,6 @@ class TestRefusals:
                 work(made("protopnet").path, tmp_path / "two", tmp_path / "new", Silent(), "")
 
     def test_checkpoint_that_was_changed(self, made, planted, tmp_path):
-        import shutil
-
         damaged = shutil.copytree(made("protopnet").path, tmp_path / "damaged")
         (damaged / "model.safetensors").write_bytes(b"x")
         with pytest.raises(UserError, match=r"model\.safetensors"):

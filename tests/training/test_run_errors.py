@@ -1,0 +1,124 @@
+"""What runs refuse, and how they end when the loss does."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from tiny_runs import open_run, tiny_config, tiny_raw, tiny_train
+
+from protoexplain.config import parse
+from protoexplain.errors import UserError
+from protoexplain.models.families.protopnet import ProtoPNet
+from protoexplain.models.registry import get_family
+from protoexplain.training.splits import read_run_data
+from protoexplain.training.stages import run_stage
+from protoexplain.training.state import STATE_FILE
+
+
+class TestRefusals:
+    def test_finished_run(self, planted, tmp_path):
+        for name in ("best", "last"):
+            (tmp_path / name / name).mkdir(parents=True)
+            with pytest.raises(UserError, match="finished run"):
+                tiny_train("protopnet", planted, tmp_path / name)
+
+    def test_interrupted_run_without_resume(self, planted, tmp_path):
+        (tmp_path / STATE_FILE).write_bytes(b"something")
+        with pytest.raises(UserError, match="interrupted run"):
+            tiny_train("protopnet", planted, tmp_path)
+        assert (tmp_path / STATE_FILE).read_bytes() == b"something"
+
+    def test_damaged_state(self, planted, tmp_path):
+        (tmp_path / STATE_FILE).write_bytes(b"something")
+        with pytest.raises(UserError, match="state of the run cannot be read"):
+            tiny_train("protopnet", planted, tmp_path, options={"resume": True})
+
+    def test_folder_in_use_by_another_process(self, planted, tmp_path):
+        holder = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                textwrap.dedent(
+                    """
+                    import sys
+                    from filelock import FileLock
+                    with FileLock(sys.argv[1]):
+                        print("held", flush=True)
+                        sys.stdin.read()
+                    """
+                ),
+                tmp_path / ".lock",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(UserError, match="another process"):
+                tiny_train("protopnet", planted, tmp_path)
+        finally:
+            holder.communicate()
+        assert holder.returncode == 0
+
+    def test_unknown_loss_weights(self, planted, tmp_path):
+        with pytest.raises(UserError, match=r"schedule.losses.clutser.*did you mean 'cluster'"):
+            parse(tiny_raw("protopnet", schedule={"losses": {"clutser": 1.0}}))
+        run = open_run(tiny_config("protopnet"), planted, tmp_path)
+        stage = get_family("protopnet").stages(run.config.schedule)[0]
+        with pytest.raises(UserError, match=r"\['clutser'\] do not exist"):
+            run_stage(run, 0, stage.model_copy(update={"losses": {**stage.losses, "clutser": 1.0}}))
+
+    def test_unknown_parameter_group(self, planted, tmp_path):
+        run = open_run(tiny_config("protopnet"), planted, tmp_path)
+        stage = get_family("protopnet").stages(run.config.schedule)[0]
+        with pytest.raises(UserError, match="unknown parameter group"):
+            run_stage(run, 0, stage.model_copy(update={"lr": {"neck": 1.0}}))
+
+    def test_half_precision_on_a_slow_processor(self, planted, tmp_path):
+        with pytest.raises(UserError, match="slower than 32-true"):
+            tiny_train("protopnet", planted, tmp_path / "run", training={"precision": "16-mixed"})
+        assert not (tmp_path / "run").exists()
+
+
+class TestLossThatIsNotFinite:
+    def test_exploding_learning_rate(self, planted, tmp_path):
+        with pytest.raises(UserError, match="loss became") as caught:
+            tiny_train("protopnet", planted, tmp_path, schedule={"lr_addon": 1e30, "lr_prototypes": 1e30})
+        assert not (tmp_path / "best").exists()
+        assert "training.gradient_clip" in caught.value.fix
+
+    def test_poisoned_batch_is_named_with_its_images(self, planted, tmp_path, monkeypatch):
+        terms = ProtoPNet.loss_terms
+        calls = []
+
+        def poisoned(self, output, labels, names, active=None):
+            calls.append(labels)
+            found = terms(self, output, labels, names, active)
+            return {**found, "cluster": found["cluster"] * float("nan")} if len(calls) == 2 else found
+
+        monkeypatch.setattr(ProtoPNet, "loss_terms", poisoned)
+        with pytest.raises(UserError) as caught:
+            tiny_train("protopnet", planted, tmp_path)
+        assert caught.value.what == "the loss became nan (terms: cluster)"
+        assert caught.value.where.startswith("step 1, images ")
+        data = read_run_data(tiny_config("protopnet").data, 0, planted)
+        named = caught.value.where.removeprefix("step 1, images ").split(", ")
+        labels = {record.id: record.label for record in data.train}
+        assert len(named) == 8
+        assert sorted(labels[name] for name in named) == sorted(calls[1][:8].tolist())
+
+    def test_weights_of_the_good_steps_stay_on_disk(self, planted, tmp_path, monkeypatch):
+        terms = ProtoPNet.loss_terms
+
+        def late(self, output, labels, names, active=None):
+            found = terms(self, output, labels, names, active)
+            return {name: t / 0 if output.branches["main"].similarity is None else t for name, t in found.items()}
+
+        monkeypatch.setattr(ProtoPNet, "loss_terms", late)
+        with pytest.raises(UserError, match="loss became inf"):
+            tiny_train("protopnet", planted, tmp_path)
+        assert (tmp_path / STATE_FILE).exists()
+        monkeypatch.setattr(ProtoPNet, "loss_terms", terms)
+        result = tiny_train("protopnet", planted, tmp_path, options={"resume": True})
+        assert result.checkpoint.path == tmp_path / "best"
