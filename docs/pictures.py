@@ -64,7 +64,7 @@ def app(data: Path) -> None:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             page.goto(url)
-            page.get_by_text("similarity", exact=False).first.wait_for(timeout=60_000)
+            page.get_by_text("What speaks for").first.wait_for(timeout=60_000)
             page.wait_for_timeout(1500)
             page.screenshot(path=IMAGES / "app.png")
             browser.close()
