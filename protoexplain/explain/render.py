@@ -103,12 +103,12 @@ def sheet(
     """
     found = shown.found[:rows]
     missing = [match for match in shown.missing if match.absence > 0][:3]
-    total = len(found) + (1 if missing else 0)
-    figure = Figure(figsize=(13.5, 1.35 + 2.15 * max(total, 1)), layout="constrained", facecolor="white")
+    heights = [1.0] * len(found) + ([0.5] if missing else []) or [1.0]
+    figure = Figure(figsize=(13.5, 1.35 + 2.15 * sum(heights)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     title = textwrap.fill(_title(explanation, shown), _TITLE_CHARACTERS)
     figure.suptitle(title, fontsize=13, x=0.01, ha="left", parse_math=False)
-    grid = figure.add_gridspec(max(total, 1), 5, width_ratios=[1, 1, 0.8, 1, 1.25])
+    grid = figure.add_gridspec(len(heights), 5, width_ratios=[1, 1, 0.8, 1, 1.25], height_ratios=heights)
     longest = max((abs(match.presence) for match in found), default=1.0) or 1.0
     for row, match in enumerate(found):
         cells = [figure.add_subplot(grid[row, column]) for column in range(5)]
@@ -128,7 +128,7 @@ def sheet(
             _show(axis, picture, title if row == 0 else "")
         _numbers(cells[4], match, name(match), longest, unit)
     if missing:
-        axis = figure.add_subplot(grid[total - 1, :])
+        axis = figure.add_subplot(grid[len(heights) - 1, :])
         axis.axis("off")
         lines = [f"{name(match)}: missing as expected, adds {match.absence:+.3f}" for match in missing]
         text = "\n".join(["What spoke by absence", *lines])
