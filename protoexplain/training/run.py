@@ -70,7 +70,7 @@ def train(
 
     Args:
         config: The run.
-        out: Its folder; must be new or empty unless resuming.
+        out: Its folder; must not hold another run unless resuming.
         data_path: Data set, where it is not the configured one.
         resume: Go on with an interrupted run in `out`, to the same result as if it had not been interrupted.
         watcher: Is shown the progress.
@@ -146,7 +146,9 @@ def _train(
         watcher.line(f"left out: {problem}")
     family = get_family(config.family)
     model = family.build(config.model, len(data.image_set.classes))
-    run_id = hashlib.sha256(f"{config.to_yaml()}{data.image_set.fingerprint()}".encode()).hexdigest()
+    harmless = config.data.model_copy(update={"workers": 0, "path": ""})
+    settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
+    run_id = hashlib.sha256(f"{settings}{data.image_set.fingerprint()}".encode()).hexdigest()
     state = load_state(out, model, run_id) if resume and (out / STATE_FILE).exists() else RunState()
     fabric.barrier()
     main = fabric.global_rank == 0
