@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from protoexplain.models.backbones import BackboneConfig
+from protoexplain.models.backbones import Backbone, BackboneConfig
 from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.similarity import Similarity, gather_patches
 from protoexplain.models.stage import Stage
@@ -250,7 +251,7 @@ class Family:
         paper: Authors, year, title.
         config: Class of its model configuration.
         schedule: Class of its schedule's configuration.
-        build: (config, classes, backbone or None to create it, load_weights) -> model.
+        model: (config, classes, backbone, channels of its features) -> model.
         stages: Schedule -> the list of stages.
         tiny: Configuration values of a small model for the contract tests.
     """
@@ -259,6 +260,24 @@ class Family:
     paper: str
     config: type[FamilyConfig]
     schedule: type[BaseModel]
-    build: Callable[..., PrototypeModel]
+    model: Callable[..., PrototypeModel]
     stages: Callable[..., list[Stage]]
     tiny: Mapping[str, object]
+
+    def build(
+        self,
+        config: Any,  # noqa: ANN401 - an instance of `self.config`, which a run's configuration knows as a base model
+        classes: int,
+        backbone: nn.Module | None = None,
+        load_weights: bool = True,
+    ) -> PrototypeModel:
+        """A fresh model.
+
+        Args:
+            config: Of this family.
+            classes: Number of classes.
+            backbone: Has `channels`; created from the configuration if None.
+            load_weights: False leaves a created backbone at random weights, for a checkpoint about to be loaded.
+        """
+        backbone = backbone or Backbone(config.backbone, load_weights)
+        return self.model(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]

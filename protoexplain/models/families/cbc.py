@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import (
     Branch,
     BranchOutput,
@@ -124,11 +123,6 @@ class CBC(ComponentNet):
         return {name: value for name, value in terms.items() if name in names}
 
 
-def build(config: CBCConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True) -> CBC:
-    backbone = backbone or Backbone(config.backbone, load_weights)
-    return CBC(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
-
-
 def stages(schedule: CBCSchedule) -> list[Stage]:
     network = {"backbone": schedule.lr, "addon": schedule.lr}
     return [
@@ -164,7 +158,7 @@ FAMILY = Family(
     paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
     config=CBCConfig,
     schedule=CBCSchedule,
-    build=build,
+    model=CBC,
     stages=stages,
     tiny={"components": 12},
 )

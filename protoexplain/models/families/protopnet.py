@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
@@ -142,13 +141,6 @@ class ProtoPNet(PrototypeModel):
         return {name: term() for name, term in terms.items() if name in names}
 
 
-def build(
-    config: ProtoPNetConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
-) -> ProtoPNet:
-    backbone = backbone or Backbone(config.backbone, load_weights)
-    return ProtoPNet(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
-
-
 def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
     """Warm and joint epochs are cut at each projection; the head trains only after projections."""
     weights = schedule.losses.model_dump()
@@ -195,7 +187,7 @@ FAMILY = Family(
     paper="Chen et al. 2019, This Looks Like That: Deep Learning for Interpretable Image Recognition",
     config=ProtoPNetConfig,
     schedule=ProtoPNetSchedule,
-    build=build,
+    model=ProtoPNet,
     stages=stages,
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )

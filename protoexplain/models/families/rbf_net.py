@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import Branch, Family, PrototypeOutput
 from protoexplain.models.families.cbc import ComponentConfig, ComponentNet, component_count
 from protoexplain.models.heads import SoftmaxHead
@@ -59,13 +58,6 @@ class RBFNet(ComponentNet):
             branch.head.weight.data.sub_(WEIGHT_SHRINKAGE).clamp_min_(0)
 
 
-def build(
-    config: ComponentConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
-) -> RBFNet:
-    backbone = backbone or Backbone(config.backbone, load_weights)
-    return RBFNet(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
-
-
 def stages(schedule: RBFNetSchedule) -> list[Stage]:
     network = {"backbone": schedule.lr, "addon": 10 * schedule.lr}
     total = max(1, schedule.pretrain_epochs + schedule.joint_epochs)
@@ -106,7 +98,7 @@ FAMILY = Family(
     paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
     config=ComponentConfig,
     schedule=RBFNetSchedule,
-    build=build,
+    model=RBFNet,
     stages=stages,
     tiny={"components": 12},
 )

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import (
     Branch,
     BranchOutput,
@@ -167,13 +166,6 @@ class STProtoPNet(PrototypeModel):
                 branch.prototypes.data = F.normalize(branch.prototypes.data, dim=1)
 
 
-def build(
-    config: STProtoPNetConfig, classes: int, backbone: nn.Module | None = None, load_weights: bool = True
-) -> STProtoPNet:
-    backbone = backbone or Backbone(config.backbone, load_weights)
-    return STProtoPNet(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
-
-
 def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
     """One branch per step in turn; warm and joint epochs are cut at each projection."""
     weights = schedule.losses.model_dump()
@@ -227,7 +219,7 @@ FAMILY = Family(
     paper="Wang et al. 2023, Learning Support and Trivial Prototypes for Interpretable Image Classification",
     config=STProtoPNetConfig,
     schedule=STProtoPNetSchedule,
-    build=build,
+    model=STProtoPNet,
     stages=stages,
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )
