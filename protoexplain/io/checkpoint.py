@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,10 +23,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 import protoexplain
-from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
+from protoexplain.config import MAX_YAML_BYTES, RunConfig, merged, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, write_folder
 from protoexplain.io.manifest import MANIFEST, MAX_JSON_BYTES, read_limited, verify_folder
@@ -58,6 +60,7 @@ class Checkpoint:
     Args:
         path: The folder.
         sha256: Names its contents.
+        weights_sha256: Of the file of weights; stays when measurements are added.
         config: The run that made it.
         classes: Names by label.
         data: What it was trained on.
@@ -69,6 +72,7 @@ class Checkpoint:
 
     path: Path
     sha256: str
+    weights_sha256: str
     config: RunConfig
     classes: tuple[str, ...]
     data: DataInfo
@@ -104,6 +108,7 @@ class Checkpoint:
         return cls(
             path=path,
             sha256=manifest.sha256,
+            weights_sha256=manifest.files[MODEL].sha256,
             config=_read_config(path / CONFIG),
             classes=contents.classes,
             data=contents.data,
@@ -209,11 +214,38 @@ def save_checkpoint(
             write_tensors(folder / PROOF, proof)
         (folder / CONFIG).write_bytes(config.to_yaml().encode())
         (folder / PROTOTYPES).write_bytes(contents.to_json())
-        (folder / METRICS).write_bytes(json.dumps(plain_metrics, indent=1, allow_nan=False).encode())
-        (folder / CARD).write_bytes(model_card(config, contents, plain_metrics).encode())
+        _write_metrics(folder, config, contents, plain_metrics)
 
     write_folder(path, fill, replace)
     return Checkpoint.load(path)
+
+
+def add_metrics(path: Path, measured: Mapping[str, Any]) -> Checkpoint:
+    """Add measurements to a checkpoint, or replace those of the same name; all else in it stays as it is.
+
+    Args:
+        path: The folder; it is replaced as a whole, so that a reader finds the old or the new one.
+        measured: Name -> JSON values; the tables of one name (such as ``interpretability``) are joined key by key.
+
+    Raises:
+        UserError: No whole checkpoint, or it cannot be written.
+    """
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        checkpoint = Checkpoint.load(path)
+        metrics = merged(checkpoint.metrics, _finite(measured))
+        contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
+
+        def fill(folder: Path) -> None:
+            shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+            _write_metrics(folder, checkpoint.config, contents, metrics)
+
+        write_folder(path, fill, replace=True)
+        return Checkpoint.load(path, verify=False)
+
+
+def _write_metrics(folder: Path, config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> None:
+    (folder / METRICS).write_bytes(json.dumps(metrics, indent=1, allow_nan=False).encode())
+    (folder / CARD).write_bytes(model_card(config, contents, metrics).encode())
 
 
 def find_checkpoints(folder: Path) -> list[Path]:

@@ -12,10 +12,19 @@ from protoexplain.io.prototypes import Contents
 from protoexplain.models.registry import get_family
 
 SHOWN_CLASSES = 20
+INTERPRETABILITY = "interpretability"
+PER_PROTOTYPE = ("characteristics",)
 
 
 def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> str:
-    """Markdown in which all text from outside is escaped."""
+    """Markdown in which all text from outside is escaped.
+
+    Args:
+        config: That built the model.
+        contents: Classes, data and prototypes.
+        metrics: What was measured; the table ``interpretability`` (name -> value, low, high, ...) becomes a section
+            of its own, and tables named in `PER_PROTOTYPE` are left to metrics.json.
+    """
     family = get_family(config.family)
     data, shown = contents.data, contents.classes[:SHOWN_CLASSES]
     more = f" and {len(contents.classes) - len(shown)} more" if len(contents.classes) > len(shown) else ""
@@ -32,7 +41,8 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
         "## Prototypes",
         _prototypes(contents),
         "## Results",
-        *_tables(metrics),
+        *_tables({name: value for name, value in metrics.items() if name not in (INTERPRETABILITY, *PER_PROTOTYPE)}),
+        *_interpretability(metrics.get(INTERPRETABILITY)),
         "## How to make it again",
         "With the configuration in config.yaml:",
         _code(contents.command or "protoexplain train --config config.yaml"),
@@ -59,6 +69,19 @@ def _prototypes(contents: Contents) -> str:
     if lost:
         parts.append(f"{lost} have no training image")
     return "; ".join(parts) + ". prototypes.json names image and place of each."
+
+
+def _interpretability(measured: object) -> Iterator[str]:
+    """Each measured metric with its interval."""
+    if not isinstance(measured, Mapping) or not measured:
+        return
+    yield "## Interpretability"
+    rows = [
+        [name, *(result.get(column) for column in ("value", "low", "high"))]
+        for name, result in measured.items()
+        if isinstance(result, Mapping)
+    ]
+    yield _table(("metric", "value", "95 % from", "to"), rows)
 
 
 def _tables(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import os
 import shutil
 import stat
@@ -12,7 +13,7 @@ import yaml
 from saved_checkpoints import CLASSES, DATA, built, records_of, refused, save
 
 from protoexplain.io import atomic
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints, shipped_checkpoints
+from protoexplain.io.checkpoint import Checkpoint, add_metrics, find_checkpoints, shipped_checkpoints
 from protoexplain.io.manifest import verify_folder
 from protoexplain.io.model_card import escaped
 from protoexplain.io.prototypes import PrototypeRecord, select
@@ -224,3 +225,21 @@ def test_checkpoints_are_found_in_runs(saved, tmp_path):
 def test_shipped_checkpoints_lie_beside_the_package():
     assert shipped_checkpoints().name == "checkpoints"
     assert (shipped_checkpoints().parent / "pyproject.toml").is_file()
+
+
+def test_added_metrics_leave_all_else_alone(saved, tmp_path):
+    path = tmp_path / "best"
+    shutil.copytree(saved, path)
+    before = Checkpoint.load(path)
+    add_metrics(path, {"interpretability": {"consistency": {"value": 40.0, "low": 30.0, "high": math.nan}}})
+    after = add_metrics(path, {"interpretability": {"purity": {"value": 0.5}}, "characteristics": {"hue": [1.0]}})
+    assert set(after.metrics["interpretability"]) == {"consistency", "purity"}
+    assert after.metrics["interpretability"]["consistency"]["high"] is None
+    assert {name: after.metrics[name] for name in before.metrics} == before.metrics
+    assert after.weights_sha256 == before.weights_sha256
+    assert after.sha256 != before.sha256
+    assert after.prototypes == before.prototypes
+    card = (path / "README.md").read_text()
+    assert "| consistency | 40 | 30 |  |" in card
+    assert "characteristics" not in card
+    assert Checkpoint.load(path).sha256 == after.sha256
