@@ -15,13 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
 if TYPE_CHECKING:
     from protoexplain.metrics.observations import Observations
+    from protoexplain.metrics.plan import Kind
 
 Need = Literal["parts", "regions", "projection", "foreign"]
 """Part locations; masks or boxes of the object; prototypes from before projection; images of other things."""
-Passes = Literal["scores", "patches", "peaks", "heat", "unprojected", "noisy", "views", "located", "masked", "foreign"]
-"""See `passes.py`."""
-
-
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is null in JSON."""
 _DESCRIPTION = ("title", "help", "unit", "higher_is_better")
@@ -156,7 +153,7 @@ class Metric:
     higher_is_better: bool | None
     low: float
     high: float
-    passes: frozenset[Passes]
+    passes: frozenset[Kind]
     compute: Callable[[Observations, Any], Score]
     needs: frozenset[Need] = frozenset()
     settings: type[BaseModel] = NoSettings

@@ -33,6 +33,7 @@ class Chunk:
         labels: int64 [n], on the CPU.
         records: Of the images.
         geometries: How the images became inputs.
+        before: The model with its prototypes from before projection, where there are such.
     """
 
     model: PrototypeModel
@@ -41,6 +42,7 @@ class Chunk:
     labels: Tensor
     records: Sequence[ImageRecord]
     geometries: Sequence[Geometry]
+    before: PrototypeModel | None = None
 
     @cached_property
     def features(self) -> Tensor:
@@ -54,6 +56,13 @@ class Chunk:
     def own_maps(self) -> Tensor:
         """Similarity maps [n,K,h,w] of the prototypes of each image's class."""
         return own_maps(self.model, self.subject, self.features, self.labels)
+
+    @cached_property
+    def heat(self) -> Tensor:
+        """[n,h,w]: mean activation map of the prototypes of each image's class, over branches and their prototypes."""
+        maps = own_maps(self.model, self.subject, self.features, self.labels, activated=True)
+        weights = self.subject.heat_weights()[self.labels].to(maps)
+        return torch.einsum("nk,nkhw->nhw", weights, maps)
 
     @property
     def ids(self) -> list[str]:
@@ -127,6 +136,17 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Unprojected:
+    """Class scores with the prototypes from before projection; all else is as in the checkpoint."""
+
+    name: str = "unprojected"
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        assert chunk.before is not None
+        return {"logits": chunk.before.from_features(chunk.features).logits}
+
+
+@dataclass(frozen=True)
 class Patches:
     """The cell of the best patch of every prototype, as row * w + column."""
 
@@ -154,15 +174,11 @@ class Peaks:
 class Noisy:
     """Peaks on pictures with noise (Huang et al. 2023, stability score)."""
 
+    name: str
     draw: int
     noise: float
     limit: float
     seed: int
-    kind: str = "noisy"
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}/{self.draw}"
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         _, std = normalisation(chunk.model)

@@ -5,6 +5,7 @@ Every process looks at its own chunks of images; the first one computes the scor
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +119,8 @@ def _observe(
     model = checkpoint.model(fabric.device)
     subject = subject_of(model, checkpoint.classes, images.size, settings.shared_per_class)
     kinds = {kind for name in names for kind in get_metric(name).passes}
-    looker = _Looker(model, checkpoint, subject, settings, folder, fabric, shown)
+    before = _before_projection(checkpoint, model) if "unprojected" in kinds else None
+    looker = _Looker(model, before, checkpoint, subject, settings, folder, fabric, shown)
     columns = looker.look(images, planned(kinds, settings), "looking at test images")
     foreign = looker.look(others, planned({"scores"}, settings), "looking at foreign images") if others else None
     if columns is None:
@@ -127,11 +129,20 @@ def _observe(
     return Observations(subject, images.ids, images.labels, columns, settings, images.fingerprint[:16], parts, foreign)
 
 
+def _before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
+    """A copy of the model with its prototypes from before projection."""
+    before, proof = copy.deepcopy(model), checkpoint.proof()
+    for name, branch in before.named_branches():
+        branch.prototypes.data = proof[name].to(branch.prototypes)
+    return before
+
+
 @dataclass(frozen=True)
 class _Looker:
     """Makes passes over images."""
 
     model: PrototypeModel
+    before: PrototypeModel | None
     checkpoint: Checkpoint
     subject: Subject
     settings: MeasureSettings
@@ -167,7 +178,9 @@ class _Looker:
         records = [images.records[index] for index in indices]
         geometries = [images.geometries[index] for index in indices]
         labels = images.labels[indices]
-        return Chunk(self.model, self.subject, pictures.to(self.fabric.device), labels, records, geometries)
+        return Chunk(
+            self.model, self.subject, pictures.to(self.fabric.device), labels, records, geometries, self.before
+        )
 
 
 def _computed(

@@ -1,6 +1,6 @@
 """Consistency score: does a prototype look at the same part of the object in all images?
 
-Huang et al. 2023, "Evaluation and Improvement of Interpretability for Self-Explainable Part-Prototype Networks", eq. 3.
+Huang et al. 2023, "Evaluation and Improvement of Interpretability for Self-Explainable Part-Prototype Networks".
 A part is hit if it lies in the window around the peak of the prototype's upsampled similarity map; f_jk is the share
 of the images showing part k in which prototype j hits it, and j is consistent if max_k f_jk reaches the threshold.
 """
