@@ -39,7 +39,7 @@ def agreeing(seen: Observations, half_window: float, apart: Tensor, shown: Tenso
     """
     others = shown & ~torch.eye(len(apart), dtype=torch.bool)[:, :, None, None]
     showing, hits = others.sum(1), (others & (apart <= half_window)).sum(1)
-    best = (hits / showing.clamp_min(1) + 1e-3 * showing).argmax(0, keepdim=True)
+    best = (hits.double() / showing.clamp_min(1) + 1e-3 * showing).argmax(0, keepdim=True)
     return seen.by_prototype(hits.gather(0, best)[0]), seen.by_prototype(showing.gather(0, best)[0])
 
 

@@ -1,4 +1,7 @@
-"""Foreign images that pass for known ones when 95 % of the test images pass (Nauta et al. 2023: FPR at 95)."""
+"""Foreign images that pass for known ones when 95 % of the test images pass (Nauta et al. 2023: FPR at 95).
+
+The class scores are those that the model decides by; the published figure leaves a model's inference threshold out.
+"""
 
 from __future__ import annotations
 
