@@ -29,6 +29,7 @@ def over_prototypes(seen: Observations, values: Tensor, excluded: Mapping[str, i
         mean(values),
         *ends,
         n_used=counted(values),
+        over="prototypes",
         per_prototype=listed(values),
         excluded=dict(seen.unmeasured() if excluded is None else excluded),
     )
@@ -43,7 +44,14 @@ def over_images(seen: Observations, values: Tensor, excluded: Mapping[str, int] 
         excluded: Why there are such.
     """
     ends = interval_of(seen, grouped(values.double().numpy(), np.arange(len(values))))
-    return Score(mean(values), *ends, n_used=counted(values), per_image=listed(values), excluded=dict(excluded or {}))
+    return Score(
+        mean(values),
+        *ends,
+        n_used=counted(values),
+        over="images",
+        per_image=listed(values),
+        excluded=dict(excluded or {}),
+    )
 
 
 def interval_of(seen: Observations, rows: Numbers, statistic: Statistic = ratio) -> tuple[float | None, float | None]:

@@ -58,6 +58,7 @@ class Score:
         low: Lower end of the 95 % interval, None where there is none.
         high: Upper end.
         n_used: Prototypes or images that it is over.
+        over: Which of both.
         per_prototype: [P] values whose mean it is, None for the prototypes that were left out.
         per_image: [N] values whose mean it is, None for the images that were left out.
         excluded: Reason -> how many prototypes or images were left out.
@@ -71,6 +72,7 @@ class Score:
     low: float | None
     high: float | None
     n_used: int
+    over: Literal["prototypes", "images"]
     per_prototype: tuple[float | None, ...] | None = None
     per_image: tuple[float | None, ...] | None = None
     excluded: Mapping[str, int] = field(default_factory=dict)

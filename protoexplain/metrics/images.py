@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +53,15 @@ class Images:
 
     @property
     def fingerprint(self) -> str:
-        """Names which images these are and how they are cut."""
-        lines = [f"{r.id}|{r.label}|{g.crop.as_list()}" for r, g in zip(self.records, self.geometries, strict=True)]
-        return hashlib.sha256("\n".join([str(self.size), *lines]).encode()).hexdigest()
+        """Names which images these are, for all models that look at them."""
+        return _digest(f"{record.id}|{record.label}" for record in self.records)
+
+    @property
+    def inputs_fingerprint(self) -> str:
+        """Names the inputs that they become: which images, how they are cut, and their size."""
+        return _digest(
+            [self.fingerprint, str(self.size), *(str(geometry.crop.as_list()) for geometry in self.geometries)]
+        )
 
     @property
     def has_parts(self) -> bool:
@@ -119,6 +125,10 @@ def _read(image_set: ImageSet, records: Sequence[ImageRecord], crop: Crop, size:
     good, problems = readable(records)
     geometries = tuple(geometry_of(record, image_size(record.path), crop, size) for record in good)
     return Images(image_set.name, tuple(good), geometries, crop, size, image_set.part_names, problems)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _first_of_each_class(records: Sequence[ImageRecord], most: int) -> list[ImageRecord]:

@@ -30,7 +30,7 @@ class Observations:
     labels: int64 [N].
     columns: Pass -> column -> [N,...].
     settings: How it was seen.
-    images: Names the images and how they were cut.
+    images: Fingerprint of the images.
     parts: Where the data has them.
     foreign: As `columns`, of images of other things.
     """
@@ -106,11 +106,5 @@ class Observations:
 
     def described(self) -> dict[str, Any]:
         """The shared settings and the data, for the record."""
-        return {
-            "images": self.images,
-            "test_images": len(self.ids),
-            "prototypes_measured_on": self.subject.assignment,
-            **self.settings.model_dump(mode="json"),
-            "half_window": self.half_window,
-            "input_size": self.subject.size,
-        }
+        recorded = self.settings.recorded(self.images, len(self.ids), self.subject.size)
+        return {**recorded, "prototypes_measured_on": self.subject.assignment}

@@ -46,6 +46,7 @@ def measure(
     watcher: Watcher | None = None,
     *,
     foreign: Path | None = None,
+    kept: Mapping[str, MetricResult] | None = None,
     work: Path | None = None,
     fabric: Fabric | None = None,
 ) -> dict[str, MetricResult]:
@@ -58,6 +59,7 @@ def measure(
         settings: Keys of `MeasureSettings`, and metric name -> table of its own settings.
         watcher: Is shown the progress, and told which metrics were left out.
         foreign: Images of things that the model does not know, for the metric that needs them.
+        kept: Earlier results of the same model; those with the same settings on the same images are taken over.
         work: Folder for what was seen so far, in which an interrupted measurement goes on; removed at the end.
         fabric: Devices and processes, launched; by default one process on the CPU.
 
@@ -79,9 +81,19 @@ def measure(
     for problem in (*images.problems, *(others.problems if others else ())):
         shown.line(f"left out: {problem}")
     wanted = _possible(known, lacking(loaded, images, others), names is not None, shown)
+    recorded = shared.recorded(images.fingerprint, len(images.records), images.size)
+    known_results = {
+        name: result
+        for name, result in (kept or {}).items()
+        if name in wanted and {**recorded, **own[name].model_dump(mode="json")}.items() <= result.settings.items()
+    }
+    todo = [name for name in wanted if name not in known_results]
+    if not todo:
+        return known_results
     with _working_folder(work, fabric) as folder:
-        seen = _observe(loaded, images, others, wanted, shared, folder, fabric, shown)
-        return fabric.broadcast(_computed(wanted, own, seen, shown) if seen else {})
+        seen = _observe(loaded, images, others, todo, shared, folder, fabric, shown)
+        results = fabric.broadcast(_computed(todo, own, seen, shown) if seen else {})
+    return {name: known_results.get(name) or results[name] for name in wanted}
 
 
 def make_fabric(devices: int, accelerator: str) -> Fabric:
@@ -126,7 +138,7 @@ def _observe(
     if columns is None:
         return None
     parts = images.parts()
-    return Observations(subject, images.ids, images.labels, columns, settings, images.fingerprint[:16], parts, foreign)
+    return Observations(subject, images.ids, images.labels, columns, settings, images.fingerprint, parts, foreign)
 
 
 def _before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
@@ -154,7 +166,7 @@ class _Looker:
     def look(self, images: Images, planned: Sequence[Pass], what: str) -> dict[str, Columns] | None:
         """The columns of all passes, in the first process; chunks that were kept before are not made again."""
         size = self.settings.batch_size
-        key = f"{self.checkpoint.weights_sha256}|{images.fingerprint}|{size}|{self.subject.shared_per_class}"
+        key = f"{self.checkpoint.weights_sha256}|{images.inputs_fingerprint}|{size}|{self.subject.shared_per_class}"
         store, chunks = ChunkStore(self.folder, key), chunked(len(images.records), size)
         own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)
         todo = [number for number in own if not all(store.has(repr(one), number) for one in planned)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import protoexplain
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.io.manifest import first_mistake
 from protoexplain.metrics.registry import get_metric, metric_names
@@ -47,6 +48,17 @@ class MeasureSettings(BaseModel):
         if self.half_window is not None:
             return self.half_window
         return round(PUBLISHED_HALF_WINDOW * size / PUBLISHED_SIZE)
+
+    def recorded(self, images: str, count: int, size: int) -> dict[str, Any]:
+        """JSON values that go with a result: how, on which and how many images, of which size, by which version."""
+        return {
+            "images": images[:16],
+            "test_images": count,
+            **self.model_dump(mode="json"),
+            "half_window": self.window(size),
+            "input_size": size,
+            "version": protoexplain.__version__,
+        }
 
 
 def parse_settings(raw: Mapping[str, Any], names: Sequence[str]) -> tuple[MeasureSettings, dict[str, BaseModel]]:

@@ -35,7 +35,8 @@ class ChunkStore:
 
     def write(self, name: str, chunk: int, columns: Mapping[str, Tensor]) -> None:
         """Keep the columns [n,...] of a pass over a chunk."""
-        plain = {column: tensor.detach().cpu().contiguous() for column, tensor in columns.items()}
+        kind = torch.contiguous_format
+        plain = {column: tensor.detach().cpu().clone(memory_format=kind) for column, tensor in columns.items()}
         write_file(self._path(name, chunk), save(plain))
 
     def read(self, name: str, chunk: int) -> dict[str, Tensor]:

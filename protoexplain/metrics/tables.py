@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from protoexplain.metrics.base import MetricResult
+from protoexplain.metrics.compare import Difference, summary
 
 _WIDTH = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -47,11 +48,74 @@ def as_text(results: Mapping[str, MetricResult]) -> str:
             f"{shown_number(score.low, unit)} to {shown_number(score.high, unit)}" if score.low is not None else "-",
             ", ".join(f"{name} {shown_number(value, unit)}" for name, value in score.baselines.items()),
             _ARROWS[result.higher_is_better],
-            f"{score.n_used} {'prototypes' if score.per_prototype is not None else 'images'}",
+            f"{score.n_used} {score.over}",
             ", ".join(f"{count} {reason}" for reason, count in score.excluded.items()),
         )
     meanings = [f"{result.title}: {result.help}" for result in results.values()]
-    return "\n".join([rendered(table), *meanings])
+    return "\n".join([rendered(table), *meanings, *_warning(results)])
+
+
+def _warning(results: Mapping[str, MetricResult]) -> list[str]:
+    """Which scores are no better than those of something that knows nothing."""
+    found = []
+    for result in results.values():
+        named = [f"{name} {shown_number(value, result.unit)}" for name, value in beaten_by(result).items()]
+        if named:
+            found.append(f"{result.title} ({', '.join(named)})")
+    return ["", f"Not better than a baseline: {'; '.join(found)}."] if found else []
+
+
+def beaten_by(result: MetricResult) -> dict[str, float]:
+    """The baselines that a score does not exceed in the good direction, counting its interval."""
+    score, sign = result.score, 1 if result.higher_is_better else -1
+    if result.higher_is_better is None or not math.isfinite(score.value):
+        return {}
+    ends = (end for end in (score.low, score.high, score.value) if end is not None)
+    worst = min(sign * end for end in ends)
+    return {name: value for name, value in score.baselines.items() if worst <= sign * value}
+
+
+def comparison_text(models: Mapping[str, Mapping[str, MetricResult]], differences: Sequence[Difference]) -> str:
+    """A table of all models, then a sentence for each pair and metric, and what it comes to."""
+    table = Table("metric", *models, "better", box=box.SIMPLE_HEAD)
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for name in dict.fromkeys(name for results in models.values() for name in results):
+        shown = [results.get(name) for results in models.values()]
+        first = next(result for result in shown if result)
+        title = f"{first.title} ({first.unit})" if first.unit else first.title
+        table.add_row(title, *map(_with_interval, shown), _ARROWS[first.higher_is_better])
+    lines = []
+    for difference in differences:
+        lines.append(f"- {difference.sentence()}")
+        if difference.notes:
+            lines.append(f"  measured with other settings: {'; '.join(difference.notes)}")
+    return "\n".join([rendered(table), *lines, "", summary(differences)])
+
+
+def comparison_rows(
+    models: Mapping[str, Mapping[str, MetricResult]], differences: Sequence[Difference]
+) -> tuple[list[str], list[list[object]]]:
+    """A row for each model and metric, then one for each difference, for CSV."""
+    columns = ["metric", "unit", "model", "against", "value", "low", "high", "pairing", "better"]
+    rows: list[list[object]] = [
+        [name, result.unit, model, "", result.score.value, result.score.low, result.score.high, "", ""]
+        for model, results in models.items()
+        for name, result in results.items()
+    ]
+    for d in differences:
+        rows.append([d.metric, d.unit, d.first, d.second, d.value, d.low, d.high, d.pairing, d.better or ""])
+    return columns, rows
+
+
+def _with_interval(result: MetricResult | None) -> str:
+    if result is None:
+        return "-"
+    value = shown_number(result.score.value, result.unit)
+    if result.score.low is None:
+        return value
+    low, high = (shown_number(end, result.unit) for end in (result.score.low, result.score.high))
+    return f"{value} [{low}, {high}]"
 
 
 def rendered(table: Table) -> str:
@@ -115,12 +179,8 @@ def as_latex(models: Mapping[str, Mapping[str, MetricResult]]) -> str:
 def _tex_cell(result: MetricResult | None) -> str:
     if result is None:
         return "--"
-    score = result.score
-    value = shown_number(score.value, result.unit)
-    if score.low is None:
-        return value
-    low, high = shown_number(score.low, result.unit), shown_number(score.high, result.unit)
-    return f"{value} {{\\scriptsize [{low}, {high}]}}"
+    value, _, ends = _with_interval(result).partition(" ")
+    return f"{value} {{\\scriptsize {ends}}}" if ends else value
 
 
 def escaped_tex(text: str) -> str:

@@ -41,7 +41,10 @@ def error_of(totals: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def compute(seen: Observations, settings: CalibrationSettings) -> Score:
-    """Confidence is the largest probability; CBC has one for each class, which need not add up to one."""
+    """Confidence is the largest probability; CBC has one for each class, which need not add up to one.
+
+    The value of an image is its confidence - correctness, signed so that the values of a bin add up to its gap.
+    """
     confidence, predicted = seen.probabilities.max(1)
     wrong = predicted != seen.labels
 
@@ -50,11 +53,14 @@ def compute(seen: Observations, settings: CalibrationSettings) -> Score:
         return float(multiclass_calibration_error(seen.probabilities, seen.labels, classes, bins, "l1"))
 
     rows = bin_rows(confidence.double().numpy(), ~wrong.numpy(), settings.bins)
+    towards = np.sign(rows[:, :-1].sum(0))
     x = sorted({*_BINS, settings.bins})
     return Score(
         error(settings.bins),
         *interval_of(seen, rows, error_of),
         n_used=len(seen.ids),
+        over="images",
+        per_image=tuple((rows[:, :-1] @ towards).tolist()),
         baselines={"always certain": float(wrong.double().mean())},
         curves=(Curve("bins", tuple(x), tuple(error(bins) for bins in x), settings.bins),),
         details={

@@ -34,6 +34,7 @@ def compute(seen: Observations, settings: ForeignSettings) -> Score:
         mean(passed),
         *interval_of(seen, grouped(passed.numpy(), np.arange(len(passed)))),
         n_used=counted(passed),
+        over="images",
         baselines={"chance": settings.passing},
         details={"one_threshold_for_all_classes": mean(overall.double()), "foreign_images": len(passed)},
     )

@@ -18,6 +18,7 @@ def compute(seen: Observations, settings: EvidenceSettings) -> Score:
         None,
         None,
         n_used=len(kept),
+        over="prototypes",
         baselines={ALL: float(len(kept))},
         curves=(evidence_curve(settings.epsilon, lambda epsilon: float(used(weights, epsilon).sum())),),
         details={"used": kept.tolist()},
