@@ -89,7 +89,7 @@ def measure(
     }
     todo = [name for name in wanted if name not in known_results]
     if not todo:
-        return known_results
+        return {name: known_results[name] for name in wanted}
     with _working_folder(work, fabric) as folder:
         seen = _observe(loaded, images, others, todo, shared, folder, fabric, shown)
         results = fabric.broadcast(_computed(todo, own, seen, shown) if seen else {})
