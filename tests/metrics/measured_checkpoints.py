@@ -1,8 +1,9 @@
 """Checkpoints of tiny models on planted birds, kept without training."""
 
 import torch
-from tiny_runs import open_run, tiny_config
+from tiny_runs import open_run, tiny_config, tiny_model
 
+from protoexplain.data.reading import read_image_set
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training import projection
 from protoexplain.training.keep import keep_run
@@ -12,8 +13,8 @@ from protoexplain.training.stages import find_patches
 def keep_checkpoint(family, planted, path, seed=0, **changes):
     """A checkpoint with projected prototypes and moved head weights; its small files and tensors are real."""
     config = tiny_config(family, **changes)
-    torch.manual_seed(seed)
-    run = open_run(config, planted, path.parent, model=None)
+    model = tiny_model(config, len(read_image_set(planted).classes), seed)
+    run = open_run(config, planted, path.parent, model=model)
     with torch.no_grad():
         for _, branch in run.model.named_branches():
             for parameter in branch.head.parameters():
