@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from protoexplain.metrics.base import MetricResult
     from protoexplain.metrics.compare import Measured
 
-Format = Literal["text", "csv", "latex", "json"]
+Format = Literal["text", "csv", "latex", "markdown", "json"]
 Metrics = Annotated[
     str | None, typer.Option("--metrics", "-m", help="Names with commas; by default all that the data allow.")
 ]
@@ -139,13 +139,15 @@ def _work(checkpoint: Path) -> Path:
 
 
 def _told(results: Mapping[str, MetricResult], form: Format) -> str:
-    from protoexplain.metrics.tables import as_csv, as_latex, as_text, result_rows
+    from protoexplain.metrics.tables import as_csv, as_latex, as_markdown, as_text, result_rows
 
     if form == "json":
         return _json({name: result.to_dict() for name, result in results.items()})
     if form == "csv":
         return as_csv(*result_rows(results))
-    return as_latex({"value": results}) if form == "latex" else as_text(results)
+    if form in ("latex", "markdown"):
+        return (as_latex if form == "latex" else as_markdown)({"value": results})
+    return as_text(results)
 
 
 def _compared(models: Mapping[str, Measured], form: Format) -> str:
@@ -153,7 +155,7 @@ def _compared(models: Mapping[str, Measured], form: Format) -> str:
 
     from protoexplain.metrics.compare import compare as compare_models
     from protoexplain.metrics.compare import summary
-    from protoexplain.metrics.tables import as_csv, as_latex, comparison_rows, comparison_text
+    from protoexplain.metrics.tables import as_csv, as_latex, as_markdown, comparison_rows, comparison_text
 
     results = {name: model.results for name, model in models.items()}
     differences = compare_models(models)
@@ -163,7 +165,9 @@ def _compared(models: Mapping[str, Measured], form: Format) -> str:
         return _json({"models": shown, "differences": found, "summary": summary(differences)})
     if form == "csv":
         return as_csv(*comparison_rows(results, differences))
-    return as_latex(results) if form == "latex" else comparison_text(results, differences)
+    if form in ("latex", "markdown"):
+        return (as_latex if form == "latex" else as_markdown)(results)
+    return comparison_text(results, differences)
 
 
 def _json(content: object) -> str:

@@ -36,14 +36,9 @@ def knowing_nothing(seen: Observations, passes: int = 1) -> dict[str, list[list[
     """
     size, count = seen.subject.size, seen.peaks.shape[1]
     centre = torch.full_like(seen.peaks, size // 2)
-    drawn = [
-        [
-            random_points(seen.settings.seed, f"peak {draw} {number}", seen.ids, count, (size, size))
-            for number in range(passes)
-        ]
-        for draw in range(_RANDOM_DRAWS)
-    ]
-    return {CENTRE: [[centre] * passes], RANDOM: drawn}
+    drawn = random_points(seen.settings.seed, "peaks", seen.ids, _RANDOM_DRAWS * passes * count, (size, size))
+    tables = drawn.view(-1, _RANDOM_DRAWS, passes, count, 2).unbind(1)
+    return {CENTRE: [[centre] * passes], RANDOM: [list(table.unbind(1)) for table in tables]}
 
 
 def averaged(tables: Mapping[str, Sequence[Sequence[Tensor]]], score: Callable[..., float]) -> dict[str, float]:

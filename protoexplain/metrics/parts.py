@@ -18,7 +18,7 @@ from torch import Tensor
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
 
-_FAR = 1 << 14
+_FAR = 1 << 13
 _SIDE = re.compile(r"^(left|right)[ _]|[ _]?0?[12]$")
 
 
@@ -47,14 +47,10 @@ def read_parts(
     records: Sequence[ImageRecord], geometries: Sequence[Geometry], names: tuple[str, ...], size: int
 ) -> Parts:
     """The parts of the records; images without annotations show none."""
-    source = torch.zeros(len(records), len(names), 2, dtype=torch.float64)
-    visible = torch.zeros(len(records), len(names), dtype=torch.bool)
-    for i, record in enumerate(records):
-        for t, name in enumerate(names):
-            spot = (record.parts or {}).get(name)
-            if spot is not None:
-                source[i, t] = torch.tensor(spot, dtype=torch.float64)
-                visible[i, t] = True
+    spots = [[(record.parts or {}).get(name) for name in names] for record in records]
+    visible = torch.tensor([[spot is not None for spot in row] for row in spots]).view(-1, len(names))
+    places = [[spot or (0.0, 0.0) for spot in row] for row in spots]
+    source = torch.tensor(places, dtype=torch.float64).view(-1, len(names), 2)
     crops = torch.tensor([g.crop.as_list() for g in geometries], dtype=torch.float64).view(-1, 4)
     return Parts(names, input_pixels(source, crops, size), visible, source, crops, size)
 
@@ -88,8 +84,10 @@ def part_distances(peaks: Tensor, parts: Parts) -> Tensor:
         at the edges 0 and S, both included.
     """
     inside = ((parts.pixels >= 0) & (parts.pixels <= parts.size)).all(2) & parts.visible
-    apart = (peaks.flip(2)[:, :, None].int() - parts.pixels[:, None].int()).abs().amax(3)
-    return apart.masked_fill(~inside[:, None], _FAR).short()
+    x, y = parts.pixels.clamp(-_FAR, _FAR).short()[:, None].unbind(3)
+    down, across = peaks.short()[:, :, None].unbind(3)
+    apart = torch.maximum((down - y).abs(), (across - x).abs())
+    return apart.masked_fill(~inside[:, None], _FAR)
 
 
 def merged_sides(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:

@@ -182,16 +182,15 @@ class Noisy:
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         _, std = normalisation(chunk.model)
-        disturbance = torch.stack([self._noise(id_, chunk.subject.size) for id_ in chunk.ids]).to(chunk.images.device)
-        features = chunk.model.backbone(chunk.images + disturbance * std)
+        noise = torch.empty(chunk.images.shape)
+        for one, image in zip(noise, chunk.ids, strict=True):
+            seed = seed_of(self.seed, f"noise {self.noise} {self.draw}", image)
+            clipped_noise(one, self.noise, self.limit, torch.Generator().manual_seed(seed))
+        features = chunk.model.backbone(torch.addcmul(chunk.images, noise.to(chunk.images.device), std))
         maps = own_maps(chunk.model, chunk.subject, features, chunk.labels)
         return {"peaks": peaks(maps, chunk.subject.size).short()}
 
-    def _noise(self, image: str, size: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed_of(self.seed, f"noise {self.noise} {self.draw}", image))
-        return clipped_noise((3, size, size), self.noise, self.limit, generator)
 
-
-def clipped_noise(shape: tuple[int, ...], deviation: float, limit: float, generator: torch.Generator) -> Tensor:
-    """Normal noise, clipped, for normalised pictures."""
-    return (torch.randn(shape, generator=generator) * deviation).clamp_(-limit, limit)
+def clipped_noise(out: Tensor, deviation: float, limit: float, generator: torch.Generator) -> Tensor:
+    """Fill a tensor with normal noise, clipped, for normalised pictures."""
+    return torch.randn(out.shape, generator=generator, out=out).mul_(deviation).clamp_(-limit, limit)

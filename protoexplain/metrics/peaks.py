@@ -41,11 +41,11 @@ def _line_weights(cells: int, pixels: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _pixels_between(cells: int, pixels: int) -> Tensor:
-    """The pixels of each interval [cells+1,most], -1 where it has fewer."""
+def _pixels_between(cells: int, pixels: int) -> tuple[Tensor, Tensor]:
+    """First and last pixel of each interval [cells+1]."""
     interval, _, _ = _stencil(cells, pixels)
-    groups = [torch.nonzero(interval == number).flatten() for number in range(cells + 1)]
-    return torch.nn.utils.rnn.pad_sequence(groups, batch_first=True, padding_value=-1)
+    numbers = torch.arange(cells + 1)
+    return torch.searchsorted(interval, numbers), torch.searchsorted(interval, numbers, right=True) - 1
 
 
 def peaks(maps: Tensor, size: int) -> Tensor:
@@ -77,38 +77,60 @@ def _places(flat: Tensor, spread: Tensor, size: int) -> Tensor:
     bound = top.add((top - torch.minimum(r0, r3)).clamp_min_(0), alpha=_OVERSHOOT).flatten(1)
     columns = bound.shape[1]
     start = torch.arange(len(flat)) * columns + bound.argmax(1)
-    reached = _column_pixels(flat, start, size)[0].amax(1).double() - _MARGIN * spread
-    survivors = torch.nonzero((bound >= reached.float()[:, None]).flatten()).flatten()
+    margin = 2 * _MARGIN * spread.float()
+    reached = _pixels(flat, start, _column_maximum(padded, start)[1], size)[0].amax(1) - margin
+    survivors = torch.nonzero((bound >= reached[:, None]).flatten()).flatten()
+    highest, where = _column_maximum(padded, survivors)
     owner = survivors // columns
-    first = survivors + owner * (padded[0].numel() - columns)
-    highest = _column_maximum(*(padded.flatten()[first + k * size].double() for k in range(4)))
-    candidates = survivors[highest >= reached[owner] - _MARGIN * spread[owner]]
-    owner = candidates // columns
-    values, places = _column_pixels(flat, candidates, size)
+    summit = torch.zeros(len(flat)).scatter_reduce_(0, owner, highest, "amax")
+    first = torch.nonzero(highest == summit[owner]).flatten()
+    values, _ = _pixels(flat, survivors[first], where[first], size)
+    reached.scatter_reduce_(0, owner[first], values.amax(1) - margin[owner[first]], "amax")
+    chosen = torch.nonzero(highest >= reached[owner]).flatten()
+    values, places = _pixels(flat, survivors[chosen], where[chosen], size)
+    owner = owner[chosen]
     best = torch.full((len(flat),), -torch.inf).scatter_reduce_(0, owner, values.amax(1), "amax")
     earliest = places.masked_fill(values < best[owner, None], size * size).amin(1)
     return torch.full((len(flat),), size * size).scatter_reduce_(0, owner, earliest, "amin")
 
 
-def _column_maximum(r0: Tensor, r1: Tensor, r2: Tensor, r3: Tensor) -> Tensor:
-    """Largest value on [0, 1] of the cubic through four map rows, between the second and the third."""
+def _column_maximum(padded: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest value [n] of the cubic through four map rows, and the place of its peak between the middle two.
+
+    Args:
+        padded: [M,h+4,S] interpolated map rows, two more at each end.
+        columns: int64 [n] (map, interval, x), counted through.
+    """
+    size, rows = padded.shape[2], padded.shape[1]
+    first = columns + columns // ((rows - 3) * size) * (3 * size)
+    r0, r1, r2, r3 = (padded.flatten()[first + k * size] for k in range(4))
     c1 = _A * (r0 - r2)
     c2 = -2 * _A * r0 - (_A + 3) * r1 + (2 * _A + 3) * r2 + _A * r3
     c3 = _A * (r0 - r3) + (_A + 2) * (r1 - r2)
     root = (c2.square() - 3 * c1 * c3).clamp_min(0).sqrt()
     t = torch.where(c2 < 0, c1 / (root - c2), -(c2 + root) / (3 * c3)).nan_to_num(0).clamp(0, 1)
-    return torch.maximum(torch.maximum(r1, r2), ((c3 * t + c2) * t + c1) * t + r1)
+    return torch.maximum(torch.maximum(r1, r2), ((c3 * t + c2) * t + c1) * t + r1), t
 
 
-def _column_pixels(flat: Tensor, columns: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Float32 values and places (y * S + x) [n,most] of the pixels of columns (map, interval, x), counted through."""
+def _pixels(flat: Tensor, columns: Tensor, peak: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Float32 values and places (y * S + x) [n,4] of the pixels of columns that can be their largest.
+
+    These are the two beside the peak of the cubic, and the first and last of the interval.
+
+    Args:
+        flat: [M,h,w].
+        columns: int64 [n] (map, interval, x), counted through.
+        peak: [n] in [0, 1] between the two map rows.
+        size: Side S.
+    """
     height, width = flat.shape[1:]
     x, interval, owner = columns % size, columns // size % (height + 1), columns // (size * (height + 1))
-    y = _pixels_between(height, size)[interval]
+    first, last = (edge[interval] for edge in _pixels_between(height, size))
+    before = ((interval - 1 + peak + 0.5) * (size / height) - 0.5).floor().long()
+    y = torch.stack([first, before, before + 1, last], 1).clamp(first[:, None], last[:, None])
     _, across, across_weights = _stencil(width, size)
     _, _, down_weights = _stencil(height, size)
     rows = (interval[:, None] + torch.arange(-2, 2)).clamp(0, height - 1)
     cells = flat[owner[:, None, None], rows[:, :, None], across[x][:, None]]
     four = (cells * across_weights[x][:, None]).sum(2)
-    values = (down_weights[y] * four[:, None]).sum(2).float()
-    return values.masked_fill_(y < 0, -torch.inf), y * size + x[:, None]
+    return (down_weights[y] * four[:, None]).sum(2).float(), y * size + x[:, None]

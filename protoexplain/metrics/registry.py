@@ -13,10 +13,13 @@ from protoexplain.metrics.base import Metric
 ENTRY_POINTS = "protoexplain.metrics"
 
 
+def _built_in() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(scores.__path__))
+
+
 def metric_names() -> list[str]:
     """Built-in metrics, then those of installed packages."""
-    built_in = sorted(module.name for module in pkgutil.iter_modules(scores.__path__))
-    return built_in + sorted(point.name for point in entry_points(group=ENTRY_POINTS))
+    return _built_in() + sorted(point.name for point in entry_points(group=ENTRY_POINTS))
 
 
 def get_metric(name: str) -> Metric:
@@ -25,11 +28,11 @@ def get_metric(name: str) -> Metric:
     Raises:
         UserError: No metric of that name; says which was probably meant.
     """
-    if name not in metric_names():
-        raise UserError(f"unknown metric '{name}'", "metrics", nearest_name(name, metric_names()))
+    if name in _built_in():
+        published: Metric = importlib.import_module(f"{scores.__name__}.{name}").METRIC
+        return published
     for point in entry_points(group=ENTRY_POINTS):
         if point.name == name:
             metric: Metric = point.load()
             return metric
-    published: Metric = importlib.import_module(f"{scores.__name__}.{name}").METRIC
-    return published
+    raise UserError(f"unknown metric '{name}'", "metrics", nearest_name(name, metric_names()))

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from protoexplain.io.model_card import escaped
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.compare import Difference, summary
 
@@ -77,20 +78,39 @@ def beaten_by(result: MetricResult) -> dict[str, float]:
 
 def comparison_text(models: Mapping[str, Mapping[str, MetricResult]], differences: Sequence[Difference]) -> str:
     """A table of all models, then a sentence for each pair and metric, and what it comes to."""
-    table = Table("metric", *models, "better", box=box.SIMPLE_HEAD)
+    columns, rows = side_by_side(models)
+    table = Table(*columns, box=box.SIMPLE_HEAD)
     for column in table.columns[1:-1]:
         column.justify = "right"
-    for name in dict.fromkeys(name for results in models.values() for name in results):
-        shown = [results.get(name) for results in models.values()]
-        first = next(result for result in shown if result)
-        title = f"{first.title} ({first.unit})" if first.unit else first.title
-        table.add_row(title, *map(_with_interval, shown), _ARROWS[first.higher_is_better])
+    for row in rows:
+        table.add_row(*row)
     lines = []
     for difference in differences:
         lines.append(f"- {difference.sentence()}")
         if difference.notes:
             lines.append(f"  measured with other settings: {'; '.join(difference.notes)}")
     return "\n".join([rendered(table), *lines, "", summary(differences)])
+
+
+def side_by_side(models: Mapping[str, Mapping[str, MetricResult]]) -> tuple[list[str], list[list[str]]]:
+    """A row for each metric with values and intervals, followed by a row for each of its baselines."""
+    rows = []
+    for name in dict.fromkeys(name for results in models.values() for name in results):
+        shown = [results.get(name) for results in models.values()]
+        first = next(result for result in shown if result)
+        title = f"{first.title} ({first.unit})" if first.unit else first.title
+        rows.append([title, *map(_with_interval, shown), _ARROWS[first.higher_is_better]])
+        for baseline in dict.fromkeys(baseline for result in shown if result for baseline in result.score.baselines):
+            values = (result.score.baselines.get(baseline) if result else None for result in shown)
+            rows.append([f"- {baseline}", *(shown_number(value, first.unit) for value in values), ""])
+    return ["metric", *models, "better"], rows
+
+
+def as_markdown(models: Mapping[str, Mapping[str, MetricResult]]) -> str:
+    """`side_by_side` as a table in Markdown."""
+    columns, rows = side_by_side(models)
+    lines = [map(escaped, columns), ["---", *["---:"] * len(models), "---"], *(map(escaped, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def comparison_rows(

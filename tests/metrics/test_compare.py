@@ -16,6 +16,7 @@ from protoexplain.metrics.plots import metric_figure, png
 from protoexplain.metrics.tables import (
     as_csv,
     as_latex,
+    as_markdown,
     as_text,
     beaten_by,
     comparison_rows,
@@ -184,6 +185,14 @@ class TestTables:
         assert r"Metric m (\%) $\uparrow$ & 0.5 {\scriptsize [0.0, 1.0]} & -- \\" in text
         assert text.count("&") == 2 * 2
         assert re.search(r"\\begin\{tabular\}\{lrr\}", text)
+
+    def test_markdown(self):
+        one = result([0.4, 0.6], "images", unit="%", baselines={"centre|peak": 0.9})
+        lines = as_markdown({"a_b": {"m": one}, "<c>": {}}).splitlines()
+        assert lines[0] == r"| metric | a\_b | &lt;c&gt; | better |"
+        assert lines[1] == "| --- | ---: | ---: | --- |"
+        assert lines[2] == r"| Metric m (%) | 0.5 \[0.0, 1.0\] | - | higher |"
+        assert lines[3] == r"| - centre\|peak | 0.9 | - |  |"
 
 
 class TestPictures:
