@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, finite, say, watching
+from protoexplain.cli.output import Json, ProgressWatcher, finite, say, watching
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,17 +61,9 @@ def measure(
     settings = _settings(assignments or [], images)
     fabric = make_fabric(devices, accelerator)
     fabric.launch()
-    with watching() as watcher:
-        results = run_measurement(
-            loaded,
-            data,
-            _names(metrics),
-            settings,
-            watcher,
-            foreign=foreign,
-            work=_work(checkpoint),
-            fabric=fabric,
-        )
+    with _resumable() as watcher:
+        names, work = _names(metrics), _work(checkpoint)
+        results = run_measurement(loaded, data, names, settings, watcher, foreign=foreign, work=work, fabric=fabric)
     if fabric.global_rank == 0:
         if not results:
             raise UserError("none of the metrics can be measured on these data", "--metrics", "see the lines above")
@@ -109,7 +102,7 @@ def compare(
         results = kept_results(loaded)
         if data is not None:
             settings, work = _settings(assignments or [], images), _work(path)
-            with watching() as watcher:
+            with _resumable() as watcher:
                 results = run_measurement(loaded, data, names, settings, watcher, kept=results, work=work)
             add_metrics(path, {"interpretability": {metric: result.to_dict() for metric, result in results.items()}})
         models[name] = Measured.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
@@ -118,6 +111,17 @@ def compare(
         raise UserError(f"nothing was measured of {lacking}", "", "add --data DIR, or run protoexplain measure before")
     _put(_compared(models, "json" if as_json else form), out)
     _draw({name: model.results for name, model in models.items()}, plots)
+
+
+@contextmanager
+def _resumable() -> Iterator[ProgressWatcher]:
+    """Progress bars; whoever stops the work is told that it is not lost."""
+    with watching() as watcher:
+        try:
+            yield watcher
+        except KeyboardInterrupt:
+            watcher.line("stopped; the same command goes on from here")
+            raise
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -23,7 +23,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", 
 MAX_PIXELS = 25_000_000
 
 _SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations that swap width and height."""
+"""EXIF orientations that swap width and height; of a TIFF, Pillow tells the upright size."""
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _SIGNATURES = (
     (b"%!PS", "a PostScript file"),
@@ -105,7 +105,7 @@ def image_size(file: Path | BinaryIO) -> tuple[int, int]:
     """
     with _opened(file) as image:
         try:
-            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+            sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
         except Exception:
             sideways = False
         return (image.height, image.width) if sideways else (image.width, image.height)

@@ -75,6 +75,10 @@ class Masked:
     def name(self) -> str:
         return f"{self.mode}/{self.order}"
 
+    @property
+    def cost(self) -> int:
+        return self.steps
+
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         size, whole = chunk.subject.size, probabilities(chunk.model, chunk.output)
         ranks = heat_ranks(chunk.heat, size) if self.order == "heat" else self._random(chunk.ids, size * size)

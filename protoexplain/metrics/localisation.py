@@ -85,6 +85,7 @@ class Located:
 
     seed: int
     name: str = "located"
+    cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         (height, width), size = chunk.subject.map_size, chunk.subject.size

@@ -76,6 +76,10 @@ class Pass(Protocol):
     def name(self) -> str:
         """In the table of observations; ``kind/variant`` where there are several of a kind."""
 
+    @property
+    def cost(self) -> int:
+        """Forward passes of one image, more or less; for the progress alone."""
+
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         """Columns [n,...] of finite numbers."""
 
@@ -125,6 +129,7 @@ class Scores:
     """Class scores, probabilities and activations of all prototypes."""
 
     name: str = "scores"
+    cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         output = chunk.output
@@ -140,6 +145,7 @@ class Unprojected:
     """Class scores with the prototypes from before projection; all else is as in the checkpoint."""
 
     name: str = "unprojected"
+    cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         assert chunk.before is not None
@@ -151,6 +157,7 @@ class Patches:
     """The cell of the best patch of every prototype, as row * w + column."""
 
     name: str = "patches"
+    cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         found = [
@@ -165,6 +172,7 @@ class Peaks:
     """Peaks (y, x) of the upsampled similarity maps of the prototypes of each image's class."""
 
     name: str = "peaks"
+    cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         return {"peaks": peaks(chunk.own_maps, chunk.subject.size).short()}
@@ -179,6 +187,7 @@ class Noisy:
     noise: float
     limit: float
     seed: int
+    cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         _, std = normalisation(chunk.model)

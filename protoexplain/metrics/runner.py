@@ -170,8 +170,9 @@ class _Looker:
         store, chunks = ChunkStore(self.folder, key), chunked(len(images.records), size)
         own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)
         todo = [number for number in own if not all(store.has(repr(one), number) for one in planned)]
-        total = len(planned) * sum(len(chunks[number]) for number in own)
-        done = total - len(planned) * sum(len(chunks[number]) for number in todo)
+        cost = sum(one.cost for one in planned)
+        total = cost * sum(len(chunks[number]) for number in own)
+        done = total - cost * sum(len(chunks[number]) for number in todo)
         order = [index for number in todo for index in chunks[number]]
         workers = self.checkpoint.config.data.workers
         for number, batch in zip(todo, batches(images.dataset(), order, size, 0, workers), strict=True):
@@ -179,7 +180,7 @@ class _Looker:
             for one in planned:
                 if not store.has(repr(one), number):
                     store.write(repr(one), number, one(chunk))
-                done += len(chunks[number])
+                done += one.cost * len(chunks[number])
                 self.shown.progress(what, done, total)
         self.fabric.barrier()
         if self.fabric.global_rank != 0:

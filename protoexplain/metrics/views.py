@@ -57,6 +57,7 @@ class View:
 
     view: str
     seed: int
+    cost = 1
 
     @property
     def name(self) -> str:

@@ -15,7 +15,20 @@ from tiny_runs import journal, tiny_config, tiny_raw
 from protoexplain.cli.main import main
 from protoexplain.data.reading import read_image_set
 
-COMMANDS = ["train", "explain", "evaluate", "verify", "project", "prune", "info", "app", "demo", "data"]
+COMMANDS = [
+    "train",
+    "explain",
+    "evaluate",
+    "verify",
+    "project",
+    "prune",
+    "measure",
+    "compare",
+    "info",
+    "app",
+    "demo",
+    "data",
+]
 
 
 @pytest.fixture

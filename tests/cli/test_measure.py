@@ -5,12 +5,14 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from metrics.measured_checkpoints import keep_checkpoint
 
 from protoexplain.cli.main import main
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.metrics.runner import measure
 from protoexplain.training.verify import verify
 
 QUICK = ("--set", "draws=1", "--set", "resamples=100", "--set", "steps=2")
@@ -58,6 +60,34 @@ class TestMeasure:
         assert checkpoint.metrics["interpretability"] == told
         assert verify(checkpoint).passed
         assert not list(folder.glob(".*.measuring"))
+
+    def test_killed_and_started_again(self, folder, planted):
+        """kill -9 in the middle of the passes; the same command then gives what an undisturbed one gives."""
+        path, work = folder / "cbc", folder / ".cbc.measuring"
+        command = [
+            sys.executable,
+            "-m",
+            "protoexplain",
+            "measure",
+            path,
+            "-d",
+            planted,
+            "--set",
+            "batch_size=1",
+            "--json",
+        ]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while len(list(work.rglob("*.safetensors"))) < 20:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        assert "interpretability" not in Checkpoint.load(path).metrics
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+        assert done.returncode == 0, done.stderr
+        again = measure(path, planted, None, {"batch_size": 1})
+        assert json.loads(done.stdout) == json.loads(json.dumps({name: r.to_dict() for name, r in again.items()}))
+        assert not work.exists()
 
     def test_text(self, cli, folder, planted):
         code, out, _ = cli(

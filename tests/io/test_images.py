@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from protoexplain.errors import UserError
-from protoexplain.io.images import MAX_PIXELS, load_image, load_mask, sha256_of, verify_image
+from protoexplain.io.images import MAX_PIXELS, image_size, load_image, load_mask, sha256_of, verify_image
 
 # stored = upright turned by the inverse of what the orientation tag asks for
 STORED_AS = {
@@ -76,10 +76,19 @@ class TestOrientation:
         image = loaded(stored, kind, exif=exif, **options)
         assert image.size == (40, 30)
         assert np.array_equal(image.rgb, ramp())
+        assert image_size(io.BytesIO(encoded(stored, kind, exif=exif, **options))) == (40, 30)
 
     def test_damaged_exif_does_not_spoil_the_picture(self):
         image = loaded(Image.fromarray(ramp()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
         assert image.rgb.shape == (30, 40, 3)
+        damaged = encoded(Image.fromarray(ramp()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+        assert image_size(io.BytesIO(damaged)) == (40, 30)
+
+    def test_size_needs_only_the_head(self):
+        data = encoded(Image.fromarray(noise()), "PNG")
+        assert image_size(io.BytesIO(data[: len(data) // 2])) == (60, 60)
+        with pytest.raises(UserError):
+            image_size(io.BytesIO(b"no picture"))
 
 
 class TestColours:

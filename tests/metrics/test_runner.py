@@ -52,7 +52,11 @@ def test_every_metric_of_every_family(family, checkpoints, planted):
         assert result.settings["half_window"] == 10
         json.dumps(result.to_dict(), allow_nan=False)
     assert results["accuracy"].score.n_used == 8
-    assert {step for step in told.steps if step[1] == step[2]} >= {("computing scores", len(results), len(results))}
+    ended = [step for step in told.steps if step[1] == step[2]]
+    assert ended[-1] == ("computing scores", len(results), len(results))
+    looked_at = [done for what, done, _ in told.steps if what == "looking at test images"]
+    assert looked_at == sorted(set(looked_at)), "it only grows"
+    assert ("looking at test images", looked_at[-1], looked_at[-1]) in ended
 
 
 @pytest.mark.parametrize("family", ["protopnet", "cbc"])
