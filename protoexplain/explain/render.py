@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from protoexplain.data.geometry import Box
-from protoexplain.explain.local import ClassExplanation, Explanation, Match
+from protoexplain.explain.local import ClassExplanation, Explanation
+from protoexplain.explain.match import Match, Statement
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
 _TITLE_CHARACTERS = 120
-PrototypeName = Callable[[Match], str]
+PrototypeName = Callable[[Statement], str]
 
 
 @lru_cache(maxsize=1)

@@ -181,6 +181,11 @@ class PrototypeModel(nn.Module):
             torch.stack([part.bias for part in parts]).sum(0),
         )
 
+    def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
+        """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""
+        (_, branch), *others = self.named_branches()
+        return None if others else branch.head.disagreement(activations, classes)
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class scores [B,C] -> probabilities; CBC's scores are probabilities already, one for each class."""
         return logits if self.scores_are_probabilities else logits.softmax(1)
