@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +15,19 @@ import torch
 from numpy.typing import NDArray
 
 from protoexplain.data.augmentation import resized
+from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
+from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
 from protoexplain.explain.box_rules import PUBLISHED, BoxRule, parse_box_rule
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
+from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.local import Explanation, explain_reading
-from protoexplain.explain.match import Statement
+from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.measured_field import MeasuredField, measure_field
+from protoexplain.explain.question import Question, Target
 from protoexplain.explain.reading import Reading, read
 from protoexplain.explain.render import draw_box
 from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
@@ -49,6 +54,12 @@ class Seen:
     rgb: RGB
     notices: tuple[str, ...]
     reading: Reading
+
+    @property
+    def picture(self) -> RGB:
+        """What the model saw, [S,S,3]."""
+        values = (self.reading.picture.permute(1, 2, 0) * 255).round()
+        return values.to(torch.uint8).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Explainer:
         keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.model: PrototypeModel = self.checkpoint.model(device)
+        self._attributing = threading.Lock()
 
     @property
     def title(self) -> str:
@@ -176,6 +188,26 @@ class Explainer:
     def what_would_change(self, seen: Seen, rival: int | None = None) -> Change | None:
         """The fewest prototypes without which another class, or the named one, overtakes; as `what_would_change`."""
         return what_would_change(seen.reading, rival)
+
+    def honesty(
+        self, seen: Seen, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
+    ) -> dict[int, Honesty]:
+        """What blanking the boxes of some matches does, by prototype; as `honesty`."""
+        return honesty(seen.reading, matches, random_boxes, seed)
+
+    def attribute(
+        self,
+        seen: Seen,
+        target: Target,
+        methods: Sequence[str] | None = None,
+        neighbourhoods: Sequence[str] = (DEFAULT_NEIGHBOURHOOD,),
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Attributions:
+        """Explain a class score or a prototype's activation by pixels, one thread at a time; as `attribute`."""
+        question = Question(seen.reading, target, lambda: self.field, seed=seed)
+        with self._attributing:
+            return attribute(question, methods, neighbourhoods, progress=progress)
 
     def record(self, prototype: int) -> PrototypeRecord:
         return self.checkpoint.prototypes[prototype]

@@ -22,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 25_000_000
 
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _SIGNATURES = (
     (b"%!PS", "a PostScript file"),
@@ -93,6 +94,21 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
         if image.mode in ("LA", "RGBA", "PA"):
             return np.asarray(values[..., :-1].any(axis=-1) & (values[..., -1] != 0))
         return np.asarray(values.any(axis=-1))
+
+
+def image_size(file: Path | BinaryIO) -> tuple[int, int]:
+    """(width, height) of the upright picture; its pixels are not decoded.
+
+    Raises:
+        UserError: As `load_image`, for what the head of the file shows.
+    """
+    with _opened(file) as image:
+        width, height = image.size
+        try:
+            turned = image.getexif().get(_ORIENTATION) in _ON_THEIR_SIDE
+        except Exception:
+            turned = False
+        return (height, width) if turned else (width, height)
 
 
 def verify_image(file: Path | BinaryIO) -> None:
