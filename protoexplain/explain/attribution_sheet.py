@@ -71,7 +71,7 @@ def error_table(found: Attributions) -> list[str]:
     fitted = [name for name in by_fit(found) if any(name in errors for errors in found.errors.values())]
     if not fitted:
         return []
-    width = max(len(METHODS[name].title) for name in fitted)
+    width = max(len("fit error"), *(len(METHODS[name].title) for name in fitted))
     columns = list(found.errors)
     lines = [" ".join(["fit error".ljust(width), *(name.rjust(11) for name in columns)])]
     for name in fitted:

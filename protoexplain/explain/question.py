@@ -13,11 +13,15 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from protoexplain.explain.box_rules import Field
 from protoexplain.explain.reading import Reading
 from protoexplain.models.base import PrototypeModel
+
+_FEWEST_SUPERPIXELS = 4
+"""SLIC makes one region of a picture of noise, and explains nothing with it."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,14 @@ class Question:
 
     @cached_property
     def superpixels(self) -> Tensor:
-        """[S,S] numbers 0..M-1 of regions of similar colour (SLIC, Achanta et al. 2012)."""
+        """[S,S] numbers 0..M-1 of regions of similar colour (SLIC, Achanta et al. 2012); else of squares."""
         from skimage.segmentation import slic
 
         rgb = self.reading.picture.permute(1, 2, 0).double().cpu().numpy()
         found = slic(rgb, n_segments=self.segments, compactness=10, start_label=0)
-        _, numbers = np.unique(found, return_inverse=True)
+        names, numbers = np.unique(found, return_inverse=True)
+        if len(names) < _FEWEST_SUPERPIXELS:
+            numbers = _squares(len(rgb), self.segments)
         return torch.from_numpy(numbers.reshape(found.shape)).to(self.picture.device)
 
     @property
@@ -132,3 +138,10 @@ class Question:
         energy = self.by_part(difference.square())
         per_part = torch.where(energy > 0, parts.to(energy) / energy.clamp_min(torch.finfo(energy.dtype).tiny), 0)
         return per_part[self.superpixels] * difference
+
+
+def _squares(size: int, count: int) -> NDArray[np.int64]:
+    """[S,S] numbers of about so many squares."""
+    side = max(2, round(count**0.5))
+    line = np.arange(size) * side // size
+    return line[:, None] * side + line

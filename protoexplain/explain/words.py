@@ -23,7 +23,8 @@ def about_change(change: Change | None) -> str:
     if change is None:
         return "No removal of prototypes would change the answer."
     numbers = [removal.match.prototype for removal in change.removed]
-    third = "" if change.outcome.label == change.rival.label else f" (it falls behind {change.rival.name} too)"
+    both = f" ({change.rival.name} overtakes {change.predicted.name} too)"
+    third = "" if change.outcome.label == change.rival.label else both
     return f"Without {_named(numbers)} the model would say {change.outcome.name}{third}."
 
 

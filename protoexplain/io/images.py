@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from protoexplain.errors import UserError
 
@@ -22,7 +22,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 25_000_000
 
-_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
+_SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _SIGNATURES = (
     (b"%!PS", "a PostScript file"),
@@ -97,18 +98,17 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
 
 
 def image_size(file: Path | BinaryIO) -> tuple[int, int]:
-    """(width, height) of the upright picture; its pixels are not decoded.
+    """(width, height) of the upright picture in pixels, from the head of the file alone.
 
     Raises:
-        UserError: As `load_image`, for what the head of the file shows.
+        UserError: As `load_image`, for what the head shows.
     """
     with _opened(file) as image:
-        width, height = image.size
         try:
-            turned = image.getexif().get(_ORIENTATION) in _ON_THEIR_SIDE
+            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
         except Exception:
-            turned = False
-        return (height, width) if turned else (width, height)
+            sideways = False
+        return (image.height, image.width) if sideways else (image.width, image.height)
 
 
 def verify_image(file: Path | BinaryIO) -> None:
