@@ -103,10 +103,11 @@ def _answers(
     from protoexplain.explain.words import about_change, about_contrast
 
     shown, seen = result.explanation.classes[0], result.seen
-    contrast = explainer.contrast(seen, shown.label, other, rows)
+    contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
     change = explainer.what_would_change(seen)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
-    sentences = [about_contrast(contrast, explainer.unit), about_change(change)]
+    sentences = [] if contrast is None else [about_contrast(contrast, explainer.unit)]
+    sentences.append(about_change(change))
     picture = sheet(
         result.explanation,
         shown,
@@ -122,7 +123,7 @@ def _answers(
         notes=sentences,
     )
     return picture, {
-        "contrast": contrast.to_dict(),
+        "contrast": None if contrast is None else contrast.to_dict(),
         "what_would_change": None if change is None else change.to_dict(),
         "honesty": [entry.to_dict() for entry in tried.values()],
         "sentences": sentences,

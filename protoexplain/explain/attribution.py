@@ -5,6 +5,7 @@ See `attribution_methods` for the methods, and `attribution_fit` for how they ar
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from protoexplain.models.base import PrototypeModel
 
 DEFAULT_NEIGHBOURHOOD = "mask"
 FIT_SAMPLES = 100
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,10 @@ class Attributions:
             "target": asdict(self.target),
             "value": self.value,
             "methods": {name: {"title": METHODS[name].title, "paper": METHODS[name].paper} for name in self.maps},
-            "neighbourhoods": {name: NEIGHBOURHOODS[name].question for name in self.errors},
+            "neighbourhoods": {
+                name: {"question": NEIGHBOURHOODS[name].question, "fit_of": NEIGHBOURHOODS[name].methods}
+                for name in self.errors
+            },
             "fit_errors": {name: dict(errors) for name, errors in self.errors.items()},
             "recommended": self.recommended,
             "superpixels": self.parts,
@@ -71,8 +76,8 @@ def attribute(
 ) -> Attributions:
     """Explain a number by several methods.
 
-    The model stays as it is: no hooks, no gradients of its parameters.  Random numbers of the program are those of
-    before.  Not for several threads at once, which would share them.
+    The model stays as it is: no hooks, no gradients of its parameters.  Random numbers of the program are afterwards
+    those of before; other threads wait, for captum draws from the same.
 
     Args:
         question: What is explained, for which picture.
@@ -91,7 +96,8 @@ def attribute(
     maps: dict[str, Attribution] = {}
     errors: dict[str, dict[str, float | None]] = {}
     total = len(wanted) + len(neighbourhoods)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    device = question.picture.device
+    with _one_at_a_time, torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         for name, method in wanted.items():
             torch.manual_seed(question.seed)
             maps[name] = method.apply(question)

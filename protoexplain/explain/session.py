@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,7 +89,6 @@ class Explainer:
         keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.model: PrototypeModel = self.checkpoint.model(device)
-        self._attributing = threading.Lock()
 
     @property
     def title(self) -> str:
@@ -206,8 +204,7 @@ class Explainer:
     ) -> Attributions:
         """Explain a class score or a prototype's activation by pixels, one thread at a time; as `attribute`."""
         question = Question(seen.reading, target, lambda: self.field, seed=seed)
-        with self._attributing:
-            return attribute(question, methods, neighbourhoods, progress=progress)
+        return attribute(question, methods, neighbourhoods, progress=progress)
 
     def record(self, prototype: int) -> PrototypeRecord:
         return self.checkpoint.prototypes[prototype]
