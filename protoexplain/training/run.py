@@ -31,7 +31,7 @@ from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.journal import Journal, Silent, Watcher
-from protoexplain.training.keep import keep_run
+from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
@@ -209,7 +209,7 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     proof = snapshot.proof if snapshot.patches else {}
     kept: RunResult | None = None
     if run.fabric.global_rank == 0:
-        checkpoint, findings = keep_run(run, path, patches, proof, row, command)
+        checkpoint, findings = keep(run, path, origin_of(run, patches, bool(proof)), proof, row, command)
         kept = RunResult(checkpoint, row, findings)
     told = run.fabric.broadcast(kept)
     assert told is not None
