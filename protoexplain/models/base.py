@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +29,8 @@ class FamilyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneConfig = BackboneConfig()
+    start: Literal["random", "patches"] = "random"
+    """Prototypes start as random numbers (published), or as random patches of training images of their class."""
 
 
 def identity(similarity: Tensor) -> Tensor:
