@@ -106,7 +106,7 @@ def _answers(
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
     change = explainer.what_would_change(seen)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
-    sentences = [] if contrast is None else [about_contrast(contrast, explainer.unit)]
+    sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
     sentences.append(about_change(change))
     picture = sheet(
         result.explanation,
@@ -116,7 +116,6 @@ def _answers(
         explainer.source,
         explainer.name,
         rows,
-        explainer.unit,
         heat=None if method == "map" else _heat(explainer, result, method),
         heat_title="where it looks similar" if method == "map" else f"pixels that matter ({METHODS[method].title})",
         tried=tried,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -91,6 +91,7 @@ class Explanation:
         geometry: Which part of it the model saw.
         predictions: Classes by score, best first.
         classes: The explained classes.
+        unit: What scores and evidence are measured in.
         box_rule: How boxes were drawn, such as ``percentile:95``.
         notices: What was done to the image when it was read.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
@@ -100,6 +101,7 @@ class Explanation:
     geometry: Geometry
     predictions: tuple[Prediction, ...]
     classes: tuple[ClassExplanation, ...]
+    unit: Literal["logit", "probability"]
     box_rule: str = str(PUBLISHED)
     notices: tuple[str, ...] = ()
     maps: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
@@ -208,6 +210,7 @@ def explain_reading(
         reading.geometry,
         tuple(predictions.values()),
         classes,
+        reading.unit,
         str(box_rule),
         tuple(notices),
         dict(zip(wanted, reading.maps[wanted].float().cpu().numpy(), strict=True)),

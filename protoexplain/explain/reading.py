@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -58,6 +59,11 @@ class Reading:
     def ranked(self) -> list[int]:
         """Labels by score, best first."""
         return self.scores.argsort(descending=True, stable=True).tolist()
+
+    @property
+    def unit(self) -> Literal["logit", "probability"]:
+        """What scores and evidence are measured in."""
+        return "probability" if self.model.scores_are_probabilities else "logit"
 
     def prediction(self, label: int) -> Prediction:
         return Prediction(label, self.class_names[label], float(self.scores[label]), float(self.probabilities[label]))

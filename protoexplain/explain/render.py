@@ -107,7 +107,6 @@ def sheet(
     source: Callable[[int], RGB | None],
     name: PrototypeName,
     rows: int = 5,
-    unit: str = "logit",
     *,
     heat: Callable[[Match], RGB] | None = None,
     heat_title: str = "where it looks similar",
@@ -127,7 +126,6 @@ def sheet(
         source: Prototype -> its source picture with the box drawn.
         name: Match -> name of the prototype and its class.
         rows: At most so many prototypes.
-        unit: Of the evidence.
         heat: Match -> picture of its heat map; the similarity map over the seen region by default.
         heat_title: Above the heat maps.
         tried: Prototype -> what blanking its box did.
@@ -162,7 +160,7 @@ def sheet(
         )
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
-        _numbers(cells[4], match, name(match), longest, unit, (tried or {}).get(match.prototype))
+        _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))
     if below:
         axis = figure.add_subplot(grid[len(heights) - 1, :])
         axis.axis("off")

@@ -147,21 +147,21 @@ class TestEveryFamily:
         value = logits[2] if target.kind == "class" else activations[5]
         assert found.value == pytest.approx(float(value), abs=1e-5)
 
-    def test_batches_do_not_matter_and_seeds_repeat(self, model, target):
-        methods = ["smoothgrad", "integrated-gradients", "occlusion", "lime", "c-lime", "kernel-shap"]
-        one, two = (
-            attribute(question_about(model, target, 64, "ABCD", batch=batch), methods, ["shapley"], 20)
-            for batch in (3, 16)
-        )
-        for name in methods:
-            scale = np.abs(one.maps[name].heat).max()
-            if name != "smoothgrad":  # captum draws its noise by batch
-                np.testing.assert_allclose(one.maps[name].heat, two.maps[name].heat, rtol=1e-2, atol=1e-3 * scale)
-        again = attribute(question_about(model, target, 64, "ABCD", batch=16), methods, ["shapley"], 20)
-        assert all((again.maps[name].heat == two.maps[name].heat).all() for name in methods)
-        assert again.errors == two.errors
-        other = attribute(question_about(model, target, 64, "ABCD", seed=1), ["lime"], ["shapley"], 20)
-        assert (other.maps["lime"].heat != two.maps["lime"].heat).any()
+
+def test_batches_do_not_matter_and_seeds_repeat(model):
+    methods = ["smoothgrad", "integrated-gradients", "occlusion", "lime", "c-lime", "kernel-shap"]
+    target = Target("class", 2)
+    one, two = (
+        attribute(question_about(model, target, 64, "ABCD", batch=batch), methods, ["shapley"], 20) for batch in (3, 16)
+    )
+    for name in methods[1:]:  # captum draws the noise of SmoothGrad by batch
+        scale = np.abs(one.maps[name].heat).max()
+        np.testing.assert_allclose(one.maps[name].heat, two.maps[name].heat, rtol=1e-2, atol=1e-3 * scale)
+    again = attribute(question_about(model, target, 64, "ABCD", batch=16), methods, ["shapley"], 20)
+    assert all((again.maps[name].heat == two.maps[name].heat).all() for name in methods)
+    assert again.errors == two.errors
+    other = attribute(question_about(model, target, 64, "ABCD", seed=1), ["lime"], ["shapley"], 20)
+    assert (other.maps["lime"].heat != two.maps["lime"].heat).any()
 
 
 def hooks(module):

@@ -12,7 +12,6 @@ from tiny_runs import tiny_train
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
-from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
@@ -36,10 +35,10 @@ class Told:
         self.progress = []
         self.prototypes = self.tell(progress=lambda *count: self.progress.append(count))
 
-    def tell(self, **options):
-        checkpoint = self.explainer.checkpoint
+    def tell(self, splits=None, **options):
+        checkpoint, splits = self.explainer.checkpoint, splits or self.splits
         return explain_prototypes(
-            self.explainer.model, checkpoint.prototypes, checkpoint.classes, self.splits, K, SHARE, **options
+            self.explainer.model, checkpoint.prototypes, checkpoint.classes, splits, K, SHARE, **options
         )
 
     @torch.no_grad()
@@ -153,10 +152,8 @@ def test_regions_are_what_the_model_saw(told):
     assert (box.x0 + corner.x0, box.y0 + corner.y0) == pytest.approx(neighbour.box[:2])
 
 
-def test_an_image_that_vanished_is_named(planted, tmp_path):
-    told = Told("protopnet", planted, tmp_path)
-    record = read_image_set(planted).split("test")[0]
-    tests = [replace(r, path=tmp_path / "gone.png") if r.id == record.id else r for r in told.splits["test"].records]
-    told.splits["test"] = ImageDataset(tests, "box", 64)
+def test_an_image_that_vanished_is_named(told, tmp_path):
+    tests = list(told.splits["test"].records)
+    tests[0] = replace(tests[0], path=tmp_path / "gone.png")
     with pytest.raises(UserError, match="gone"):
-        told.tell()
+        told.tell({"test": ImageDataset(tests, "box", 64)})

@@ -66,7 +66,6 @@ def test_sheet_of_every_family(family):
             patches.get,
             lambda match: f"Prototype {match.prototype}",
             rows=4,
-            unit="logit",
         )
     )
     assert 1200 <= picture.shape[1] <= 1500

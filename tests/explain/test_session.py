@@ -51,7 +51,7 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
     result = explainer.explain(bird.path, box=bird.box, top_classes=2, rows=3)
     assert result.explanation.image == bird.path.name
     assert result.explanation.check() < 1e-4
-    assert explainer.unit == ("probability" if family == "cbc" else "logit")
+    assert result.explanation.unit == explainer.unit == ("probability" if family == "cbc" else "logit")
     shown = result.explanation.classes[0]
     for match in shown.found:
         record = explainer.record(match.prototype)
@@ -62,9 +62,7 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
         name = explainer.name(match)
         assert str(match.prototype) in name
         assert (explainer.checkpoint.classes[record.label] in name) if record.label >= 0 else "(" not in name
-    picture = sheet(
-        result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3, explainer.unit
-    )
+    picture = sheet(result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3)
     with Image.open(io.BytesIO(picture)) as image:
         assert image.width == 1350
         assert 400 < image.height < 1200
