@@ -27,7 +27,7 @@ from filelock import FileLock
 from torch import Tensor
 
 import protoexplain
-from protoexplain.config import MAX_YAML_BYTES, RunConfig, merged, parse, read_yaml
+from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, write_folder
 from protoexplain.io.manifest import MANIFEST, MAX_JSON_BYTES, read_limited, verify_folder
@@ -232,7 +232,7 @@ def add_metrics(path: Path, measured: Mapping[str, Any]) -> Checkpoint:
     """
     with FileLock(path.with_name(f".{path.name}.lock")):
         checkpoint = Checkpoint.load(path)
-        metrics = merged(checkpoint.metrics, _finite(measured))
+        metrics = _joined(checkpoint.metrics, _finite(measured))
         contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
 
         def fill(folder: Path) -> None:
@@ -241,6 +241,12 @@ def add_metrics(path: Path, measured: Mapping[str, Any]) -> Checkpoint:
 
         write_folder(path, fill, replace=True)
         return Checkpoint.load(path, verify=False)
+
+
+def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of one name are joined by their keys; an entry is replaced as a whole, so that none is half old."""
+    both = {name for name in old.keys() & new.keys() if isinstance(old[name], dict) and isinstance(new[name], dict)}
+    return {**old, **new, **{name: {**old[name], **new[name]} for name in both}}
 
 
 def _write_metrics(folder: Path, config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> None:
