@@ -8,6 +8,7 @@ import pytest
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
 from app.examples import Examples
+from app.library import Library
 from app.state import ModelStore
 
 
@@ -38,6 +39,10 @@ def store(folder):
 
 
 @pytest.fixture
-def examples(birds, tmp_path):
-    (tmp_path / "small").mkdir()
-    return Examples(birds, tmp_path / "small")
+def examples(birds):
+    return Examples(birds)
+
+
+@pytest.fixture
+def library(store, examples):
+    return Library(store, examples)

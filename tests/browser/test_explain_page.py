@@ -8,7 +8,6 @@ import urllib.error
 import urllib.request
 
 import pytest
-from app_process import running
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -47,6 +46,7 @@ def test_the_first_visit_shows_an_example_explained(page):
     expect(page.locator("#facts")).to_contain_text("87.5 %")
     expect(page.locator("#case .mark").first).to_be_visible()
     assert page.locator("#classes label").count() == 4
+    assert "model=a-protopnet" in page.url
 
 
 def test_every_picture_is_drawn_and_described(page):
@@ -85,7 +85,7 @@ def test_any_class_can_be_asked_for(page):
 def test_another_example_and_fewer_rows(page):
     caption = page.locator("#case .caption")
     before = caption.inner_text()
-    page.locator("#examples button.thumbnail-item").nth(1).click()
+    page.locator("#pictures .tiles a").nth(1).click()
     expect(caption).not_to_have_text(before)
     assert page.locator("#answer .card").count() == 5
     page.locator("#rows label", has_text="3").click()
@@ -94,7 +94,7 @@ def test_another_example_and_fewer_rows(page):
 
 def test_another_checkpoint_tells_what_spoke_by_absence(page):
     caption = page.locator("#case .caption").inner_text()
-    choose(page, "#checkpoint", "Classification-By-Components")
+    choose(page, "#model", "Classification-By-Components")
     expect(page.locator("#answer")).to_contain_text("Missing, as expected")
     expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
     assert page.locator("#case .caption").inner_text() == caption
@@ -108,7 +108,7 @@ def test_an_uploaded_picture_is_explained_as_a_whole_and_can_be_put_away(page, b
     expect(page.locator("#case .caption")).to_contain_text(some_bird(birds).name)
     expect(page.locator("#case .seen")).to_have_count(0)
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
-    page.locator("#examples button.thumbnail-item").first.click()
+    page.locator("#pictures .tiles a").first.click()
     expect(page.locator("#case .seen")).to_have_count(1)
     expect(page.locator("#upload")).not_to_contain_text(some_bird(birds).name)
 
@@ -136,7 +136,7 @@ def test_a_bad_file_is_refused_in_the_page_and_the_app_goes_on(page, birds, tmp_
     expect(alert).to_contain_text(reason)
     assert "Traceback" not in page.inner_text("body")
     assert str(tmp_path) not in alert.inner_text()
-    page.locator("#examples button.thumbnail-item").first.click()
+    page.locator("#pictures .tiles a").first.click()
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
 
 
@@ -169,7 +169,7 @@ def test_a_file_name_with_markup_is_shown_as_text(page, birds, tmp_path):
 
 
 def test_class_names_with_markup_are_shown_as_text(page):
-    choose(page, "#checkpoint", "ProtoPNet (c-hostile)")
+    choose(page, "#model", "ProtoPNet (c-hostile)")
     expect(page.locator("#answer h2")).to_contain_text('"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}')
     expect(page.locator("#classes label").first).to_contain_text("{{7*7}}${7*7}")
     assert page.evaluate("window.hacked") is None
@@ -178,18 +178,8 @@ def test_class_names_with_markup_are_shown_as_text(page):
 def test_a_broken_checkpoint_is_listed_with_its_reason(page):
     page.locator(".broken summary").click()
     expect(page.locator(".broken li")).to_have_text(re.compile(r"^d-damaged: model\.safetensors .+"))
-    page.locator("#checkpoint input").click()
+    page.locator("#model input").click()
     assert "damaged" not in " ".join(page.get_by_role("option").all_inner_texts())
-
-
-def test_without_a_checkpoint_the_page_says_how_to_get_one(chromium, birds, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    with running(tmp_path / "checkpoints", birds, tmp_path) as address:
-        page = chromium.new_page()
-        page.goto(address)
-        expect(page.locator("#answer [role=alert]")).to_contain_text("There is no checkpoint to explain with.")
-        expect(page.locator("#answer [role=alert]")).to_contain_text("--checkpoints")
-        page.close()
 
 
 def test_a_question_mark_explains_a_score_by_keyboard(page):
@@ -203,7 +193,7 @@ def test_a_question_mark_explains_a_score_by_keyboard(page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
-    page = open_page(390, 844, f"?__theme={theme}")
+    page = open_page(f"?__theme={theme}", width=390, height=844)
     page.locator("#answer .card").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     right_edges = "all => all.map(e => e.getBoundingClientRect().right)"
