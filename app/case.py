@@ -21,7 +21,7 @@ class Row:
         share: Length of the bar, 0 to 1 of the longest.
         part: The part of the picture, cut out; None in rows about what is missing, as the next two.
         place: The seen region with the part's box.
-        heat: The seen region with the heat map.
+        heat: The heat map, to be laid over the seen region.
         patch: The part of the training picture.
         source: The training picture with the part's box.
         written: Whether the prototype equals that part; False where the part illustrates it.

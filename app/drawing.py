@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.case import Row
-from app.pictures import Picture, Region, drawn_picture, fitted, percent_of, prototype_picture
+from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
 from protoexplain.explain.local import Match
-from protoexplain.explain.render import RGB, heat_overlay
+from protoexplain.explain.render import RGB
 from protoexplain.explain.session import ExplainedImage, Explainer
 
-WHOLE_SIDE, ROW_SIDE = 720, 300
+WHOLE_SIDE, ROW_SIDE, HEAT_SIDE = 720, 300, 112
 
 
 class Drawing:
@@ -20,7 +22,8 @@ class Drawing:
         x0, y0, x1, y1 = map(int, self.explanation.geometry.crop.as_list())
         self.frame, self.crop = Box(0, 0, self.rgb.shape[1], self.rgb.shape[0]), Box(x0, y0, x1, y1)
         self.small = fitted(self.rgb, WHOLE_SIDE)
-        self.region = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], ROW_SIDE)
+        seen = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], ROW_SIDE)
+        self.region = drawn_picture(seen, "")
 
     def whole(self) -> Picture:
         return drawn_picture(self.small, f"The picture {self.explanation.image}")
@@ -33,17 +36,15 @@ class Drawing:
 
     def found(self, number: int, match: Match, share: float) -> Row:
         """A prototype that was found."""
-        height, width = self.region.shape[:2]
-        heat = heat_overlay(self.region, self.explanation.heat(match.prototype, width, height))
-        place = percent_of(Box(*match.box), self.crop)
+        heat = self.explanation.heat(match.prototype, HEAT_SIDE, HEAT_SIDE)
         return self._row(
             number,
             match,
             match.presence,
             share,
             part=drawn_picture(self._cut(match), f"Part {number} of the picture"),
-            place=drawn_picture(self.region, f"Part {number} of the picture marked by a box", place),
-            heat=drawn_picture(heat, f"Heat map: where the picture looks like prototype {match.prototype}"),
+            place=replace(self.region, alt=f"Part {number} of the picture marked by a box", box=self._place(match)),
+            heat=heat_layer(heat, f"Heat map: where the picture looks like prototype {match.prototype}"),
         )
 
     def absent(self, number: int, match: Match, share: float) -> Row:
@@ -77,6 +78,9 @@ class Drawing:
             source=prototype_picture(self.explainer.checkpoint, match.prototype, "source"),
             written=record.projected,
         )
+
+    def _place(self, match: Match) -> Region:
+        return percent_of(Box(*match.box), self.crop)
 
     def _cut(self, match: Match) -> RGB:
         height, width = self.rgb.shape[:2]

@@ -30,6 +30,7 @@ OPENED = 36
 """So many pictures are tried before they are offered."""
 THUMBNAIL_SIDE, KEPT_THUMBNAILS = 160, 2000
 Item = TypeVar("Item")
+Frame = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Subject:
         path: The file.
         truth: Class name that its data set gives it.
         box: Of the object, in pixels of the picture.
+        frame: Of the object as its owner drew it: left, top, right, bottom from 0 to 1.
     """
 
     key: str
@@ -49,6 +51,7 @@ class Subject:
     path: Path
     truth: str | None = None
     box: Box | None = None
+    frame: Frame | None = None
 
     @property
     def token(self) -> str:
@@ -67,8 +70,8 @@ class Examples:
     """
 
     def __init__(self, data: Path | None) -> None:
-        self._images = read_image_set(data) if data else None
-        self._of_data = _test_images(self._images) if self._images else None
+        self.images = read_image_set(data) if data else None
+        self._of_data = _test_images(self.images) if self.images else None
         self._of_checkpoints: dict[str, tuple[Subject, ...]] = {}
         self._by_token = {subject.token: subject for subject in self._of_data or ()}
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
@@ -76,11 +79,11 @@ class Examples:
     @cached_property
     def fingerprint(self) -> str:
         """Of the data set; empty where there is none."""
-        return self._images.fingerprint() if self._images else ""
+        return self.images.fingerprint() if self.images else ""
 
     def images_of(self, checkpoint: Checkpoint) -> ImageSet | None:
         """The data set, if it is the one that a checkpoint was trained on."""
-        return self._images if self.fingerprint == checkpoint.data.fingerprint else None
+        return self.images if self.fingerprint == checkpoint.data.fingerprint else None
 
     def of(self, checkpoint: Checkpoint) -> tuple[Subject, ...]:
         """The examples for a checkpoint, in an order that is always the same."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.address import Address, Words
-from app.examples import Examples, Subject
+from app.examples import Examples, Frame, Subject
 from app.state import ModelStore
+from app.surveys import Surveys
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import Checkpoint
@@ -24,6 +25,7 @@ class Choice:
         model: Name of a checkpoint in the store, empty where there is none.
         image: Key of an example.
         upload: Path of an uploaded picture, which goes before the example.
+        frame: Of the object in the uploaded picture, None for the whole picture.
         asked: What a link asked of a tab beyond that; empty again when something else is chosen.
         visit: Counts the links that were followed, so that the same one can be followed again.
     """
@@ -31,6 +33,7 @@ class Choice:
     model: str = ""
     image: str = ""
     upload: str = ""
+    frame: Frame | None = None
     asked: Address = NOWHERE
     visit: int = 0
 
@@ -50,6 +53,7 @@ class Library:
 
     store: ModelStore
     examples: Examples
+    surveys: Surveys
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.
@@ -82,7 +86,7 @@ class Library:
         """
         if choice.upload:
             path = Path(choice.upload)
-            return Subject("", path.name, path)
+            return Subject("", path.name, path, frame=choice.frame)
         if not choice.image:
             raise UserError("no picture is chosen", "", "drop one in, or choose an example")
         return self.examples.find(self.checkpoint(choice), choice.image)

@@ -12,7 +12,7 @@ from app.desk import Desk
 from app.library import Choice, Library
 from app.tab import find_tabs
 from app.views import panel as views
-from app.widgets import ASSETS, QUIET, html
+from app.widgets import ASSETS, QUIET, html, script
 
 SESSIONS = 200
 """Visitors whose state is kept."""
@@ -27,7 +27,7 @@ def build(library: Library) -> gr.Blocks:
         desk = Desk(gr.State(None), gr.State(names[0]), html(elem_id="address"), {n: gr.State(None) for n in names})
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="inputs"):
-                widgets = panel.lay_out((ASSETS / "links.js").read_text(encoding="utf-8"))
+                widgets = panel.lay_out()
             with gr.Column(scale=3, min_width=320, elem_id="result"), gr.Tabs(elem_id="tabs") as strip:
                 for tab in tabs:
                     with gr.Tab(tab.title, id=tab.name, elem_id=f"tab-{tab.name}") as item:
@@ -43,11 +43,10 @@ def looks() -> dict[str, Any]:
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
     theme.set(body_background_fill="#f6f5f2", body_background_fill_dark="#14181d")
-    scripts = [path.read_text(encoding="utf-8") for path in sorted((ASSETS / "page").glob("*.js"))]
     return {
         "theme": theme,
         "css_paths": sorted(ASSETS.glob("*.css")),
-        "head": "".join(f"<script>{script}</script>" for script in scripts),
+        "head": f"<script>{script('page/*.js')}</script>",
         "favicon_path": str(ASSETS / "icon.svg"),
     }
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.state import mark_of
@@ -18,6 +20,10 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
 
 Kind = Literal["patch", "source"]
+HAZE = 1.5
+"""The larger, the clearer cold places stay under a heat map."""
+_HEAT = colormaps["inferno"]
+"""As in the pictures of `protoexplain.explain.render`: safe for colour-blind eyes."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,17 @@ def drawn_picture(rgb: RGB, alt: str, box: Region | None = None) -> Picture:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=88, subsampling=0)
     return Picture(_data_uri(buffer.getvalue(), "jpeg"), alt, rgb.shape[1], rgb.shape[0], box)
+
+
+def heat_layer(heat: NDArray[np.float32], alt: str) -> Picture:
+    """A heat map [H,W] to be laid over a picture: stretched to its own range, cold places see-through."""
+    low, high = float(heat.min()), float(heat.max())
+    level = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+    layer = (_HEAT(level) * 255).round().astype(np.uint8)
+    layer[..., 3] = (255 * level**HAZE).round()
+    buffer = io.BytesIO()
+    Image.fromarray(layer).save(buffer, "WEBP", quality=80, method=2)
+    return Picture(_data_uri(buffer.getvalue(), "webp"), alt, heat.shape[1], heat.shape[0])
 
 
 def fitted(rgb: RGB, side: int) -> RGB:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -16,18 +14,19 @@ from typing import TYPE_CHECKING
 
 from app.actions.explain import explain_case
 from app.actions.panel import favourite
+from app.courtesy import VISITORS
 from app.examples import Examples
 from app.library import Library
 from app.login import Login, ask_user
 from app.network import check_host, free_port
 from app.state import ModelStore
+from app.surveys import Surveys
+from app.uploads import LARGEST, make_folder
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import shipped_checkpoints
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
-
-LARGEST_UPLOAD = "8mb"
 
 
 def serve(
@@ -99,9 +98,11 @@ def create_app(
         raise UserError("the package for the Model Context Protocol is missing", "--mcp", "pip install 'gradio[mcp]'")
     login = Login(auth) if auth else None
     data = data.resolve() if data else None
-    library = Library(ModelStore(root), Examples(data))
+    examples = Examples(data)
+    library = Library(ModelStore(root), examples, Surveys(examples, VISITORS))
     threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
-    _keep_uploads_apart()
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    make_folder()
     import gradio as gr
     from fastapi import FastAPI
 
@@ -119,7 +120,7 @@ def create_app(
         auth_message="Please log in. After a wrong password, the next answer takes longer.",
         allowed_paths=[],
         blocked_paths=[str(path) for path in (root, data) if path],
-        max_file_size=LARGEST_UPLOAD,
+        max_file_size=LARGEST,
         show_error=False,
         enable_monitoring=False,
         run_history=False,
@@ -132,14 +133,6 @@ def create_app(
     # Gradio forgets this for mounted pages, and then takes any file of this computer that a request names as uploaded.
     page.has_launched = True
     return app
-
-
-def _keep_uploads_apart() -> None:
-    """Uploads go to a folder of ours, which is removed at the end."""
-    folder = tempfile.mkdtemp(prefix="protoexplain-uploads-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = folder
 
 
 def _has_logged_in(app: FastAPI, request: Request) -> bool:

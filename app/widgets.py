@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.courtesy import VISITORS
 from app.views.templating import breakdown, refusal, sentences
 from protoexplain.errors import UserError
 
@@ -32,9 +33,14 @@ def html(value: str = "", **options: Any) -> gr.HTML:  # noqa: ANN401
     return gr.HTML(value, apply_default_css=False, **{"js_on_load": None, **options})
 
 
+def script(pattern: str) -> str:
+    """Our scripts that fit a pattern, one after the other."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob(pattern)))
+
+
 def form(elem_id: str) -> gr.HTML:
     """A place for a form of ours; its event ``wish`` tells the fields as `query`, the words of an address."""
-    return html(elem_id=elem_id, js_on_load=(ASSETS / "form.js").read_text(encoding="utf-8"))
+    return html(elem_id=elem_id, js_on_load=script("form.js"))
 
 
 def upload_field(**options: Any) -> gr.File:  # noqa: ANN401
@@ -53,7 +59,8 @@ def guarded(action: Callable[..., Any], failed: Callable[[str], Any]) -> Callabl
     @wraps(action)
     def handler(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         try:
-            return action(*arguments, **named)
+            with VISITORS.visitor():
+                return action(*arguments, **named)
         except UserError as error:
             return failed(refusal(error))
         except Exception:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from app.case import Case, Sum
 from app.drawing import Drawing
 from app.examples import Subject
+from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.local import ClassExplanation, Explanation, Match, Prediction
 from protoexplain.explain.session import ExplainedImage, Explainer
+from protoexplain.io.images import load_image
 
 TOP_CLASSES = 5
 ROWS = (3, 5, 10)
@@ -30,11 +32,24 @@ def explain_subject(explainer: Explainer, subject: Subject, label: int | None, r
     return explainer.explain(
         subject.path,
         name=subject.name,
-        box=subject.box if explainer.checkpoint.data.crop == "box" else None,
+        box=box_of(explainer, subject),
         labels=None if label is None else [label],
         top_classes=1,
         rows=rows,
     )
+
+
+def box_of(explainer: Explainer, subject: Subject) -> Box | None:
+    """The region that the model looks at, in pixels of the picture; None for all of it.
+
+    Raises:
+        UserError: The picture cannot be read.
+    """
+    if subject.frame is not None:
+        width, height = load_image(subject.path).size
+        left, top, right, bottom = subject.frame
+        return Box(left * width, top * height, right * width, bottom * height)
+    return subject.box if explainer.checkpoint.data.crop == "box" else None
 
 
 def explain_case(explainer: Explainer, subject: Subject, label: int | None = None, rows: int = ROWS[1]) -> Case:

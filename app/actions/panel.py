@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.address import Address
+from app.examples import Frame
 from app.library import Choice, Library
 from app.state import Broken, Listed
+from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.registry import get_family
 
@@ -97,7 +100,8 @@ def arrive(library: Library, address: Address, before: Choice | None, tabs: Sequ
     image = next((key for key in (address.image, before.image, *keys[:1]) if key in keys), "")
     if address.image not in ("", image):
         notices.append(f"The link names the picture '{address.image}', which is not here; this is another one.")
-    return Arrival(Choice(model, image, upload, asked, visit), listed, broken, tuple(notices))
+    frame = before.frame if upload else None
+    return Arrival(Choice(model, image, upload, frame, asked, visit), listed, broken, tuple(notices))
 
 
 def favourite(listed: Sequence[Listed]) -> Listed:
@@ -107,6 +111,19 @@ def favourite(listed: Sequence[Listed]) -> Listed:
 
 def _accuracy(entry: Listed) -> float:
     return facts(entry.checkpoint).accuracy or 0.0
+
+
+def frame_of(edges: Mapping[str, object]) -> Frame | None:
+    """The frame that a browser tells; None for the whole picture.
+
+    Raises:
+        UserError: It is no part of a picture.
+    """
+    values = [edges.get(name) for name in ("left", "top", "right", "bottom")]
+    left, top, right, bottom = (float(v) if isinstance(v, int | float) else math.nan for v in values)
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise UserError("this is no part of the picture", "", "draw the frame again")
+    return None if (left, top, right, bottom) == (0, 0, 1, 1) else (left, top, right, bottom)
 
 
 def listing(arrival: Arrival) -> tuple[tuple[str, str], ...]:

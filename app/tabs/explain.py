@@ -24,7 +24,14 @@ def build(library: Library, chosen: gr.State) -> None:
             html(views.predictions_heading())
             classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
             bars = html(elem_id="bars")
-            other = gr.Dropdown([], value=None, label="Ask about another class", elem_id="other", interactive=True)
+            other = gr.Dropdown(
+                [],
+                value=None,
+                label="Why not another class?",
+                info="Type to search all of them",
+                elem_id="other",
+                interactive=True,
+            )
             rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
     answer = html(loading("Loading the model and explaining an example…"), elem_id="answer")
     shown = [top, picture, classes, bars, other, rows, answer]
@@ -40,7 +47,7 @@ def build(library: Library, chosen: gr.State) -> None:
             views.bars(case.predictions),
             gr.Dropdown(names, value=None),
             count,
-            views.answer(case, count),
+            views.answer(case, count, choice.model),
         )
 
     def another_choice(choice: Choice, count: int) -> tuple[Any, ...]:

@@ -11,16 +11,16 @@ from protoexplain.explain.local import Prediction
 
 def case(shown: Case) -> str:
     """The whole picture and the verdict."""
-    return page("case.html", case=shown)
+    return page("explain/case.html", case=shown)
 
 
-def answer(shown: Case, rows: int) -> str:
+def answer(shown: Case, rows: int, model: str) -> str:
     """Why, or why not: the rows and their sum."""
-    return page("answer.html", case=shown, words={"class": shown.shown.label, "rows": rows})
+    return page("explain/answer.html", case=shown, words={"class": shown.shown.label, "rows": rows}, model=model)
 
 
 def predictions_heading() -> str:
-    return page("predictions.html")
+    return page("explain/predictions.html")
 
 
 def choices(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
@@ -30,4 +30,4 @@ def choices(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
 
 def bars(predictions: Sequence[Prediction]) -> str:
     """A style sheet that draws the probabilities behind the list of classes."""
-    return page("bars.html", predictions=predictions)
+    return page("explain/bars.html", predictions=predictions)

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.actions.panel import Facts
-from app.examples import Subject
+from app.actions.pictures import Shelf, Wish
 from app.library import Choice
 from app.state import Broken, Listed
+from app.uploads import LARGEST
 from app.views.templating import page
 from protoexplain.models.registry import get_family
 
 
 def intro() -> str:
     """Title, what is seen here in three sentences, and the help texts that question marks open."""
-    return page("intro.html")
+    return page("panel/intro.html")
 
 
 def address(choice: Choice) -> str:
     """What a link to the shown model and picture says."""
-    return page("address.html", words=choice.address, own=bool(choice.upload))
+    return page("panel/address.html", words=choice.address, own=bool(choice.upload))
 
 
 def facts(shown: Facts, broken: Sequence[Broken] = ()) -> str:
     """What a checkpoint says about itself; checkpoints that cannot be used, with the reason."""
-    return page("facts.html", facts=shown) + unusable(broken)
+    return page("panel/facts.html", facts=shown) + unusable(broken)
 
 
 def unusable(broken: Sequence[Broken]) -> str:
-    return page("broken.html", broken=broken) if broken else ""
+    return page("panel/broken.html", broken=broken) if broken else ""
 
 
 def notices(sentences: Sequence[str]) -> str:
     """What became of a link that names what is not here."""
-    return page("notices.html", sentences=sentences) if sentences else ""
+    return page("panel/notices.html", sentences=sentences) if sentences else ""
 
 
 def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
@@ -45,11 +46,22 @@ def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
     ]
 
 
-def pictures(subjects: Sequence[Subject], choice: Choice) -> str:
+def own() -> str:
+    """Where visitors give pictures of theirs."""
+    return page("panel/own.html", limit=LARGEST)
+
+
+def picture_wishes(wish: Wish, classes: Sequence[str], asks: bool) -> str:
+    """Which test pictures are shown, as a form.
+
+    Args:
+        wish: What is shown.
+        classes: Names of the classes.
+        asks: Whether the model can be asked about the pictures.
+    """
+    return page("panel/wishes.html", wish=wish, classes=classes, asks=asks)
+
+
+def pictures(shelf: Shelf, wish: Wish, model: str, classes: Sequence[str]) -> str:
     """Small pictures that link to themselves."""
-    tiles = [(subject, _link(subject, choice)) for subject in subjects]
-    return page("pictures.html", tiles=tiles, chosen="" if choice.upload else choice.image)
-
-
-def _link(subject: Subject, choice: Choice) -> Mapping[str, str]:
-    return {"model": choice.model, "image": subject.key}
+    return page("panel/pictures.html", shelf=shelf, wish=wish, model=model, classes=classes)

@@ -7,9 +7,17 @@ import shutil
 import pytest
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
+from app.courtesy import Courtesy
 from app.examples import Examples
 from app.library import Library
 from app.state import ModelStore
+from app.surveys import Surveys
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """Tests keep nothing in the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")
@@ -44,5 +52,12 @@ def examples(birds):
 
 
 @pytest.fixture
-def library(store, examples):
-    return Library(store, examples)
+def surveys(examples, tmp_path):
+    surveys = Surveys(examples, Courtesy(), tmp_path / "surveys")
+    yield surveys
+    surveys.close()
+
+
+@pytest.fixture
+def library(store, examples, surveys):
+    return Library(store, examples, surveys)

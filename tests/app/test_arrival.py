@@ -7,9 +7,10 @@ import shutil
 
 import pytest
 
-from app.actions.panel import arrive, facts, favourite, listing
+from app.actions.panel import arrive, facts, favourite, frame_of, listing
 from app.address import Address, parse
 from app.library import Choice
+from protoexplain.errors import UserError
 
 TABS = ("explain", "prototypes")
 
@@ -71,6 +72,28 @@ def test_an_unknown_picture_and_an_unknown_tab_are_replaced(library):
     assert "passwd" in arrival.notices[0]
     assert "passwd" not in arrival.choice.image
     assert arrival.choice.asked.tab == "explain"
+
+
+def test_a_frame_stays_with_its_upload_only(library):
+    first = arrive(library, Address(), None, TABS).choice
+    framed = dataclasses.replace(first, upload="/somewhere/mine.jpg", frame=(0, 0, 0.5, 0.5))
+    assert arrive(library, Address(tab="prototypes"), framed, TABS).choice.frame == framed.frame
+    assert arrive(library, Address(image=first.image), framed, TABS).choice.frame is None
+
+
+def test_the_whole_picture_is_no_frame():
+    assert frame_of({"left": 0, "top": 0, "right": 1, "bottom": 1}) is None
+    assert frame_of({"left": 0.1, "top": 0, "right": 1, "bottom": 0.5}) == (0.1, 0, 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [{}, {"left": 0.5, "right": 0.5}, {"left": -1}, {"right": 2}, {"top": "0"}, {"left": float("nan")}, {"top": None}],
+)
+def test_what_is_no_part_of_a_picture_is_refused(edges):
+    whole = {"left": 0, "top": 0, "right": 1, "bottom": 1}
+    with pytest.raises(UserError):
+        frame_of({**whole, **edges} if edges else {})
 
 
 def test_uploads_are_in_no_address():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from app.actions.explain import explain_case
 from app.examples import Subject
+from app.pictures import heat_layer
 from protoexplain.errors import UserError
 
 
@@ -50,11 +54,12 @@ def test_every_picture_says_what_it_shows(protopnet, subject):
     case = explain_case(protopnet, subject)
     for row in case.supporting:
         pictures = [row.part, row.place, row.heat, row.patch, row.source]
-        drawn, kept = pictures[:3], pictures[3:]
+        drawn, kept = [row.part, row.place], pictures[3:]
         assert all(picture.alt for picture in pictures)
         assert all(picture.source.startswith("data:image/jpeg;base64,") for picture in drawn)
         assert all(picture.source.startswith("prototype/") for picture in kept)
         assert len({picture.alt for picture in pictures}) == 5
+        assert row.heat.source.startswith("data:image/webp;base64,")
         assert row.place.box is not None
         assert row.source.box is not None
         assert row.owner in row.patch.alt
@@ -75,6 +80,38 @@ def test_of_an_upload_the_model_sees_everything_and_no_class_is_right(protopnet,
     assert case.seen is None
     assert case.truth is None
     assert case.right is None
+
+
+def test_a_frame_of_an_upload_is_what_the_model_sees(protopnet, subject, tmp_path):
+    whole = explain_case(protopnet, Subject("", "mine.jpg", subject.path))
+    framed = explain_case(protopnet, Subject("", "mine.jpg", subject.path, frame=(0.25, 0.1, 0.75, 0.9)))
+    assert framed.seen.left == pytest.approx(25)
+    assert framed.seen.width == pytest.approx(50)
+    assert framed.total.score != whole.total.score
+    turned = tmp_path / "turned.jpg"
+    with Image.open(subject.path) as image:
+        image.crop((0, 0, 96, 48)).save(turned, exif=_turned_right())
+    seen = explain_case(protopnet, Subject("", "turned.jpg", turned, frame=(0, 0, 1, 0.5)))
+    assert (seen.picture.width, seen.picture.height) == (48, 96)
+    assert seen.seen.height == pytest.approx(50)
+
+
+def _turned_right():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def test_heat_maps_are_see_through_where_it_is_cold():
+    heat = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    content = base64.b64decode(heat_layer(heat, "").source.partition(",")[2])
+    with Image.open(io.BytesIO(content)) as image:
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    assert alpha[0, 0] == 0
+    assert alpha[-1, -1] == 255
+    flat = base64.b64decode(heat_layer(np.ones((4, 4), np.float32), "").source.partition(",")[2])
+    with Image.open(io.BytesIO(flat)) as image:
+        assert np.asarray(image.convert("RGBA"))[..., 3].max() == 0
 
 
 def test_the_verdict_compares_the_best_class_with_the_data_set(protopnet, subject):

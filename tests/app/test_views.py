@@ -6,13 +6,16 @@ import dataclasses
 
 import pytest
 
+from app.actions import pictures
 from app.actions.explain import explain_case
 from app.actions.panel import facts
+from app.actions.pictures import Shelf
 from app.actions.portrait import portrait
 from app.actions.prototypes import Tile, Wish, gallery
 from app.library import Choice
 from app.page import ASSETS
 from app.state import Broken
+from app.surveys import Guess, Survey
 from app.views import explain, panel, prototypes
 from app.views.templating import amount, ordinal, percent, readable, refusal, signed
 from protoexplain.errors import UserError
@@ -43,7 +46,7 @@ def test_hostile_names_are_shown_as_text(case):
     )
     pages = [
         explain.case(hostile),
-        explain.answer(hostile, 5),
+        explain.answer(hostile, 5, HOSTILE),
         panel.unusable([Broken(HOSTILE, HOSTILE)]),
         refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
         explain.bars([shown]),
@@ -63,15 +66,29 @@ def test_a_refusal_says_what_and_how_to_go_on_but_not_where_on_our_disk():
     assert 'role="alert"' in page
 
 
+def test_hostile_names_among_the_pictures_are_text(library):
+    subject = dataclasses.replace(library.examples.of(library.store.listed("a-protopnet").checkpoint)[0], truth=HOSTILE)
+    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey({}, 0, 0, HOSTILE), waiting=True)
+    for wish in (pictures.Wish(), pictures.Wish("wrong")):
+        page = panel.pictures(shown, wish, HOSTILE, [HOSTILE]) + panel.picture_wishes(wish, [HOSTILE], asks=True)
+        assert "<script" not in page
+        assert "<img src=x" not in page
+
+
 def test_every_picture_has_an_alternative_text(case):
-    page = explain.case(case) + explain.answer(case, 5)
+    page = explain.case(case) + explain.answer(case, 5, "m")
     assert page.count("<img ") == page.count(' alt="') > 5
     assert 'alt=""' not in page
 
 
 def test_every_question_mark_opens_a_help_text(store, case):
     checkpoint = store.listed("a-protopnet").checkpoint
-    page = explain.answer(case, 5) + explain.case(case) + panel.facts(facts(checkpoint)) + explain.predictions_heading()
+    page = (
+        explain.answer(case, 5, "m")
+        + explain.case(case)
+        + panel.facts(facts(checkpoint))
+        + explain.predictions_heading()
+    )
     asked = {piece.split('"')[0] for piece in page.split('popovertarget="')[1:]}
     assert {"help-similarity", "help-evidence", "help-probability", "help-box", "help-heat", "help-sum"} <= asked
     assert all(f'id="{name}"' in panel.intro() for name in asked)

@@ -26,6 +26,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -61,7 +63,7 @@ def chromium():
         pytest.fail("these tests drive Chromium: apt install chromium, or name it in PROTOEXPLAIN_CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        yield browser
+        yield browser.new_context()
         browser.close()
 
 
@@ -75,7 +77,8 @@ def open_page(chromium, address):
     troubles, pages = [], []
 
     def opened(query="", shows="#answer h2", width=1280, height=900, may_fail=False):
-        page = chromium.new_page(viewport={"width": width, "height": height})
+        page = chromium.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(SHOWS_WITHIN)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))

@@ -3,11 +3,22 @@
 (() => {
   const told = (place) => document.querySelector(`${place} [data-address]`)?.dataset.address;
 
+  /* Marks the link to the picture that is shown. */
+  const mark = (image) => {
+    for (const link of document.querySelectorAll("#pictures a[data-go]")) {
+      const here = new URLSearchParams(link.search).get("image") === image;
+      if (here !== link.hasAttribute("aria-current")) link.toggleAttribute("aria-current", here);
+    }
+  };
+
   const tell = () => {
     const tab = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId;
     const shared = told("#address");
     const own = tab && told(`#tab-${tab}`);
-    if (shared === undefined || own === undefined) return;
+    if (shared === undefined) return;
+    mark(new URLSearchParams(shared).get("image"));
+    document.dispatchEvent(new Event("view-told"));
+    if (own === undefined) return;
     const words = new URLSearchParams(shared);
     words.set("tab", tab);
     for (const [name, value] of new URLSearchParams(own)) words.set(name, value);
