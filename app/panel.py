@@ -137,9 +137,9 @@ def wire(panel: Panel, library: Library, desk: Desk, strip: gr.Tabs, tabs: Seque
     def look_at_survey(choice: Choice, wish: Wish) -> list[Any]:
         return pictured(choice, wish)
 
-    def look(before: Choice, here: str, seen: object) -> list[Any]:
+    def look(before: Choice | None, here: str, seen: object) -> list[Any]:
         arrival = arrive(library, Address(tab=here), before, tabs, here)
-        if listing(arrival) == seen:
+        if before is None or listing(arrival) == seen:
             return [gr.skip()] * len(page)
         found = shown(arrival, before)
         if before.model == arrival.choice.model:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +29,9 @@ from protoexplain.io.checkpoint import shipped_checkpoints
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+
+STOPS_WITHIN = 1.0
+"""Seconds that open connections get when the app is stopped."""
 
 
 def serve(
@@ -58,21 +63,32 @@ def serve(
     check_host(host, login=auth is not None)
     chosen = free_port(host, port)
     app = create_app(checkpoints, data, auth, mcp)
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                print(f"Running on http://{f'[{host}]' if ':' in host else host}:{chosen}", flush=True)
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="protoexplain-empty-") as empty:
         os.chdir(empty)  # Gradio may hand out files below the working directory
-        try:
-            Server(uvicorn.Config(app, host=host, port=chosen, log_level="warning", timeout_graceful_shutdown=1)).run()
-        except KeyboardInterrupt:
-            print("stopped")
+        _listen(app, host, chosen)
+
+
+def _listen(app: FastAPI, host: str, port: int) -> None:
+    """Answer until a signal comes; then stop within a moment, whoever is still connected."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.02)
+        print(f"Running on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        while thread.is_alive():
+            thread.join(1)
+    except KeyboardInterrupt:
+        print("stopped")
+    finally:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        server.should_exit = server.force_exit = True
+        thread.join(STOPS_WITHIN)
+        gc.freeze()  # the process ends: nothing needs to be collected one by one
 
 
 def create_app(

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -92,7 +91,7 @@ class Surveys:
         self.examples, self.courtesy, self.folder = examples, courtesy, folder or cache_folder()
         self._surveys: dict[str, Survey] = {}
         self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, "survey")
+        self._turn = threading.Lock()
 
     def known(self, checkpoint: Checkpoint) -> Survey:
         """What is known without asking: from memory or from disk."""
@@ -116,12 +115,8 @@ class Surveys:
             if self._surveys[key].total:
                 return self._surveys[key]
             self._surveys[key] = Survey({}, 0, len(dataset))
-        self._worker.submit(self._run, explainer, dataset, key)
+        threading.Thread(target=self._run, args=(explainer, dataset, key), daemon=True).start()
         return self._surveys[key]
-
-    def close(self) -> None:
-        """Stop asking."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _dataset(self, checkpoint: Checkpoint) -> ImageDataset:
         images = self.examples.images
@@ -136,11 +131,12 @@ class Surveys:
         guesses: dict[str, Guess] = {}
         total = len(dataset)
         try:
-            for start in range(0, total, BATCH):
-                self.courtesy.give_way()
-                places = range(start, min(start + BATCH, total))
-                guesses |= _guesses(explainer, dataset, places)
-                self._note(key, Survey(dict(guesses), places.stop, total))
+            with self._turn:
+                for start in range(0, total, BATCH):
+                    self.courtesy.give_way()
+                    places = range(start, min(start + BATCH, total))
+                    guesses |= _guesses(explainer, dataset, places)
+                    self._note(key, Survey(dict(guesses), places.stop, total))
             self._keep(explainer.checkpoint, guesses)
         except Exception:
             log.exception("looking at the test pictures failed")

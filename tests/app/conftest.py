@@ -53,9 +53,7 @@ def examples(birds):
 
 @pytest.fixture
 def surveys(examples, tmp_path):
-    surveys = Surveys(examples, Courtesy(), tmp_path / "surveys")
-    yield surveys
-    surveys.close()
+    return Surveys(examples, Courtesy(), tmp_path / "surveys")
 
 
 @pytest.fixture
