@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.case import Row
 from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
-from protoexplain.explain.local import Match
+from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import RGB
 from protoexplain.explain.session import ExplainedImage, Explainer
 
@@ -47,14 +47,14 @@ class Drawing:
             heat=heat_layer(heat, f"Heat map: where the picture looks like prototype {match.prototype}"),
         )
 
-    def absent(self, number: int, match: Match, share: float) -> Row:
+    def absent(self, number: int, match: Statement, share: float) -> Row:
         """A prototype that was not found."""
         return self._row(number, match, match.absence, share, part=None, place=None, heat=None)
 
     def _row(
         self,
         number: int,
-        match: Match,
+        match: Statement,
         evidence: float,
         share: float,
         *,
