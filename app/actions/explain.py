@@ -1,16 +1,16 @@
-"""What the page can do, as pure functions: no widgets, no HTML."""
+"""Explain one picture for one class."""
 
 from __future__ import annotations
 
-from app.case import Case, Facts, Sum
+from app.case import Case, Sum
 from app.drawing import Drawing
 from app.examples import Subject
+from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.session import ExplainedImage, Explainer
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.models.registry import get_family
+from protoexplain.io.images import load_image
 
 TOP_CLASSES = 5
 ROWS = (3, 5, 10)
@@ -31,13 +31,26 @@ def explain_subject(explainer: Explainer, subject: Subject, label: int | None, r
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
     return explainer.explain(
-        subject.open(),
+        subject.path,
         name=subject.name,
-        box=subject.box if explainer.checkpoint.data.crop == "box" else None,
+        box=box_of(explainer, subject),
         labels=None if label is None else [label],
         top_classes=1,
         rows=rows,
     )
+
+
+def box_of(explainer: Explainer, subject: Subject) -> Box | None:
+    """The region that the model looks at, in pixels of the picture; None for all of it.
+
+    Raises:
+        UserError: The picture cannot be read.
+    """
+    if subject.frame is not None:
+        width, height = load_image(subject.path).size
+        left, top, right, bottom = subject.frame
+        return Box(left * width, top * height, right * width, bottom * height)
+    return subject.box if explainer.checkpoint.data.crop == "box" else None
 
 
 def explain_case(explainer: Explainer, subject: Subject, label: int | None = None, rows: int = ROWS[1]) -> Case:
@@ -84,19 +97,3 @@ def _sum(shown: ClassExplanation, found: list[Match], missing: list[Statement]) 
     by_found = sum(match.presence for match in found)
     by_missing = sum(match.absence for match in missing)
     return Sum(by_found, by_missing, shown.total() - by_found - by_missing - shown.bias, shown.bias, shown.score)
-
-
-def facts(checkpoint: Checkpoint) -> Facts:
-    """What a checkpoint says about itself."""
-    family, accuracy = get_family(checkpoint.config.family), checkpoint.metrics.get("test_accuracy")
-    return Facts(
-        family=family.title,
-        paper=family.paper,
-        data=checkpoint.data.name,
-        classes=len(checkpoint.classes),
-        prototypes=len(checkpoint.prototypes),
-        train_images=checkpoint.data.train_images,
-        test_images=checkpoint.data.test_images,
-        accuracy=accuracy if isinstance(accuracy, float) else None,
-        cropped=checkpoint.data.crop == "box",
-    )
