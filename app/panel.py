@@ -154,7 +154,13 @@ def wire(panel: Panel, library: Library, desk: Desk, strip: gr.Tabs, tabs: Seque
     panel.own.removed(no_picture, where, desk.outputs, **QUIET)
     panel.own.region(another_frame, where, desk.outputs, trigger_mode="always_last", **QUIET)
     for widget in (panel.wishes, panel.pictures):
-        widget.wish(another_wish, [desk.choice], [panel.pictures, panel.wish, panel.survey], **QUIET)
+        widget.wish(
+            another_wish,
+            [desk.choice],
+            [panel.pictures, panel.wish, panel.survey],
+            trigger_mode="multiple",
+            **{**QUIET, "concurrency_limit": 1},
+        )
     panel.survey.tick(look_at_survey, [desk.choice, panel.wish], [panel.pictures, panel.wish, panel.survey], **QUIET)
     gr.Timer(LOOKS_EVERY).tick(look, [*where, panel.seen], page, **QUIET)
 

@@ -52,7 +52,13 @@ def build(library: Library, chosen: gr.State) -> None:
         return ["", message, gr.Column(visible=False), "", ""]
 
     chosen.change(guarded(another_choice, failed), [chosen, model], [model, one, shelf, wishes, tiles], **QUIET)
-    wishes.wish(guarded(another_wish, lambda message: message), [chosen], [tiles], trigger_mode="always_last", **QUIET)
+    wishes.wish(
+        guarded(another_wish, lambda message: message),
+        [chosen],
+        [tiles],
+        trigger_mode="multiple",
+        **{**QUIET, "concurrency_limit": 1},
+    )
 
 
 TAB = Tab("prototypes", "Prototypes", 20, build)
