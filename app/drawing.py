@@ -1,4 +1,4 @@
-"""The small pictures of an explanation, as data URIs: parts, boxes, heat maps, training pictures."""
+"""The small pictures of an explanation: parts, boxes, heat maps, training pictures."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import replace
 from app.case import Row
 from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
+from protoexplain.explain.boxes import upsample
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import RGB
-from protoexplain.explain.session import ExplainedImage, Explainer
+from protoexplain.explain.session import Explainer, Seen
 
 WHOLE_SIDE, ROW_SIDE, HEAT_SIDE = 720, 300, 112
 
 
 class Drawing:
-    """Draws one explained image."""
+    """Draws one image that a model has looked at."""
 
-    def __init__(self, explainer: Explainer, explained: ExplainedImage) -> None:
-        self.explainer, self.explanation, self.rgb = explainer, explained.explanation, explained.rgb
-        x0, y0, x1, y1 = map(int, self.explanation.geometry.crop.as_list())
+    def __init__(self, explainer: Explainer, seen: Seen) -> None:
+        self.explainer, self.reading, self.rgb, self.name = explainer, seen.reading, seen.rgb, seen.name
+        x0, y0, x1, y1 = map(int, self.reading.geometry.crop.as_list())
         self.frame, self.crop = Box(0, 0, self.rgb.shape[1], self.rgb.shape[0]), Box(x0, y0, x1, y1)
         self.small = fitted(self.rgb, WHOLE_SIDE)
-        seen = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], ROW_SIDE)
-        self.region = drawn_picture(seen, "")
+        region = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], ROW_SIDE)
+        self.region = drawn_picture(region, "")
 
     def whole(self) -> Picture:
-        return drawn_picture(self.small, f"The picture {self.explanation.image}")
+        return drawn_picture(self.small, f"The picture {self.name}")
 
     def seen(self) -> Region | None:
         return None if self.crop == self.frame else percent_of(self.crop, self.frame)
@@ -36,16 +37,24 @@ class Drawing:
 
     def found(self, number: int, match: Match, share: float) -> Row:
         """A prototype that was found."""
-        heat = self.explanation.heat(match.prototype, HEAT_SIDE, HEAT_SIDE)
         return self._row(
             number,
             match,
             match.presence,
             share,
             part=drawn_picture(self._cut(match), f"Part {number} of the picture"),
-            place=replace(self.region, alt=f"Part {number} of the picture marked by a box", box=self._place(match)),
-            heat=heat_layer(heat, f"Heat map: where the picture looks like prototype {match.prototype}"),
+            place=self.place(match, f"Part {number} of the picture marked by a box"),
+            heat=self.heat(match),
         )
+
+    def place(self, match: Match, alt: str) -> Picture:
+        """The seen region with the part's box."""
+        return replace(self.region, alt=alt, box=percent_of(Box(*match.box), self.crop))
+
+    def heat(self, match: Match) -> Picture:
+        """The heat map of a match, to be laid over the seen region."""
+        heat = upsample(self.reading.maps[match.prototype].float().cpu(), HEAT_SIDE, HEAT_SIDE).numpy()
+        return heat_layer(heat, f"Heat map: where the picture looks like prototype {match.prototype}")
 
     def absent(self, number: int, match: Statement, share: float) -> Row:
         """A prototype that was not found."""
@@ -78,9 +87,6 @@ class Drawing:
             source=prototype_picture(self.explainer.checkpoint, match.prototype, "source"),
             written=record.projected,
         )
-
-    def _place(self, match: Match) -> Region:
-        return percent_of(Box(*match.box), self.crop)
 
     def _cut(self, match: Match) -> RGB:
         height, width = self.rgb.shape[:2]

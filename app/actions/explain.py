@@ -9,7 +9,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.match import Match, Statement
-from protoexplain.explain.session import ExplainedImage, Explainer
+from protoexplain.explain.session import ExplainedImage, Explainer, Seen
 from protoexplain.io.images import load_image
 
 TOP_CLASSES = 5
@@ -30,17 +30,20 @@ def explain_subject(explainer: Explainer, subject: Subject, label: int | None, r
         raise UserError(f"there is no class number {label}", "", "choose one of the list")
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
-    return explainer.explain(
-        subject.path,
-        name=subject.name,
-        box=box_of(explainer, subject),
-        labels=None if label is None else [label],
-        top_classes=1,
-        rows=rows,
-    )
+    seen = see(explainer, subject)
+    return explainer.explain(seen, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 
-def box_of(explainer: Explainer, subject: Subject) -> Box | None:
+def see(explainer: Explainer, subject: Subject) -> Seen:
+    """Let a model look at a picture.
+
+    Raises:
+        UserError: The picture cannot be read.
+    """
+    return explainer.see(subject.path, name=subject.name, box=_box(explainer, subject))
+
+
+def _box(explainer: Explainer, subject: Subject) -> Box | None:
     """The region that the model looks at, in pixels of the picture; None for all of it.
 
     Raises:
@@ -61,7 +64,7 @@ def explain_case(explainer: Explainer, subject: Subject, label: int | None = Non
     """
     explained = explain_subject(explainer, subject, label, rows)
     explanation, shown = explained.explanation, explained.explanation.classes[0]
-    draw = Drawing(explainer, explained)
+    draw = Drawing(explainer, explained.seen)
     found = sorted(
         (match for match in shown.found if abs(match.presence) >= LEAST), key=lambda match: match.presence <= 0
     )
