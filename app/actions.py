@@ -6,7 +6,8 @@ from app.case import Case, Facts, Sum
 from app.drawing import Drawing
 from app.examples import Subject
 from protoexplain.errors import UserError
-from protoexplain.explain.local import ClassExplanation, Explanation, Match, Prediction
+from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
+from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.session import ExplainedImage, Explainer
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.registry import get_family
@@ -79,7 +80,7 @@ def _shortlist(explanation: Explanation, rank: int) -> tuple[Prediction, ...]:
     return best if rank <= len(best) else (*best, explanation.predictions[rank - 1])
 
 
-def _sum(shown: ClassExplanation, found: list[Match], missing: list[Match]) -> Sum:
+def _sum(shown: ClassExplanation, found: list[Match], missing: list[Statement]) -> Sum:
     by_found = sum(match.presence for match in found)
     by_missing = sum(match.absence for match in missing)
     return Sum(by_found, by_missing, shown.total() - by_found - by_missing - shown.bias, shown.bias, shown.score)

@@ -12,7 +12,7 @@ from PIL import Image
 from app.case import Picture, Region, Row
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.local import Match
+from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import RGB, heat_overlay
 from protoexplain.explain.session import ExplainedImage, Explainer
 from protoexplain.io.images import load_image
@@ -55,14 +55,14 @@ class Drawing:
             heat=_picture(heat, f"Heat map: where the picture looks like prototype {match.prototype}"),
         )
 
-    def absent(self, number: int, match: Match, share: float) -> Row:
+    def absent(self, number: int, match: Statement, share: float) -> Row:
         """A prototype that was not found."""
         return self._row(number, match, match.absence, share, part=None, place=None, heat=None)
 
     def _row(
         self,
         number: int,
-        match: Match,
+        match: Statement,
         evidence: float,
         share: float,
         *,

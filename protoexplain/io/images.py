@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from protoexplain.errors import UserError
 
@@ -22,6 +22,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 25_000_000
 
+_SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 _SIGNATURES = (
     (b"%!PS", "a PostScript file"),
@@ -93,6 +95,20 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
         if image.mode in ("LA", "RGBA", "PA"):
             return np.asarray(values[..., :-1].any(axis=-1) & (values[..., -1] != 0))
         return np.asarray(values.any(axis=-1))
+
+
+def image_size(file: Path | BinaryIO) -> tuple[int, int]:
+    """(width, height) of the upright picture in pixels, from the head of the file alone.
+
+    Raises:
+        UserError: As `load_image`, for what the head shows.
+    """
+    with _opened(file) as image:
+        try:
+            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+        except Exception:
+            sideways = False
+        return (image.height, image.width) if sideways else (image.width, image.height)
 
 
 def verify_image(file: Path | BinaryIO) -> None:

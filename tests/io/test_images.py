@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from protoexplain.errors import UserError
-from protoexplain.io.images import MAX_PIXELS, load_image, load_mask, sha256_of, verify_image
+from protoexplain.io.images import MAX_PIXELS, image_size, load_image, load_mask, sha256_of, verify_image
 
 # stored = upright turned by the inverse of what the orientation tag asks for
 STORED_AS = {
@@ -292,3 +292,19 @@ def test_sha256_of(tmp_path):
     assert sha256_of(path) == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(UserError):
         sha256_of(tmp_path / "none")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_size_without_decoding_is_that_of_the_upright_picture(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(ramp()), kind, exif=exif)
+    assert image_size(io.BytesIO(content)) == load_image(io.BytesIO(content)).size
+
+
+def test_size_of_what_is_no_picture():
+    with pytest.raises(UserError):
+        image_size(io.BytesIO(b"a text"))
+    with pytest.raises(UserError, match="million"):
+        image_size(io.BytesIO(png_header(10_000, 10_000)))
