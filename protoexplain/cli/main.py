@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from protoexplain.cli import attribute, checkpoints, data, explain, prototypes, show, train
+from protoexplain.cli import attribute, characteristics, checkpoints, data, explain, prototypes, show, train
 from protoexplain.errors import UserError
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
-for module in (train, explain, prototypes, attribute, checkpoints, show):
+for module in (train, explain, prototypes, attribute, characteristics, checkpoints, show):
     module.register(app)
 
 

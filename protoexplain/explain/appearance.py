@@ -6,7 +6,7 @@ A patch is described by its mean colours on a grid and by the directions of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -51,7 +51,7 @@ def _described(patch: RGB) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     strength = np.eye(_DIRECTIONS)[direction] * np.hypot(across, down)[..., None]
     cell = _SIDE // _GRID
 
-    def cells(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    def cells(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(values.reshape(_GRID, cell, _GRID, cell, -1).mean((1, 3), dtype=np.float64))
 
     edges = cells(strength) + _FAINT_EDGES / (_DIRECTIONS * _GRID)

@@ -22,7 +22,7 @@ Row = tuple[Number, ...]
 
 @dataclass(frozen=True)
 class Table:
-    """A number with its interval for each prototype and characteristic: P rows of M; None where nothing was measured."""
+    """A number and its interval for each prototype and characteristic: P rows of M; None where not measured."""
 
     __pydantic_config__ = _STRICT
 

@@ -73,7 +73,7 @@ def _turned(lab: Lab, turn: float) -> RGB:
 def _saturation(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
     lab = _to_lab(rgb)
     chroma = float(np.hypot(lab[..., 1], lab[..., 2])[mask].mean())
-    return [_to_rgb(lab * np.float32([1, factor, factor])) for factor in (GREY, _up_to(VIVID, chroma))]
+    return [_to_rgb(lab * np.array([1, factor, factor])) for factor in (GREY, _up_to(VIVID, chroma))]
 
 
 def _contrast(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
@@ -86,7 +86,7 @@ def _contrast(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
 
 def _brightness(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
     lab = _to_lab(rgb)
-    return [_to_rgb(lab + np.float32([by, 0, 0])) for by in (-LIGHTER, LIGHTER)]
+    return [_to_rgb(lab + np.array([by, 0, 0])) for by in (-LIGHTER, LIGHTER)]
 
 
 def _texture(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
@@ -129,6 +129,6 @@ def _to_lab(rgb: RGB) -> Lab:
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
 
 
-def _to_rgb(lab: Lab) -> RGB:
+def _to_rgb(lab: NDArray[np.floating]) -> RGB:
     rgb = cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB)
     return (np.clip(rgb, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -64,7 +64,7 @@ def local_scores(
 
 @torch.inference_mode()
 def activations_at_peak(model: PrototypeModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Activations at the cell where the unchanged picture is most similar to the prototype.
+    """What all versions of N images do to the places where the unchanged one matches best.
 
     Args:
         model: In eval mode.
@@ -75,11 +75,17 @@ def activations_at_peak(model: PrototypeModel, pictures: Tensor) -> tuple[Tensor
     """
     device = next(model.parameters()).device
     features = model.backbone(pictures.flatten(0, 1).to(device).float().div_(255))
+    activations, cells = from_features(model, features, pictures.shape[1])
+    return activations.cpu(), cells.cpu()
+
+
+def from_features(model: PrototypeModel, features: Tensor, versions: int) -> tuple[Tensor, Tensor]:
+    """The same from features [N*V,D,h,w] of V versions of each image: activations [N,V,P] and cells [N,P]."""
     activations, cells = [], []
     for _, branch in model.named_branches():
-        maps = branch.similarity_maps(features).flatten(2).unflatten(0, pictures.shape[:2])
+        maps = branch.similarity_maps(features).flatten(2).unflatten(0, (-1, versions))
         peak = maps[:, 0].argmax(2)
         places = peak[:, None, :, None].expand(*maps.shape[:3], 1)
         activations.append(branch.activation(maps.gather(3, places)[..., 0]))
         cells.append(peak)
-    return torch.cat(activations, 2).cpu(), torch.cat(cells, 1).cpu()
+    return torch.cat(activations, 2), torch.cat(cells, 1)

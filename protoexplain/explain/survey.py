@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from protoexplain.explain.characteristics import Characteristics, Table
 from protoexplain.explain.global_scores import CONFIDENCE, RESAMPLES, estimate, known, weighted_mean
 from protoexplain.explain.local_scores import activations_at_peak
 from protoexplain.explain.perturbations import MODIFICATIONS, RGB
-from protoexplain.explain.variants import MOVES, PUBLISHED, Change, variants
+from protoexplain.explain.variants import MOVES, PUBLISHED, Change, texture_cache, variants
 from protoexplain.io.cache import DiskCache, cache_folder
 from protoexplain.io.images import load_image
 from protoexplain.models.base import PrototypeModel
@@ -63,8 +63,8 @@ class Survey:
     crop: Crop
     size: int
     progress: Progress
-    textures: DiskCache
-    tables: DiskCache
+    textures: DiskCache = field(default_factory=texture_cache)
+    tables: DiskCache = field(default_factory=table_cache)
 
     def run(self, records: Sequence[ImageRecord], split: str, fingerprint: str) -> Characteristics:
         """Measure the characteristics over the given images.
