@@ -40,6 +40,19 @@ class DataConfig(BaseModel):
     """Processes that load images."""
 
 
+class FineTuningConfig(BaseModel):
+    """Adapt the backbone to the data as a plain classifier before the family's schedule begins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(0, ge=0)
+    """0 begins with the schedule, as published with backbones that know the kind of images already."""
+    lr: float = Field(1e-3, gt=0)
+    """Of the backbone; falls to nothing by a cosine."""
+    lr_head: float = Field(3e-3, gt=0)
+    """Of the linear layer on pooled features, which is thrown away afterwards."""
+
+
 class TrainingConfig(BaseModel):
     """How the schedule is carried out."""
 
@@ -61,6 +74,7 @@ class TrainingConfig(BaseModel):
     """Times that an epoch shows each image, each time augmented anew; the published sets held 30 or 40 copies."""
     cached_views: int = Field(1, ge=0)
     """Augmented views of each image whose features are kept for stages with a frozen backbone; 0 recomputes."""
+    fine_tuning: FineTuningConfig = FineTuningConfig()
     published_batch_norm: bool = False
     """Batch-norm statistics of frozen layers go on moving, as published; projected prototypes then drift."""
     idle_branch_updates: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,12 @@ from protoexplain.cli.output import Json, finite, print_json, say, watching
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protoexplain.data.geometry import Box
+    from protoexplain.explain.match import Match
+    from protoexplain.explain.render import RGB
+    from protoexplain.explain.session import ExplainedImage, Explainer
 
 
 def register(app: typer.Typer) -> None:
@@ -29,43 +34,49 @@ def explain(
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Classes to explain for each image, best first.")] = 3,
     rows: Annotated[int, typer.Option(min=1, max=50, help="Prototypes for each class.")] = 5,
+    why: Annotated[str | None, typer.Option("--class", help="Explain this class, not the best ones.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this class; the next best by default.", show_default=False)
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="Heat maps: map (the similarity map), or a method of `protoexplain attribute`.")
+    ] = "map",
+    box: Annotated[
+        str, typer.Option(help="Boxes: percentile:95, share:0.5 of the maximum, cell, or receptive-field.")
+    ] = "percentile:95",
+    random_boxes: Annotated[
+        int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
+    ] = 19,
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
     import json
 
-    from protoexplain.explain.render import sheet
+    from protoexplain.explain.attribution import find_method
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
 
     explainer = Explainer(checkpoint)
-    boxes = _boxes(data) if data and explainer.checkpoint.data.crop == "box" else {}
+    find_method(method, "prototype")
+    rule = explainer.box_rule(box)
+    labels = None if why is None else [explainer.label(why)]
+    other = None if against is None else explainer.label(against)
+    boxes = boxes_of(data, explainer)
     out.mkdir(parents=True, exist_ok=True)
     told, refused = [], []
     with watching() as watcher:
         for number, path in enumerate(images):
             try:
-                result = explainer.explain(path, box=boxes.get(path.resolve()), top_classes=classes, rows=rows)
+                seen = explainer.see(path, box=boxes.get(path.resolve()))
             except UserError as error:
                 refused.append(error)
                 watcher.line(f"left out: {error}")
                 continue
-            shown = result.explanation.classes[0]
+            result = explainer.explain(seen, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
             picture = out / f"{_unique_stem(path, images)}.png"
-            write_file(
-                picture,
-                sheet(
-                    result.explanation,
-                    shown,
-                    result.rgb,
-                    explainer.patch,
-                    explainer.source,
-                    explainer.name,
-                    rows,
-                    explainer.unit,
-                ),
-            )
-            told.append({**result.explanation.to_dict(), "path": str(path), "picture": str(picture)})
+            sheet, answers = _answers(explainer, result, other, rows, method, random_boxes)
+            write_file(picture, sheet)
+            told.append({**result.explanation.to_dict(), **answers, "path": str(path), "picture": str(picture)})
             watcher.progress("explaining", number + 1, len(images))
     content = finite({"checkpoint": str(checkpoint), "explanations": told})
     write_file(out / "explanation.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -75,14 +86,65 @@ def explain(
         for entry in told:
             best = entry["predictions"][0]
             say(f"{entry['path']}: {best['name']} ({best['probability']:.1%}), see {entry['picture']}")
+            for sentence in entry["sentences"]:
+                say(f"  {sentence}")
     if refused and not told:
         raise refused[0]
     if refused:
         raise UserError(f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above")
 
 
-def _boxes(data: Path) -> dict[Path, Box | None]:
-    """The box of every image of a data set, by file."""
+def _answers(
+    explainer: Explainer, result: ExplainedImage, other: int | None, rows: int, method: str, random_boxes: int
+) -> tuple[bytes, dict[str, Any]]:
+    """The sheet of the first class, and the answers beside the explanation as JSON values."""
+    from protoexplain.explain.attribution_methods import METHODS
+    from protoexplain.explain.render import sheet
+    from protoexplain.explain.words import about_change, about_contrast
+
+    shown, seen = result.explanation.classes[0], result.seen
+    contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
+    change = explainer.what_would_change(seen)
+    tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
+    sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
+    sentences.append(about_change(change))
+    picture = sheet(
+        result.explanation,
+        shown,
+        result.rgb,
+        explainer.patch,
+        explainer.source,
+        explainer.name,
+        rows,
+        heat=None if method == "map" else _heat(explainer, result, method),
+        heat_title="where it looks similar" if method == "map" else f"pixels that matter ({METHODS[method].title})",
+        tried=tried,
+        notes=sentences,
+    )
+    return picture, {
+        "contrast": None if contrast is None else contrast.to_dict(),
+        "what_would_change": None if change is None else change.to_dict(),
+        "honesty": [entry.to_dict() for entry in tried.values()],
+        "sentences": sentences,
+    }
+
+
+def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable[[Match], RGB]:
+    """Match -> the attribution of its activation, over what the model saw."""
+    from protoexplain.explain.question import Target
+    from protoexplain.explain.render import attribution_overlay
+
+    def heat(match: Match) -> RGB:
+        found = explainer.attribute(result.seen, Target("prototype", match.prototype), [method], [])
+        return attribution_overlay(result.seen.picture, found.maps[method])
+
+    return heat
+
+
+def boxes_of(data: Path | None, explainer: Explainer) -> dict[Path, Box | None]:
+    """The box of every image of a data set, by file; empty where the model looks at whole images."""
+    if data is None or explainer.checkpoint.data.crop != "box":
+        return {}
     from protoexplain.data.reading import read_image_set
 
     return {record.path.resolve(): record.box for record in read_image_set(data).records}

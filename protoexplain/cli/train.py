@@ -88,9 +88,9 @@ def _resolve(config: str, assignments: list[str]) -> RunConfig:
 
 
 def _print_configuration(settings: RunConfig, as_json: bool) -> None:
-    from protoexplain.models.registry import get_family
+    from protoexplain.training.schedule import stages_of
 
-    stages = get_family(settings.family).stages(settings.schedule)
+    stages = stages_of(settings)
     if as_json:
         print_json(
             {

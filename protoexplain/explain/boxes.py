@@ -16,6 +16,9 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Box
 
+_SAMPLED, _MARGIN = 16, 0.015
+"""A sample of every so many pixels bounds a percentile from below, with this margin."""
+
 
 @lru_cache(maxsize=32)
 def _cubic_weights(cells: int, pixels: int) -> Tensor:
@@ -45,10 +48,30 @@ def upsample(maps: Tensor, height: int, width: int) -> Tensor:
 def high_activation_boxes(maps: Tensor, percentile: float = 95.0) -> list[Box]:
     """Tight bounds of the pixels at or above a percentile (linear interpolation) of each map [N,H,W]."""
     maps = maps.detach().cpu()
-    levels = [np.percentile(pixels.numpy(), percentile) for pixels in maps]
-    thresholds = torch.tensor(levels, dtype=maps.dtype)
-    y0, y1 = _bounds(maps.amax(2) >= thresholds[:, None])
-    x0, x1 = _bounds(maps.amax(1) >= thresholds[:, None])
+    levels = [_percentile(pixels, percentile) for pixels in maps.flatten(1).numpy()]
+    return boxes_above(maps, torch.tensor(levels, dtype=maps.dtype))
+
+
+def _percentile(values: NDArray[np.floating], percentile: float) -> float:
+    """np.percentile, three times faster for high percentiles: only values above that of a sample are sorted."""
+    place = percentile / 100 * (len(values) - 1)
+    below, needed = int(place), len(values) - int(place)
+    sample = values[::_SAMPLED]
+    bound = max(0, int((percentile / 100 - _MARGIN) * (len(sample) - 1)))
+    high = values[values >= np.partition(sample, bound)[bound]]
+    if len(high) < needed:
+        high = values
+    first = below - (len(values) - len(high))
+    last = min(first + 1, len(high) - 1)
+    ordered = np.partition(high, (first, last))
+    low, step = float(ordered[first]), float(ordered[last]) - float(ordered[first])
+    return low + step * (place - below)
+
+
+def boxes_above(maps: Tensor, levels: Tensor) -> list[Box]:
+    """Tight bounds of the pixels at or above the level [N] of each map [N,H,W]; a level is at most the maximum."""
+    y0, y1 = _bounds(maps.amax(2) >= levels[:, None])
+    x0, x1 = _bounds(maps.amax(1) >= levels[:, None])
     return [Box(*edges) for edges in torch.stack([x0, y0, x1, y1], 1).tolist()]
 
 

@@ -2,14 +2,14 @@
 
 `explain` returns, for each shown class, the prototypes that speak for and against it.  For every class the evidence
 of the shown rows, plus what all other prototypes add, plus the bias, equals the class score; `Explanation.check` does
-the sum.
+the sum.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add up to one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -17,39 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.boxes import high_activation_boxes, upsample
+from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.boxes import upsample
+from protoexplain.explain.match import Match, Statement, matches, statements
+from protoexplain.explain.reading import Prediction, Reading, read
+from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.heads import Evidence
 
-SCHEMA_VERSION = 1
-PERCENTILE = 95.0
-
-
-@dataclass(frozen=True)
-class Match:
-    """One prototype and its best place in the image.
-
-    Args:
-        prototype: Number of the prototype.
-        prototype_label: Its class, -1 where all classes share it.
-        similarity: Activation at the best place, in the unit of the family.
-        presence: What it adds to the class score because it was found.
-        absence: What it adds because it is missing (CBC).
-        cell: (row, column) of the best place in the map.
-        box: Where the upsampled map is in its top 5 %, (x0, y0, x1, y1) in pixels of the given image.
-    """
-
-    prototype: int
-    prototype_label: int
-    similarity: float
-    presence: float
-    absence: float
-    cell: tuple[int, int]
-    box: tuple[float, float, float, float]
-
-    @property
-    def evidence(self) -> float:
-        return self.presence + self.absence
+SCHEMA_VERSION = 2
+Said = TypeVar("Said", bound=Statement)
 
 
 @dataclass(frozen=True)
@@ -62,9 +39,13 @@ class ClassExplanation:
         score: Class score (logit; for CBC a probability).
         probability: In [0, 1].
         found: Prototypes by the size of what their presence adds, largest first.
-        missing: Prototypes by what their absence adds, largest first; empty but for CBC.
-        remainder: What all prototypes add beside the shown numbers.
+        missing: Prototypes by what their absence adds, largest first; empty for heads that do not reason by absence.
+        unwanted: Prototypes that were found though the class wants to miss them, costliest first; empty as above.
+        lacking: Prototypes that are missing though the class wants to find them, costliest first; empty as above.
+        remainder: What all prototypes add beside the numbers shown in `found` and `missing`.
         bias: What no prototype is responsible for.
+        disagreement_remainder: What is lost beside the numbers shown in `unwanted` and `lacking`; None for heads
+            without disagreement.
     """
 
     label: int
@@ -72,24 +53,33 @@ class ClassExplanation:
     score: float
     probability: float
     found: tuple[Match, ...]
-    missing: tuple[Match, ...]
+    missing: tuple[Statement, ...]
+    unwanted: tuple[Match, ...]
+    lacking: tuple[Statement, ...]
     remainder: float
     bias: float
+    disagreement_remainder: float | None
 
     def total(self) -> float:
         """The class score again, from the parts."""
         shown = sum(match.presence for match in self.found) + sum(match.absence for match in self.missing)
         return shown + self.remainder + self.bias
 
+    def disagreement(self) -> float | None:
+        """What the class lost, from the parts: one minus its score.  None for heads without disagreement."""
+        if self.disagreement_remainder is None:
+            return None
+        unwanted = sum(match.unwanted or 0.0 for match in self.unwanted)
+        return unwanted + sum(match.lacking or 0.0 for match in self.lacking) + self.disagreement_remainder
 
-@dataclass(frozen=True)
-class Prediction:
-    """One class and its probability."""
+    def error(self) -> float:
+        """How far the parts are from adding up: to the score, and with the disagreement to one.
 
-    label: int
-    name: str
-    score: float
-    probability: float
+        Scores above one count by their size: a model gives them in float32, to about seven digits.
+        """
+        lost = self.disagreement()
+        off = abs(self.total() - self.score) / max(1.0, abs(self.score))
+        return off if lost is None else max(off, abs(self.total() + lost - 1))
 
 
 @dataclass(frozen=True)
@@ -101,6 +91,8 @@ class Explanation:
         geometry: Which part of it the model saw.
         predictions: Classes by score, best first.
         classes: The explained classes.
+        unit: What scores and evidence are measured in.
+        box_rule: How boxes were drawn, such as ``percentile:95``.
         notices: What was done to the image when it was read.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
     """
@@ -109,16 +101,18 @@ class Explanation:
     geometry: Geometry
     predictions: tuple[Prediction, ...]
     classes: tuple[ClassExplanation, ...]
+    unit: Literal["logit", "probability"]
+    box_rule: str = str(PUBLISHED)
     notices: tuple[str, ...] = ()
     maps: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
     def check(self) -> float:
-        """Largest difference between a class score and the sum of its parts."""
-        return max((abs(c.total() - c.score) for c in self.classes), default=0.0)
+        """Largest `ClassExplanation.error`: zero where all parts add up, but for the rounding of the model."""
+        return max((shown.error() for shown in self.classes), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        content = asdict(self)
+        """JSON-ready; explanation.schema.json describes it."""
+        content = asdict(replace(self, maps={}))
         del content["maps"]
         return {"schema": SCHEMA_VERSION, **content, "additive_error": self.check()}
 
@@ -126,8 +120,19 @@ class Explanation:
         """The map of a prototype over the seen region, upsampled to [height, width]."""
         return upsample(torch.from_numpy(self.maps[prototype]), height, width).numpy()
 
+    def with_characteristics(self, measured: Mapping[int, Mapping[str, float]]) -> Explanation:
+        """The same with the characteristics of the measured prototypes, wherever they are shown."""
 
-@torch.no_grad()
+        def told(shown: tuple[Said, ...]) -> tuple[Said, ...]:
+            return tuple(replace(m, characteristics=measured.get(m.prototype, m.characteristics)) for m in shown)
+
+        classes = tuple(
+            replace(c, found=told(c.found), missing=told(c.missing), unwanted=told(c.unwanted), lacking=told(c.lacking))
+            for c in self.classes
+        )
+        return replace(self, classes=classes)
+
+
 def explain(
     model: PrototypeModel,
     picture: Tensor,
@@ -139,6 +144,8 @@ def explain(
     top_classes: int = 3,
     rows: int = 10,
     notices: Sequence[str] = (),
+    records: Sequence[PrototypeRecord] = (),
+    box_rule: BoxRule = PUBLISHED,
 ) -> Explanation:
     """Explain the classes of one image.
 
@@ -152,71 +159,75 @@ def explain(
         top_classes: How many, where `labels` is None.
         rows: Prototypes per list.
         notices: Passed on.
+        records: Where the prototypes come from, by number.
+        box_rule: How boxes are drawn.
+
+    Raises:
+        UserError: No class of such a label.
     """
-    device = next(model.parameters()).device
-    features = model.backbone(picture[None].to(device))
-    maps = model.activation_maps(features)[0]
-    activations = model.activations(features)
-    output = model.from_activations(activations)
-    scores, probabilities = output.logits[0], model.probabilities(output.logits)[0]
-    ranked = scores.argsort(descending=True).tolist()
-    shown = list(labels) if labels is not None else ranked[:top_classes]
-    evidence = model.evidence(activations, torch.tensor(shown, device=device))
-    lists = [_chosen(evidence, k, rows) for k in range(len(shown))]
-    wanted = sorted({p for found, missing in lists for p in (*found, *missing)})
-    boxes = _boxes(maps, wanted, geometry)
-    cells = maps.flatten(1).argmax(1).tolist()
-
-    def match(prototype: int, k: int) -> Match:
-        return Match(
-            prototype=prototype,
-            prototype_label=int(model.prototype_class[prototype]),
-            similarity=float(activations[0, prototype]),
-            presence=float(evidence.presence[0, prototype, k]),
-            absence=float(evidence.absence[0, prototype, k]),
-            cell=divmod(cells[prototype], maps.shape[2]),
-            box=boxes[prototype],
-        )
-
-    classes = []
-    for k, (label, (found, missing)) in enumerate(zip(shown, lists, strict=True)):
-        present = tuple(match(prototype, k) for prototype in found)
-        absent = tuple(match(prototype, k) for prototype in missing)
-        told = evidence.presence[0, found, k].double().sum() + evidence.absence[0, missing, k].double().sum()
-        everything = (evidence.presence[0, :, k].double() + evidence.absence[0, :, k].double()).sum()
-        classes.append(
-            ClassExplanation(
-                label,
-                class_names[label],
-                float(scores[label]),
-                float(probabilities[label]),
-                present,
-                absent,
-                float(everything - told),
-                float(evidence.bias[k]),
-            )
-        )
-    predictions = tuple(Prediction(i, class_names[i], float(scores[i]), float(probabilities[i])) for i in ranked)
-    return Explanation(
-        image,
-        geometry,
-        predictions,
-        tuple(classes),
-        tuple(notices),
-        {prototype: maps[prototype].float().cpu().numpy() for prototype in wanted},
+    reading = read(model, picture, geometry, class_names, records)
+    return explain_reading(
+        reading, image=image, labels=labels, top_classes=top_classes, rows=rows, notices=notices, box_rule=box_rule
     )
 
 
-def _chosen(evidence: Evidence, k: int, rows: int) -> tuple[list[int], list[int]]:
+def explain_reading(
+    reading: Reading,
+    *,
+    image: str = "",
+    labels: Sequence[int] | None = None,
+    top_classes: int = 3,
+    rows: int = 10,
+    notices: Sequence[str] = (),
+    box_rule: BoxRule = PUBLISHED,
+) -> Explanation:
+    """As `explain`, of a picture that was read already."""
+    ranked = reading.ranked
+    shown = list(labels) if labels is not None else ranked[:top_classes]
+    reading.require_labels(shown)
+    told, untold = reading.evidence(shown), reading.disagreement(shown)
+    agreed = [_strongest(told, k, rows) for k in range(len(shown))]
+    lost = [([], []) if untold is None else _strongest(untold, k, rows) for k in range(len(shown))]
+    wanted = sorted({p for found, _ in (*agreed, *lost) for p in found})
+    present = matches(reading, shown, wanted, box_rule)
+    absent = statements(reading, shown, sorted({p for _, missing in (*agreed, *lost) for p in missing}))
+    predictions = {entry.label: entry for entry in map(reading.prediction, ranked)}
+    classes = tuple(
+        ClassExplanation(
+            **vars(predictions[label]),
+            found=tuple(present[k][p] for p in agreed[k][0]),
+            missing=tuple(absent[k][p] for p in agreed[k][1]),
+            unwanted=tuple(present[k][p] for p in lost[k][0]),
+            lacking=tuple(absent[k][p] for p in lost[k][1]),
+            remainder=_rest(told, k, agreed[k]),
+            bias=float(told.bias[k]),
+            disagreement_remainder=None if untold is None else _rest(untold, k, lost[k]),
+        )
+        for k, label in enumerate(shown)
+    )
+    return Explanation(
+        image,
+        reading.geometry,
+        tuple(predictions.values()),
+        classes,
+        reading.unit,
+        str(box_rule),
+        tuple(notices),
+        dict(zip(wanted, reading.maps[wanted].float().cpu().numpy(), strict=True)),
+    )
+
+
+def _strongest(evidence: Evidence, k: int, rows: int) -> tuple[list[int], list[int]]:
     """Prototypes with the largest effect by presence, of either sign, and by absence."""
-    presence, absence = evidence.presence[0, :, k], evidence.absence[0, :, k]
-    found = presence.abs().argsort(descending=True)[:rows].tolist()
-    missing = absence.argsort(descending=True)[:rows].tolist() if bool((absence != 0).any()) else []
+    presence, absence = evidence.presence[:, k], evidence.absence[:, k]
+    found = presence.abs().argsort(descending=True, stable=True)[:rows].tolist()
+    missing = absence.argsort(descending=True, stable=True)[:rows].tolist() if bool((absence != 0).any()) else []
     return found, missing
 
 
-def _boxes(maps: Tensor, wanted: Sequence[int], geometry: Geometry) -> dict[int, tuple[float, float, float, float]]:
-    size = geometry.input_size
-    boxes = high_activation_boxes(upsample(maps[list(wanted)].cpu(), size, size), PERCENTILE)
-    source = [geometry.box_to_source(box) for box in boxes]
-    return {p: (box.x0, box.y0, box.x1, box.y1) for p, box in zip(wanted, source, strict=True)}
+def _rest(evidence: Evidence, k: int, shown: tuple[list[int], list[int]]) -> float:
+    """What is not shown."""
+    presence, absence = evidence.presence[:, k].clone(), evidence.absence[:, k].clone()
+    presence[shown[0]] = 0
+    absence[shown[1]] = 0
+    return float((presence + absence).sum())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,13 +18,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from protoexplain.data.geometry import Box
-from protoexplain.explain.local import ClassExplanation, Explanation, Match
+from protoexplain.explain.attribution_methods import Attribution
+from protoexplain.explain.honesty import Honesty
+from protoexplain.explain.local import ClassExplanation, Explanation
+from protoexplain.explain.match import Match, Statement
+from protoexplain.explain.words import about_absence, about_box
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
-_TITLE_CHARACTERS = 120
-PrototypeName = Callable[[Match], str]
+_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS = 120, 170, 52
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_CLIPPED = 99.5
+"""Percentile of an attribution at which its colours end."""
+PrototypeName = Callable[[Statement], str]
 
 
 @lru_cache(maxsize=1)
@@ -40,6 +47,27 @@ def heat_overlay(rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75) -> 
     colours = _heat_table()[(level * 255).astype(np.uint8)].astype(np.float32)
     alpha = (opacity * level)[..., None]
     return (rgb * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+
+
+def effect_overlay(rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.8) -> RGB:
+    """Lay signed effects [H,W] over an image [H,W,3] in pale grey: blue raises, orange lowers, zero is grey."""
+    pale = (255 + 2 * (rgb @ _LUMINANCE))[..., None] / 3
+    highest = float(np.percentile(np.abs(heat), _CLIPPED)) or float(np.abs(heat).max())
+    level = np.clip(np.abs(heat) / highest, 0, 1) if highest > 0 else np.zeros_like(heat)
+    colours = np.where((heat >= 0)[..., None], _rgb(FOR_COLOUR), _rgb(AGAINST_COLOUR))
+    alpha = (opacity * level)[..., None]
+    return (pale * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+
+
+def attribution_overlay(rgb: RGB, attribution: Attribution) -> RGB:
+    """An attribution over the picture [S,S,3] that it is about; single pixels that outshine all others are clipped."""
+    if attribution.signed:
+        return effect_overlay(rgb, attribution.heat)
+    return heat_overlay(rgb, np.minimum(attribution.heat, np.percentile(attribution.heat, _CLIPPED)))
+
+
+def _rgb(colour: str) -> NDArray[np.float32]:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32)
 
 
 def draw_box(rgb: RGB, box: Box, width: int | None = None) -> RGB:
@@ -81,12 +109,16 @@ def sheet(
     source: Callable[[int], RGB | None],
     name: PrototypeName,
     rows: int = 5,
-    unit: str = "logit",
+    *,
+    heat: Callable[[Match], RGB] | None = None,
+    heat_title: str = "where it looks similar",
+    tried: Mapping[int, Honesty] | None = None,
+    notes: Sequence[str] = (),
 ) -> bytes:
     """One picture that explains one class of one image.
 
     Each row: the image with the box of the best place, the heat map, the prototype's patch, its source image with
-    box, similarity and evidence.  What spoke by absence follows below.
+    box, similarity and evidence.  What spoke by absence follows below, and the notes.
 
     Args:
         explanation: Of the image.
@@ -96,14 +128,18 @@ def sheet(
         source: Prototype -> its source picture with the box drawn.
         name: Match -> name of the prototype and its class.
         rows: At most so many prototypes.
-        unit: Of the evidence.
+        heat: Match -> picture of its heat map; the similarity map over the seen region by default.
+        heat_title: Above the heat maps.
+        tried: Prototype -> what blanking its box did.
+        notes: Sentences below all rows.
 
     Returns:
         PNG.
     """
     found = shown.found[:rows]
-    missing = [match for match in shown.missing if match.absence > 0][:3]
-    heights = [1.0] * len(found) + ([0.5] if missing else []) or [1.0]
+    below = [textwrap.fill(line, _NOTE_CHARACTERS) for line in (*about_absence(shown), *notes)]
+    lines = sum(text.count("\n") + 1 for text in below)
+    heights = [1.0] * len(found) + ([0.09 * lines + 0.05] if below else []) or [1.0]
     figure = Figure(figsize=(13.5, 1.35 + 2.15 * sum(heights)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     title = textwrap.fill(_title(explanation, shown), _TITLE_CHARACTERS)
@@ -114,25 +150,23 @@ def sheet(
         cells = [figure.add_subplot(grid[row, column]) for column in range(5)]
         pictures = [
             draw_box(rgb, Box(*match.box)),
-            match_heat(explanation, match, rgb),
+            heat(match) if heat else match_heat(explanation, match, rgb),
             patch(match.prototype),
             source(match.prototype),
         ]
         titles = (
             "this part of the image",
-            "where it looks similar",
+            heat_title,
             "looks like this patch",
             "of this training image",
         )
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
-        _numbers(cells[4], match, name(match), longest, unit)
-    if missing:
+        _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))
+    if below:
         axis = figure.add_subplot(grid[len(heights) - 1, :])
         axis.axis("off")
-        lines = [f"{name(match)}: missing as expected, adds {match.absence:+.3f}" for match in missing]
-        text = "\n".join(["What spoke by absence", *lines])
-        axis.text(0, 0.95, text, va="top", fontsize=10, linespacing=1.6, parse_math=False)
+        axis.text(0, 0.95, "\n".join(below), va="top", fontsize=10, linespacing=1.4, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
@@ -159,7 +193,7 @@ def _show(axis: object, picture: RGB | None, title: str) -> None:
         axis.imshow(picture)
 
 
-def _numbers(axis: object, match: Match, name: str, longest: float, unit: str) -> None:
+def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, tried: Honesty | None) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
@@ -173,7 +207,7 @@ def _numbers(axis: object, match: Match, name: str, longest: float, unit: str) -
     colour = FOR_COLOUR if match.presence >= 0 else AGAINST_COLOUR
     axis.barh(0.25, match.presence / longest, height=0.16, color=colour)
     axis.axvline(0, 0.14, 0.36, color="#555555", linewidth=1)
-
-
-def shown_labels(explanation: Explanation) -> Sequence[int]:
-    return [shown.label for shown in explanation.classes]
+    if tried is not None:
+        told = [about_box(tried), *(f"but {warning}" for warning in tried.warnings)]
+        text = "\n".join(textwrap.fill(line, _BESIDE_CHARACTERS) for line in told)
+        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if tried.warnings else "#444444")

@@ -12,12 +12,22 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from protoexplain.data.augmentation import resized
+from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
-from protoexplain.explain.local import Explanation, Match, explain
+from protoexplain.errors import UserError, nearest_name
+from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
+from protoexplain.explain.box_rules import PUBLISHED, BoxRule, parse_box_rule
+from protoexplain.explain.contrast import Contrast, contrast
+from protoexplain.explain.counterfactual import Change, what_would_change
+from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
+from protoexplain.explain.local import Explanation, explain_reading
+from protoexplain.explain.match import Match, Statement
+from protoexplain.explain.measured_field import MeasuredField, measure_field
+from protoexplain.explain.question import Question, Target
+from protoexplain.explain.reading import Reading, read
 from protoexplain.explain.render import draw_box
 from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.io.images import load_image
@@ -28,12 +38,43 @@ from protoexplain.models.registry import get_family
 RGB = NDArray[np.uint8]
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An image that the model has looked at.
+
+    Args:
+        name: Shown for it.
+        rgb: Upright RGB [H,W,3].
+        notices: What was done to the image when it was read.
+        reading: What the model makes of it.
+    """
+
+    name: str
+    rgb: RGB
+    notices: tuple[str, ...]
+    reading: Reading
+
+    @property
+    def picture(self) -> RGB:
+        """What the model saw, [S,S,3]."""
+        values = (self.reading.picture.permute(1, 2, 0) * 255).round()
+        return values.to(torch.uint8).cpu().numpy()
+
+
 @dataclass(frozen=True)
 class ExplainedImage:
-    """An explanation and the image it is about, upright RGB [H,W,3]."""
+    """An explanation and the image it is about."""
 
     explanation: Explanation
-    rgb: RGB
+    seen: Seen
+
+    @property
+    def rgb(self) -> RGB:
+        """Upright RGB [H,W,3]."""
+        return self.seen.rgb
+
+
+Source = Path | BinaryIO | Seen
 
 
 class Explainer:
@@ -58,50 +99,117 @@ class Explainer:
         """Of the evidence: what class scores are measured in."""
         return "probability" if self.model.scores_are_probabilities else "logit"
 
+    @cached_property
+    def field(self) -> MeasuredField:
+        """The receptive fields of the map's cells."""
+        return measure_field(self.model, self.checkpoint.config.data.image_size)
+
+    def box_rule(self, name: str) -> BoxRule:
+        """A rule for boxes, as `parse_box_rule`.
+
+        Raises:
+            UserError: No such rule.
+        """
+        return parse_box_rule(name, lambda: self.field)
+
+    def label(self, class_name: str) -> int:
+        """Of a class.
+
+        Raises:
+            UserError: The model has no such class; says which was probably meant.
+        """
+        names = self.checkpoint.classes
+        if class_name not in names:
+            raise UserError(f"the model has no class '{class_name}'", "", nearest_name(class_name, names))
+        return names.index(class_name)
+
+    def see(self, image: Source, *, name: str = "", box: Box | None = None) -> Seen:
+        """Look at an image, once for all questions about it.
+
+        Args:
+            image: A file, an open one, or an image seen before, which is returned as it is.
+            name: Shown for it; the file's name by default.
+            box: Region to look at, in source pixels; the whole image by default.
+
+        Raises:
+            UserError: The file is no image that can be read.
+        """
+        if isinstance(image, Seen):
+            return image
+        loaded, size = load_image(image), self.checkpoint.config.data.image_size
+        geometry = Geometry.of(loaded.size, box, size)
+        picture = as_picture(resized(cut(loaded.rgb, geometry), size).rgb)
+        reading = read(self.model, picture, geometry, self.checkpoint.classes, self.checkpoint.prototypes)
+        return Seen(name or (image.name if isinstance(image, Path) else "image"), loaded.rgb, loaded.notices, reading)
+
     def explain(
         self,
-        image: Path | BinaryIO,
+        image: Source,
         *,
         name: str = "",
         box: Box | None = None,
         labels: Sequence[int] | None = None,
         top_classes: int = 3,
         rows: int = 10,
+        box_rule: BoxRule = PUBLISHED,
     ) -> ExplainedImage:
         """Explain one image.
 
         Args:
-            image: A file, or an open one.
-            name: Shown for it; the file's name by default.
-            box: Region to look at, in source pixels; the whole image by default.
+            image: As for `see`, like the next two.
+            name: See there.
+            box: See there.
             labels: Classes to explain; the best ones by default.
             top_classes: How many, where `labels` is None.
             rows: Prototypes per list.
+            box_rule: How boxes are drawn.
 
         Raises:
-            UserError: The file is no image that can be read.
+            UserError: The file is no image that can be read, or no class of such a label.
         """
-        loaded = load_image(image)
-        size = self.checkpoint.config.data.image_size
-        geometry = Geometry.of((loaded.rgb.shape[1], loaded.rgb.shape[0]), box, size)
-        picture = as_picture(resized(cut(loaded.rgb, geometry), size).rgb)
-        explanation = explain(
-            self.model,
-            picture,
-            geometry,
-            self.checkpoint.classes,
-            image=name or (image.name if isinstance(image, Path) else "image"),
+        seen = self.see(image, name=name, box=box)
+        explanation = explain_reading(
+            seen.reading,
+            image=seen.name,
             labels=labels,
             top_classes=top_classes,
             rows=rows,
-            notices=loaded.notices,
+            notices=seen.notices,
+            box_rule=box_rule,
         )
-        return ExplainedImage(explanation, loaded.rgb)
+        return ExplainedImage(explanation, seen)
+
+    def contrast(self, seen: Seen, this: int | None = None, other: int | None = None, rows: int = 10) -> Contrast:
+        """Why `this` class (the best one by default) and not the `other` (the second best), as `contrast`."""
+        return contrast(seen.reading, this, other, rows)
+
+    def what_would_change(self, seen: Seen, rival: int | None = None) -> Change | None:
+        """The fewest prototypes without which another class, or the named one, overtakes; as `what_would_change`."""
+        return what_would_change(seen.reading, rival)
+
+    def honesty(
+        self, seen: Seen, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
+    ) -> dict[int, Honesty]:
+        """What blanking the boxes of some matches does, by prototype; as `honesty`."""
+        return honesty(seen.reading, matches, random_boxes, seed)
+
+    def attribute(
+        self,
+        seen: Seen,
+        target: Target,
+        methods: Sequence[str] | None = None,
+        neighbourhoods: Sequence[str] = (DEFAULT_NEIGHBOURHOOD,),
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Attributions:
+        """Explain a class score or a prototype's activation by pixels, one thread at a time; as `attribute`."""
+        question = Question(seen.reading, target, lambda: self.field, seed=seed)
+        return attribute(question, methods, neighbourhoods, progress=progress)
 
     def record(self, prototype: int) -> PrototypeRecord:
         return self.checkpoint.prototypes[prototype]
 
-    def name(self, match: Match) -> str:
+    def name(self, match: Statement) -> str:
         """Prototype number and class, for people."""
         owner = "" if match.prototype_label < 0 else f" ({self.checkpoint.classes[match.prototype_label]})"
         return f"Prototype {match.prototype}{owner}"
@@ -118,7 +226,7 @@ class Explainer:
 
 
 def _decoded(picture: bytes) -> RGB:
-    return np.array(Image.open(io.BytesIO(picture)).convert("RGB"))
+    return load_image(io.BytesIO(picture)).rgb
 
 
 def as_picture(rgb: RGB) -> torch.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +29,8 @@ class FamilyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneConfig = BackboneConfig()
+    start: Literal["random", "patches"] = "random"
+    """Prototypes start as random numbers (published), or as random patches of training images of their class."""
 
 
 def identity(similarity: Tensor) -> Tensor:
@@ -180,6 +182,11 @@ class PrototypeModel(nn.Module):
             torch.cat([part.absence for part in parts], 1),
             torch.stack([part.bias for part in parts]).sum(0),
         )
+
+    def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
+        """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""
+        (_, branch), *others = self.named_branches()
+        return None if others else branch.head.disagreement(activations, classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class scores [B,C] -> probabilities; CBC's scores are probabilities already, one for each class."""

@@ -43,6 +43,10 @@ class Head(nn.Module):
         """Evidence for the chosen classes [k]."""
         raise NotImplementedError
 
+    def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
+        """What the classes [k] lose, which with the evidence adds up to one; None for heads without such a notion."""
+        return None
+
     def class_weights(self) -> Tensor:
         """[C,P]: change of a class score per unit of activation."""
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -61,3 +62,27 @@ class Stage(BaseModel):
     """Train one branch per step in turn (ST-ProtoPNet)."""
     project: bool = False
     """Write the nearest training patches into the prototypes after the last epoch."""
+
+
+def cut_at_projections(
+    warm: Stage, joint: Stage, last_layer: Stage, projections: Sequence[int], end: int | None = None
+) -> list[Stage]:
+    """Warm and joint epochs, cut at each projection and followed there by last-layer epochs.
+
+    Args:
+        warm: With its epochs.
+        joint: Its epochs and whether it projects are set here.
+        last_layer: Follows each projection.
+        projections: Epochs, counted from 0 over warm and joint, at whose end prototypes are projected.
+        end: Epochs of warm and joint together; None ends with the last projection.
+    """
+    total = end if end is not None else projections[-1] + 1 if projections else warm.epochs
+    rows = [warm.model_copy(update={"epochs": min(warm.epochs, total)})]
+    done = warm.epochs
+    for projection in projections:
+        rows.append(joint.model_copy(update={"epochs": max(0, projection + 1 - done), "project": True}))
+        rows.append(last_layer)
+        done = projection + 1
+    if done < total:
+        rows.append(joint.model_copy(update={"epochs": total - done, "project": False}))
+    return rows

@@ -9,65 +9,60 @@ from typing import Any
 from torch import Tensor
 
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.projection import Patches
-from protoexplain.training.provenance import data_info, provenance
+from protoexplain.training.provenance import Provenance, data_info, provenance
 from protoexplain.training.prune import nearest_labels
 from protoexplain.training.stages import Run, clean_batches
 
 
-def keep_run(
-    run: Run,
-    path: Path,
-    patches: Sequence[Patches],
-    proof: Mapping[str, Tensor],
-    metrics: Mapping[str, Any],
-    command: str,
-) -> tuple[Checkpoint, tuple[Finding, ...]]:
-    """Save the model of a run with the patches of its prototypes.
+def origin_of(run: Run, patches: Sequence[Patches], projected: bool) -> Provenance:
+    """Where the prototypes of a run's model come from, with pictures.
 
     Args:
-        run: Its model is saved as it is.
-        path: The checkpoint to be.
+        run: Its model and training images.
         patches: By branch.
-        proof: Prototypes before they were written from the patches; empty where the patches only illustrate.
-        metrics: What was measured.
-        command: How to make it again.
+        projected: Whether the prototypes were written from the patches; else the patches only illustrate them.
     """
-    data, size = run.data, run.config.data.image_size
-    origin = provenance(
+    return provenance(
         run.model,
         patches,
-        data.train,
-        data.crop,
-        size,
-        bool(proof),
+        run.data.train,
+        run.data.crop,
+        run.config.data.image_size,
+        projected,
         lambda done, total: run.watcher.progress("cutting out pictures", done, total),
     )
-    return keep(run, path, origin.records, origin.pictures, proof, metrics, command)
 
 
 def keep(
     run: Run,
     path: Path,
-    records: Sequence[PrototypeRecord],
-    pictures: Mapping[str, bytes],
+    origin: Provenance,
     proof: Mapping[str, Tensor],
     metrics: Mapping[str, Any],
     command: str,
 ) -> tuple[Checkpoint, tuple[Finding, ...]]:
-    """Diagnose the prototypes and save the checkpoint."""
+    """Diagnose the prototypes of a run's model, and save it as it is.
+
+    Args:
+        run: Its model is saved.
+        path: The checkpoint to be.
+        origin: Of all prototypes.
+        proof: Prototypes before they were written from their patches, by branch; empty where patches only illustrate.
+        metrics: What was measured.
+        command: How to make it again.
+    """
     run.model.eval()
-    findings = diagnose(run.model, records, run.data.train, run.data.crop, _nearest(run))
+    findings = diagnose(run.model, origin.records, run.data.train, run.data.crop, _nearest(run))
     checkpoint = save_checkpoint(
         path,
         model=run.model,
         config=run.config,
         classes=run.data.image_set.classes,
         data=data_info(run.data),
-        records=records,
-        pictures=pictures,
+        records=origin.records,
+        pictures=origin.pictures,
         proof=proof,
         metrics={**metrics, "findings": [finding.sentence for finding in findings]},
         command=command,

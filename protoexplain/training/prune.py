@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from protoexplain.explain.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
 
 
@@ -16,24 +17,14 @@ def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor
 
     Ties go to the image seen first; -1 fills up where there are fewer images.
     """
-    values = labels_of = None
-    for images, labels, _ in batches:
+    nearest = Nearest(k, model.num_prototypes)
+    for images, labels, indices in batches:
         features = model.backbone(images)
-        best = torch.cat(
-            [
-                branch.similarity.best(branch.addon(features), branch.prototypes)[0]
-                for _, branch in model.named_branches()
-            ],
-            1,
-        ).T
-        own = labels[None].expand(len(best), -1)
-        values = best if values is None else torch.cat([values, best], 1)
-        labels_of = own if labels_of is None else torch.cat([labels_of, own], 1)
-        order = values.argsort(dim=1, descending=True, stable=True)[:, :k]
-        values, labels_of = values.gather(1, order), labels_of.gather(1, order)
-    if labels_of is None:
-        return torch.full((model.num_prototypes, k), -1)
-    return torch.nn.functional.pad(labels_of, (0, k - labels_of.shape[1]), value=-1)
+        best = [
+            branch.similarity.best(branch.addon(features), branch.prototypes)[0] for _, branch in model.named_branches()
+        ]
+        nearest.update(torch.cat(best, 1), indices, labels)
+    return nearest.patches().label
 
 
 def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> Tensor:

@@ -21,8 +21,8 @@ from protoexplain.training import projection
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.evaluate import require_same_classes
 from protoexplain.training.journal import Watcher
-from protoexplain.training.keep import keep
-from protoexplain.training.provenance import provenance
+from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import nearest_labels, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult, make_fabric
@@ -48,15 +48,14 @@ def reproject(path: Path, data: Path, out: Path, watcher: Watcher, command: str,
     projection.write(run.model, patches)
     after = run.evaluate(run.data.test)
     _refit(run, epochs)
-    crop, size = run.data.crop, run.config.data.image_size
-    origin = provenance(run.model, patches, run.data.train, crop, size, True)
-    records = [
+    origin = origin_of(run, patches, projected=True)
+    records = tuple(
         replace(record, original_index=old.original_index)
         for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
-    ]
+    )
     metrics = {"test_accuracy_before": before, "test_accuracy_projected": after}
     metrics |= {"test_accuracy": run.evaluate(run.data.test)}
-    return _result(keep(run, out, records, origin.pictures, proof, metrics, command), metrics)
+    return _result(keep(run, out, Provenance(records, origin.pictures), proof, metrics, command), metrics)
 
 
 def prune(
@@ -93,14 +92,14 @@ def prune(
     }
     remove(run.model, doomed)
     _refit(run, epochs)
-    records, pictures = select(checkpoint.prototypes, kept), _pictures(checkpoint, kept)
+    origin = Provenance(select(checkpoint.prototypes, kept), _pictures(checkpoint, kept))
     metrics = {
         "prototypes_removed": int(doomed.sum()),
         "classes_without_prototypes": len(emptied),
         "test_accuracy_before": before,
         "test_accuracy": run.evaluate(run.data.test),
     }
-    return _result(keep(run, out, records, pictures, proof, metrics, command), metrics)
+    return _result(keep(run, out, origin, proof, metrics, command), metrics)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Checkpoint]:

@@ -30,8 +30,10 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
+from protoexplain.training.initial import start
 from protoexplain.training.journal import Journal, Silent, Watcher
-from protoexplain.training.keep import keep_run
+from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
@@ -149,27 +151,32 @@ def _train(
     harmless = config.data.model_copy(update={"workers": 0, "path": ""})
     settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
     run_id = hashlib.sha256(f"{settings}{data.image_set.fingerprint()}".encode()).hexdigest()
-    state = load_state(out, model, run_id) if resume and (out / STATE_FILE).exists() else RunState()
+    stages, models = stages_of(config), models_of(config, model)
+    state = load_state(out, models, run_id) if resume and (out / STATE_FILE).exists() else RunState()
     fabric.barrier()
     main = fabric.global_rank == 0
     if main:
         write_file(out / "config.yaml", config.to_yaml())
-    model.to(fabric.device)
+    for each in models:
+        each.to(fabric.device)
     started, saved = time.perf_counter() - state.seconds, [time.perf_counter()]
 
     def checkpoint(now: bool) -> None:
         state.seconds = time.perf_counter() - started
         if main and (now or time.perf_counter() - saved[0] > save_every):
-            save_state(out, state, model, run_id)
+            save_state(out, state, models[state.stage], run_id)
             saved[0] = time.perf_counter()
 
     journal = Journal(out, state.log_lines) if main else None
     scratch = Path(tempfile.mkdtemp(prefix=_CACHE, dir=out))
     run = Run(config, fabric, data, model, state, watcher, journal, scratch, checkpoint, interrupted)
     try:
-        stages = family.stages(config.schedule)
         for index in range(state.stage, len(stages)):
+            run.model = models[index]
+            if run.model is model and not state.started:
+                start(run)
             run_stage(run, index, stages[index])
+        run.model = model
         return _finish(run, out, command, time.perf_counter() - started)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -209,7 +216,7 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     proof = snapshot.proof if snapshot.patches else {}
     kept: RunResult | None = None
     if run.fabric.global_rank == 0:
-        checkpoint, findings = keep_run(run, path, patches, proof, row, command)
+        checkpoint, findings = keep(run, path, origin_of(run, patches, bool(proof)), proof, row, command)
         kept = RunResult(checkpoint, row, findings)
     told = run.fabric.broadcast(kept)
     assert told is not None

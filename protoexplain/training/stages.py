@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -42,6 +42,7 @@ class Run:
     checkpoint: Callable[[bool], None]
     """Save the state: at once if True, else if the last time is long ago."""
     interrupted: Callable[[], bool]
+    _clean: dict[int, ImageDataset] = field(default_factory=dict, repr=False)
 
     def tick(self, what: str, done: int, total: int, together: bool = False) -> None:
         """Show progress; stop here if asked to, with the state saved.
@@ -58,8 +59,13 @@ class Run:
             raise Interrupted
 
     def dataset(self, records: tuple[ImageRecord, ...], augmented: bool) -> ImageDataset:
-        name = self.config.data.augmentation if augmented else "none"
-        return self.data.dataset(records, self.config.data, name, self.config.training.seed)
+        """Pictures of some of the run's images; clean ones stay decoded, as every projection looks at them again."""
+        config, seed = self.config.data, self.config.training.seed
+        if augmented:
+            return self.data.dataset(records, config, config.augmentation, seed)
+        if id(records) not in self._clean:
+            self._clean[id(records)] = self.data.dataset(records, config, "none", seed)
+        return self._clean[id(records)]
 
     def evaluate(self, records: tuple[ImageRecord, ...]) -> float:
         """Accuracy of the whole model on clean pictures."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class RunState:
         stage: Index of the stage that runs.
         epoch: Finished epochs of it.
         sums: Of the steps of the running epoch.
+        started: Whether the prototypes have their first values.
         epochs_done: Stage name -> epochs trained under it.
         optimizers: Stage name -> state dict.
         patches: Where the prototypes lie now; empty if they moved since.
@@ -65,6 +66,7 @@ class RunState:
     stage: int = 0
     epoch: int = 0
     sums: EpochSums = field(default_factory=EpochSums)
+    started: bool = False
     epochs_done: dict[str, int] = field(default_factory=dict)
     optimizers: dict[str, Any] = field(default_factory=dict)
     patches: list[Patches] = field(default_factory=list)
@@ -97,8 +99,13 @@ def save_state(folder: Path, state: RunState, model: PrototypeModel, run_id: str
     write_file(folder / STATE_FILE, buffer.getvalue())
 
 
-def load_state(folder: Path, model: PrototypeModel, run_id: str) -> RunState:
+def load_state(folder: Path, models: Sequence[PrototypeModel], run_id: str) -> RunState:
     """Read the state and put weights and random generators back.
+
+    Args:
+        folder: Of the run.
+        models: What each stage trains; that of the saved stage gets the weights.
+        run_id: Names configuration and data.
 
     Raises:
         UserError: The file is damaged, or belongs to another configuration or data set.
@@ -114,7 +121,7 @@ def load_state(folder: Path, model: PrototypeModel, run_id: str) -> RunState:
             str(path),
             "start anew in another folder",
         )
-    model.load_state_dict(content.pop("weights"))
+    models[content["stage"]].load_state_dict(content.pop("weights"))
     _restore_random_states(content.pop("random"))
     best = content.pop("best")
     return RunState(

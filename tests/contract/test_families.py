@@ -20,7 +20,7 @@ from protoexplain.models.registry import family_names, get_family
 from protoexplain.models.similarity import gather_patches
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.keep import keep_run
+from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.stages import clean_batches, find_patches, run_stage
 
 SIZE = 64
@@ -263,7 +263,8 @@ def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     found = find_patches(run)
     if run.model.writes_prototypes:
         projection.write(run.model, found)
-    keep_run(run, tmp_path / "kept", found, proof if run.model.writes_prototypes else {}, {}, "")
+    written = run.model.writes_prototypes
+    keep(run, tmp_path / "kept", origin_of(run, found, written), proof if written else {}, {}, "")
     checkpoint = Checkpoint.load(tmp_path / "kept")
     loaded = checkpoint.model()
     assert same_tensors(run.model.state_dict(), loaded.state_dict())

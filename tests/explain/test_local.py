@@ -1,6 +1,7 @@
 """Explanations add up for any picture, and their boxes lie where the model looked, in pixels of the source."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import tiny_config, tiny_model
+from toys import NAMES as TOY_NAMES
+from toys import PLACES, dots, linear, reasoning
 
 from protoexplain.data.geometry import Box, Geometry
+from protoexplain.errors import UserError
+from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.local import explain
+from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.registry import family_names
 
 SIZE = 64
@@ -109,3 +115,79 @@ def test_box_surrounds_the_best_cell(family):
         step = SIZE / cells.shape[0]
         inside.append(Box(*match.box).contains((match.cell[1] + 0.5) * step, (match.cell[0] + 0.5) * step))
     assert sum(inside) >= 0.5 * len(inside)
+
+
+# ---------------------------------------------------------------------- in numbers that can be worked out on paper
+
+
+def toy(model, picture, **options):
+    geometry = Geometry.of((16, 24), Box(0, 8, 16, 24), 8)
+    return explain(model, picture, geometry, TOY_NAMES, **options)
+
+
+def test_linear_head_on_paper():
+    weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
+    explanation = toy(linear(weights), dots(red=0.9, green=0.2, blue=0.4), rows=2, top_classes=1)
+    (shown,) = explanation.classes
+    assert (shown.name, shown.score) == ("Wren", pytest.approx(1.8))
+    assert [(m.prototype, m.presence) for m in shown.found] == [(0, pytest.approx(1.8)), (1, pytest.approx(-0.2))]
+    assert shown.remainder == pytest.approx(0.2)
+    assert (shown.missing, shown.unwanted, shown.lacking, shown.disagreement()) == ((), (), (), None)
+    assert shown.found[0].similarity == pytest.approx(0.9)
+    assert [m.prototype_label for m in shown.found] == [0, 1]
+
+
+def test_places_on_paper():
+    """8 x 8 cells lie over the lower 16 x 16 pixels of the image: two pixels a cell."""
+    explanation = toy(linear([[1.0, 1.0, 1.0]] * 3), dots(red=0.9, green=0.5, blue=0.4), box_rule=BestCell())
+    for match, (_, row, column) in zip(explanation.classes[0].found, PLACES.values(), strict=True):
+        assert match.cell == (row, column)
+        assert match.peak == (2 * column + 1, 8 + 2 * row + 1)
+        assert match.box == (2 * column, 8 + 2 * row, 2 * column + 2, 8 + 2 * row + 2)
+    assert explanation.box_rule == "cell"
+
+
+def test_four_kinds_of_reasoning_on_paper():
+    positive = [[0.5, 0.1, 0.2], [0.1, 0.3, 0.2], [0.05, 0.05, 0.05]]
+    negative = [[0.1, 0.4, 0.3], [0.2, 0.1, 0.2], [0.05, 0.05, 0.05]]
+    explanation = toy(reasoning(positive, negative), dots(red=0.8, green=0.1), rows=2, labels=[0])
+    (shown,) = explanation.classes
+    assert [(m.prototype, m.presence) for m in shown.found] == [(0, pytest.approx(0.4)), (1, pytest.approx(0.01))]
+    assert [(m.prototype, m.absence) for m in shown.missing] == [(1, pytest.approx(0.18)), (2, pytest.approx(0.05))]
+    assert [(m.prototype, m.unwanted) for m in shown.unwanted] == [(0, pytest.approx(0.08)), (1, pytest.approx(0.02))]
+    assert [(m.prototype, m.lacking) for m in shown.lacking] == [(0, pytest.approx(0.1)), (1, pytest.approx(0.09))]
+    assert shown.remainder == pytest.approx(0.02)
+    assert shown.disagreement_remainder == pytest.approx(0.05)
+    assert shown.score == shown.probability == pytest.approx(0.4 + 0.01 + 0.18 + 0.05 + 0.02)
+    assert shown.total() + shown.disagreement() == pytest.approx(1)
+    assert explanation.check() < 1e-6
+
+
+def test_check_finds_parts_that_do_not_add_up():
+    explanation = toy(reasoning([[0.5] * 3], [[0.5] * 3]), dots(red=0.8), top_classes=1)
+    (shown,) = explanation.classes
+    assert replace(explanation, classes=(replace(shown, remainder=0.1),)).check() == pytest.approx(0.1)
+    assert replace(explanation, classes=(replace(shown, disagreement_remainder=0.1),)).check() == pytest.approx(0.1)
+
+
+def test_patches_come_from_the_records():
+    records = [PrototypeRecord(i, "main", i, i, image_id=f"{i}.png", row=1, column=2) for i in range(3)]
+    explanation = toy(linear(np.eye(3).tolist()), dots(red=0.9), records=records)
+    assert [m.patch for m in explanation.classes[0].found] == records
+    assert explanation.to_dict()["classes"][0]["found"][1]["patch"]["image_id"] == "1.png"
+
+
+def test_characteristics_are_added_wherever_the_prototype_is_shown():
+    plain = toy(reasoning([[0.3] * 3, [0.2] * 3], [[0.1] * 3, [0.4] * 3]), dots(red=0.8, green=0.3))
+    told = plain.with_characteristics({1: {"hue": 0.5}})
+    for before, shown in zip(plain.classes, told.classes, strict=True):
+        for kind in ("found", "missing", "unwanted", "lacking"):
+            for old, new in zip(getattr(before, kind), getattr(shown, kind), strict=True):
+                assert new.characteristics == ({"hue": 0.5} if new.prototype == 1 else None)
+                assert replace(new, characteristics=None) == old
+    assert told.check() == plain.check()
+
+
+def test_unknown_class_is_refused():
+    with pytest.raises(UserError, match="no class number 3"):
+        toy(linear(np.eye(3).tolist()), dots(), labels=[3])

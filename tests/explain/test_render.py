@@ -11,8 +11,21 @@ from PIL import Image
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.geometry import Box, Geometry
+from protoexplain.explain.attribution_methods import Attribution
+from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import explain
-from protoexplain.explain.render import draw_box, heat_overlay, match_heat, png, seen_region, sheet
+from protoexplain.explain.render import (
+    AGAINST_COLOUR,
+    FOR_COLOUR,
+    attribution_overlay,
+    draw_box,
+    effect_overlay,
+    heat_overlay,
+    match_heat,
+    png,
+    seen_region,
+    sheet,
+)
 from protoexplain.explain.session import as_picture
 from protoexplain.models.registry import family_names
 
@@ -53,7 +66,6 @@ def test_sheet_of_every_family(family):
             patches.get,
             lambda match: f"Prototype {match.prototype}",
             rows=4,
-            unit="logit",
         )
     )
     assert 1200 <= picture.shape[1] <= 1500
@@ -125,3 +137,57 @@ def test_seen_region_and_heat_lie_over_the_crop():
 def test_png_keeps_every_pixel():
     rgb = noise(7, 9)
     assert (decoded(png(rgb)) == rgb).all()
+
+
+def colour(name):
+    return np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def test_effects_have_two_colours_over_pale_grey():
+    rgb, effects = noise(10, 10), np.zeros((10, 10), dtype=np.float32)
+    effects[2, 3], effects[5, 6], effects[7, 7] = 2.0, -2.0, 1.0
+    drawn, pale = effect_overlay(rgb, effects, opacity=1.0), effect_overlay(rgb, np.zeros_like(effects))
+    assert (drawn[2, 3] == colour(FOR_COLOUR)).all()
+    assert (drawn[5, 6] == colour(AGAINST_COLOUR)).all()
+    untouched = effects == 0
+    assert (drawn[untouched] == pale[untouched]).all()
+    assert (pale == pale[..., :1]).all(), "grey"
+    brightness = rgb @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(pale[..., 0] - (85 + brightness * 2 / 3)).max() <= 1
+    halfway = 0.5 * pale[7, 7] + 0.5 * colour(FOR_COLOUR)
+    assert np.abs(drawn[7, 7] - halfway).max() <= 1.5
+
+
+def test_single_pixels_do_not_outshine_an_attribution():
+    rgb = grey(40, 40)
+    heat = np.full((40, 40), 1.0, dtype=np.float32)
+    heat[:20] = 0
+    heat[30, 30] = 1000
+    drawn = attribution_overlay(rgb, Attribution(heat, signed=False)).astype(int)
+    assert np.abs(drawn[25, 5] - 128).max() > 50, "what is 1 stays visible beside 1000"
+    assert (drawn[:20] == 128).all()
+
+
+def test_sheet_tells_of_blanked_boxes_and_notes():
+    explanation, rgb = explained("cbc")
+    shown, nothing = explanation.classes[0], lambda prototype: None
+    tried = {m.prototype: Honesty(m.prototype, m.box, 0.9, 1.0, -0.1, (0.2, 0.1)) for m in shown.found}
+    arguments = (explanation, shown, rgb, nothing, nothing, lambda m: "p", 3)
+    plain = decoded(sheet(*arguments))
+    more = decoded(sheet(*arguments, tried=tried, notes=["$a sentence$ " * 30, "another"]))
+    assert more.shape[0] > plain.shape[0]
+    orange = (np.abs(more.astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum()
+    assert orange > (np.abs(plain.astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum()
+
+
+def test_sheet_takes_other_heat_maps():
+    explanation, rgb = explained("protopnet")
+    asked, nothing = [], lambda prototype: None
+
+    def heat(match):
+        asked.append(match.prototype)
+        return grey(20, 20, 0)
+
+    shown = explanation.classes[0]
+    sheet(explanation, shown, rgb, nothing, nothing, lambda m: "p", 4, heat=heat, heat_title="LIME")
+    assert asked == [match.prototype for match in shown.found[:4]]

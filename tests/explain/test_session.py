@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from protoexplain import Explainer
 from protoexplain.data.geometry import Box
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
+from protoexplain.explain.question import Target
 from protoexplain.explain.render import sheet
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.splits import read_run_data
@@ -49,7 +51,7 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
     result = explainer.explain(bird.path, box=bird.box, top_classes=2, rows=3)
     assert result.explanation.image == bird.path.name
     assert result.explanation.check() < 1e-4
-    assert explainer.unit == ("probability" if family == "cbc" else "logit")
+    assert result.explanation.unit == explainer.unit == ("probability" if family == "cbc" else "logit")
     shown = result.explanation.classes[0]
     for match in shown.found:
         record = explainer.record(match.prototype)
@@ -60,9 +62,7 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
         name = explainer.name(match)
         assert str(match.prototype) in name
         assert (explainer.checkpoint.classes[record.label] in name) if record.label >= 0 else "(" not in name
-    picture = sheet(
-        result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3, explainer.unit
-    )
+    picture = sheet(result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3)
     with Image.open(io.BytesIO(picture)) as image:
         assert image.width == 1350
         assert 400 < image.height < 1200
@@ -131,3 +131,67 @@ def test_unreadable_file(made, tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"x\.jpg"):
         made("protopnet").explain(tmp_path / "x.jpg")
+
+
+def test_one_look_answers_all_questions(made, bird):
+    explainer = made("protopnet")
+    seen = explainer.see(bird.path, box=bird.box)
+    assert explainer.see(seen) is seen
+    told = explainer.explain(seen, rows=4)
+    assert told.explanation == explainer.explain(bird.path, box=bird.box, rows=4).explanation
+    assert told.rgb is seen.rgb
+    contrast = explainer.contrast(seen)
+    ranked = [prediction.label for prediction in told.explanation.predictions]
+    assert [contrast.this.label, contrast.other.label] == ranked[:2]
+    assert explainer.contrast(seen, ranked[3], ranked[1]).difference <= 0
+    change = explainer.what_would_change(seen)
+    assert change is None or change.outcome.label != ranked[0]
+    tried = explainer.honesty(seen, told.explanation.classes[0].found, random_boxes=5)
+    assert list(tried) == [match.prototype for match in told.explanation.classes[0].found]
+    assert (seen.picture == np.asarray(seen.picture, dtype=np.uint8)).all()
+    assert seen.picture.shape == (64, 64, 3)
+
+
+def test_patches_of_matches_are_the_records(made, bird):
+    explainer = made("cbc")
+    for match in explainer.explain(bird.path).explanation.classes[0].found:
+        assert match.patch == explainer.record(match.prototype)
+
+
+def test_attribution_beside_other_questions(made, bird):
+    """Threads that explain while others attribute get what they would get alone."""
+    explainer = made("protopnet")
+    seen = explainer.see(bird.path, box=bird.box)
+
+    def attributed(prototype):
+        methods = ["saliency", "grad-cam", "occlusion", "kernel-shap"]
+        return explainer.attribute(seen, Target("prototype", prototype), methods, []).maps
+
+    def explained(_):
+        return explainer.explain(bird.path, box=bird.box).explanation
+
+    alone = {prototype: attributed(prototype) for prototype in range(3)}
+    expected = explained(0)
+    with ThreadPoolExecutor(4) as pool:
+        maps = [pool.submit(attributed, prototype) for prototype in (0, 1, 2, 0, 1, 2)]
+        told = [pool.submit(explained, i) for i in range(6)]
+        assert all(future.result() == expected for future in told)
+        for prototype, future in zip((0, 1, 2, 0, 1, 2), maps, strict=True):
+            for name, attribution in future.result().items():
+                np.testing.assert_allclose(attribution.heat, alone[prototype][name].heat, rtol=1e-4, atol=1e-6)
+
+
+def test_box_rules_and_class_names(made, bird):
+    explainer = made("protopnet")
+    rule = explainer.box_rule("receptive-field")
+    told = explainer.explain(bird.path, box=bird.box, box_rule=rule).explanation
+    assert told.box_rule == "receptive-field"
+    crop = told.geometry.crop
+    for match in told.classes[0].found:
+        field = explainer.field.box(*match.cell)
+        assert match.box == pytest.approx(tuple(told.geometry.box_to_source(field).as_list()))
+        assert crop.x0 <= match.box[0] < match.box[2] <= crop.x1
+    names = explainer.checkpoint.classes
+    assert [explainer.label(name) for name in names] == list(range(4))
+    with pytest.raises(UserError, match=f"did you mean '{names[2]}'"):
+        explainer.label(names[2][:-1])

@@ -9,7 +9,8 @@ from golden_vectors import Vectors, close
 from torch import nn
 
 from protoexplain.models import losses
-from protoexplain.models.families.cbc import CBC, CBCConfig, ComponentConfig, ComponentNet
+from protoexplain.models.components import ComponentConfig, ComponentNet
+from protoexplain.models.families.cbc import CBC, CBCConfig
 from protoexplain.models.families.rbf_net import RBFNet
 
 pytestmark = pytest.mark.golden

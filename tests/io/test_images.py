@@ -301,3 +301,19 @@ def test_sha256_of(tmp_path):
     assert sha256_of(path) == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(UserError):
         sha256_of(tmp_path / "none")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_size_without_decoding_is_that_of_the_upright_picture(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(ramp()), kind, exif=exif)
+    assert image_size(io.BytesIO(content)) == load_image(io.BytesIO(content)).size
+
+
+def test_size_of_what_is_no_picture():
+    with pytest.raises(UserError):
+        image_size(io.BytesIO(b"a text"))
+    with pytest.raises(UserError, match="million"):
+        image_size(io.BytesIO(png_header(10_000, 10_000)))

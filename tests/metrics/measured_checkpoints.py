@@ -6,7 +6,7 @@ from tiny_runs import open_run, tiny_config, tiny_model
 from protoexplain.data.reading import read_image_set
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training import projection
-from protoexplain.training.keep import keep_run
+from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.stages import find_patches
 
 
@@ -23,7 +23,8 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
     found = find_patches(run)
     if run.model.writes_prototypes:
         projection.write(run.model, found)
-    keep_run(run, path, found, proof if run.model.writes_prototypes else {}, {}, "")
+    written = run.model.writes_prototypes
+    keep(run, path, origin_of(run, found, written), proof if written else {}, {}, "")
     return Checkpoint.load(path)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from tiny_runs import journal, same_tensors, tiny_config, tiny_train
 
+from protoexplain.config import merged
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.backbones import Backbone
@@ -103,6 +104,24 @@ def test_interrupted_once(share, planted, tmp_path, whole):
         tiny_train("protopnet", planted, out, options={"interrupted": Stopper(int(share * ticks))}, **TWICE)
     tiny_train("protopnet", planted, out, options={"resume": True}, **TWICE)
     assert_same_end(out, reference)
+
+
+def test_fine_tuning_and_first_values_of_prototypes_are_part_of_the_run(planted, tmp_path):
+    """Stops in the plain classifier's epochs, while features are cached for the first stage, and later."""
+    prepared = merged(TWICE, {"model": {"start": "patches"}, "training": {"fine_tuning": {"epochs": 2}}})
+    tiny_train("st_protopnet", planted, tmp_path / "whole", **prepared)
+    numbers, places = random.Random(0), set()
+    for _ in range(100):
+        try:
+            stopper = Stopper(numbers.randint(8, 11) if len(places) > 1 else (5, 9)[len(places)])
+            options = {"interrupted": stopper, "resume": True}
+            tiny_train("st_protopnet", planted, tmp_path / "run", options=options, **prepared)
+            break
+        except Interrupted:
+            places.add(place(tmp_path / "run"))
+    assert {stage for stage, _, _ in places} >= {0, 1, 2}
+    assert (1, 0, 0) in places, "no stop between the first values and the first step"
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
 
 
 def test_random_numbers_of_the_model_go_on(planted, tmp_path, monkeypatch):

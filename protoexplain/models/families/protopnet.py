@@ -17,7 +17,7 @@ from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
-from protoexplain.models.stage import Decay, Stage
+from protoexplain.models.stage import Decay, Stage, cut_at_projections
 
 
 class ProtoPNetConfig(FamilyConfig):
@@ -146,40 +146,30 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
     weights = schedule.losses.model_dump()
     features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
     joint = {"backbone": schedule.lr_backbone, **features}
-    decayed = dict.fromkeys(("backbone", "addon"), schedule.weight_decay)
-    end = schedule.projections[-1] if schedule.projections else schedule.warm_epochs - 1
-    rows = [
+    return cut_at_projections(
         Stage(
             name="warm",
-            epochs=min(schedule.warm_epochs, end + 1),
+            epochs=schedule.warm_epochs,
             lr=features,
             losses=weights,
             weight_decay={"addon": schedule.weight_decay},
-        )
-    ]
-    done = schedule.warm_epochs
-    for projection in schedule.projections:
-        rows.append(
-            Stage(
-                name="joint",
-                epochs=max(0, projection + 1 - done),
-                lr=joint,
-                losses=weights,
-                weight_decay=decayed,
-                decay=dict.fromkeys(joint, schedule.decay),
-                project=True,
-            )
-        )
-        done = projection + 1
-        rows.append(
-            Stage(
-                name="last layer",
-                epochs=schedule.last_layer_epochs,
-                lr={"head": schedule.lr_head},
-                losses={name: weight for name, weight in weights.items() if name in ("cross_entropy", "l1")},
-            )
-        )
-    return rows
+        ),
+        Stage(
+            name="joint",
+            epochs=0,
+            lr=joint,
+            losses=weights,
+            weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
+            decay=dict.fromkeys(joint, schedule.decay),
+        ),
+        Stage(
+            name="last layer",
+            epochs=schedule.last_layer_epochs,
+            lr={"head": schedule.lr_head},
+            losses={name: weight for name, weight in weights.items() if name in ("cross_entropy", "l1")},
+        ),
+        schedule.projections,
+    )
 
 
 FAMILY = Family(

@@ -5,31 +5,33 @@ Saralajew et al. (AAAI 2025); trained like PIP-Net (Nauta et al. 2023).  score_c
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, PrototypeOutput
-from protoexplain.models.families.cbc import ComponentConfig, ComponentNet, component_count
+from protoexplain.models.components import (
+    ComponentConfig,
+    ComponentNet,
+    ComponentSchedule,
+    component_count,
+    three_phases,
+)
 from protoexplain.models.heads import SoftmaxHead
 from protoexplain.models.stage import Decay, Stage
 
 WEIGHT_SHRINKAGE = 1e-3
 
 
-class RBFNetSchedule(BaseModel):
+class RBFNetSchedule(ComponentSchedule):
     """Alignment pre-training, head, end to end (published for CUB with ConvNeXt)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    pretrain_epochs: int = Field(12, ge=0)
     head_epochs: int = Field(3, ge=0)
     joint_epochs: int = Field(81, ge=0)
     lr: float = 5e-4
     lr_head: float = 0.05
     head_restart: int = Field(10, ge=1)
     """The head's cosine schedule starts again after so many epochs."""
-    pretrain_batch_size: int | None = None
 
 
 class RBFNet(ComponentNet):
@@ -63,34 +65,16 @@ def stages(schedule: RBFNetSchedule) -> list[Stage]:
     total = max(1, schedule.pretrain_epochs + schedule.joint_epochs)
     network_decay = dict.fromkeys(network, Decay(kind="cosine", total=total, gamma=0.01))
     head_decay = {"head": Decay(kind="cosine", total=schedule.head_restart, gamma=0.02)}
-    return [
-        Stage(
-            name="pretrain",
-            epochs=schedule.pretrain_epochs,
-            lr=network,
-            losses={"align": 1.0, "tanh": 5.0},
-            ramps=("align",),
-            optimizer="adamw",
-            batch_size=schedule.pretrain_batch_size,
-            decay=network_decay,
-        ),
-        Stage(
-            name="head",
-            epochs=schedule.head_epochs,
-            lr={"head": schedule.lr_head},
-            losses={"class": 2.0},
-            optimizer="adamw",
-            decay=head_decay,
-        ),
-        Stage(
-            name="joint",
-            epochs=schedule.joint_epochs,
-            lr={**network, "head": schedule.lr_head},
-            losses={"class": 2.0, "align": 5.0, "tanh": 2.0},
-            optimizer="adamw",
-            decay={**network_decay, **head_decay},
-        ),
-    ]
+    return three_phases(
+        schedule,
+        network=network,
+        joint_head=schedule.lr_head,
+        head_losses={"class": 2.0},
+        joint_losses={"class": 2.0, "align": 5.0, "tanh": 2.0},
+        pretrain_decay=network_decay,
+        head_decay=head_decay,
+        joint_decay={**network_decay, **head_decay},
+    )
 
 
 FAMILY = Family(

@@ -28,7 +28,7 @@ from protoexplain.models.base import (
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import Cosine, Projection
-from protoexplain.models.stage import Decay, Stage
+from protoexplain.models.stage import Decay, Stage, cut_at_projections
 
 TRIVIAL, SUPPORT = "trivial", "support"
 
@@ -171,47 +171,34 @@ def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
     weights = schedule.losses.model_dump()
     features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
     joint = {"backbone": schedule.lr_backbone, **features}
-    head_losses = {name: w for name, w in weights.items() if name in ("cross_entropy", "l1")}
-    end = schedule.projections[-1] + 1 if schedule.end_projected and schedule.projections else schedule.epochs
-    rows = [
+    return cut_at_projections(
         Stage(
             name="warm",
-            epochs=min(schedule.warm_epochs, end),
+            epochs=schedule.warm_epochs,
             lr=features,
             losses=weights,
             weight_decay={"addon": schedule.weight_decay},
             alternate=True,
-        )
-    ]
-    done = schedule.warm_epochs
-
-    def joint_until(epoch: int, project: bool) -> Stage:
-        return Stage(
+        ),
+        Stage(
             name="joint",
-            epochs=max(0, epoch - done),
+            epochs=0,
             lr=joint,
             losses=weights,
             weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
             decay=dict.fromkeys(joint, schedule.decay),
             alternate=True,
-            project=project,
-        )
-
-    for projection in schedule.projections:
-        rows.append(joint_until(projection + 1, project=True))
-        done = projection + 1
-        rows.append(
-            Stage(
-                name="last layer",
-                epochs=schedule.last_layer_epochs,
-                lr={"head": schedule.lr_head},
-                losses=head_losses,
-                alternate=True,
-            )
-        )
-    if done < end:
-        rows.append(joint_until(end, project=False))
-    return rows
+        ),
+        Stage(
+            name="last layer",
+            epochs=schedule.last_layer_epochs,
+            lr={"head": schedule.lr_head},
+            losses={name: weight for name, weight in weights.items() if name in ("cross_entropy", "l1")},
+            alternate=True,
+        ),
+        schedule.projections,
+        None if schedule.end_projected and schedule.projections else schedule.epochs,
+    )
 
 
 FAMILY = Family(

@@ -1,0 +1,101 @@
+"""Explanations against forward passes: one image explained, and all prototypes explained over a set of images.
+
+A local explanation is everything that the app shows of three classes with ten prototypes each, with boxes and evidence.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.birds import LITE0, PER_CLASS, Subject, make_subject
+from benchmarks.timing import compare, interleave, settings
+from protoexplain.config import parse
+from protoexplain.data.geometry import Geometry
+from protoexplain.explain.contrast import contrast
+from protoexplain.explain.counterfactual import what_would_change
+from protoexplain.explain.honesty import honesty
+from protoexplain.explain.local import explain, explain_reading
+from protoexplain.explain.prototype import explain_prototypes
+from protoexplain.explain.reading import read
+from protoexplain.io.prototypes import PrototypeRecord
+from protoexplain.memory import keep_freed_memory
+from protoexplain.models.base import PrototypeModel
+from protoexplain.models.registry import get_family
+
+FAMILIES = {
+    "protopnet": {"prototypes_per_class": PER_CLASS, "feature_norm": True},
+    "st_protopnet": {"prototypes_per_class": PER_CLASS // 2, "feature_norm": True},
+    "cbc": {"components": 20 * PER_CLASS},
+}
+TARGET_LOCAL, TARGET_PASS = 2.0, 1.5
+
+
+def built(family: str, classes: int) -> PrototypeModel:
+    """A model with random prototypes on the embedded backbone."""
+    config = parse({"family": family, "model": {"backbone": LITE0, **FAMILIES[family]}})
+    torch.manual_seed(0)
+    return get_family(family).build(config.model, classes).eval()
+
+
+def local_arms(model: PrototypeModel, picture: torch.Tensor, names: list[str]) -> dict[str, Callable[[], object]]:
+    """Works on one picture [3,S,S]."""
+    geometry = Geometry.of((picture.shape[2], picture.shape[1]), None, picture.shape[1])
+    reading = read(model, picture, geometry, names)
+    found = explain_reading(reading).classes[0].found[:5]
+
+    @torch.inference_mode()
+    def forward() -> object:
+        return model(picture[None])
+
+    return {
+        "forward pass": forward,
+        "local explanation": lambda: explain(model, picture, geometry, names),
+        "why A and not B, after it": lambda: contrast(reading),
+        "what would change it, after it": lambda: what_would_change(reading),
+        "19 random boxes for 5 rows": lambda: honesty(reading, found),
+    }
+
+
+def prototype_arms(subject: Subject) -> dict[str, Callable[[], object]]:
+    """Works on all training images; each arm reads the files anew."""
+    model, names = subject.model, subject.data.image_set.classes
+    owners = zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True)
+    records = [PrototypeRecord(i, branch, label, i) for i, (branch, label) in enumerate(owners)]
+
+    @torch.inference_mode()
+    def forward() -> None:
+        for images, _, _ in subject.batches(subject.dataset()):
+            model(images)
+
+    return {
+        "forward passes": forward,
+        "prototype explanations": lambda: explain_prototypes(model, records, names, {"train": subject.dataset()}),
+    }
+
+
+def main() -> None:
+    options = settings(__doc__, repeats=15)
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        subject = make_subject(Path(folder) / "birds", options.quick)
+        picture, names = subject.dataset()[0][0][0], [str(i) for i in range(20)]
+        for family in FAMILIES:
+            results = interleave(local_arms(built(family, len(names)), picture, names), options.repeats)
+            title = f"{family}: one image of {picture.shape[1]} px, 200 prototypes, 20 classes"
+            compare(title, results, "forward pass")
+            ratio = results["local explanation"].ratio(results["forward pass"])
+            options.verdict("local explanation / forward pass", ratio, TARGET_LOCAL)
+        results = interleave(prototype_arms(subject), max(1, options.repeats // 5))
+    compare(
+        f"{subject.model.num_prototypes} prototypes over {len(subject.data.train)} images", results, "forward passes"
+    )
+    ratio = results["prototype explanations"].ratio(results["forward passes"])
+    options.verdict("prototype explanations / forward passes", ratio, TARGET_PASS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""`protoexplain characteristics`: whether hue, saturation, contrast, brightness, texture or shape matters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from protoexplain.cli.output import Json, print_json, say, watching
+
+if TYPE_CHECKING:
+    from protoexplain.explain.characteristics import Characteristics
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(characteristics)
+
+
+def characteristics(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint; the results are added to it.")],
+    data: Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")],
+    split: Annotated[
+        Literal["train", "test"], typer.Option(help="Images that are looked at; explanations use train.")
+    ] = "train",
+    as_json: Json = False,
+) -> None:
+    """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
+    from protoexplain.explain.appearance import likeness
+    from protoexplain.explain.characteristic_words import about_prototype
+    from protoexplain.explain.characteristics import METRIC
+    from protoexplain.explain.pairs import PAIRS, find_pairs
+    from protoexplain.explain.session import Explainer
+    from protoexplain.explain.survey import Survey
+    from protoexplain.io.checkpoint import add_metrics
+    from protoexplain.training.evaluate import require_same_classes
+    from protoexplain.training.splits import read_run_data
+
+    explainer = Explainer(checkpoint)
+    loaded, config = explainer.checkpoint, explainer.checkpoint.config
+    images = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
+    require_same_classes(loaded, images.image_set.classes, data)
+    records = images.train + images.validation if split == "train" else images.test
+    with watching() as watcher:
+        survey = Survey(explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress)
+        found = survey.run(records, split, images.image_set.fingerprint())
+    looks = likeness([explainer.patch(record.index) for record in loaded.prototypes])
+    pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
+    measured = found.to_metrics()
+    measured[METRIC][PAIRS] = {split: [pair.to_dict() for pair in pairs]}
+    add_metrics(checkpoint, measured)
+    owners = ["" if record.label < 0 else f" ({loaded.classes[record.label]})" for record in loaded.prototypes]
+    sentences = [about_prototype(found, p, f"prototype {p}{owner}") for p, owner in enumerate(owners)]
+    if as_json:
+        print_json({"checkpoint": str(checkpoint), "metrics": measured, "sentences": sentences})
+        return
+    _print_table(found)
+    for text in [*sentences, *(pair.sentence for pair in pairs), *images.problems]:
+        say(text)
+
+
+def _print_table(found: Characteristics) -> None:
+    """One line for each characteristic: scores over all prototypes, and how many rest on it."""
+    from math import nan
+    from statistics import fmean
+
+    from protoexplain.explain.characteristic_words import Verdict, prototype_findings
+    from protoexplain.explain.perturbations import MODIFICATIONS
+
+    prototypes = range(len(found.activation))
+    findings = [one for prototype in prototypes for one in prototype_findings(found, prototype)]
+    say(f"{len(prototypes)} prototypes, {found.images} {found.split} images; means over prototypes")
+    titles = ("published", "strength", "calibrated", "strength", "matters", "hardly", "open")
+    say(" " * 12 + "".join(f"{title:>11}" for title in titles))
+    for name in found.names:
+        column = found.names.index(name)
+        published = [row[column] for row in found.published.value]
+        own = [one for one in findings if one.name == name]
+        numbers = (
+            fmean([value for value in published if value is not None] or [nan]),
+            MODIFICATIONS[name].strength,
+            fmean([one.score for one in own] or [nan]),
+            found.calibration.strengths[name],
+        )
+        counts = [sum(one.verdict is v for one in own) for v in (Verdict.MATTERS, Verdict.IRRELEVANT, Verdict.OPEN)]
+        say(f"{name:12}" + "".join(f"{value:11.3g}" for value in numbers) + "".join(f"{n:11}" for n in counts))

@@ -1,0 +1,85 @@
+"""`protoexplain prototypes`: what every prototype stands for, as prototypes.json and a picture each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protoexplain.cli.output import Json, finite, print_json, say, watching
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(prototypes)
+
+
+def prototypes(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
+    data: Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for prototypes.json and the contact sheets.")
+    ] = None,
+    k: Annotated[int, typer.Option("--nearest", "-k", min=1, max=100, help="Patches for each prototype.")] = 5,
+    level: Annotated[
+        float, typer.Option(min=0, max=1, help="A prototype fires at this share of its highest training activation.")
+    ] = 0.5,
+    as_json: Json = False,
+) -> None:
+    """Find the patches nearest to each prototype in training and test images, and how often it fires."""
+    import json
+
+    from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
+    from protoexplain.explain.prototype import explain_prototypes
+    from protoexplain.explain.session import Explainer
+    from protoexplain.io.atomic import write_file
+    from protoexplain.training.evaluate import require_same_classes
+    from protoexplain.training.splits import read_run_data
+
+    explainer = Explainer(checkpoint)
+    loaded, config = explainer.checkpoint, explainer.checkpoint.config
+    images = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
+    require_same_classes(loaded, images.image_set.classes, data)
+    splits = {name: images.dataset(getattr(images, name), config.data) for name in ("train", "test")}
+    with watching() as watcher:
+        told = explain_prototypes(
+            explainer.model,
+            loaded.prototypes,
+            loaded.classes,
+            splits,
+            k,
+            level,
+            progress=lambda done, total: watcher.progress("looking through the images", done, total),
+        )
+        content = finite(
+            {
+                "checkpoint": str(checkpoint),
+                "data": str(data),
+                "classes": loaded.classes,
+                "images": {name: len(dataset) for name, dataset in splits.items()},
+                "level": level,
+                "prototypes": [entry.to_dict() for entry in told],
+            }
+        )
+        if out is not None:
+            region = SeenRegions(splits)
+            for done, entry in enumerate(told, 1):
+                patch, source = explainer.patch(entry.prototype), explainer.source(entry.prototype)
+                picture = contact_sheet(entry, loaded.classes, region, patch, source)
+                write_file(out / f"prototype-{entry.prototype:05}.jpg", picture)
+                watcher.progress("drawing contact sheets", done, len(told))
+            write_file(out / "prototypes.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if as_json:
+        print_json(content)
+        return
+    for problem in images.problems:
+        say(f"left out: {problem}")
+    judged = [entry for entry in told if entry.splits["train"].foreign is not None]
+    foreign = sum((entry.splits["train"].foreign or 0) > 0.5 for entry in judged)
+    say(f"{len(told)} prototypes, {len(splits['train'])} training and {len(splits['test'])} test images")
+    if judged:
+        say(f"{foreign} of {len(judged)} prototypes are nearest to training images of other classes")
+    never = sum(entry.splits["test"].fires == 0 for entry in told)
+    say(f"{never} of {len(told)} prototypes fire in no test image")
+    if out is not None:
+        say(f"see {out}: prototypes.json and a contact sheet for each prototype")

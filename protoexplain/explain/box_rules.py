@@ -1,0 +1,130 @@
+"""Where the box around the best place of a prototype is drawn.
+
+The published rule (Chen et al. 2019) is the default: the pixels in the top 5 % of the upsampled map.  A rule is called
+with activation maps [N,H,W] and the side of the input, and gives one box for each map in input pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from protoexplain.data.geometry import Box, Geometry
+from protoexplain.errors import UserError, nearest_name
+from protoexplain.explain.boxes import boxes_above, high_activation_boxes, upsample
+
+
+class Field(Protocol):
+    """Receptive fields of cells, analytic or measured."""
+
+    def box(self, row: int, column: int) -> Box:
+        """Input pixels that can influence a cell."""
+
+
+class BoxRule(Protocol):
+    """How boxes are drawn; its text names it in explanations."""
+
+    def __call__(self, maps: Tensor, size: int) -> list[Box]:
+        """Boxes of maps [N,H,W] over an input of side `size`."""
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """Tight bounds of the pixels at or above a percentile of the upsampled map."""
+
+    level: float = 95.0
+
+    def __call__(self, maps: Tensor, size: int) -> list[Box]:
+        return high_activation_boxes(upsample(maps.cpu(), size, size), self.level)
+
+    def __str__(self) -> str:
+        return f"percentile:{self.level:g}"
+
+
+@dataclass(frozen=True)
+class ShareOfMaximum:
+    """Tight bounds of the pixels that reach a share of the maximum of the heat map, which starts at zero.
+
+    Similarities may be negative; as in heat maps, they are counted from the lowest value of the map.
+    """
+
+    share: float = 0.5
+
+    def __call__(self, maps: Tensor, size: int) -> list[Box]:
+        pixels = upsample(maps.cpu(), size, size)
+        low, high = pixels.amin((1, 2)), pixels.amax((1, 2))
+        return boxes_above(pixels, torch.minimum(low + self.share * (high - low), high))
+
+    def __str__(self) -> str:
+        return f"share:{self.share:g}"
+
+
+@dataclass(frozen=True)
+class BestCell:
+    """The pixels that lie over the best cell."""
+
+    def __call__(self, maps: Tensor, size: int) -> list[Box]:
+        geometry = Geometry(Box(0, 0, size, size), size)
+        return [geometry.cell_box(*place, *maps.shape[1:]) for place in _best_cells(maps)]
+
+    def __str__(self) -> str:
+        return "cell"
+
+
+@dataclass(frozen=True)
+class ReceptiveFieldOfCell:
+    """All pixels that can influence the best cell."""
+
+    field: Field
+
+    def __call__(self, maps: Tensor, size: int) -> list[Box]:
+        return [self.field.box(*place) for place in _best_cells(maps)]
+
+    def __str__(self) -> str:
+        return "receptive-field"
+
+
+PUBLISHED = Percentile()
+
+
+def parse_box_rule(text: str, field: Callable[[], Field]) -> BoxRule:
+    """A rule by name: percentile, percentile:90, share, share:0.6, cell or receptive-field.
+
+    Args:
+        text: Name, and after a colon the level.
+        field: Called where the receptive field is asked for.
+
+    Raises:
+        UserError: No such rule, or a level out of its range.
+    """
+    name, _, level = text.partition(":")
+    known = ("percentile", "share", "cell", "receptive-field")
+    if name not in known:
+        raise UserError(f"unknown rule for boxes '{name}'", text, nearest_name(name, known))
+    if level and name in known[2:]:
+        raise UserError(f"the rule '{name}' takes no level", text, f"write {name}")
+    if name == "cell":
+        return BestCell()
+    if name == "receptive-field":
+        return ReceptiveFieldOfCell(field())
+    if name == "percentile":
+        return Percentile(_number(level, 100, text)) if level else Percentile()
+    return ShareOfMaximum(_number(level, 1, text)) if level else ShareOfMaximum()
+
+
+def _number(text: str, highest: float, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= highest:
+        raise UserError(f"'{text}' is no level for a box", where, f"give a number from 0 to {highest:g}")
+    return value
+
+
+def _best_cells(maps: Tensor) -> list[tuple[int, int]]:
+    return [divmod(cell, maps.shape[2]) for cell in maps.flatten(1).argmax(1).tolist()]

@@ -1,0 +1,127 @@
+"""What a model makes of one picture, from one forward pass; all explanations of the picture start here.
+
+P prototypes, C classes, H x W cells.  Evidence is computed in float64, so that its sums can be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from protoexplain.data.geometry import Geometry
+from protoexplain.errors import UserError
+from protoexplain.io.prototypes import PrototypeRecord
+from protoexplain.models.base import PrototypeModel
+from protoexplain.models.heads import Evidence
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class, its score (logit; for CBC a probability) and its probability in [0, 1]."""
+
+    label: int
+    name: str
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A picture that was read.
+
+    Args:
+        model: In eval mode; read only.
+        picture: [3,S,S] in [0, 1].
+        geometry: Where the picture lies in the given image.
+        class_names: By label.
+        records: Where the prototypes come from, by number; empty where unknown.
+        maps: [P,H,W] activation of each prototype at each cell.
+        activations: float64 [P], the maximum of each map.
+        scores: [C] class scores as the model gives them.
+        probabilities: [C] in [0, 1].
+    """
+
+    model: PrototypeModel
+    picture: Tensor
+    geometry: Geometry
+    class_names: tuple[str, ...]
+    records: tuple[PrototypeRecord, ...]
+    maps: Tensor
+    activations: Tensor
+    scores: Tensor
+    probabilities: Tensor
+
+    @property
+    def ranked(self) -> list[int]:
+        """Labels by score, best first."""
+        return self.scores.argsort(descending=True, stable=True).tolist()
+
+    @property
+    def unit(self) -> Literal["logit", "probability"]:
+        """What scores and evidence are measured in."""
+        return "probability" if self.model.scores_are_probabilities else "logit"
+
+    def prediction(self, label: int) -> Prediction:
+        return Prediction(label, self.class_names[label], float(self.scores[label]), float(self.probabilities[label]))
+
+    @torch.no_grad()
+    def evidence(self, labels: Sequence[int]) -> Evidence:
+        """Evidence of all prototypes for some classes, without the dimension of the batch: [P,k] and [k]."""
+        return _single(self.model.evidence(self.activations[None], self._chosen(labels)))
+
+    @torch.no_grad()
+    def disagreement(self, labels: Sequence[int]) -> Evidence | None:
+        """What speaks against some classes by not being as they want it, [P,k]; None where the head knows no such."""
+        parts = self.model.disagreement(self.activations[None], self._chosen(labels))
+        return None if parts is None else _single(parts)
+
+    def with_scores(self, scores: Tensor, probabilities: Tensor) -> Reading:
+        """The same picture with other scores [C]."""
+        return replace(self, scores=scores, probabilities=probabilities)
+
+    def require_labels(self, labels: Sequence[int]) -> None:
+        """Refuse labels that the model does not have.
+
+        Raises:
+            UserError: Names the first one.
+        """
+        for label in labels:
+            if not 0 <= label < len(self.class_names):
+                highest = len(self.class_names) - 1
+                raise UserError(f"there is no class number {label}", "", f"choose a number from 0 to {highest}")
+
+    def _chosen(self, labels: Sequence[int]) -> Tensor:
+        return torch.tensor(list(labels), dtype=torch.long, device=self.activations.device)
+
+
+@torch.no_grad()
+def read(
+    model: PrototypeModel,
+    picture: Tensor,
+    geometry: Geometry,
+    class_names: Sequence[str],
+    records: Sequence[PrototypeRecord] = (),
+) -> Reading:
+    """Run a model on one picture [3,S,S] in [0, 1]."""
+    picture = picture.to(next(model.parameters()).device)
+    features = model.backbone(picture[None])
+    output = model.from_features(features)
+    return Reading(
+        model,
+        picture,
+        geometry,
+        tuple(class_names),
+        tuple(records),
+        model.activation_maps(features)[0],
+        torch.cat([branch.activations for branch in output.branches.values()], 1)[0].double(),
+        output.logits[0],
+        model.probabilities(output.logits)[0],
+    )
+
+
+def _single(evidence: Evidence) -> Evidence:
+    return Evidence(evidence.presence[0], evidence.absence[0], evidence.bias)

@@ -1,0 +1,172 @@
+"""The commands explain, attribute and prototypes: what they write, and what they refuse."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_runs import tiny_train
+
+from protoexplain.data.reading import read_image_set
+from protoexplain.explain.attribution_methods import METHODS
+from protoexplain.explain.session import Explainer
+
+
+@pytest.fixture(scope="module")
+def made(planted, tmp_path_factory):
+    """family -> its checkpoint, trained once."""
+    folder, kept = tmp_path_factory.mktemp("explaining"), {}
+
+    def checkpoint(family):
+        if family not in kept:
+            kept[family] = tiny_train(family, planted, folder / family).checkpoint.path
+        return kept[family]
+
+    return checkpoint
+
+
+@pytest.fixture
+def bird(planted):
+    return read_image_set(planted).split("test")[0]
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def told_by_process(*words):
+    done = subprocess.run([sys.executable, "-m", "protoexplain", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+class TestExplain:
+    @pytest.mark.parametrize("family", ["protopnet", "cbc"])
+    def test_answers_beside_the_explanation(self, cli, made, planted, bird, tmp_path, family):
+        code, told, trouble = cli("explain", made(family), bird.path, "-d", planted, "-o", tmp_path, "--rows", 2)
+        assert code == 0, trouble
+        (entry,) = read(tmp_path / "explanation.json")["explanations"]
+        assert entry["schema"] == 2
+        assert entry["contrast"]["this"]["label"] == entry["predictions"][0]["label"]
+        assert entry["contrast"]["other"]["label"] == entry["predictions"][1]["label"]
+        assert [one["prototype"] for one in entry["honesty"]] == [
+            match["prototype"] for match in entry["classes"][0]["found"]
+        ]
+        assert all(len(one["random_falls"]) == 19 for one in entry["honesty"])
+        change = entry["what_would_change"]
+        assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
+        assert all(sentence in told for sentence in entry["sentences"])
+
+    def test_chosen_class_rule_and_method(self, cli, made, planted, bird, tmp_path):
+        names = read_image_set(planted).classes
+        options = ["--class", names[3], "--against", names[1], "--box", "cell", "--method", "saliency"]
+        code, told, trouble = cli(
+            "explain", made("protopnet"), bird.path, "-o", tmp_path, *options, "--random-boxes", 0, "--json"
+        )
+        assert code == 0, trouble
+        (entry,) = json.loads(told)["explanations"]
+        assert [shown["name"] for shown in entry["classes"]] == [names[3]]
+        assert (entry["contrast"]["this"]["name"], entry["contrast"]["other"]["name"]) == (names[3], names[1])
+        assert entry["box_rule"] == "cell"
+        assert entry["honesty"] == []
+        plain = tmp_path / "plain"
+        cli("explain", made("protopnet"), bird.path, "-o", plain, *options[:-2], "--random-boxes", 0)
+        assert (plain / f"{bird.path.stem}.png").read_bytes() != (tmp_path / f"{bird.path.stem}.png").read_bytes()
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--class", "Wron"], "no class 'Wron'"),
+            (["--against", "Wron"], "no class 'Wron'"),
+            (["--method", "lim"], "did you mean 'lime'"),
+            (["--box", "percentile:200"], "from 0 to 100"),
+        ],
+    )
+    def test_bad_options(self, cli, made, bird, tmp_path, options, words):
+        code, told, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path / "out", *options)
+        assert (code, told) == (2, "")
+        assert words in trouble
+        assert not (tmp_path / "out").exists()
+
+
+class TestAttribute:
+    def test_all_methods_in_a_process(self, made, planted, bird, tmp_path):
+        asked = ["--prototype", 3, "--neighbourhoods", "one-out,mask"]
+        told = told_by_process("attribute", made("protopnet"), bird.path, "-d", planted, "-o", tmp_path, *asked)
+        content = read(tmp_path / "attributions.json")
+        assert content["target"] == {"kind": "prototype", "index": 3}
+        assert set(content["methods"]) == set(METHODS)
+        assert list(content["fit_errors"]) == ["one-out", "mask"]
+        assert content["recommended"]["one-out"] == "occlusion"
+        assert all(sentence in told for sentence in content["sentences"])
+        assert f"{content['value']:.3f}" in told
+        seen = Explainer(made("protopnet")).see(bird.path, box=bird.box)
+        assert content["value"] == pytest.approx(float(seen.reading.activations[3]), abs=1e-4)
+        with np.load(tmp_path / "attributions.npz") as maps:
+            assert set(maps) == set(METHODS)
+            assert all(maps[name].shape == (64, 64) for name in maps)
+        with Image.open(tmp_path / "attributions.png") as picture:
+            assert picture.width == 1200
+
+    def test_best_class_and_few_methods(self, cli, made, bird, tmp_path):
+        arguments = ("attribute", made("cbc"), bird.path, "-o", tmp_path, "--methods", "saliency, occlusion", "--json")
+        code, told, trouble = cli(*arguments)
+        assert code == 0, trouble
+        content = json.loads(told)
+        best = Explainer(made("cbc")).see(bird.path).reading.ranked[0]
+        assert content["target"] == {"kind": "class", "index": best}
+        assert list(content["methods"]) == ["saliency", "occlusion"]
+        assert content == read(tmp_path / "attributions.json")
+        assert json.loads(cli(*arguments)[1]) == content, "the same again"
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--prototype", "1", "--class", "x"], "give one of them"),
+            (["--prototype", "999"], "no prototype number 999"),
+            (["--class", "Wron"], "no class 'Wron'"),
+            (["--methods", "lime,limes"], "did you mean 'lime'"),
+            (["--methods", "receptive-field"], "says nothing of a class"),
+            (["--neighbourhoods", "mosk"], "did you mean 'mask'"),
+        ],
+    )
+    def test_bad_options(self, cli, made, bird, tmp_path, options, words):
+        code, told, trouble = cli("attribute", made("protopnet"), bird.path, "-o", tmp_path / "out", *options)
+        assert (code, told) == (2, "")
+        assert words in trouble
+        assert not (tmp_path / "out").exists()
+
+    def test_unreadable_image(self, cli, made, tmp_path):
+        (tmp_path / "x.png").write_bytes(b"text")
+        code, _, trouble = cli("attribute", made("protopnet"), tmp_path / "x.png", "-o", tmp_path / "out")
+        assert code == 2
+        assert "x.png" in trouble
+
+
+class TestPrototypes:
+    def test_folder_in_a_process(self, made, planted, tmp_path):
+        told = told_by_process("prototypes", made("protopnet"), "-d", planted, "-o", tmp_path, "-k", 2)
+        content = read(tmp_path / "prototypes.json")
+        assert content["images"] == {"train": 20, "test": 8}
+        assert len(content["prototypes"]) == 8
+        assert all(len(entry["splits"]["test"]["nearest"]) == 2 for entry in content["prototypes"])
+        assert sorted(path.name for path in tmp_path.glob("*.jpg")) == [f"prototype-{i:05}.jpg" for i in range(8)]
+        assert "8 prototypes, 20 training and 8 test images" in told
+        foreign = sum(entry["splits"]["train"]["foreign"] > 0.5 for entry in content["prototypes"])
+        assert f"{foreign} of 8 prototypes are nearest to training images of other classes" in told
+
+    def test_json_without_a_folder(self, cli, made, planted, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        code, told, trouble = cli("prototypes", made("cbc"), "-d", planted, "--json")
+        assert code == 0, trouble
+        content = json.loads(told)
+        assert [entry["prototype"] for entry in content["prototypes"]] == list(range(12))
+        assert all(entry["splits"]["train"]["foreign"] is None for entry in content["prototypes"])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_other_data(self, cli, made, class_folders):
+        code, told, trouble = cli("prototypes", made("protopnet"), "-d", class_folders)
+        assert (code, told) == (2, "")
+        assert "classes" in trouble

@@ -1,0 +1,75 @@
+"""What comes before the family's own stages: a plain classifier, and prototypes that start from patches."""
+
+import pytest
+import torch
+from tiny_runs import journal, open_run, pictures, tiny_config, tiny_model, tiny_train
+
+from protoexplain.models.pooled import PooledClassifier
+from protoexplain.models.similarity import patches_of
+from protoexplain.training.initial import start
+from protoexplain.training.schedule import models_of, stages_of
+
+
+def test_no_fine_tuning_unless_asked_for():
+    config = tiny_config("protopnet")
+    assert stages_of(config)[0].name == "warm"
+    model = tiny_model(config)
+    assert models_of(config, model) == [model] * (len(stages_of(config)) + 1)
+
+
+def test_fine_tuning_trains_a_plain_classifier_on_the_same_backbone():
+    config = tiny_config("cbc", training={"fine_tuning": {"epochs": 3, "lr": 0.01}})
+    first, *rest = stages_of(config)
+    assert (first.name, first.epochs, first.lr["backbone"]) == ("backbone", 3, 0.01)
+    assert rest == stages_of(tiny_config("cbc"))
+    model = tiny_model(config)
+    plain, *others = models_of(config, model)
+    assert isinstance(plain, PooledClassifier)
+    assert plain.backbone is model.backbone
+    assert all(other is model for other in others)
+    assert len(others) == len(rest) + 1
+
+
+def test_fine_tuning_is_written_down_and_moves_the_backbone(planted, tmp_path):
+    tiny_train("protopnet", planted, tmp_path / "run", training={"fine_tuning": {"epochs": 2}})
+    lines = journal(tmp_path / "run")
+    assert [line["epoch"] for line in lines if line["stage"] == "backbone"] == [1, 2]
+    assert lines[0]["loss"] == pytest.approx(lines[0]["cross_entropy"])
+    assert lines[0]["loss"] != lines[1]["loss"]
+
+
+def test_pooled_classifier_scores_the_mean_of_normalised_features():
+    torch.manual_seed(0)
+    plain = PooledClassifier(tiny_model(tiny_config("protopnet")).backbone, 3).eval()
+    features = torch.randn(2, plain.norm.num_features, 4, 4)
+    expected = plain.head(features.mean((2, 3)) / (1 + plain.norm.eps) ** 0.5)
+    torch.testing.assert_close(plain.from_features(features).logits, expected)
+
+
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet"])
+def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path):
+    run = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
+    start(run)
+    model = run.model
+    images, labels = pictures(run)
+    owners = model.prototype_class.split(model.branch_sizes())
+    with torch.no_grad():
+        for owner, (_, branch) in zip(owners, model.named_branches(), strict=True):
+            branch.addon.eval()
+            patches = patches_of(branch.addon(model.backbone(images)), branch.prototypes).transpose(1, 2)
+            written = branch.similarity.written(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
+            for prototype, label in zip(branch.prototypes.flatten(1), owner, strict=True):
+                gaps = (written - prototype).norm(dim=2).amin(1)
+                assert gaps[labels == label].min() < 1e-4
+    flat = torch.cat([branch.prototypes.flatten(1) for _, branch in model.named_branches()])
+    assert len(flat.unique(dim=0)) == len(flat)
+    again = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
+    start(again)
+    assert torch.equal(flat, torch.cat([b.prototypes.flatten(1) for _, b in again.model.named_branches()]))
+
+
+def test_prototypes_that_nothing_is_written_into_start_as_they_are(planted, tmp_path):
+    run = open_run(tiny_config("cbc", model={"start": "patches"}), planted, tmp_path)
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    start(run)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())
