@@ -28,7 +28,7 @@ def info(
     checkpoint: Annotated[Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Describe a checkpoint, or list families, presets and data layouts."""
+    """Describe a checkpoint, or list families, presets, data layouts and metrics."""
     from protoexplain import __version__
 
     if checkpoint is not None:
@@ -38,6 +38,7 @@ def info(
         return
     from protoexplain.config import preset_names, read_preset
     from protoexplain.data.reading import source_names
+    from protoexplain.metrics.registry import metric_names
     from protoexplain.models.registry import family_names, get_family
 
     families = {name: get_family(name) for name in family_names()}
@@ -49,6 +50,7 @@ def info(
                 "families": {name: {"title": f.title, "paper": f.paper} for name, f in families.items()},
                 "presets": presets,
                 "sources": source_names(),
+                "metrics": metric_names(),
             }
         )
         return
@@ -59,6 +61,7 @@ def info(
     for name, about in presets.items():
         say(f"  {name:28} {about}")
     say(f"\ndata layouts: {', '.join(source_names())}")
+    say(f"\nmetrics (protoexplain measure --metrics NAMES): {', '.join(metric_names())}")
 
 
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:

@@ -207,6 +207,7 @@ class TestCheckpoints:
         assert {"protopnet", "st_protopnet", "cbc", "rbf_net"} <= set(content["families"])
         assert content["sources"] == ["cars", "cub", "dogs", "folder"]
         assert all(content["presets"].values())
+        assert {"consistency", "stability", "deletion"} <= set(content["metrics"])
         assert "ProtoPNet" in cli("info")[1]
 
     def test_no_checkpoint(self, cli, tmp_path):
