@@ -44,18 +44,8 @@ class TestMeasure:
     def test_killed_and_started_again(self, folder, planted):
         """kill -9 in the middle of the passes; the same command then gives what an undisturbed one gives."""
         path, work = folder / "cbc", folder / ".cbc.measuring"
-        command = [
-            sys.executable,
-            "-m",
-            "protoexplain",
-            "measure",
-            path,
-            "-d",
-            planted,
-            "--set",
-            "batch_size=1",
-            "--json",
-        ]
+        command = [sys.executable, "-m", "protoexplain", "measure", path, "-d", planted, *QUICK]
+        command += ["--set", "batch_size=1", "--json"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while len(list(work.rglob("*.safetensors"))) < 20:
             assert process.poll() is None
@@ -65,7 +55,7 @@ class TestMeasure:
         assert "interpretability" not in Checkpoint.load(path).metrics
         done = subprocess.run(command, capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stderr
-        again = measure(path, planted, None, {"batch_size": 1})
+        again = measure(path, planted, None, {"draws": 1, "resamples": 100, "steps": 2, "batch_size": 1})
         assert json.loads(done.stdout) == json.loads(json.dumps({name: r.to_dict() for name, r in again.items()}))
         assert not work.exists()
 
