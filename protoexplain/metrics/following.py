@@ -48,8 +48,10 @@ def own_peaks(seen: Observations) -> Tensor:
 
 
 def ignorant_distances(seen: Observations) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """`distances` of models that know nothing: peaks always in the middle, anywhere, or in each view where they are in
-    the image."""
+    """`distances` of models that know nothing.
+
+    Their peaks are always in the middle, anywhere, or in each view at the same pixel as in the image.
+    """
     views = len(seen.stacked("views", "warp"))
     tables: dict[str, Sequence[Sequence[Tensor]]] = {
         **knowing_nothing(seen, passes=views + 1),

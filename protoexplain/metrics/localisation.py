@@ -80,8 +80,11 @@ def localisation(heat: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Located:
-    """Content and ratio [n,3] and IoU [n,3,levels] of the three maps, `UNDEFINED` where they are NaN; peaks on the
-    object [n,K,3] of three such models; what is known of the object [n]."""
+    """How three maps, the model's and two that know nothing, lie on the object.
+
+    Columns: content and ratio [n,3] and IoU [n,3,levels], `UNDEFINED` instead of NaN; whether peaks are on the object
+    [n,K,3]; the kind of region [n].
+    """
 
     seed: int
     name: str = "located"

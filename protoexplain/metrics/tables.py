@@ -15,6 +15,7 @@ from protoexplain.io.model_card import escaped
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.compare import Difference, summary
 
+AGREEMENT = "agreement_with_"
 _WIDTH = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _TEX = {
@@ -53,7 +54,20 @@ def as_text(results: Mapping[str, MetricResult]) -> str:
             ", ".join(f"{count} {reason}" for reason, count in score.excluded.items()),
         )
     meanings = [f"{result.title}: {result.help}" for result in results.values()]
-    return "\n".join([rendered(table), *meanings, *_warning(results)])
+    return "\n".join([rendered(table), *meanings, *_agreements(results), *_warning(results)])
+
+
+def _agreements(results: Mapping[str, MetricResult]) -> list[str]:
+    """How far scores without parts agree with those with parts, where both could be had."""
+    lines = []
+    for result in results.values():
+        for name, found in result.score.details.items():
+            if name.startswith(AGREEMENT) and found and found["rank_correlation"] is not None:
+                lines.append(
+                    f"{result.title} and {name.removeprefix(AGREEMENT)} rank {found['prototypes']} prototypes alike:"
+                    f" Spearman's correlation {found['rank_correlation']:.2f}"
+                )
+    return ["", *lines] if lines else []
 
 
 def _warning(results: Mapping[str, MetricResult]) -> list[str]:

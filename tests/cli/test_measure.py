@@ -28,6 +28,7 @@ def folder(planted, tmp_path_factory):
 
 
 class TestMeasure:
+    @pytest.mark.slow
     def test_as_a_process(self, folder, planted):
         """All metrics that the data allow; results are in the checkpoint, which still proves itself."""
         command = ["-m", "protoexplain", "measure", folder / "one", "-d", planted, *QUICK, "--json"]
@@ -41,6 +42,7 @@ class TestMeasure:
         assert verify(checkpoint).passed
         assert not list(folder.glob(".*.measuring"))
 
+    @pytest.mark.slow
     def test_killed_and_started_again(self, folder, planted):
         """kill -9 in the middle of the passes; the same command then gives what an undisturbed one gives."""
         path, work = folder / "cbc", folder / ".cbc.measuring"

@@ -153,6 +153,14 @@ class TestBaselines:
         assert "Not better" not in as_text({"m": fine})
 
 
+def test_text_tells_how_far_scores_agree():
+    found = {"agreement_with_stability": {"rank_correlation": 0.625, "prototypes": 20}}
+    text = as_text({"m": result([0.4, 0.6], "prototypes", details=found)})
+    assert "Metric m and stability rank 20 prototypes alike: Spearman's correlation 0.62" in text
+    nothing = {"agreement_with_stability": {"rank_correlation": None, "prototypes": 20}, "agreement_with_x": None}
+    assert "Spearman" not in as_text({"m": result([0.4, 0.6], "prototypes", details=nothing)})
+
+
 class TestTables:
     def test_formulas_in_csv_are_defused_and_numbers_kept(self):
         rows = [["=cmd()", -1], ["+a", +2.5], ["-b", None], ["@x", float("nan")], ["\tt", True], ["plain", "a,b"]]
