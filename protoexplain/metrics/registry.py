@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from importlib.metadata import entry_points
-
-from protoexplain.errors import UserError, nearest_name
 from protoexplain.metrics import scores
 from protoexplain.metrics.base import Metric
+from protoexplain.registry import Registry
 
-ENTRY_POINTS = "protoexplain.metrics"
-
-
-def _built_in() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(scores.__path__))
+METRICS = Registry[Metric](scores, "METRIC", "protoexplain.metrics", "metric", "metrics")
 
 
 def metric_names() -> list[str]:
     """Built-in metrics, then those of installed packages."""
-    return _built_in() + sorted(point.name for point in entry_points(group=ENTRY_POINTS))
+    return METRICS.names()
 
 
 def get_metric(name: str) -> Metric:
@@ -28,11 +20,4 @@ def get_metric(name: str) -> Metric:
     Raises:
         UserError: No metric of that name; says which was probably meant.
     """
-    if name in _built_in():
-        published: Metric = importlib.import_module(f"{scores.__name__}.{name}").METRIC
-        return published
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            metric: Metric = point.load()
-            return metric
-    raise UserError(f"unknown metric '{name}'", "metrics", nearest_name(name, metric_names()))
+    return METRICS.find(name)
