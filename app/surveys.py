@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
 from protoexplain.io.atomic import write_file
+from protoexplain.io.cache import cache_folder
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
-from protoexplain.training.evaluate import require_same_classes
 
 log = logging.getLogger(__name__)
 BATCH = 8
@@ -88,7 +87,7 @@ class Surveys:
     """
 
     def __init__(self, examples: Examples, courtesy: Courtesy, folder: Path | None = None) -> None:
-        self.examples, self.courtesy, self.folder = examples, courtesy, folder or cache_folder()
+        self.examples, self.courtesy, self.folder = examples, courtesy, folder or cache_folder() / "surveys"
         self._surveys: dict[str, Survey] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -122,7 +121,7 @@ class Surveys:
         images = self.examples.images
         if images is None:
             raise UserError("there is no data set whose test pictures could be looked at")
-        require_same_classes(checkpoint, images.classes, images.root)
+        checkpoint.require_classes(images.classes, images.root)
         keys = {subject.key for subject in self.examples.of(checkpoint)}
         records = [record for record in images.records if record.id in keys]
         return ImageDataset(records, checkpoint.data.crop, checkpoint.config.data.image_size, cache_bytes=0)
@@ -168,12 +167,6 @@ class Surveys:
             write_file(self.folder / f"{self._key(checkpoint)}.json", _GUESSES.dump_json(guesses))
         except UserError as error:
             log.warning("the survey is not kept: %s", error.what)
-
-
-def cache_folder() -> Path:
-    """Where results that can be computed again are kept for this user."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "protoexplain" / "surveys"
 
 
 @torch.inference_mode()

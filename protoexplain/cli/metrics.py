@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, finite, say, watching
+from protoexplain.cli.output import Json, say, watching
 from protoexplain.errors import UserError
+from protoexplain.io.json_values import finite
 
 if TYPE_CHECKING:
     from protoexplain.metrics.base import MetricResult

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
+from protoexplain.io.json_values import finite
+
 if TYPE_CHECKING:
     from protoexplain.metrics.observations import Observations
     from protoexplain.metrics.plan import Kind
@@ -108,8 +110,7 @@ class MetricResult:
         """JSON values in one table; NaN becomes None."""
         described = {key: getattr(self, key) for key in _DESCRIPTION}
         content = {**described, **asdict(self.score), "settings": dict(self.settings)}
-        plain = _plain(content)
-        assert isinstance(plain, dict)
+        plain: dict[str, Any] = finite(content)
         return plain
 
     @classmethod
@@ -165,11 +166,3 @@ class Metric:
         score = self.compute(seen, settings)
         used = {**seen.described(), **settings.model_dump(mode="json"), **score.settings}
         return MetricResult(name, self.title, self.help, self.unit, self.higher_is_better, score, used)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

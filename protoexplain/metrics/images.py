@@ -92,13 +92,7 @@ def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> 
         UserError: Unreadable, other classes, or no test image.
     """
     image_set = read_image_set(data, "auto", checkpoint.config.training.seed)
-    if image_set.classes != checkpoint.classes:
-        raise UserError(
-            f"the data set has {len(image_set.classes)} classes, the model {len(checkpoint.classes)},"
-            " or their names differ",
-            str(data),
-            f"use the data set of the model: {checkpoint.data.name}",
-        )
+    checkpoint.require_classes(image_set.classes, data)
     chosen = _first_of_each_class(image_set.split("test"), per_class)
     images = _read(image_set, chosen, checkpoint.data.crop, checkpoint.config.data.image_size)
     if not images.records:

@@ -131,7 +131,7 @@ class Scores:
         return {
             "logits": output.logits,
             "probabilities": chunk.model.probabilities(output.logits),
-            "activations": torch.cat([branch.activations for branch in output.branches.values()], 1),
+            "activations": output.activations,
         }
 
 

@@ -9,30 +9,10 @@ import sys
 import pytest
 from metrics.measured_checkpoints import keep_checkpoint
 
-from protoexplain.cli.main import main
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.verify import verify
 
 QUICK = ("--set", "draws=1", "--set", "resamples=100", "--set", "steps=2")
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """(exit code, output, errors) of a command in this process."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["protoexplain", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        told = capsys.readouterr()
-        assert "Traceback" not in told.err
-        return code, told.out, told.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

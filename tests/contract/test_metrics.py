@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from metrics.observed import observe, permuted_images, permuted_prototypes
 from tiny_runs import tiny_config, tiny_model
 
+from protoexplain import registry
 from protoexplain.errors import UserError
-from protoexplain.metrics import registry
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.observations import NO_IMAGES
 from protoexplain.metrics.plan import planned
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import METRICS, get_metric, metric_names
 from protoexplain.metrics.runner import _possible
 from protoexplain.metrics.scores import accuracy
 from protoexplain.metrics.settings import MeasureSettings
@@ -193,7 +193,7 @@ def test_missing_annotations_are_told(name):
 
 def test_metric_of_another_package_joins_by_its_entry_point(monkeypatch):
     point = SimpleNamespace(name="guest", load=lambda: accuracy.METRIC)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == METRICS.group else [])
     assert "guest" in metric_names()
     assert get_metric("guest") is accuracy.METRIC
     with pytest.raises(UserError, match="unknown metric 'guset'") as caught:
