@@ -68,8 +68,8 @@ class Work:
 
     def images(self, start: int) -> Tensor:
         """A batch; pictures come again, since thousands of them do not fit into memory."""
-        stop = min(start + BATCH, len(self.records))
-        return self.pictures[torch.arange(start, stop) % len(self.pictures)]
+        again = start % len(self.pictures)
+        return self.pictures[again : again + min(BATCH, len(self.records) - start)]
 
 
 def make_work(classes: int, each: int, count: int, cells: int) -> Work:
@@ -116,14 +116,20 @@ def ours(work: Work) -> tuple[float, float]:
 # ---------------------------------------------------------------------- the published loops
 
 
-def own_maps(work: Work, images: Tensor, labels: list[int]) -> np.ndarray:
-    """Maps of all prototypes, then those of the image's class: [B,K,h,w]."""
+def own_maps(work: Work, noisy: bool) -> np.ndarray:
+    """[N,K,h,w]: a pass over all images; maps of all prototypes, of which those of the image's class are taken."""
     (_, branch), *_ = work.model.named_branches()
-    z = branch.addon(work.model.backbone(images))
-    squares = z.square().sum(1, keepdim=True) + branch.prototypes.square().sum(1)[:, 0, 0, None, None]
-    maps = (2 * F.conv2d(z, branch.prototypes) - squares).numpy()
-    rows = zip(maps, labels, strict=True)
-    return np.stack([one[label * PER_CLASS : (label + 1) * PER_CLASS] for one, label in rows])
+    taken = []
+    for start in range(0, len(work.records), BATCH):
+        images, labels = work.images(start), work.labels[start : start + BATCH]
+        if noisy:
+            images = images + torch.clamp(torch.randn(images.shape) * 0.2, -0.25, 0.25)
+        z = branch.addon(work.model.backbone(images))
+        squares = z.square().sum(1, keepdim=True) + branch.prototypes.square().sum(1)[:, 0, 0, None, None]
+        maps = 2 * F.conv2d(z, branch.prototypes) - squares
+        own = (labels * PER_CLASS)[:, None] + torch.arange(PER_CLASS)
+        taken.append(maps.gather(1, own[:, :, None, None].expand(-1, -1, *maps.shape[2:])))
+    return torch.cat(taken).numpy()
 
 
 def window(activation: np.ndarray) -> tuple[int, int, int, int]:
@@ -143,40 +149,38 @@ def part_pixels(record: ImageRecord, box: Box) -> list[tuple[int, int, int]]:
     return spots
 
 
-def part_hits(work: Work, noisy: bool) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """For each class and image: which parts [K,T] the prototypes hit, and which parts [T] show."""
-    classes: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in work.subject.classes]
-    for start in range(0, len(work.records), BATCH):
-        images, labels = work.images(start), work.labels[start : start + BATCH].tolist()
-        if noisy:
-            images = images + torch.clamp(torch.randn(images.shape) * 0.2, -0.25, 0.25)
-        maps = own_maps(work, images, labels)
-        for number, label in enumerate(labels):
-            spots = part_pixels(work.records[start + number], work.geometries[start + number].crop)
-            hit, shows = np.zeros((PER_CLASS, PARTS)), np.zeros(PARTS)
-            for part, _, _ in spots:
-                shows[part] = 1
-            for prototype in range(PER_CLASS):
-                y0, y1, x0, x1 = window(maps[number, prototype])
-                for part, px, py in spots:
+def part_hits(work: Work, noisy: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each prototype: which parts it hits in each image of its class, and which parts show, both [n,T]."""
+    maps, labels, found = own_maps(work, noisy), work.labels.numpy(), []
+    for label in range(len(work.subject.classes)):
+        images = np.nonzero(labels == label)[0]
+        if not len(images):
+            continue
+        spots = [part_pixels(work.records[image], work.geometries[image].crop) for image in images]
+        shows = np.zeros((len(images), PARTS))
+        for number, places in enumerate(spots):
+            for part, _, _ in places:
+                shows[number, part] = 1
+        for prototype in range(PER_CLASS):
+            hit = np.zeros((len(images), PARTS))
+            for number, image in enumerate(images):
+                y0, y1, x0, x1 = window(maps[image, prototype])
+                for part, px, py in spots[number]:
                     if y0 <= py <= y1 and x0 <= px <= x1:
-                        hit[prototype, part] = 1
-            classes[label].append((hit, shows))
-    return [rows for rows in classes if rows]
+                        hit[number, part] = 1
+            found.append((hit, shows))
+    return found
 
 
 @torch.no_grad()
 def published(work: Work) -> tuple[float, float]:
-    consistent, stable = [], []
-    for rows in part_hits(work, noisy=False):
-        hit, shows = sum(row[0] for row in rows), sum(row[1] for row in rows)
-        for prototype in range(PER_CLASS):
-            share = [hit[prototype][part] / shows[part] if shows[part] else 0 for part in range(PARTS)]
-            consistent.append(float(max(share) >= 0.8))
-    for clean, noisy in zip(part_hits(work, noisy=False), part_hits(work, noisy=True), strict=True):
-        for prototype in range(PER_CLASS):
-            same = [(a[prototype] == b[prototype]).all() for (a, _), (b, _) in zip(clean, noisy, strict=True)]
-            stable.append(float(np.mean(same)))
+    consistent = []
+    for hit, shows in part_hits(work, noisy=False):
+        share = hit.sum(0) / np.maximum(shows.sum(0), 1)
+        consistent.append(int((share >= 0.8).any()))
+    stable = []
+    for (clean, _), (noisy, _) in zip(part_hits(work, noisy=False), part_hits(work, noisy=True), strict=True):
+        stable.append((np.abs(clean - noisy).sum(1) == 0).mean())
     return 100 * float(np.mean(consistent)), 100 * float(np.mean(stable))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Generic, TypeVar
 
@@ -34,21 +34,26 @@ class Registry(Generic[Entry]):
 
     def names(self) -> list[str]:
         """Built-in entries, then those of installed packages; nothing is imported."""
-        built_in = sorted(module.name for module in pkgutil.iter_modules(self.package.__path__))
-        return built_in + sorted(point.name for point in entry_points(group=self.group))
+        built_in = self._built_in()
+        return built_in + sorted(self._installed().keys() - built_in)
 
     def find(self, name: str) -> Entry:
-        """Import the one file of an entry.
+        """Import the one file of an entry; a built-in one wins over an installed one of the same name.
 
         Raises:
             UserError: No entry of that name; says which was probably meant.
         """
-        if name not in self.names():
-            raise UserError(f"unknown {self.kind} '{name}'", self.where, nearest_name(name, self.names()))
-        for point in entry_points(group=self.group):
-            if point.name == name:
-                joined: Entry = point.load()
-                return joined
-        module = importlib.import_module(f"{self.package.__name__}.{name}")
-        entry: Entry = getattr(module, self.published)
-        return entry
+        if name in self._built_in():
+            module = importlib.import_module(f"{self.package.__name__}.{name}")
+            entry: Entry = getattr(module, self.published)
+            return entry
+        if name in (installed := self._installed()):
+            joined: Entry = installed[name].load()
+            return joined
+        raise UserError(f"unknown {self.kind} '{name}'", self.where, nearest_name(name, self.names()))
+
+    def _built_in(self) -> list[str]:
+        return sorted(module.name for module in pkgutil.iter_modules(self.package.__path__))
+
+    def _installed(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from protoexplain.metrics.base import Curve
 from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.parts import Parts
+from protoexplain.metrics.parts import Parts, part_distances
 from protoexplain.metrics.randomness import random_points
 from protoexplain.metrics.settings import PUBLISHED_SIZE
 
@@ -76,13 +76,36 @@ def curve(
 
 
 def half_windows(seen: Observations) -> list[int]:
-    """Half windows of a curve, in pixels."""
-    return [round(window * seen.subject.size / PUBLISHED_SIZE) for window in _HALF_WINDOWS]
+    """Half windows of a curve, in pixels, ascending; that of the score itself is one of them."""
+    return sorted({*(round(window * seen.subject.size / PUBLISHED_SIZE) for window in _HALF_WINDOWS), seen.half_window})
 
 
 def shown(seen: Observations) -> Tensor:
     """int64 [P,T]: images of each prototype that show each part."""
     return seen.by_prototype(parts_of(seen).visible[:, None].expand(-1, seen.peaks.shape[1], -1).long())
+
+
+def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
+    """int64 [P,T,W]: images in which each prototype hits each part, by half window; all windows in one count.
+
+    Args:
+        seen: For the parts and the prototypes of each image.
+        peaks: int [N,K,2] (y, x).
+        windows: W half windows, ascending.
+    """
+    nearest = torch.bucketize(part_distances(peaks, parts_of(seen)), torch.tensor(windows))
+    prototypes, parts = seen.subject.num_prototypes, nearest.shape[2]
+    owner = seen.prototypes % (prototypes + 1)
+    place = (owner[:, :, None] * parts + torch.arange(parts)) * (len(windows) + 1) + nearest
+    counts = torch.bincount(place.flatten(), minlength=(prototypes + 1) * parts * (len(windows) + 1))
+    return counts.view(prototypes + 1, parts, -1)[:-1, :, :-1].cumsum(2)
+
+
+def hit_bits(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
+    """int64 [N,K,T]: bit i says whether the window i around the peak holds the part; arguments as in `hit_counts`."""
+    nearest = torch.bucketize(part_distances(peaks, parts_of(seen)), torch.tensor(windows))
+    wider = torch.tensor([sum(1 << i for i in range(first, len(windows))) for first in range(len(windows) + 1)])
+    return wider[nearest]
 
 
 def reaches(hit: Tensor, visible: Tensor, threshold: float) -> Tensor:

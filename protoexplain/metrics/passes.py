@@ -160,10 +160,7 @@ class Patches:
     cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        found = [
-            branch.similarity.best(branch.addon(chunk.features), branch.prototypes)[1]
-            for _, branch in chunk.model.named_branches()
-        ]
+        found = [branch.cells for branch in chunk.output.branches.values() if branch.cells is not None]
         return {"cells": torch.cat(found, 1).int()}
 
 
@@ -195,7 +192,8 @@ class Noisy:
         for one, image in zip(noise, chunk.ids, strict=True):
             seed = seed_of(self.seed, f"noise {self.noise} {self.draw}", image)
             clipped_noise(one, self.noise, self.limit, torch.Generator().manual_seed(seed))
-        features = chunk.model.backbone(torch.addcmul(chunk.images, noise.to(chunk.images.device), std))
+        noise = noise.to(chunk.images.device)
+        features = chunk.model.backbone(torch.addcmul(chunk.images, noise, std, out=noise))
         maps = own_maps(chunk.model, chunk.subject, features, chunk.labels)
         return {"peaks": peaks(maps, chunk.subject.size).short()}
 

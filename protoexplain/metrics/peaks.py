@@ -1,9 +1,10 @@
 """Peaks of cubic-upsampled similarity maps, exact and without making all the pixels.
 
 The peak is the first pixel, row by row, where the map upsampled to S x S (cubic, a = -0.75, half-pixel centres, edges
-replicated, as OpenCV does it) is largest in float32 (Huang et al. 2023).  The pixels between four cells are a block
-that 4 x 4 cells determine.  A bound on each block leaves a few of a map, whose pixels are worked out.  M maps of
-h x w cells; block (i, j) lies between the cells (i - 1, j - 1) and (i, j).
+replicated, as OpenCV does it) is largest in float32 (Huang et al. 2023).  The pixels between four cells are a block:
+a bicubic patch that 4 x 4 cells determine.  No point of a patch is larger than the largest of its Bernstein
+coefficients, and these shrink towards the patch when it is halved.  They leave one or two blocks of a map, whose
+pixels are worked out.  M maps of h x w cells; block (i, j) lies between the cells (i - 1, j - 1) and (i, j).
 """
 
 from __future__ import annotations
@@ -15,10 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _A = -0.75
-_OVERSHOOT = -_A / 4
-"""Largest sum of the sizes of the two outer cubic weights, at the middle between two cells."""
 _MARGIN = 1e-5
 """Of a map's range: more than float32 rounds, less than would let more blocks through."""
+_BERNSTEIN = ((0, 1, 0, 0), (_A / 3, 1, -_A / 3, 0), (0, -_A / 3, 1, _A / 3), (0, 0, 1, 0))
+"""Coefficients of the cubic between the second and the third of four cells."""
+_HALVES = (
+    (1, 0, 0, 0),
+    (1 / 2, 1 / 2, 0, 0),
+    (1 / 4, 1 / 2, 1 / 4, 0),
+    (1 / 8, 3 / 8, 3 / 8, 1 / 8),
+    (0, 1 / 4, 1 / 2, 1 / 4),
+    (0, 0, 1 / 2, 1 / 2),
+    (0, 0, 0, 1),
+)
+"""Coefficients of both halves of a cubic from its own (de Casteljau); the middle one is in both."""
 
 
 @lru_cache(maxsize=32)
@@ -38,6 +49,21 @@ def _line(cells: int, pixels: int) -> tuple[Tensor, Tensor]:
     last = torch.cat([first[1:], torch.tensor([pixels])]) - 1
     pixel = torch.minimum(first[:, None] + torch.arange(int((last - first).max()) + 1), last[:, None])
     return pixel, weights[pixel]
+
+
+@lru_cache(maxsize=32)
+def _coefficients(cells: int) -> Tensor:
+    """[3*(cells+1)+1,cells]: a line of cells -> Bernstein coefficients of its intervals; neighbours share one."""
+    around = torch.eye(cells)[(torch.arange(-2, cells + 2)).clamp(0, cells - 1)].unfold(0, 4, 1)
+    rows = torch.einsum("pk,ick->ipc", torch.tensor(_BERNSTEIN), around)
+    return torch.cat([rows[:, :3].flatten(0, 1), rows[-1, 3:]])
+
+
+@lru_cache(maxsize=1)
+def _halved() -> Tensor:
+    """[16,49]: the 4 x 4 cells around a block -> Bernstein coefficients of its quarters."""
+    line = torch.tensor(_HALVES) @ torch.tensor(_BERNSTEIN)
+    return torch.kron(line, line).T.contiguous()
 
 
 def peaks(maps: Tensor, size: int) -> Tensor:
@@ -62,52 +88,46 @@ def peaks(maps: Tensor, size: int) -> Tensor:
 
 def _places(flat: Tensor, size: int) -> Tensor:
     """y * S + x of the peak of each map with values from 0 to 1."""
+    height, width = flat.shape[1:]
+    (y, down), (x, across) = _line(height, size), _line(width, size)
     padded = F.pad(flat[:, None], (2, 2, 2, 2), mode="replicate")[:, 0]
     stencils = padded.unfold(1, 4, 1).unfold(2, 4, 1)
-    bound = _bounds(padded.float()).flatten(1)
-    blocks, width = bound.shape[1], flat.shape[2] + 1
+    bound = _bounds(flat.float())
+    blocks = bound.shape[1]
 
-    def pixels(chosen: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Values [n,rows,columns] of blocks, counted through, and the pixels [n,rows], [n,columns]."""
-        owner, row, column = chosen // blocks, chosen % blocks // width, chosen % width
-        (y, down), (x, across) = _line(flat.shape[1], size), _line(flat.shape[2], size)
-        cells = stencils[owner, row, column].to(kind)
-        return down.to(kind)[row] @ cells @ across.to(kind)[column].transpose(1, 2), y[row], x[column]
+    def position(chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map, row and column of blocks that are counted through."""
+        return chosen // blocks, chosen % blocks // (width + 1), chosen % (width + 1)
 
-    start = torch.arange(len(flat)) * blocks + bound.argmax(1)
-    reached = pixels(start, torch.float32)[0].amax((1, 2)) - 2 * _MARGIN
+    def pixels(chosen: Tensor) -> Tensor:
+        """[n,rows,columns] of blocks in float32."""
+        owner, row, column = position(chosen)
+        return down.float()[row] @ stencils[owner, row, column].float() @ across.float()[column].transpose(1, 2)
+
+    likely = torch.arange(len(flat)) * blocks + bound.argmax(1)
+    reached = pixels(likely).amax((1, 2)) - 2 * _MARGIN
     left = torch.nonzero((bound >= reached[:, None]).flatten()).flatten()
-    highest = pixels(left, torch.float32)[0].amax((1, 2))
+    left = left[(stencils[position(left)].float().flatten(1) @ _halved()).amax(1) >= reached[left // blocks]]
+    values = pixels(left)
+    highest = values.amax((1, 2))
     reached.scatter_reduce_(0, left // blocks, highest - 2 * _MARGIN, "amax")
-    left = left[highest >= reached[left // blocks]]
-    exact, y, x = pixels(left, torch.float64)
-    value, first = exact.float().flatten(1).max(1)
-    place = y.gather(1, first[:, None] // x.shape[1]) * size + x.gather(1, first[:, None] % x.shape[1])
-    best = torch.full((len(flat),), -torch.inf).scatter_reduce_(0, left // blocks, value, "amax")
-    candidate = place[:, 0].masked_fill(value < best[left // blocks], size * size)
-    return torch.full((len(flat),), size * size).scatter_reduce_(0, left // blocks, candidate, "amin")
+    left, values = (table[highest >= reached[left // blocks]] for table in (left, values))
+    place, i, j = torch.nonzero(values >= reached[left // blocks, None, None]).unbind(1)
+    owner, row, column = position(left[place])
+    exact = torch.einsum("ni,nij,nj->n", down[row, i], stencils[owner, row, column], across[column, j]).float()
+    best = torch.full((len(flat),), -torch.inf).scatter_reduce_(0, owner, exact, "amax")
+    candidate = (y[row, i] * size + x[column, j]).masked_fill(exact < best[owner], size * size)
+    return torch.full((len(flat),), size * size).scatter_reduce_(0, owner, candidate, "amin")
 
 
-def _bounds(padded: Tensor) -> Tensor:
-    """[M,h+1,w+1]: nothing between four cells is larger, from [M,h+4,w+4] cells with two more at each edge.
-
-    Across, the extremes between two cells of each row; down, at most their largest plus the overshoot over the rows
-    around them.
-    """
-    c0, c1, c2, c3 = (padded[:, :, k : padded.shape[2] - 3 + k] for k in range(4))
-    high = _cubic_maximum(c0, c1, c2, c3)
-    low = torch.minimum(c1, c2) - _OVERSHOOT * (torch.maximum(c0, c3) - torch.minimum(c1, c2)).clamp_min_(0)
-    rows = padded.shape[1] - 3
-    top = torch.maximum(high[:, 1 : 1 + rows], high[:, 2 : 2 + rows])
-    around = torch.minimum(low[:, :rows], low[:, 3 : 3 + rows])
-    return top + _OVERSHOOT * (top - around).clamp_min_(0)
+def _bounds(flat: Tensor) -> Tensor:
+    """[M,blocks]: no pixel of a block is larger, from maps [M,h,w]."""
+    rows, columns = map(_coefficients, flat.shape[1:])
+    down = _of_fours(rows @ (flat @ columns.T))
+    return _of_fours(down.transpose(1, 2)).transpose(1, 2).flatten(1)
 
 
-def _cubic_maximum(r0: Tensor, r1: Tensor, r2: Tensor, r3: Tensor) -> Tensor:
-    """Largest value of the cubic through four cells, between the second and the third."""
-    c1 = _A * (r0 - r2)
-    c2 = -2 * _A * r0 - (_A + 3) * r1 + (2 * _A + 3) * r2 + _A * r3
-    c3 = _A * (r0 - r3) + (_A + 2) * (r1 - r2)
-    root = (c2.square() - 3 * c1 * c3).clamp_min(0).sqrt()
-    t = torch.where(c2 < 0, c1 / (root - c2), -(c2 + root) / (3 * c3)).nan_to_num(0, 0, 0).clamp(0, 1)
-    return torch.maximum(torch.maximum(r1, r2), ((c3 * t + c2) * t + c1) * t + r1)
+def _of_fours(points: Tensor) -> Tensor:
+    """[M,n,k]: the largest of the four coefficients of each interval, from [M,3*n+1,k]."""
+    first, second, third, last = points[:, :-1:3], points[:, 1::3], points[:, 2::3], points[:, 3::3]
+    return torch.maximum(torch.maximum(first, second), torch.maximum(third, last))

@@ -45,12 +45,14 @@ class BranchOutput:
         activations: [B,P] input of the head.
         logits: [B,C].
         similarity: [B,P] best similarity, which the cluster and separation costs use; None from cached activations.
+        cells: int64 [B,P] of the best patches; None from cached activations.
         maps: [B,P,H,W] where the family's losses need them.
     """
 
     activations: Tensor
     logits: Tensor
     similarity: Tensor | None = None
+    cells: Tensor | None = None
     maps: Tensor | None = None
 
 
@@ -100,10 +102,10 @@ class Branch(nn.Module):
 
     def forward(self, features: Tensor) -> BranchOutput:
         z = self.addon(features)
-        best, _ = self.similarity.best(z, self.prototypes)
+        best, cells = self.similarity.best(z, self.prototypes)
         activations = self.activation(best)
         compared = self.loss_similarity.best(z, self.prototypes)[0] if self.loss_similarity else best
-        return BranchOutput(activations, self.head(activations), compared)
+        return BranchOutput(activations, self.head(activations), compared, cells)
 
     def similarity_maps(self, features: Tensor) -> Tensor:
         """[B,P,H,W] of the similarity itself, as projection uses it."""

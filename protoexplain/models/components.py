@@ -63,9 +63,9 @@ class DetectionBranch(Branch):
 
     def forward(self, features: Tensor) -> BranchOutput:
         maps = self.similarity_maps(features)
-        best = maps.flatten(2).amax(2)
+        best, cells = maps.flatten(2).max(2)
         activations = self.activation(best)
-        return BranchOutput(activations, self.head(activations), best, maps)
+        return BranchOutput(activations, self.head(activations), best, cells, maps)
 
 
 class ComponentNet(PrototypeModel):

@@ -105,6 +105,15 @@ def test_evidence_adds_up_to_the_scores(model):
 
 
 @torch.no_grad()
+def test_cells_are_those_of_the_activations(model):
+    features = model.backbone(noise(4))
+    maps, output = model.activation_maps(features).flatten(2), model.from_features(features)
+    cells = torch.cat([branch.cells for branch in output.branches.values()], 1)
+    found = maps.gather(2, cells[:, :, None])[:, :, 0]
+    torch.testing.assert_close(found, output.activations, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
 def test_activation_is_the_maximum_of_its_map(model):
     features = model.backbone(noise(4))
     best = model.activation_maps(features).flatten(2).amax(2)

@@ -201,6 +201,14 @@ def test_metric_of_another_package_joins_by_its_entry_point(monkeypatch):
     assert "did you mean 'guest'" in caught.value.fix
 
 
+def test_built_in_metric_wins_over_an_installed_one_of_its_name(monkeypatch):
+    points = [SimpleNamespace(name=name, load=lambda: pytest.fail("not this one")) for name in ("accuracy", "guest")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == METRICS.group else [])
+    assert get_metric("accuracy") is accuracy.METRIC
+    assert metric_names().count("accuracy") == 1
+    assert metric_names()[-1] == "guest"
+
+
 def test_needs_of_a_bare_data_set_are_explained():
     images = SimpleNamespace(name="My pictures", has_parts=False, has_regions=False, crop="full")
     checkpoint = SimpleNamespace(prototypes=(), proof=dict)

@@ -19,6 +19,7 @@ from protoexplain.metrics.hits import (
     averaged,
     curve,
     half_windows,
+    hit_counts,
     knowing_nothing,
     measured,
     parts_of,
@@ -26,7 +27,6 @@ from protoexplain.metrics.hits import (
     shown,
 )
 from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.parts import part_distances
 
 _THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 11))
 
@@ -47,36 +47,37 @@ def part_frequency(hit: Tensor, visible: Tensor) -> Tensor:
 
 def compute(seen: Observations, settings: ConsistencySettings) -> Score:
     """100 times the share of consistent prototypes."""
-    parts, visible = parts_of(seen), shown(seen)
+    visible, windows = shown(seen), half_windows(seen)
 
-    def consistent(window: float, threshold: float, apart: Tensor) -> Tensor:
-        flags = reaches(seen.by_prototype((apart <= window).long()), visible, threshold)
+    def consistent(half_window: float, threshold: float, hit: Tensor) -> Tensor:
+        flags = reaches(hit[:, :, windows.index(int(half_window))], visible, threshold)
         return 100 * measured(seen, flags)
 
-    def by_window(window: float, apart: Tensor) -> float:
-        return mean(consistent(window, settings.threshold, apart))
+    def by_window(half_window: float, hit: Tensor) -> float:
+        return mean(consistent(half_window, settings.threshold, hit))
 
-    def by_threshold(threshold: float, apart: Tensor) -> float:
-        return mean(consistent(seen.half_window, threshold, apart))
+    def by_threshold(threshold: float, hit: Tensor) -> float:
+        return mean(consistent(seen.half_window, threshold, hit))
 
-    apart = part_distances(seen.peaks, parts)
+    hit = hit_counts(seen, seen.peaks, windows)
     nothing = {
-        name: [[part_distances(peaks, parts)] for (peaks,) in draws] for name, draws in knowing_nothing(seen).items()
+        name: [[hit_counts(seen, peaks, windows)] for (peaks,) in draws]
+        for name, draws in knowing_nothing(seen).items()
     }
     return replace(
-        over_prototypes(seen, consistent(seen.half_window, settings.threshold, apart)),
+        over_prototypes(seen, consistent(seen.half_window, settings.threshold, hit)),
         baselines=averaged(nothing, lambda table: by_threshold(settings.threshold, table)),
         curves=(
-            curve("half window in pixels", half_windows(seen), seen.half_window, by_window, [apart], nothing),
-            curve("threshold", _THRESHOLDS, settings.threshold, by_threshold, [apart], nothing),
+            curve("half window in pixels", windows, seen.half_window, by_window, [hit], nothing),
+            curve("threshold", _THRESHOLDS, settings.threshold, by_threshold, [hit], nothing),
         ),
-        details=_details(seen, seen.by_prototype((apart <= seen.half_window).long()), visible),
+        details=_details(seen, hit[:, :, windows.index(seen.half_window)], visible),
     )
 
 
 def best_frequency(seen: Observations) -> Tensor:
     """float64 [P]: max_k f_jk, NaN where it cannot be measured."""
-    hit = seen.by_prototype((part_distances(seen.peaks, parts_of(seen)) <= seen.half_window).long())
+    hit = hit_counts(seen, seen.peaks, [seen.half_window])[:, :, 0]
     return measured(seen, part_frequency(hit, shown(seen)).amax(1))
 
 

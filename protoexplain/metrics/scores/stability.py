@@ -7,6 +7,7 @@ averaged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -14,46 +15,51 @@ from torch import Tensor
 
 from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Curve, Metric, NoSettings, Score
-from protoexplain.metrics.hits import averaged, curve, half_windows, knowing_nothing, measured, parts_of
+from protoexplain.metrics.hits import averaged, curve, half_windows, hit_bits, knowing_nothing
 from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.parts import part_distances
 
 
-def stable_share(seen: Observations, clean: Tensor, noisy: Tensor, half_window: float) -> Tensor:
-    """[P] share of images in which windows hit the same parts, from distances [N,K,T] without and with noise."""
-    same = ((clean <= half_window) == (noisy <= half_window)).all(2)
-    return measured(seen, seen.by_prototype(same.long()).double() / seen.images_of.clamp_min(1))
+def stable_shares(seen: Observations, clean: Tensor, noisy: Tensor, windows: int) -> Tensor:
+    """Percent [P,W] of images in which windows hit the same parts without and with noise, from `hit_bits` [N,K,T]."""
+    changed = clean ^ noisy
+    by_any_part = changed[:, :, 0].clone()
+    for part in changed.unbind(2)[1:]:
+        by_any_part |= part
+    same = 1 - (by_any_part[:, :, None] >> torch.arange(windows) & 1)
+    shares = seen.by_prototype(same).double() / seen.images_of.clamp_min(1)[:, None]
+    return 100 * shares.masked_fill(seen.images_of[:, None] == 0, torch.nan)
 
 
-def stability_by_draw(seen: Observations) -> Tensor:
+def stability_by_draw(seen: Observations, passes: str = "noisy") -> Tensor:
     """float64 [D,P] in percent; NaN for prototypes that no image was there for."""
-    parts = parts_of(seen)
-    clean = part_distances(seen.peaks, parts)
-    drawn = [part_distances(peaks, parts) for peaks in seen.stacked("noisy", "peaks")]
-    return torch.stack([100 * stable_share(seen, clean, noisy, seen.half_window) for noisy in drawn])
+    clean, *drawn = (
+        hit_bits(seen, peaks, [seen.half_window]) for peaks in (seen.peaks, *seen.stacked(passes, "peaks"))
+    )
+    return torch.stack([stable_shares(seen, clean, noisy, 1)[:, 0] for noisy in drawn])
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:
     """100 times the mean over prototypes of the share of images in which they are stable."""
-    parts = parts_of(seen)
-    own = [part_distances(peaks, parts) for peaks in (seen.peaks, *seen.stacked("noisy", "peaks"))]
-    nothing = {
-        name: [[part_distances(peaks, parts) for peaks in tables] for tables in draws]
-        for name, draws in knowing_nothing(seen, passes=2).items()
-    }
+    windows = half_windows(seen)
 
-    def by_window(half_window: float, clean: Tensor, *noisy: Tensor) -> float:
-        draws = [100 * stable_share(seen, clean, one, half_window) for one in noisy]
-        return mean(torch.stack(draws).mean(0))
+    def stable(passes: Sequence[Tensor]) -> Tensor:
+        """[D,P,W], from the peaks [N,K,2] without noise and of each draw."""
+        clean, *drawn = (hit_bits(seen, peaks, windows) for peaks in passes)
+        return torch.stack([stable_shares(seen, clean, noisy, len(windows)) for noisy in drawn])
 
-    by_draw = stability_by_draw(seen)
-    scores = [mean(draw) for draw in by_draw]
+    def by_window(half_window: float, by_draw: Tensor) -> float:
+        return mean(by_draw[:, :, windows.index(int(half_window))].mean(0))
+
+    own = stable((seen.peaks, *seen.stacked("noisy", "peaks")))
+    nothing = {name: [[stable(tables)] for tables in draws] for name, draws in knowing_nothing(seen, passes=2).items()}
+    values = own[:, :, windows.index(seen.half_window)]
+    scores = [mean(draw) for draw in values]
     return replace(
-        over_prototypes(seen, by_draw.mean(0)),
-        baselines=averaged(nothing, lambda *tables: by_window(seen.half_window, *tables)),
+        over_prototypes(seen, values.mean(0)),
+        baselines=averaged(nothing, lambda by_draw: by_window(seen.half_window, by_draw)),
         curves=(
-            curve("half window in pixels", half_windows(seen), seen.half_window, by_window, own, nothing),
-            *_by_noise(seen, own[0], mean(by_draw.mean(0))),
+            curve("half window in pixels", windows, seen.half_window, by_window, [own], nothing),
+            *_by_noise(seen, mean(values.mean(0))),
         ),
         details={
             "by_draw": scores,
@@ -62,14 +68,14 @@ def compute(seen: Observations, settings: NoSettings) -> Score:
     )
 
 
-def _by_noise(seen: Observations, clean: Tensor, score: float) -> list[Curve]:
+def _by_noise(seen: Observations, score: float) -> list[Curve]:
     """The curve over the noise, where further levels were looked at."""
     levels = seen.settings.noise_levels
     if not levels:
         return []
-    parts, found = parts_of(seen), {seen.settings.noise: score}
-    for level, peaks in zip(levels, seen.stacked("noise level", "peaks"), strict=True):
-        found.setdefault(level, mean(100 * stable_share(seen, clean, part_distances(peaks, parts), seen.half_window)))
+    found = {seen.settings.noise: score}
+    for level, values in zip(levels, stability_by_draw(seen, "noise level"), strict=True):
+        found.setdefault(level, mean(values))
     x = sorted(found)
     return [Curve("noise", tuple(x), tuple(found[level] for level in x), seen.settings.noise)]
 
