@@ -1,0 +1,64 @@
+"""The tables of docs/metrics.md: all metrics of copies of checkpoints, side by side, in Markdown.
+
+    python -m benchmarks.metric_tables CHECKPOINT... --data DIR --foreign DIR --scratch DIR --masked 2
+
+Deletion and insertion look at a hundred masked pictures of an image, so they get fewer images.  What was measured is
+kept in the copies; the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from protoexplain.cli.output import watching
+from protoexplain.io.checkpoint import Checkpoint, add_metrics
+from protoexplain.metrics.kept import distinct_names, kept_results
+from protoexplain.metrics.registry import metric_names
+from protoexplain.metrics.runner import measure
+from protoexplain.metrics.tables import as_markdown, as_text
+
+MASKED = ("deletion", "insertion")
+
+
+def parts_of_the_work(checkpoint: Checkpoint, masked: int) -> Iterator[tuple[list[str], dict[str, int]]]:
+    """Metrics that are measured together, and their settings."""
+    left_out = MASKED if checkpoint.proof() else (*MASKED, "projection_gap")
+    yield [name for name in metric_names() if name not in left_out], {}
+    yield list(MASKED), {"images_per_class": masked}
+
+
+def measured(path: Path, options: argparse.Namespace) -> Checkpoint:
+    """The checkpoint with the results added to it."""
+    for names, settings in parts_of_the_work(Checkpoint.load(path), options.masked):
+        loaded = Checkpoint.load(path)
+        kept, work = kept_results(loaded), path.with_name(f".{path.name}.measuring")
+        foreign = options.foreign if "foreign_accepted" in names else None
+        with watching() as watcher:
+            results = measure(loaded, options.data, names, settings, watcher, foreign=foreign, kept=kept, work=work)
+        add_metrics(path, {"interpretability": {name: result.to_dict() for name, result in results.items()}})
+    return Checkpoint.load(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="data set of all checkpoints")
+    parser.add_argument("--foreign", type=Path, required=True, help="images of other things")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for the copies")
+    parser.add_argument("--masked", type=int, default=2, help="images of each class for deletion and insertion")
+    options = parser.parse_args()
+    models = {}
+    for name, path in zip(distinct_names(options.checkpoints), options.checkpoints, strict=True):
+        copied = options.scratch / name.replace("/", "-")
+        if not copied.exists():
+            shutil.copytree(path, copied)
+        models[name] = kept_results(measured(copied, options))
+        print(f"{name}\n\n{as_text(models[name])}\n")
+    print(as_markdown(models))
+
+
+if __name__ == "__main__":
+    main()
