@@ -19,7 +19,8 @@ from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
 
-SIZE, CELLS, CLASSES, EACH, WINDOW = 64, 8, 3, 120, 9
+SIZE, CELLS, CLASSES, EACH, WINDOW = 64, 8, 3, 40, 9
+SPOTS = tuple(f"spot {letter}" for letter in "abcdefgh")
 
 
 class Colours(nn.Module):
@@ -30,17 +31,17 @@ class Colours(nn.Module):
 
 
 def pictures():
-    """[N,3,S,S] greenish noise with a red cell on the beak, and records of beak and tail, which is anywhere."""
+    """[N,3,S,S] greenish noise with a red cell on the beak, and records of the beak and of spots anywhere."""
     generator = torch.Generator().manual_seed(0)
     count = CLASSES * EACH
     cells = 0.5 * torch.rand(count, 3, CELLS, CELLS, generator=generator)
     beaks = torch.randint(1, CELLS - 1, (count, 2), generator=generator)
-    tails = torch.randint(SIZE, (count, 2), generator=generator)
+    spots = torch.randint(SIZE, (count, len(SPOTS), 2), generator=generator).double()
     records = []
-    for number, ((row, column), (y, x)) in enumerate(zip(beaks.tolist(), tails.tolist(), strict=True)):
+    for number, ((row, column), places) in enumerate(zip(beaks.tolist(), spots.tolist(), strict=True)):
         cells[number, :, row, column] = torch.tensor([1.0, 0.0, 0.0])
         middle = SIZE / CELLS * (column + 0.5), SIZE / CELLS * (row + 0.5)
-        parts = {"beak": middle, "tail": (float(x), float(y))}
+        parts = {"beak": middle, **dict(zip(SPOTS, map(tuple, places), strict=True))}
         records.append(ImageRecord(f"{number}.jpg", None, number // EACH, "test", None, parts))
     return F.interpolate(cells, (SIZE, SIZE)), records
 
@@ -60,7 +61,7 @@ def seen():
     chunk = Chunk(model, subject, images, labels, records, geometries)
     with torch.no_grad():
         columns = {one.name: one(chunk) for one in planned({"peaks", "noisy", "views"}, settings)}
-    ids, parts = tuple(record.id for record in records), read_parts(records, geometries, ("beak", "tail"), SIZE)
+    ids, parts = tuple(record.id for record in records), read_parts(records, geometries, ("beak", *SPOTS), SIZE)
     return Observations(subject, ids, labels, columns, settings, "drawn", parts)
 
 
@@ -79,11 +80,10 @@ def test_parts_are_named(seen):
 
 
 def test_prototype_of_the_background_looks_anywhere(seen):
-    """It hits the tail, which is anywhere, as often as random peaks do, and is as little consistent."""
-    tail = 1
+    """It hits spots that are anywhere as often as random peaks do, and is as little consistent."""
 
     def share_hit(peaks):
-        return float(hit_counts(seen, peaks, [WINDOW])[1::2, tail].sum() / shown(seen)[1::2, tail].sum())
+        return float(hit_counts(seen, peaks, [WINDOW])[1::2, 1:].sum() / shown(seen)[1::2, 1:].sum())
 
     random = [share_hit(peaks) for (peaks,) in knowing_nothing(seen)["random peak"]]
     assert share_hit(seen.peaks) == pytest.approx(sum(random) / len(random), abs=0.03)
