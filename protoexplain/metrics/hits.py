@@ -102,10 +102,10 @@ def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Ten
 
 
 def hit_bits(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
-    """int64 [N,K,T]: bit i says whether the window i around the peak holds the part; arguments as in `hit_counts`."""
+    """int16 [N,K,T]: bit i says whether the window i around the peak holds the part; arguments as in `hit_counts`."""
     nearest = torch.bucketize(part_distances(peaks, parts_of(seen)), torch.tensor(windows))
-    wider = torch.tensor([sum(1 << i for i in range(first, len(windows))) for first in range(len(windows) + 1)])
-    return wider[nearest]
+    wider = [sum(1 << i for i in range(first, len(windows))) for first in range(len(windows) + 1)]
+    return torch.tensor(wider, dtype=torch.int16)[nearest]
 
 
 def reaches(hit: Tensor, visible: Tensor, threshold: float) -> Tensor:
