@@ -71,6 +71,17 @@ def _endpoint(library: Library) -> None:
 
     @telling
     def explain(checkpoint: str, image: str | None, rows: int) -> dict[str, Any]:
+        """Say what a picture shows, and why: the predictions, and the prototypes that speak for and against the best.
+
+        Args:
+            checkpoint: Name of a trained model, as the page lists it.
+            image: The picture: JPEG, PNG, WebP and the like, up to 8 MB.
+            rows: How many prototypes to tell of.
+
+        Returns:
+            The explanation: predictions with probabilities; for the best class the prototypes with similarity, evidence
+            and the boxes of the picture's region and of the training patch that it looks like.
+        """
         choice = Choice(checkpoint, upload=image or "")
         explainer, subject = library.explainer(choice), library.subject(choice)
         return actions.explain_subject(explainer, subject, None, rows).explanation.to_dict()
