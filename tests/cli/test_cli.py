@@ -23,6 +23,7 @@ COMMANDS = [
     "verify",
     "project",
     "prune",
+    "edit",
     "info",
     "app",
     "demo",
