@@ -16,7 +16,6 @@ from app.courtesy import VISITORS
 from app.library import Choice, Library
 from app.tab import Tab
 from app.views import edit as views
-from app.views.templating import refusal
 from app.widgets import QUIET, form, guarded
 from app.workshops import Trial, Workshops
 from protoexplain.errors import UserError
@@ -106,7 +105,7 @@ def build(library: Library, chosen: gr.State) -> None:
         try:
             return shown(choice, stepped(checkpoint, now, words))
         except UserError as error:
-            return shown(choice, now, refusal(error), in_one="prototype" in words)
+            return shown(choice, now, error, in_one="prototype" in words)
 
     def stepped(checkpoint: Checkpoint, now: Desk, words: Words) -> Desk:
         history, prototype = now.about(checkpoint), number(words, "prototype")
@@ -151,7 +150,7 @@ def build(library: Library, chosen: gr.State) -> None:
             place = actions.new_place(library.store.root, name)
             workshops.save(checkpoint, now.about(checkpoint).now, place)
         except UserError as error:
-            return shown(choice, now, refusal(error))
+            return shown(choice, now, error)
         return shown(choice, replace(now, saved=name))
 
     def trial_of(checkpoint: Checkpoint, history: History) -> tuple[Trial, Trial]:
@@ -159,7 +158,7 @@ def build(library: Library, chosen: gr.State) -> None:
         first = workshops.known(checkpoint, ())
         return (workshops.known(checkpoint, history.now) if history.now else first), first
 
-    def shown(choice: Choice, now: Desk, notice: str = "", in_one: bool = False) -> list[Any]:
+    def shown(choice: Choice, now: Desk, trouble: UserError | None = None, in_one: bool = False) -> list[Any]:
         explainer = library.explainer(choice)
         checkpoint = explainer.checkpoint
         history = now.about(checkpoint)
@@ -182,12 +181,12 @@ def build(library: Library, chosen: gr.State) -> None:
             name=actions.free_name(library.store.root, choice.model),
             saving=now.saving,
             saved=now.saved,
-            notice="" if in_one else notice,
+            trouble=None if in_one else trouble,
         )
         one = ""
         if now.prototype is not None:
             opened = actions.opened(checkpoint, workshops.bench(checkpoint), history, current, now.prototype, now.place)
-            one = views.one(opened, now.reason, now.note, now.who, notice if in_one else "")
+            one = views.one(opened, now.reason, now.note, now.who, trouble if in_one else None)
         tiles = actions.shelf(explainer, history, current, now.wish)
         shelf = views.shelf(
             tiles, len(checkpoint.prototypes), now.wish, checkpoint.classes, first.report is not None, now.prototype

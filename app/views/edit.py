@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
-from markupsafe import Markup
-
 from app.actions.edit import REASONS, SHOWN_CHANGES, Marked, Opened, Renamed, Wish
-from app.views.templating import page
+from app.views.templating import page, sentence
 from app.workshops import Trial
+from protoexplain.errors import UserError
 from protoexplain.training.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
 
 
@@ -37,7 +36,7 @@ def desk(
     name: str,
     saving: str = "",
     saved: str = "",
-    notice: str = "",
+    trouble: UserError | None = None,
 ) -> str:
     """What is decided, what came of it, and how to keep it.
 
@@ -54,7 +53,7 @@ def desk(
         name: Proposed for the new one.
         saving: Name of what is being saved.
         saved: Name of what was saved.
-        notice: An error, as HTML of ours.
+        trouble: What could not be done.
     """
     return page(
         "edit/desk.html",
@@ -72,7 +71,7 @@ def desk(
         name=name,
         saving=saving,
         saved=saved,
-        notice=Markup(notice),
+        notice=_told(trouble),
     )
 
 
@@ -83,7 +82,7 @@ def shelf(
     return page("edit/shelf.html", shown=shown, total=total, wish=wish, classes=classes, known=known, here=here)
 
 
-def one(shown: Opened, reason: Reason | str, note: str, who: str, notice: str = "") -> str:
+def one(shown: Opened, reason: Reason | str, note: str, who: str, trouble: UserError | None = None) -> str:
     """A prototype that is being decided on, and the fields as they were filled in."""
     return page(
         "edit/one.html",
@@ -92,10 +91,15 @@ def one(shown: Opened, reason: Reason | str, note: str, who: str, notice: str = 
         reason=reason,
         note=note,
         who=who,
-        notice=Markup(notice),
+        notice=_told(trouble),
         longest_note=LONGEST_NOTE,
         longest_name=LONGEST_NAME,
     )
+
+
+def _told(trouble: UserError | None) -> tuple[str, str] | None:
+    """What is wrong, and what to do."""
+    return (sentence(trouble.what), sentence(trouble.fix)) if trouble else None
 
 
 def _data_uri(text: str) -> str:
