@@ -328,11 +328,7 @@ class TestSaved:
             (Decisions(decisions=removed(99)), planted, "no prototype 99"),
             (everything, planted, "every prototype"),
             (Decisions(weights_sha256="0" * 64), planted, "another|about a checkpoint"),
-            (
-                Decisions(decisions=(moved(0).model_copy(update={"image": "x.jpg", "row": 0, "column": 0}),)),
-                planted,
-                "x",
-            ),
+            (Decisions(decisions=(lost,)), planted, "'x.jpg' is no training"),
         ]
         draw(tmp_path / "birds", classes=4, train_per_class=2, test_per_class=1, size=64)
         cases.append((Decisions(), tmp_path / "birds", "not the data set"))
