@@ -68,11 +68,15 @@ class Workshops:
             return self._trials.get((checkpoint.weights_sha256, decisions), Trial())
 
     def ask(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...] = ()) -> Trial:
-        """What is known now; where it is nothing, the edit is tried in the background."""
+        """What is known now; where it is nothing, the edit is tried in the background.
+
+        Without decisions it makes sure of a bench.
+        """
         key = (checkpoint.weights_sha256, decisions)
         with self._lock:
-            if key in self._trials and not self._trials[key].trouble:
-                return self._trials[key]
+            known, bench = self._trials.get(key, Trial()), self._benches.get(checkpoint.weights_sha256)
+            if known.what or (known.report is not None and (decisions or bench is not None)):
+                return known
             trial = self._trials[key] = Trial(what="waiting for other work to be done")
         threading.Thread(target=self._run, args=(checkpoint, decisions, key), daemon=True).start()
         return trial

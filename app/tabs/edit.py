@@ -110,6 +110,7 @@ def build(library: Library, chosen: gr.State) -> None:
     def stepped(checkpoint: Checkpoint, now: Desk, words: Words) -> Desk:
         history, prototype = now.about(checkpoint), number(words, "prototype")
         if "open" in words:
+            workshops.ask(checkpoint)
             return replace(now, prototype=number(words, "open"), place=None, note="")
         if prototype is not None and ("cell" in words or words.get("do") in ("remove", "reproject")):
             bench = workshops.bench(checkpoint)

@@ -71,6 +71,15 @@ def test_trouble_is_told_and_can_be_tried_again(workshops, ready):
     assert "no data set" in answer(nothing, checkpoint).trouble
 
 
+def test_bench_that_had_to_make_room_is_opened_again(workshops, ready, store, monkeypatch):
+    checkpoint, *_ = ready
+    monkeypatch.setattr("app.workshops.KEPT_BENCHES", 1)
+    answer(workshops, store.explainer("b-cbc").checkpoint)
+    assert workshops.bench(checkpoint) is None
+    assert answer(workshops, checkpoint).report is not None
+    assert workshops.bench(checkpoint) is not None
+
+
 def test_prototypes_with_findings_come_first(explainer, ready):
     _, _, report = ready
     shown = actions.shelf(explainer, History(), report, Wish())
