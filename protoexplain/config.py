@@ -193,18 +193,19 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
         try:
             parts[key] = schema.model_validate(raw.get(key) or {})
         except ValidationError as error:
-            mistakes += _described(error, schema, (key,))
+            mistakes += mistakes_in(error, schema, (key,))
             parts[key] = schema()
     try:
         config = RunConfig.model_validate({**raw, **parts})
     except ValidationError as error:
-        mistakes += _described(error, RunConfig, ())
+        mistakes += mistakes_in(error, RunConfig, ())
     if mistakes:
         raise UserError("; ".join(mistakes), "configuration", "correct the named keys; --dry-run prints all of them")
     return config
 
 
-def _described(error: ValidationError, schema: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:
+def mistakes_in(error: ValidationError, schema: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:
+    """Each mistake with its key; unknown keys with the nearest known one."""
     lines = []
     for item in error.errors():
         path = ".".join(str(part) for part in (*prefix, *item["loc"]))

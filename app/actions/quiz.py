@@ -7,7 +7,6 @@ four).  Names of classes are hidden.  The same seed asks the same questions of t
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from protoexplain.errors import UserError
 from protoexplain.explain.match import matches
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.metrics.wilson import wilson
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"
 LENGTHS = (5, 10, 20)
@@ -252,16 +252,6 @@ def score(session: Session) -> Score:
         len(wrong),
         sum(item.seconds for item in items) / max(len(items), 1),
     )
-
-
-def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    if total == 0:
-        return 0.0, 1.0
-    share, spread = hits / total, z * z / total
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
-    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def _likenesses(explainer: Explainer, draw: Drawing, label: int, count: int) -> tuple[Likeness, ...]:

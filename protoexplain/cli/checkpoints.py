@@ -1,4 +1,4 @@
-"""`protoexplain project | prune | evaluate | verify`: work on a checkpoint.  Nothing is overwritten."""
+"""`protoexplain project | prune | edit | evaluate | verify`: work on a checkpoint.  Nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new c
 
 
 def register(app: typer.Typer) -> None:
-    for command in (project, prune, evaluate, verify):
+    for command in (project, prune, edit, evaluate, verify):
         app.command()(command)
 
 
@@ -51,6 +51,41 @@ def prune(
     with watching() as watcher:
         result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs)
     _tell(result.metrics, out, as_json)
+
+
+def edit(
+    checkpoint: Source,
+    decisions: Annotated[Path, typer.Option("--decisions", help="YAML or JSON file: what is done to which prototype.")],
+    data: Data,
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Carry out what a person decided on single prototypes, refit the head, and save a new checkpoint.
+
+    The tab Edit of the app writes the file; it looks like this:
+
+    \b
+    format: 1
+    weights_sha256: 3f0c...   # of the checkpoint; may be left out
+    epochs: 20                # of the refit; may be left out
+    decisions:
+      - {prototype: 17, do: remove, reason: background, note: only sky, who: Ada}
+      - {prototype: 4, do: reproject, reason: duplicate, image: images/001.Wren/3.jpg, row: 2, column: 5}
+      - {prototype: 9, do: reproject, reason: spurious}   # to the nearest patch that is not unwanted
+
+    Reasons are background, spurious, duplicate and other.
+    """
+    from protoexplain.training.editing.decisions import read_decisions
+    from protoexplain.training.editing.save import edit as edit_checkpoint
+
+    read = read_decisions(decisions)
+    with watching() as watcher:
+        result = edit_checkpoint(checkpoint, read, data, out, watcher, _command())
+    if as_json:
+        print_json({"checkpoint": str(out), "report": result.report.to_dict()})
+        return
+    say(result.report.as_text())
+    say(f"checkpoint: {out}")
 
 
 def evaluate(checkpoint: Source, data: Data, as_json: Json = False) -> None:

@@ -13,7 +13,10 @@ from protoexplain.models.registry import get_family
 
 SHOWN_CLASSES = 20
 INTERPRETABILITY = "interpretability"
+EDITS = "edits"
+"""Rows of what a person decided on single prototypes."""
 PER_PROTOTYPE = ("characteristics",)
+_ELSEWHERE = (INTERPRETABILITY, EDITS, *PER_PROTOTYPE)
 
 
 def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> str:
@@ -22,8 +25,8 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
     Args:
         config: That built the model.
         contents: Classes, data and prototypes.
-        metrics: What was measured; the table ``interpretability`` (name -> value, low, high, ...) becomes a section
-            of its own, and tables named in `PER_PROTOTYPE` are left to metrics.json.
+        metrics: What was measured; the table ``interpretability`` (name -> value, low, high, ...) and the list
+            ``edits`` become sections of their own, and tables named in `PER_PROTOTYPE` are left to metrics.json.
     """
     family = get_family(config.family)
     data, shown = contents.data, contents.classes[:SHOWN_CLASSES]
@@ -41,8 +44,11 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
         "## Prototypes",
         _prototypes(contents),
         "## Results",
-        *_tables({name: value for name, value in metrics.items() if name not in (INTERPRETABILITY, *PER_PROTOTYPE)}),
+        *_tables(
+            {name: value for name, value in metrics.items() if name not in (INTERPRETABILITY, EDITS, *PER_PROTOTYPE)}
+        ),
         *_interpretability(metrics.get(INTERPRETABILITY)),
+        *_edits(metrics.get(EDITS)),
         "## How to make it again",
         "With the configuration in config.yaml:",
         _code(contents.command or "protoexplain train --config config.yaml"),
@@ -82,6 +88,20 @@ def _interpretability(measured: object) -> Iterator[str]:
         if isinstance(result, Mapping)
     ]
     yield _table(("metric", "value", "95 % from", "to"), rows)
+
+
+def _edits(rows: object) -> Iterator[str]:
+    """Who decided what on which prototype, and why."""
+    known = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+    if not known:
+        return
+    yield "## Edits"
+    yield (
+        "After training, a person decided on single prototypes. Numbers and places are those in the checkpoint that "
+        "was edited, named by the SHA-256 of its weights."
+    )
+    columns = ("prototype", "class", "was", "do", "image", "row", "column", "reason", "note", "who", "date", "parent")
+    yield _table(columns, [[row.get(column) for column in columns] for row in known])
 
 
 def _tables(metrics: Mapping[str, Any]) -> Iterator[str]:

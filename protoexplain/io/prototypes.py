@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import first_mistake
 
-FORMAT = 1
+FORMAT = 2
 """Grows when older programs can no longer read what this one writes."""
 
 Count = Annotated[int, Field(ge=0)]
@@ -39,6 +39,7 @@ class PrototypeRecord:
         map_height: Cells.
         map_width: Cells.
         similarity: Of the patch to the prototype as it was before it was written.
+        chosen: Whether a person chose the patch; nearer ones may then exist.
         box: x0, y0, x1, y1 of high activation, in pixels of the training image.
         input_box: The same box in the pixels of the source picture.
         source_size: (width, height) of the training image.
@@ -60,6 +61,7 @@ class PrototypeRecord:
     map_height: int = -1
     map_width: int = -1
     similarity: float | None = None
+    chosen: bool = False
     box: Edges | None = None
     input_box: Edges | None = None
     source_size: tuple[int, int] | None = None

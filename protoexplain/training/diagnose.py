@@ -135,24 +135,33 @@ def _beside_object(image: ImageRecord, prototypes: Sequence[PrototypeRecord], cr
     size = prototypes[0].source_size
     if size is None:
         return {}
+    centres = [((r.column + 0.5) / r.map_width, (r.row + 0.5) / r.map_height) for r in prototypes]
+    beside = beside_object(image, size, crop, centres)
+    return {} if beside is None else {r.index: found for r, found in zip(prototypes, beside, strict=True)}
+
+
+def beside_object(
+    image: ImageRecord, size: tuple[int, int], crop: Crop, points: Sequence[tuple[float, float]]
+) -> list[bool] | None:
+    """Which points of the region that the network sees lie beside the object; None where nothing tells.
+
+    Args:
+        image: With a mask, or with a box inside a larger picture.
+        size: (width, height) of the image in pixels.
+        crop: How it is cut.
+        points: (x, y) from 0 to 1 of the region.
+    """
     geometry = geometry_of(image, size, crop, 1)
-    centres = {
-        record.index: geometry.to_source(
-            (record.column + 0.5) / record.map_width, (record.row + 0.5) / record.map_height
-        )
-        for record in prototypes
-    }
+    places = [geometry.to_source(x, y) for x, y in points]
     if image.mask is not None:
         try:
             mask = load_mask(image.mask)
         except UserError:
-            return {}
-        if mask.shape != (size[1], size[0]):
-            return {}
-        return {index: not mask[int(y), int(x)] for index, (x, y) in centres.items()}
+            return None
+        return None if mask.shape != (size[1], size[0]) else [not mask[int(y), int(x)] for x, y in places]
     if image.box is not None and crop == "full":
-        return {index: not image.box.contains(x, y) for index, (x, y) in centres.items()}
-    return {}
+        return [not image.box.contains(x, y) for x, y in places]
+    return None
 
 
 def _indices(records: Iterable[PrototypeRecord]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_fabric import seed_everything
 
+from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import select
@@ -91,7 +92,7 @@ def prune(
     }
     remove(run.model, doomed)
     _refit(run, epochs)
-    origin = Provenance(select(checkpoint.prototypes, kept), _pictures(checkpoint, kept))
+    origin = Provenance(select(checkpoint.prototypes, kept), pictures_of(checkpoint, kept))
     metrics = {
         "prototypes_removed": int(doomed.sum()),
         "classes_without_prototypes": len(emptied),
@@ -119,19 +120,25 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
 
 def _refit(run: Run, epochs: int) -> None:
     """Last-layer epochs as the family's schedule describes them."""
-    head = [s for s in get_family(run.config.family).stages(run.config.schedule) if set(s.lr) == {"head"}]
+    head = head_stage(run.config)
     if not epochs or not head:
         return
     run.scratch = Path(tempfile.mkdtemp())
     try:
-        run_stage(run, 0, Stage(**{**head[-1].model_dump(), "epochs": epochs}))
+        run_stage(run, 0, head.model_copy(update={"epochs": epochs}))
     finally:
         shutil.rmtree(run.scratch, ignore_errors=True)
     run.model.eval()
 
 
-def _pictures(checkpoint: Checkpoint, kept: Sequence[int]) -> dict[str, bytes]:
-    """Pictures of the kept prototypes by file name."""
+def head_stage(config: RunConfig) -> Stage | None:
+    """The stage that trains the head alone, as the family's schedule describes it."""
+    stages = get_family(config.family).stages(config.schedule)
+    return next((stage for stage in reversed(stages) if set(stage.lr) == {"head"}), None)
+
+
+def pictures_of(checkpoint: Checkpoint, kept: Sequence[int]) -> dict[str, bytes]:
+    """Pictures of some prototypes by file name."""
     pictures: dict[str, bytes] = {}
     for index in kept:
         record = checkpoint.prototypes[index]

@@ -142,12 +142,17 @@ def run_stage(run: Run, index: int, stage: Stage) -> None:
 
 
 def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:
-    state, fabric, training = run.state, run.fabric, run.config.training
-    engine.set_training_mode(run.model, training.published_batch_norm)
+    engine.set_training_mode(run.model, run.config.training.published_batch_norm)
     kind = input_kind(run, stage, trained)
     inputs = make_inputs(run, kind, run.data.train, True, stage.name)
     run.model.eval()
     validation = make_inputs(run, kind, run.data.validation, False, f"{stage.name}, validation")
+    fit(run, index, stage, trained, inputs, validation)
+
+
+def fit(run: Run, index: int, stage: Stage, trained: frozenset[str], inputs: Inputs, validation: Inputs) -> None:
+    """Train the groups that `engine.freeze` left free for what is left of a stage's epochs, on given inputs."""
+    state, fabric, training, kind = run.state, run.fabric, run.config.training, inputs.kind
     step = fabric.setup_module(engine.TrainStep(run.model, kind, frozenset(stage.losses)))
     raw_optimizer = engine.make_optimizer(run.model, stage, trained)
     if stage.name in state.optimizers:

@@ -21,7 +21,7 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import sha256_of
 from protoexplain.io.manifest import verify_folder
 from protoexplain.io.prototypes import PrototypeRecord
-from protoexplain.models.base import PrototypeModel
+from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import Similarity, gather_patches, map_size
 from protoexplain.training.projection import search
 from protoexplain.training.splits import RunData
@@ -101,6 +101,8 @@ def verify(
                 _lies_on_patches(checkpoint, model, data, device),
                 _nothing_nearer(checkpoint, model, data, device, progress),
             ]
+            if any(record.chosen for record in checkpoint.prototypes):
+                checks.append(_as_chosen(checkpoint, model, data, device))
     return VerifyReport(checkpoint.sha256, tuple(checks))
 
 
@@ -142,20 +144,11 @@ def _same_images(checkpoint: Checkpoint, data: RunData) -> Check:
 def _lies_on_patches(checkpoint: Checkpoint, model: PrototypeModel, data: RunData, device: str | torch.device) -> Check:
     """Each projected prototype equals its recorded patch, embedded again."""
     projected = [record for record in checkpoint.prototypes if record.projected]
-    place = {record.id: i for i, record in enumerate(data.train)}
-    on_image: dict[int, list[PrototypeRecord]] = defaultdict(list)
-    for record in projected:
-        on_image[place[str(record.image_id)]].append(record)
-    branches = dict(model.named_branches())
-    prototypes = [prototype for branch in branches.values() for prototype in branch.prototypes]
-    gaps = {}
-    for images, _, indices in _batches(checkpoint, data, sorted(on_image), device):
-        features = model.backbone(images)
-        latent = {name: branch.addon(features) for name, branch in branches.items()}
-        for b, index in enumerate(indices.tolist()):
-            for record in on_image[index]:
-                z = latent[record.branch][b : b + 1]
-                gaps[record.index] = _gap(branches[record.branch].similarity, z, prototypes[record.index], record)
+    prototypes = [prototype for _, branch in model.named_branches() for prototype in branch.prototypes]
+    gaps = {
+        record.index: _gap(branch.similarity, z, prototypes[record.index], record)
+        for record, branch, z in _embedded(checkpoint, model, data, device, projected)
+    }
     offenders = tuple(
         f"{_named(checkpoint, r)}: differs by {gaps[r.index]:.1e} of its length from {r.image_id}"
         for r in projected
@@ -163,6 +156,47 @@ def _lies_on_patches(checkpoint: Checkpoint, model: PrototypeModel, data: RunDat
     )
     detail = _counted(len(projected), offenders, "equal their recorded patch")
     return Check("prototypes are patches", not offenders, detail, offenders)
+
+
+@torch.no_grad()
+def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: RunData, device: str | torch.device) -> Check:
+    """Patches that a person chose are as similar to the prototypes before as recorded, and of their class.
+
+    The model holds the prototypes as they were before they were written.
+    """
+    chosen = [record for record in checkpoint.prototypes if record.chosen]
+    labels = {image.id: image.label for image in data.train}
+    prototypes = [prototype for _, branch in model.named_branches() for prototype in branch.prototypes]
+    offenders = []
+    for record, branch, z in _embedded(checkpoint, model, data, device, chosen):
+        found = float(branch.similarity.maps(z, prototypes[record.index][None])[0, 0, record.row, record.column])
+        recorded = record.similarity if record.similarity is not None else math.inf
+        if record.label not in (-1, labels[str(record.image_id)]):
+            offenders.append(f"{_named(checkpoint, record)}: {record.image_id} is of another class")
+        elif not abs(found - recorded) <= RELATIVE * abs(recorded) + ABSOLUTE:
+            offenders.append(f"{_named(checkpoint, record)}: similarity {found:.6g}, recorded {recorded:.6g}")
+    return Check("chosen patches", not offenders, _counted(len(chosen), offenders, "are as recorded"), tuple(offenders))
+
+
+def _embedded(
+    checkpoint: Checkpoint,
+    model: PrototypeModel,
+    data: RunData,
+    device: str | torch.device,
+    records: Sequence[PrototypeRecord],
+) -> Iterator[tuple[PrototypeRecord, Branch, Tensor]]:
+    """Each of some prototypes with its branch and the latent map z [1,D,H,W] of its image."""
+    place = {record.id: i for i, record in enumerate(data.train)}
+    on_image: dict[int, list[PrototypeRecord]] = defaultdict(list)
+    for record in records:
+        on_image[place[str(record.image_id)]].append(record)
+    branches = dict(model.named_branches())
+    for images, _, indices in _batches(checkpoint, data, sorted(on_image), device):
+        features = model.backbone(images)
+        latent = {name: branch.addon(features) for name, branch in branches.items()}
+        for b, index in enumerate(indices.tolist()):
+            for record in on_image[index]:
+                yield record, branches[record.branch], latent[record.branch][b : b + 1]
 
 
 def _gap(similarity: Similarity, z: Tensor, prototype: Tensor, record: PrototypeRecord) -> float:
@@ -182,7 +216,10 @@ def _nothing_nearer(
     device: str | torch.device,
     progress: Progress | None,
 ) -> Check:
-    """No training patch is nearer to a prototype, as it was before projection, than the recorded one."""
+    """No training patch is nearer to a prototype, as it was before projection, than the recorded one.
+
+    Prototypes whose patch a person chose are left out.
+    """
     name = "nearest patches"
     trouble = _restore_proof(checkpoint, model)
     if trouble:
@@ -193,6 +230,8 @@ def _nothing_nearer(
     offenders = []
     for record, best, index in zip(checkpoint.prototypes, nearest, image, strict=True):
         recorded = record.similarity
+        if record.chosen:
+            continue
         if recorded is None:
             if index >= 0:
                 offenders.append(f"{_named(checkpoint, record)}: {data.train[index].id} qualifies, none is recorded")
@@ -201,7 +240,8 @@ def _nothing_nearer(
                 f"{_named(checkpoint, record)}: best similarity {best:.6g} on {data.train[index].id},"
                 f" recorded {recorded:.6g} on {record.image_id}"
             )
-    detail = _counted(len(checkpoint.prototypes), offenders, "have no nearer training patch than recorded")
+    searched = sum(not record.chosen for record in checkpoint.prototypes)
+    detail = _counted(searched, offenders, "have no nearer training patch than recorded")
     return Check(name, not offenders, detail, tuple(offenders))
 
 

@@ -25,6 +25,7 @@ COMMANDS = [
     "prune",
     "measure",
     "compare",
+    "edit",
     "info",
     "app",
     "demo",

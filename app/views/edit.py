@@ -1,0 +1,106 @@
+"""HTML of the tab 'Edit'."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+
+from app.actions.edit import REASONS, SHOWN_CHANGES, Marked, Opened, Renamed, Wish
+from app.views.templating import page, sentence
+from app.workshops import Trial
+from protoexplain.errors import UserError
+from protoexplain.training.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
+
+
+def without_data(data: str, given: bool) -> str:
+    """What the app has to be started with.
+
+    Args:
+        data: Name of the data set of the model.
+        given: Whether another data set was given.
+    """
+    return page("edit/without_data.html", data=data, given=given)
+
+
+def desk(
+    history: History,
+    trial: Trial,
+    known: bool,
+    classes: Sequence[str],
+    owners: Mapping[int, str | None],
+    changes: Sequence[Renamed],
+    words: Mapping[str, object],
+    *,
+    file: str,
+    model: str,
+    name: str,
+    saving: str = "",
+    saved: str = "",
+    trouble: UserError | None = None,
+) -> str:
+    """What is decided, what came of it, and how to keep it.
+
+    Args:
+        history: What is decided, and the way back.
+        trial: Of what is decided, or the first look at the model.
+        known: Whether the report is about what is decided now.
+        classes: Names by label.
+        owners: Prototype -> its class.
+        changes: Test pictures that are named otherwise.
+        words: That bring a visitor back.
+        file: The decisions as text.
+        model: Name of the checkpoint.
+        name: Proposed for the new one.
+        saving: Name of what is being saved.
+        saved: Name of what was saved.
+        trouble: What could not be done.
+    """
+    return page(
+        "edit/desk.html",
+        history=history,
+        trial=trial,
+        known=known,
+        classes=classes,
+        owners=owners,
+        changes=changes[:SHOWN_CHANGES],
+        more=max(len(changes) - SHOWN_CHANGES, 0),
+        reasons=REASONS,
+        words=words,
+        file=_data_uri(file),
+        model=model,
+        name=name,
+        saving=saving,
+        saved=saved,
+        notice=_told(trouble),
+    )
+
+
+def shelf(
+    shown: Sequence[Marked], total: int, wish: Wish, classes: Sequence[str], known: bool, here: int | None
+) -> str:
+    """All tiles; pictures are loaded when they come into view."""
+    return page("edit/shelf.html", shown=shown, total=total, wish=wish, classes=classes, known=known, here=here)
+
+
+def one(shown: Opened, reason: Reason | str, note: str, who: str, trouble: UserError | None = None) -> str:
+    """A prototype that is being decided on, and the fields as they were filled in."""
+    return page(
+        "edit/one.html",
+        shown=shown,
+        reasons=REASONS,
+        reason=reason,
+        note=note,
+        who=who,
+        notice=_told(trouble),
+        longest_note=LONGEST_NOTE,
+        longest_name=LONGEST_NAME,
+    )
+
+
+def _told(trouble: UserError | None) -> tuple[str, str] | None:
+    """What is wrong, and what to do."""
+    return (sentence(trouble.what), sentence(trouble.fix)) if trouble else None
+
+
+def _data_uri(text: str) -> str:
+    return f"data:application/yaml;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
