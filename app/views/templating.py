@@ -18,11 +18,6 @@ _templates = Environment(
 )
 
 
-_templates.filters.update(
-    percent=percent, amount=amount, figure=figure, signed=signed, ordinal=ordinal, readable=readable, query=query
-)
-
-
 def page(template: str, **values: object) -> str:
     """Fill a template."""
     return _templates.get_template(template).render(values)
@@ -55,3 +50,15 @@ def sentences(error: UserError) -> str:
 def sentence(text: str) -> str:
     text = text.strip()
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
+
+
+_templates.filters.update(
+    percent=percent,
+    amount=amount,
+    figure=figure,
+    signed=signed,
+    ordinal=ordinal,
+    readable=readable,
+    query=query,
+    sentence=sentence,
+)

@@ -19,9 +19,9 @@ def register(app: typer.Typer) -> None:
 def report(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     images: Annotated[list[Path] | None, typer.Argument(help="Images to explain.", show_default=False)] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="File to write; it ends with .html, .pdf or .json.")
-    ] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write; it ends with .html, .pdf or .json.")] = Path(
+        "report.html"
+    ),
     data: Annotated[
         Path | None,
         typer.Option(
@@ -30,7 +30,7 @@ def report(
     ] = None,
     sections: Annotated[
         str | None,
-        typer.Option(help="Names with commas: model, accuracy, metrics, images, prototypes, reproduce; all by default."),
+        typer.Option(help="With commas: model, accuracy, metrics, images, prototypes, reproduce; all by default."),
     ] = None,
 ) -> None:
     """Write a report: the model, how far to trust it, the given images explained, its prototypes, how to repeat it."""
@@ -38,6 +38,7 @@ def report(
     from protoexplain.explain.session import Explainer
     from protoexplain.report.formats import require_format, write_report
     from protoexplain.report.gather import SECTIONS, Wanted, gather, given_images, require_sections
+    from protoexplain.report.wording import printable
 
     require_format(out)
     names = tuple(SECTIONS) if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
@@ -49,7 +50,7 @@ def report(
     if image_set is not None and data is not None:
         loaded.require_classes(image_set.classes, data)
         originals = {record.id: record.path for record in image_set.records}
-    command = shlex.join(["protoexplain", *sys.argv[1:]])
+    command = printable(shlex.join(["protoexplain", *sys.argv[1:]]))
     with watching() as watcher:
         given = given_images(images or [], image_set, loaded)
         made = gather(explainer, given, Wanted(chosen, command, originals), watcher.progress)

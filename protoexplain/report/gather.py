@@ -21,7 +21,7 @@ from protoexplain.report.case import image_case
 from protoexplain.report.measured import accuracy, measures, prototype_words
 from protoexplain.report.report import SECTIONS, ImageCase, ModelCard, Refused, Report, Reproduce
 from protoexplain.report.shelves import PrototypePictures, gallery
-from protoexplain.report.wording import opening
+from protoexplain.report.wording import opening, printable
 
 Progress = Callable[[str, int, int], None]
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "jinja2")
@@ -84,7 +84,9 @@ def given_images(paths: Sequence[Path], images: ImageSet | None, checkpoint: Che
     for path in paths:
         record = known.get(path.resolve())
         box = record.box if record and checkpoint.data.crop == "box" else None
-        found.append(Given(path, path.name, box, images.classes[record.label] if images and record else None))
+        found.append(
+            Given(path, printable(path.name), box, images.classes[record.label] if images and record else None)
+        )
     return found
 
 

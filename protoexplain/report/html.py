@@ -13,6 +13,8 @@ from protoexplain.report.numbers import amount, figure, percent, readable, signe
 from protoexplain.report.report import Measure, Report
 from protoexplain.report.wording import odds, shortened
 
+_FIRM = "\N{NO-BREAK SPACE}"
+
 
 def render(report: Report) -> bytes:
     """UTF-8; no scripts, pictures inline."""
@@ -37,8 +39,8 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        percent=percent,
-        amount=amount,
+        percent=lambda share: percent(share).replace(" ", _FIRM),
+        amount=lambda *given, **named: amount(*given, **named).replace(" ", _FIRM),
         figure=figure,
         signed=signed,
         readable=readable,
@@ -62,7 +64,7 @@ def _told(value: float | None, measure: Measure) -> str:
     """A value of a metric with its unit; a dash for what is not there."""
     if value is None:
         return "\N{EN DASH}"
-    return f"{value:.1f} %" if measure.unit == "%" else " ".join([figure(value), measure.unit]).strip()
+    return f"{value:.1f}{_FIRM}%" if measure.unit == "%" else f"{figure(value)} {measure.unit}".strip()
 
 
 def _place(value: float, measure: Measure) -> str:

@@ -9,4 +9,4 @@ from protoexplain.report.report import Report
 
 def render(report: Report) -> bytes:
     """UTF-8."""
-    return (json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")

@@ -77,9 +77,7 @@ def prototype_words(checkpoint: Checkpoint) -> list[tuple[str, ...]]:
     """
     total = len(checkpoint.prototypes)
     parts, found = _parts(checkpoint.metrics, total), _characteristics(checkpoint, total)
-    return [
-        tuple(sentence for sentence in (parts[index], _about(found, index)) if sentence) for index in range(total)
-    ]
+    return [tuple(sentence for sentence in (parts[index], _about(found, index)) if sentence) for index in range(total)]
 
 
 def _about(found: Characteristics | None, prototype: int) -> str:

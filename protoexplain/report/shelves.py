@@ -138,5 +138,3 @@ def _card(
         weights=tuple(Weight(checkpoint.classes[label], float(column[label])) for label in labels),
         words=words,
     )
-
-

@@ -53,3 +53,8 @@ def shortened(names: Sequence[str], most: int = 40) -> str:
 def odds(share: float) -> str:
     """A chance in words: 1 in 20."""
     return f"1 in {1 / share:.0f}" if 0 < share <= 0.5 else percent(share)
+
+
+def printable(name: str) -> str:
+    """A name from a file system, in which bytes that are no text become question marks."""
+    return name.encode("utf-8", "replace").decode()
