@@ -46,12 +46,13 @@ def measures(checkpoint: Checkpoint) -> tuple[Measure, ...]:
     Raises:
         UserError: The table is damaged.
     """
-    return tuple(_measure(result) for result in kept_results(checkpoint).values())
+    installed = set(metric_names())
+    return tuple(_measure(result, result.name in installed) for result in kept_results(checkpoint).values())
 
 
-def _measure(result: MetricResult) -> Measure:
+def _measure(result: MetricResult, installed: bool) -> Measure:
     score = result.score
-    known = get_metric(result.name) if result.name in metric_names() else None
+    known = get_metric(result.name) if installed else None
     return Measure(
         name=result.name,
         title=result.title,
