@@ -12,6 +12,7 @@ from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import match_heat
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
 from protoexplain.explain.words import about_change, about_contrast
+from protoexplain.io.prototypes import Edges
 from protoexplain.report.pictures import Picture, cut_out, drawn, region_of
 from protoexplain.report.report import ImageCase, Row, Rows, Sum
 from protoexplain.report.shelves import PrototypePictures
@@ -87,11 +88,17 @@ class _Drawing:
     tried: Mapping[int, Honesty]
 
     def whole(self, numbered: Sequence[tuple[int, Match]]) -> Picture:
-        """The picture with numbered boxes; where the model saw a part of it, that region comes first, unnumbered."""
+        """The picture with numbered boxes; where the model saw a part of it, that region comes first, unnumbered.
+
+        Prototypes that were found at one place share its box.
+        """
         rgb, crop = self.result.rgb, self.result.explanation.geometry.crop
         frame = Box(0, 0, rgb.shape[1], rgb.shape[0])
         seen = [] if crop == frame else [region_of(crop.as_list(), frame)]
-        boxes = [region_of(match.box, frame, str(number)) for number, match in numbered]
+        places: dict[Edges, list[str]] = {}
+        for number, match in numbered:
+            places.setdefault(match.box, []).append(str(number))
+        boxes = [region_of(box, frame, ", ".join(numbers)) for box, numbers in places.items()]
         return drawn(rgb, _WHOLE_SIDE, f"The picture {self.result.explanation.image}", *seen, *boxes)
 
     def row(self, number: int, evidence: float, share: float, statement: Statement) -> Row:

@@ -11,21 +11,21 @@ from markupsafe import Markup
 
 from protoexplain.report.numbers import amount, figure, percent, readable, signed
 from protoexplain.report.report import Measure, Report
-from protoexplain.report.wording import odds, shortened
+from protoexplain.report.wording import odds, printable, shortened
 
 _FIRM = "\N{NO-BREAK SPACE}"
 
 
 def render(report: Report) -> bytes:
     """UTF-8; no scripts, pictures inline."""
-    return page(report).encode("utf-8", "replace")
+    return page(report).encode()
 
 
 def page(report: Report) -> str:
-    """The page as text."""
+    """The page as text that can be encoded, whatever bytes the names of files had."""
     environment = _environment()
     style, _, _ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
-    return environment.get_template("report.html").render(report=report, style=Markup(style))  # noqa: S704
+    return printable(environment.get_template("report.html").render(report=report, style=Markup(style)))  # noqa: S704
 
 
 @lru_cache(maxsize=1)

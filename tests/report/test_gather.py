@@ -40,8 +40,10 @@ class TestEveryFamily:
             rows = [row for rows in case.lists for row in rows.rows]
             assert [row.number for row in rows] == list(range(1, len(rows) + 1))
             assert max(row.share for row in rows) == pytest.approx(1)
-            numbered = {box.text for box in case.picture.boxes if box.text}
-            assert numbered == {str(row.number) for row in rows if row.part}
+            numbered = sorted(int(number) for box in case.picture.boxes if box.text for number in box.text.split(", "))
+            assert numbered == [row.number for row in rows if row.part]
+            places = [(box.left, box.top, box.width, box.height) for box in case.picture.boxes if box.text]
+            assert len(set(places)) == len(places)
 
     def test_lists_say_what_their_rows_do(self, reports, family):
         for case in reports(family).images:
