@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from protoexplain.errors import UserError
@@ -33,13 +34,12 @@ def render(report: Report) -> bytes:
 
 def _weasyprint() -> Any:  # noqa: ANN401
     try:
-        import weasyprint
+        return importlib.import_module("weasyprint")
     except ImportError as error:
         raise UserError("PDF needs the package WeasyPrint", ".pdf", "pip install weasyprint") from error
     except OSError as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"PDF needs the library Pango, which is not there: {reason}", ".pdf", _INSTALL) from error
-    return weasyprint
 
 
 def _inline_only(library: Any) -> Any:  # noqa: ANN401
