@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.address import Address, Words
 from app.examples import Examples, Frame, Subject
+from app.reports import Reports
 from app.state import ModelStore
 from app.surveys import Surveys
 from protoexplain.errors import UserError
@@ -54,6 +55,7 @@ class Library:
     store: ModelStore
     examples: Examples
     surveys: Surveys
+    reports: Reports = field(default_factory=Reports)
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.

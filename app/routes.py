@@ -1,4 +1,4 @@
-"""What is answered beside the page: pictures of prototypes and examples, and whether the app is well."""
+"""What is answered beside the page: pictures, reports, and whether the app is well."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from protoexplain.errors import UserError
 
 FOR_EVER = "private, max-age=31536000, immutable"
 """An address of a picture names its content, so a browser may keep it."""
+_REPORT_TYPES = {".html": "text/html; charset=utf-8", ".pdf": "application/pdf", ".json": "application/json"}
+_ALONE = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
 def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool]) -> None:
@@ -47,6 +49,18 @@ def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool
         _admit(request)
         return _picture(lambda: library.store.picture(checkpoint, index, kind))
 
+    @app.get("/report/{token}/preview")
+    def preview(token: str, request: Request) -> Response:
+        """A report as a page, to be shown inside ours."""
+        _admit(request)
+        return _report(library, token, ".html", "inline")
+
+    @app.get("/report/{token}/file.{kind}")
+    def report(token: str, kind: Literal["html", "pdf", "json"], request: Request) -> Response:
+        """A report as a file, to be taken along."""
+        _admit(request)
+        return _report(library, token, f".{kind}", "attachment")
+
     def _admit(request: Request) -> None:
         if not may_see(request):
             raise HTTPException(401)
@@ -59,3 +73,18 @@ def _picture(read: Callable[[], bytes]) -> Response:
         raise HTTPException(404) from error
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
     return Response(content, media_type=kind, headers={"Cache-Control": FOR_EVER, "X-Content-Type-Options": "nosniff"})
+
+
+def _report(library: Library, token: str, ending: str, disposition: Literal["inline", "attachment"]) -> Response:
+    """A file of a report; a page among them runs no scripts and asks nobody for anything."""
+    try:
+        name, content = library.reports.file(token, ending)
+    except UserError as error:
+        raise HTTPException(404) from error
+    headers = {
+        "Cache-Control": "private, no-store",
+        "Content-Disposition": f'{disposition}; filename="{name}"',
+        "Content-Security-Policy": _ALONE,
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(content, media_type=_REPORT_TYPES[ending], headers=headers)

@@ -35,11 +35,16 @@ def twins(size: int = 224, columns: int = 6) -> None:
     Image.fromarray(np.vstack(paired)).save(IMAGES / "planted-birds.jpg", quality=88)
 
 
-def sheets(data: Path) -> None:
-    """One explanation by ProtoPNet and one by CBC of the same test image."""
+def first_test_image(data: Path) -> Path:
+    """Of the embedded data set."""
     listed = dict(line.split() for line in (data / "train_test_split.txt").read_text().splitlines())
     names = dict(line.split() for line in (data / "images.txt").read_text().splitlines())
-    image = next(data / "images" / names[i] for i, train in listed.items() if train == "0")
+    return next(data / "images" / names[i] for i, train in listed.items() if train == "0")
+
+
+def sheets(data: Path) -> None:
+    """One explanation by ProtoPNet and one by CBC of the same test image."""
+    image = first_test_image(data)
     for family in ("protopnet", "cbc"):
         with tempfile.TemporaryDirectory() as out:
             command = [sys.executable, "-m", "protoexplain", "explain", str(CHECKPOINTS / f"planted-{family}")]
@@ -72,6 +77,23 @@ def app(data: Path) -> None:
         server.terminate()
 
 
+def report(data: Path) -> None:
+    """The first explained picture of a report."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as out, sync_playwright() as playwright:
+        page_file = Path(out) / "report.html"
+        command = [sys.executable, "-m", "protoexplain", "report", str(CHECKPOINTS / "planted-protopnet")]
+        command += [str(first_test_image(data)), "--data", str(data), "--out", str(page_file)]
+        subprocess.run(command, check=True)  # noqa: S603
+        chromium = os.environ.get("PROTOEXPLAIN_CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page.goto(f"{page_file.as_uri()}#images")
+        page.screenshot(path=IMAGES / "report.jpg", quality=85)
+        browser.close()
+
+
 def _wait_for(url: str, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -90,4 +112,5 @@ if __name__ == "__main__":
         birds = Path(folder) / "planted-birds"
         draw(birds)
         sheets(birds)
+        report(birds)
         app(birds)

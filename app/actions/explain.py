@@ -41,10 +41,10 @@ def see(explainer: Explainer, subject: Subject) -> Seen:
     Raises:
         UserError: The picture cannot be read.
     """
-    return explainer.see(subject.path, name=subject.name, box=_box(explainer, subject))
+    return explainer.see(subject.path, name=subject.name, box=region_of_interest(explainer, subject))
 
 
-def _box(explainer: Explainer, subject: Subject) -> Box | None:
+def region_of_interest(explainer: Explainer, subject: Subject) -> Box | None:
     """The region that the model looks at, in pixels of the picture; None for all of it.
 
     Raises:

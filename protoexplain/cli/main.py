@@ -15,6 +15,7 @@ from protoexplain.cli import (
     explain,
     metrics,
     prototypes,
+    report,
     show,
     train,
 )
@@ -29,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
-for module in (train, explain, prototypes, attribute, characteristics, metrics, checkpoints, show):
+for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, show):
     module.register(app)
 
 

@@ -19,6 +19,7 @@ COMMANDS = [
     "explain",
     "prototypes",
     "attribute",
+    "report",
     "evaluate",
     "verify",
     "project",

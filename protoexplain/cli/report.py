@@ -1,0 +1,64 @@
+"""`protoexplain report`: a model and some pictures explained, in one file to read, print or mail."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protoexplain.cli.output import say, watching
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(report)
+
+
+def report(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
+    images: Annotated[list[Path] | None, typer.Argument(help="Images to explain.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write; it ends with .html, .pdf or .json.")] = Path(
+        "report.html"
+    ),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", "-d", help="The data set that it was trained on: true classes, boxes, whole training pictures."
+        ),
+    ] = None,
+    sections: Annotated[
+        str | None,
+        typer.Option(help="With commas: model, accuracy, metrics, images, prototypes, reproduce; all by default."),
+    ] = None,
+) -> None:
+    """Write a report: the model, how far to trust it, the given images explained, its prototypes, how to repeat it."""
+    from protoexplain.data.reading import read_image_set
+    from protoexplain.explain.session import Explainer
+    from protoexplain.report.formats import require_format, write_report
+    from protoexplain.report.gather import SECTIONS, Wanted, gather, given_images, require_sections
+    from protoexplain.report.wording import printable
+
+    require_format(out)
+    names = tuple(SECTIONS) if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
+    chosen = require_sections(names)
+    explainer = Explainer(checkpoint)
+    loaded = explainer.checkpoint
+    image_set = None if data is None else read_image_set(data, loaded.config.data.source)
+    originals = {}
+    if image_set is not None and data is not None:
+        loaded.require_classes(image_set.classes, data)
+        originals = {record.id: record.path for record in image_set.records}
+    command = printable(shlex.join(["protoexplain", *sys.argv[1:]]))
+    with watching() as watcher:
+        given = given_images(images or [], image_set, loaded)
+        made = gather(explainer, given, Wanted(chosen, command, originals), watcher.progress)
+        for refused in made.refused:
+            watcher.line(f"left out: {refused.name}: {refused.reason}")
+        write_report(made, out)
+    say(f"{made.title}: {', '.join(made.sections)}")
+    for case in made.images or ():
+        best = case.predictions[0]
+        say(f"{case.name}: {best.name} ({best.probability:.1%})")
+    say(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,178 @@
+"""Gather a report from a checkpoint and some pictures, once for all renderers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import protoexplain
+from protoexplain.data.geometry import Box
+from protoexplain.data.records import ImageSet
+from protoexplain.errors import UserError, nearest_name
+from protoexplain.explain.session import Explainer
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.models.registry import get_family
+from protoexplain.report.case import image_case
+from protoexplain.report.measured import accuracy, measures, prototype_words
+from protoexplain.report.report import SECTIONS, ImageCase, ModelCard, Refused, Report, Reproduce
+from protoexplain.report.shelves import PrototypePictures, gallery
+from protoexplain.report.wording import opening, printable
+
+Progress = Callable[[str, int, int], None]
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "jinja2")
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Given:
+    """A picture to explain.
+
+    Args:
+        path: The file.
+        name: Shown for it; the file's name by default.
+        box: Region to look at, in pixels of the picture; None for all of it.
+        truth: Its class by the data set, None where unknown.
+    """
+
+    path: Path
+    name: str = ""
+    box: Box | None = None
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What goes into a report.
+
+    Args:
+        sections: Names in `SECTIONS`.
+        command: That asked for the report; may be empty.
+        originals: Id of a training image -> its file, to show whole training pictures.
+    """
+
+    sections: tuple[str, ...] = tuple(SECTIONS)
+    command: str = ""
+    originals: Mapping[str, Path] = field(default_factory=dict)
+
+
+def require_sections(names: Sequence[str]) -> tuple[str, ...]:
+    """The sections of these names, in their order.
+
+    Raises:
+        UserError: There are none, or one is unknown.
+    """
+    for name in names:
+        if name not in SECTIONS:
+            raise UserError(f"there is no section '{name}'", "", nearest_name(name, SECTIONS))
+    if not names:
+        raise UserError("a report without sections would be empty", "", f"choose some of {', '.join(SECTIONS)}")
+    return tuple(name for name in SECTIONS if name in names)
+
+
+def given_images(paths: Sequence[Path], images: ImageSet | None, checkpoint: Checkpoint) -> list[Given]:
+    """Pictures to explain, with what a data set knows of them."""
+    known = {record.path.resolve(): record for record in images.records} if images else {}
+    found = []
+    for path in paths:
+        record = known.get(path.resolve())
+        box = record.box if record and checkpoint.data.crop == "box" else None
+        found.append(
+            Given(path, printable(path.name), box, images.classes[record.label] if images and record else None)
+        )
+    return found
+
+
+def gather(
+    explainer: Explainer, given: Sequence[Given] = (), wanted: Wanted = Wanted(), progress: Progress = _silent
+) -> Report:
+    """Gather a report.
+
+    Args:
+        explainer: The model.
+        given: Pictures to explain; those that cannot be read are named in the report.
+        wanted: What goes into it.
+        progress: Told (what, done, total).
+
+    Raises:
+        UserError: No such section, none of the pictures can be read, or the checkpoint is damaged.
+    """
+    checkpoint, sections = explainer.checkpoint, require_sections(wanted.sections)
+    pictures = PrototypePictures(checkpoint, wanted.originals)
+    cases: list[ImageCase] = []
+    refused: list[UserError] = []
+    left_out: list[Refused] = []
+    for done, picture in enumerate(given if "images" in sections else (), 1):
+        try:
+            seen = explainer.see(picture.path, name=picture.name, box=picture.box)
+        except UserError as error:
+            refused.append(error)
+            left_out.append(Refused(picture.name or picture.path.name, error.what))
+        else:
+            cases.append(image_case(explainer, seen, picture.truth, pictures))
+        progress("explaining pictures", done, len(given))
+    if refused and not cases:
+        raise refused[0]
+    seen_prototypes = [row.prototype for case in cases for rows in case.lists for row in rows.rows]
+    return Report(
+        title=f"{get_family(checkpoint.config.family).title} on {checkpoint.data.name}",
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        opening=opening(explainer),
+        model=_model(checkpoint) if "model" in sections else None,
+        accuracy=accuracy(checkpoint) if "accuracy" in sections else None,
+        metrics=measures(checkpoint) if "metrics" in sections else None,
+        images=tuple(cases) if cases else None,
+        refused=tuple(left_out),
+        prototypes=gallery(
+            explainer,
+            pictures,
+            prototype_words(checkpoint),
+            seen_prototypes,
+            partial(progress, "describing prototypes"),
+        )
+        if "prototypes" in sections
+        else None,
+        reproduce=_reproduce(checkpoint, wanted.command) if "reproduce" in sections else None,
+    )
+
+
+def _model(checkpoint: Checkpoint) -> ModelCard:
+    config, family = checkpoint.config, get_family(checkpoint.config.family)
+    return ModelCard(
+        family=family.title,
+        paper=family.paper,
+        about=config.about,
+        backbone=config.model.backbone.name,  # type: ignore[attr-defined]
+        image_size=config.data.image_size,
+        classes=checkpoint.classes,
+        data=checkpoint.data,
+        prototypes=len(checkpoint.prototypes),
+        projected=sum(record.projected for record in checkpoint.prototypes),
+        shared=all(record.label < 0 for record in checkpoint.prototypes),
+    )
+
+
+def _reproduce(checkpoint: Checkpoint, command: str) -> Reproduce:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return Reproduce(
+        command=checkpoint.command,
+        report_command=command,
+        seed=checkpoint.config.training.seed,
+        weights_sha256=checkpoint.weights_sha256,
+        checkpoint_sha256=checkpoint.sha256,
+        data_fingerprint=checkpoint.data.fingerprint,
+        trained_with=dict(checkpoint.versions),
+        reported_with={
+            "protoexplain": protoexplain.__version__,
+            "python": python,
+            **{name: version(name) for name in _PACKAGES},
+        },
+        config=checkpoint.config.model_dump(mode="json"),
+    )

@@ -1,0 +1,78 @@
+"""A report as one page of HTML that asks no other computer for anything; templates escape every name and text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from protoexplain.report.numbers import amount, figure, percent, readable, signed
+from protoexplain.report.report import Measure, Report
+from protoexplain.report.wording import odds, printable, shortened
+
+_FIRM = "\N{NO-BREAK SPACE}"
+
+
+def render(report: Report) -> bytes:
+    """UTF-8; no scripts, pictures inline."""
+    return page(report).encode()
+
+
+def page(report: Report) -> str:
+    """The page as text that can be encoded, whatever bytes the names of files had."""
+    environment = _environment()
+    style, _, _ = environment.loader.get_source(environment, "report.css")  # type: ignore[union-attr]
+    return printable(environment.get_template("report.html").render(report=report, style=Markup(style)))  # noqa: S704
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("protoexplain.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        percent=lambda share: percent(share).replace(" ", _FIRM),
+        amount=lambda *given, **named: amount(*given, **named).replace(" ", _FIRM),
+        figure=figure,
+        signed=signed,
+        readable=readable,
+        odds=odds,
+        shortened=shortened,
+        day=_day,
+        told=_told,
+        place=_place,
+        lines=_lines,
+    )
+    return environment
+
+
+def _day(moment: str) -> str:
+    """2026-11-24T10:58:37+00:00 -> 24 November 2026."""
+    found = datetime.fromisoformat(moment)
+    return f"{found.day} {found:%B %Y}"
+
+
+def _told(value: float | None, measure: Measure) -> str:
+    """A value of a metric with its unit; a dash for what is not there."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.1f}{_FIRM}%" if measure.unit == "%" else f"{figure(value)} {measure.unit}".strip()
+
+
+def _place(value: float, measure: Measure) -> str:
+    """Where a value lies between the least and the greatest possible one, in percent."""
+    least, greatest = measure.least or 0.0, measure.greatest or 1.0
+    return f"{100 * min(max((value - least) / (greatest - least), 0), 1):.2f}"
+
+
+def _lines(config: object) -> str:
+    """A configuration as YAML."""
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,115 @@
+"""What a checkpoint knows about its own quality: accuracy, interpretability metrics, characteristics, parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from protoexplain.errors import UserError
+from protoexplain.explain.characteristic_words import about_prototype, prototype_findings
+from protoexplain.explain.characteristics import METRIC, Characteristics
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.metrics.base import MetricResult
+from protoexplain.metrics.kept import kept_results
+from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.tables import beaten_by
+from protoexplain.report.report import Accuracy, Measure, Rate
+from protoexplain.report.wording import about_parts
+
+SPLITS = ("train", "test")
+_BETTER = {True: "higher", False: "lower", None: ""}
+
+
+def accuracy(checkpoint: Checkpoint) -> Accuracy:
+    """How often the model is right, with intervals."""
+    counts = {"test": checkpoint.data.test_images, "validation": checkpoint.data.validation_images}
+    rates = []
+    for name, images in counts.items():
+        value = checkpoint.metrics.get(f"{name}_accuracy")
+        if isinstance(value, float) and 0 <= value <= 1 and images > 0:
+            rates.append(Rate(name, value, images, *interval(value, images)))
+    return Accuracy(tuple(rates), 1 / len(checkpoint.classes))
+
+
+def interval(share: float, images: int) -> tuple[float, float]:
+    """95 % interval of a share of independent images (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    ends = binomtest(round(share * images), images).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
+
+
+def measures(checkpoint: Checkpoint) -> tuple[Measure, ...]:
+    """The metrics that were measured.
+
+    Raises:
+        UserError: The table is damaged.
+    """
+    installed = set(metric_names())
+    return tuple(_measure(result, result.name in installed) for result in kept_results(checkpoint).values())
+
+
+def _measure(result: MetricResult, installed: bool) -> Measure:
+    score = result.score
+    known = get_metric(result.name) if installed else None
+    return Measure(
+        name=result.name,
+        title=result.title,
+        meaning=result.help,
+        unit=result.unit,
+        better=_BETTER[result.higher_is_better],
+        value=_number(score.value),
+        low=_number(score.low),
+        high=_number(score.high),
+        over=f"{score.n_used:,} {score.over}",
+        baselines={name: _number(value) for name, value in score.baselines.items()},
+        not_beaten=tuple(beaten_by(result)),
+        least=_number(known.low) if known else None,
+        greatest=_number(known.high) if known else None,
+    )
+
+
+def prototype_words(checkpoint: Checkpoint) -> list[tuple[str, ...]]:
+    """For each prototype what was measured of it, in sentences.
+
+    Raises:
+        UserError: A table is damaged.
+    """
+    total = len(checkpoint.prototypes)
+    parts, found = _parts(checkpoint.metrics, total), _characteristics(checkpoint, total)
+    return [tuple(sentence for sentence in (parts[index], _about(found, index)) if sentence) for index in range(total)]
+
+
+def _about(found: Characteristics | None, prototype: int) -> str:
+    if found is None or not prototype_findings(found, prototype):
+        return ""
+    return about_prototype(found, prototype, "it")
+
+
+def _characteristics(checkpoint: Checkpoint, total: int) -> Characteristics | None:
+    """Of the training images, else of the test images; None where they are of other prototypes."""
+    if not isinstance(checkpoint.metrics.get(METRIC, {}), Mapping):
+        raise UserError(
+            "the table of characteristics is damaged", "metrics.json", "measure them: protoexplain characteristics"
+        )
+    tables = (Characteristics.from_metrics(checkpoint.metrics, split) for split in SPLITS)
+    return next((table for table in tables if table is not None and len(table.activation) == total), None)
+
+
+def _parts(metrics: Mapping[str, Any], total: int) -> list[str]:
+    """The part of the object that each prototype hits most, by the consistency metric."""
+    details: Any = metrics
+    for key in ("interpretability", "consistency", "details"):
+        details = details.get(key) if isinstance(details, Mapping) else None
+    table = details if isinstance(details, Mapping) else {}
+    names, shares = table.get("part_of_prototype"), table.get("frequency_of_part")
+    if not isinstance(names, list) or not isinstance(shares, list) or not len(names) == len(shares) == total:
+        return [""] * total
+    return [
+        about_parts(name if isinstance(name, str) else None, share) for name, share in zip(names, shares, strict=True)
+    ]
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,60 @@
+"""The sentences of a report that do not come from the explanations themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from protoexplain.explain.honesty import Honesty
+from protoexplain.explain.session import Explainer
+from protoexplain.report.numbers import percent, readable
+
+
+def opening(explainer: Explainer) -> tuple[str, str, str]:
+    """What such a model is, and how to read the pages, for someone who has never heard of prototypes."""
+    learned = (
+        "parts of training pictures that it remembers, its prototypes"
+        if explainer.model.writes_prototypes
+        else "patterns that it has learned, its prototypes, each shown here by the part of a training picture that fits"
+        " it best"
+    )
+    return (
+        f"This model recognises what a picture shows by comparing its parts with {learned}.",
+        "So it can say why: this part of the picture looks like that prototype, and the numbers beside all prototypes"
+        " add up to exactly the score on which the answer rests.",
+        "Read each row from left to right (the part, where the picture looks like the prototype, the prototype, the"
+        " training picture that it comes from, what it counts), and trust a row only where the two parts look alike"
+        " to you, too.",
+    )
+
+
+def about_blanking(tried: Honesty) -> str:
+    """What blanking the box does, for people."""
+    if tried.fall > 0:
+        return (
+            f"Covering this part lowers the similarity by {tried.fall:.2f}, more than {tried.rank:.0%} of random boxes."
+        )
+    return f"Covering this part does not lower the similarity ({-tried.fall:+.2f})."
+
+
+def about_parts(part: str | None, frequency: object) -> str:
+    """What part of the object a prototype looks at; empty where that is unknown."""
+    if part is None or not isinstance(frequency, int | float) or not math.isfinite(frequency):
+        return ""
+    return f"Looks at the {part} in {frequency:.0%} of the test pictures of its class that show it."
+
+
+def shortened(names: Sequence[str], most: int = 40) -> str:
+    """Class names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(map(readable, names[:most]))}{more}"
+
+
+def odds(share: float) -> str:
+    """A chance in words: 1 in 20."""
+    return f"1 in {1 / share:.0f}" if 0 < share <= 0.5 else percent(share)
+
+
+def printable(name: str) -> str:
+    """A name from a file system, in which bytes that are no text become question marks."""
+    return name.encode("utf-8", "replace").decode()

@@ -1,0 +1,55 @@
+"""Checkpoints of tiny models of every family, and a report of each."""
+
+import shutil
+
+import pytest
+from tiny_runs import tiny_train
+
+from protoexplain.data.reading import read_image_set
+from protoexplain.explain.session import Explainer
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.report.gather import gather, given_images
+
+
+@pytest.fixture(scope="session")
+def images(planted):
+    return read_image_set(planted)
+
+
+@pytest.fixture(scope="session")
+def test_paths(images):
+    return [record.path for record in images.split("test")[:2]]
+
+
+@pytest.fixture(scope="session")
+def explainers(planted, tmp_path_factory):
+    """family -> explainer, trained once."""
+    folder, kept = tmp_path_factory.mktemp("reported"), {}
+
+    def explainer(family):
+        if family not in kept:
+            kept[family] = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
+        return kept[family]
+
+    return explainer
+
+
+@pytest.fixture(scope="session")
+def reports(explainers, images, test_paths):
+    """family -> report of two pictures."""
+    kept = {}
+
+    def report(family):
+        if family not in kept:
+            explainer = explainers(family)
+            kept[family] = gather(explainer, given_images(test_paths, images, explainer.checkpoint))
+        return kept[family]
+
+    return report
+
+
+@pytest.fixture
+def checkpoint_copy(explainers, tmp_path):
+    """A ProtoPNet that a test may add measurements to."""
+    path = shutil.copytree(explainers("protopnet").checkpoint.path, tmp_path / "copy")
+    return Checkpoint.load(path)

@@ -1,0 +1,179 @@
+"""The renderers: one file that needs no other, whose text is text, in three formats."""
+
+import dataclasses
+import json
+import sys
+from html.parser import HTMLParser
+
+import jsonschema
+import pytest
+
+from protoexplain.errors import UserError
+from protoexplain.models.registry import family_names
+from protoexplain.report.formats import render, require_format, write_report
+from protoexplain.report.numbers import percent
+from protoexplain.report.report import SCHEMA_VERSION, Measure, Refused
+from protoexplain.report.schema import SCHEMA_FILE, report_schema, schema_text
+
+HOSTILE = '"><img src=x onerror="alert(1)"><script>1</script>{{7*7}}&amp;</style></pre>'
+
+
+class Page(HTMLParser):
+    """Tags, attributes that lead elsewhere, ids, and the text of a page."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.tags, self.links, self.ids, self.text = [], [], [], ""
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.links += [value for name, value in attributes if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def hostile(report):
+    """The same with hostile names wherever names come from outside."""
+    data = dataclasses.replace(report.model.data, name=HOSTILE)
+    model = dataclasses.replace(report.model, classes=(HOSTILE,) * 4, data=data, about=HOSTILE)
+    guess = dataclasses.replace(report.images[0].predictions[0], name=HOSTILE)
+    rows = dataclasses.replace(report.images[0].lists[0].rows[0], owner=HOSTILE, notes=(HOSTILE,) * 2)
+    lists = (dataclasses.replace(report.images[0].lists[0], rows=(rows,)),)
+    case = dataclasses.replace(
+        report.images[0],
+        name=HOSTILE,
+        truth=HOSTILE,
+        predictions=(guess,),
+        lists=lists,
+        sentences=(HOSTILE,),
+        notices=(HOSTILE,),
+        picture=report.images[0].picture.marked(HOSTILE),
+    )
+    shelf = report.prototypes.shelves[0]
+    weight = dataclasses.replace(shelf.cards[0].weights[0], name=HOSTILE)
+    card = dataclasses.replace(shelf.cards[0], owner=HOSTILE, weights=(weight,), words=(HOSTILE,))
+    prototypes = dataclasses.replace(
+        report.prototypes, findings=(HOSTILE,), shelves=(dataclasses.replace(shelf, heading=HOSTILE, cards=(card,)),)
+    )
+    again = dataclasses.replace(
+        report.reproduce,
+        command=HOSTILE,
+        report_command=HOSTILE,
+        trained_with={HOSTILE: HOSTILE},
+        config={"a": HOSTILE},
+    )
+    measure = Measure("x", HOSTILE, HOSTILE, HOSTILE, "", 1.0, 0.5, 1.5, HOSTILE, {HOSTILE: 2.0}, (HOSTILE,), 0.0, 2.0)
+    return dataclasses.replace(
+        report,
+        title=HOSTILE,
+        model=model,
+        images=(case,),
+        prototypes=prototypes,
+        reproduce=again,
+        metrics=(measure,),
+        refused=(Refused(HOSTILE, HOSTILE),),
+    )
+
+
+@pytest.mark.parametrize("family", family_names())
+class TestEveryFamily:
+    def test_html_needs_nothing_else(self, reports, family):
+        report = reports(family)
+        page = Page(render(report, ".html"))
+        assert "script" not in page.tags
+        assert all(link.startswith(("data:", "#")) for link in page.links)
+        assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+        assert len(page.ids) == len(set(page.ids))
+        for sentence in report.opening:
+            assert sentence in page.text
+        for title in report.sections.values():
+            assert title in page.text
+        for case in report.images:
+            assert percent(case.predictions[0].probability).replace(" ", "\N{NO-BREAK SPACE}") in page.text
+        cards = [card for shelf in report.prototypes.shelves for card in shelf.cards]
+        assert all(f"Prototype {card.index}" in page.text for card in cards)
+        assert report.reproduce.weights_sha256 in page.text
+
+    def test_json_follows_the_schema(self, reports, family):
+        content = json.loads(render(reports(family), ".json"))
+        jsonschema.Draft202012Validator(report_schema()).validate(content)
+        assert content["schema"] == SCHEMA_VERSION
+        assert content["images"][0]["explanation"] == json.loads(
+            json.dumps(reports(family).images[0].explanation.to_dict())
+        )
+
+    def test_pdf(self, reports, family):
+        content = render(dataclasses.replace(reports(family), prototypes=None), ".pdf")
+        assert content.startswith(b"%PDF-")
+        assert content.rstrip().endswith(b"%%EOF")
+        assert content.count(b"/Subtype /Image") + content.count(b"/Subtype/Image") > 5
+
+
+class TestHostileNames:
+    def test_they_are_text(self, reports):
+        report = hostile(reports("cbc"))
+        page = Page(render(report, ".html"))
+        plain = Page(render(dataclasses.replace(reports("cbc")), ".html"))
+        assert set(page.tags) <= set(plain.tags) | {"li", "ul", "code"}
+        assert all(link.startswith(("data:", "#")) for link in page.links)
+        for place in ("title", "sections"):
+            assert HOSTILE in page.text, place
+        assert page.text.count(HOSTILE) > 25
+        assert json.loads(render(report, ".json"))["title"] == HOSTILE
+
+    def test_in_a_pdf_too(self, reports):
+        assert render(hostile(reports("cbc")), ".pdf").startswith(b"%PDF-")
+
+    def test_names_that_are_no_unicode(self, reports):
+        report = dataclasses.replace(reports("protopnet"), title="bird-\udcff.jpg", prototypes=None)
+        assert "bird-?.jpg" in render(report, ".html").decode()
+        assert json.loads(render(report, ".json"))["title"].startswith("bird-")
+        assert render(report, ".pdf").startswith(b"%PDF-")
+
+
+class TestSchema:
+    def test_file_is_up_to_date(self):
+        assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), "run python -m protoexplain.report.schema"
+
+    def test_it_is_a_schema_that_refuses(self, reports):
+        schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        content = json.loads(render(reports("protopnet"), ".json"))
+        del content["images"][0]["explanation"]["additive_error"]
+        with pytest.raises(jsonschema.ValidationError, match="additive_error"):
+            jsonschema.validate(content, schema)
+
+
+class TestFormats:
+    @pytest.mark.parametrize("name", ["report.doc", "report", "report.htm"])
+    def test_unknown_endings(self, tmp_path, name):
+        with pytest.raises(UserError) as caught:
+            require_format(tmp_path / name)
+        assert all(ending in caught.value.fix for ending in (".html", ".pdf", ".json"))
+
+    def test_case_does_not_matter(self, reports, tmp_path):
+        write_report(reports("protopnet"), tmp_path / "new" / "Report.JSON")
+        assert json.loads((tmp_path / "new" / "Report.JSON").read_text())["schema"] == SCHEMA_VERSION
+
+    def test_a_folder(self, tmp_path):
+        (tmp_path / "x.html").mkdir()
+        with pytest.raises(UserError, match="folder"):
+            require_format(tmp_path / "x.html")
+
+    def test_without_weasyprint(self, monkeypatch, tmp_path):
+        monkeypatch.setitem(sys.modules, "weasyprint", None)
+        with pytest.raises(UserError) as caught:
+            require_format(tmp_path / "x.pdf")
+        assert "pip install weasyprint" in caught.value.fix
+
+    def test_without_pango(self, monkeypatch, tmp_path):
+        (tmp_path / "weasyprint.py").write_text("raise OSError(\"cannot load library 'libpango-1.0-0'\")")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
+        with pytest.raises(UserError, match="libpango") as caught:
+            require_format(tmp_path / "x.pdf")
+        assert "apt install libpango-1.0-0" in caught.value.fix
+        assert require_format(tmp_path / "x.html") == ".html"
