@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.address import Address, Words
 from app.examples import Examples, Frame, Subject
+from app.measurements import Measurements
 from app.state import ModelStore
 from app.surveys import Surveys
 from protoexplain.errors import UserError
@@ -54,6 +55,7 @@ class Library:
     store: ModelStore
     examples: Examples
     surveys: Surveys
+    measurements: Measurements
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.

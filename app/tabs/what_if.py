@@ -49,7 +49,7 @@ def build(library: Library, chosen: gr.State) -> None:
     def nothing(message: str) -> list[Any]:
         return [*failed(message), "", ""]
 
-    chosen.change(guarded(another_choice, nothing), [chosen, state], page, **ON_MODEL)
+    chosen.change(guarded(another_choice, nothing), [chosen, state], page, trigger_mode="multiple", **ON_MODEL)
     controls.wish(guarded(another_wish, failed), [chosen], result, trigger_mode="multiple", **ON_MODEL)
 
 

@@ -10,6 +10,7 @@ from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 from app.courtesy import Courtesy
 from app.examples import Examples
 from app.library import Library
+from app.measurements import Measurements
 from app.state import ModelStore
 from app.surveys import Surveys
 
@@ -57,5 +58,10 @@ def surveys(examples, tmp_path):
 
 
 @pytest.fixture
-def library(store, examples, surveys):
-    return Library(store, examples, surveys)
+def measurements(examples, tmp_path):
+    return Measurements(examples, Courtesy(), tmp_path / "measurements")
+
+
+@pytest.fixture
+def library(store, examples, surveys, measurements):
+    return Library(store, examples, surveys, measurements)
