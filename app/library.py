@@ -9,6 +9,7 @@ from pathlib import Path
 from app.address import Address, Words
 from app.examples import Examples, Frame, Subject
 from app.measurements import Measurements
+from app.neighbours import Neighbours
 from app.state import ModelStore
 from app.surveys import Surveys
 from protoexplain.errors import UserError
@@ -56,6 +57,7 @@ class Library:
     examples: Examples
     surveys: Surveys
     measurements: Measurements
+    neighbours: Neighbours
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.

@@ -11,6 +11,7 @@ from app.courtesy import Courtesy
 from app.examples import Examples
 from app.library import Library
 from app.measurements import Measurements
+from app.neighbours import Neighbours
 from app.state import ModelStore
 from app.surveys import Surveys
 
@@ -63,5 +64,10 @@ def measurements(examples, tmp_path):
 
 
 @pytest.fixture
-def library(store, examples, surveys, measurements):
-    return Library(store, examples, surveys, measurements)
+def neighbours(examples, tmp_path):
+    return Neighbours(examples, Courtesy(), tmp_path / "neighbours")
+
+
+@pytest.fixture
+def library(store, examples, surveys, measurements, neighbours):
+    return Library(store, examples, surveys, measurements, neighbours)
