@@ -250,7 +250,7 @@ def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) 
     changed = bool(edit.changes) or (edit.area is not None and edit.fill is not None)
     edited = explainer.edited(seen, edit) if changed else seen
     found = what_if(seen.reading, edited.reading, ROWS)
-    before, after = Drawing(explainer, seen, SIDE), Drawing(explainer, edited, SIDE)
+    before, after = Drawing(explainer, seen, side=SIDE), Drawing(explainer, edited, side=SIDE)
     losses, gains = (_moved(explainer, before, after, shifts, found) for shifts in (found.losses, found.gains))
     listed = sum(moved.shift.change for moved in (*losses, *gains))
     return Outcome(
