@@ -1,14 +1,13 @@
 """The app as visitors meet it: start, a click on a new image, a gallery of 2,000 prototypes, eight users at once.
 
-The app runs in a process of its own, its visitors in headless Chromium on the same machine, so that every figure
-includes what the browser costs.  A click is timed from the press until all pictures of the answer are drawn.
+The app runs in a process of its own.  Start, click and gallery are timed in headless Chromium on the same machine,
+from the press until all pictures of the answer are drawn; the eight users send what a page sends, see `visitors.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -18,7 +17,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +25,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from benchmarks.birds import LITE0
 from benchmarks.timing import Settings, settings, show
+from benchmarks.visitors import crowded
 from protoexplain.config import parse
 from protoexplain.data.loading import batches
 from protoexplain.data.planted import draw
@@ -41,13 +40,7 @@ START, FORWARDS, OVERHEAD, GALLERY, GROWTH = 30.0, 3.0, 0.5, 2.0, 100.0
 """Targets: seconds to the first explanation; a click in forward passes and seconds beyond; seconds of the gallery;
 MiB that memory grows by in the second half of the minute."""
 USERS, MINUTE = 8, 60.0
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-timer-throttling",
-    "--disable-renderer-backgrounding",
-    "--disable-backgrounding-occluded-windows",
-)
+FLAGS = ("--no-sandbox", "--disable-gpu")
 DRAWN = """async ([press, changed, pictures]) => {
     const text = () => document.querySelector(changed)?.innerText ?? "";
     const before = text(), started = performance.now();
@@ -159,41 +152,12 @@ def forward_seconds(checkpoint: Path, repeats: int) -> float:
     return median(times[3:])
 
 
-@dataclass
-class Crowd:
-    """What happened to the users: seconds of each answer, and what went wrong."""
-
-    answers: list[float] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
-
-
-async def opened(browser: Browser, address: str, crowd: Crowd | None = None) -> Page:
+async def opened(browser: Browser, address: str) -> Page:
     """A page of a new visitor, when the first explanation is drawn."""
-    page = await (await browser.new_context(viewport={"width": 1280, "height": 900})).new_page()
-    if crowd is not None:
-        page.on("pageerror", lambda error: crowd.troubles.append(str(error)))
-        page.on("console", lambda said: crowd.troubles.append(said.text) if said.type == "error" else None)
-        page.on("response", lambda r: crowd.troubles.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page = await browser.new_page(viewport={"width": 1280, "height": 900})
     await page.goto(address)
     await page.wait_for_selector("#answer .card img", timeout=120_000)
     return page
-
-
-async def one_user(browser: Browser, address: str, crowd: Crowd, seconds: float, seed: int) -> None:
-    """Looks at one picture after the other, with a moment in between."""
-    draws = random.Random(seed)
-    try:
-        page = await opened(browser, address, crowd)
-        tiles, here, until = await page.locator("#pictures .tiles a").count(), 0, time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            here = draws.choice([tile for tile in range(1, tiles + 1) if tile != here])
-            crowd.answers.append(await page.evaluate(DRAWN, [TILE.format(here), *ANSWER]))
-            alerts = await page.locator("#answer [role=alert]").count()
-            if alerts:
-                crowd.troubles.append(await page.locator("#answer").inner_text())
-            await page.wait_for_timeout(draws.uniform(500, 1500))
-    except Exception as error:  # a user who is stuck is what this looks for
-        crowd.troubles.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 
 async def visit(options: Settings, address: str, process: subprocess.Popen[bytes], started: float, one: float) -> None:
@@ -222,13 +186,11 @@ async def visit(options: Settings, address: str, process: subprocess.Popen[bytes
                 return (performance.now() - started) / 1000;
             }"""
         )
-        await large.close()
-
-        crowd, seconds = Crowd(), 5.0 if options.quick else MINUTE
-        with watched(process) as memory:
-            users = [one_user(browser, f"{address}/?model=small", crowd, seconds, seed) for seed in range(USERS)]
-            await asyncio.gather(*users)
         await browser.close()
+
+    seconds = 5.0 if options.quick else MINUTE
+    with watched(process) as memory:
+        crowd = crowded(address, "small", USERS, seconds)
     answers = sorted(crowd.answers) or [float("nan")]
     half = len(memory) // 2
     growth = max(memory[half:]) - max(memory[:half])

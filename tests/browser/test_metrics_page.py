@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+MEASURED_WITHIN = 120_000
 
 
 def only(page, *titles):
@@ -23,7 +24,7 @@ def test_metrics_are_measured_read_and_compared(open_page):
     expect(page.get_by_role("checkbox", name="Foreign images accepted")).to_be_disabled()
     only(page, "Accuracy", "Consistency")
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.locator("#metrics-work")).to_contain_text("2 metrics were measured.")
+    expect(page.locator("#metrics-work")).to_contain_text("2 metrics were measured.", timeout=MEASURED_WITHIN)
     card = page.locator("#metric-consistency")
     expect(card).to_contain_text("For comparison: ")
     card.get_by_text("Details").click()
@@ -47,7 +48,7 @@ def test_a_choice_of_nothing_is_refused_and_the_form_stays(open_page):
     expect(page.locator("#metrics-work [role=alert]")).to_contain_text("No metric was chosen")
     only(page, "Calibration error")
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.locator("#metric-calibration_error")).to_be_visible()
+    expect(page.locator("#metric-calibration_error")).to_be_visible(timeout=MEASURED_WITHIN)
 
 
 def test_it_fits_a_telephone(open_page):
