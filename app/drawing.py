@@ -26,19 +26,20 @@ class Drawing:
         explainer: The model.
         seen: The image.
         method: Of the heat maps, a name in `METHODS` that can explain prototypes.
+        side: Of pictures in rows, in pixels at most.
     """
 
-    def __init__(self, explainer: Explainer, seen: Seen, method: str = SIMILARITY) -> None:
+    def __init__(self, explainer: Explainer, seen: Seen, method: str = SIMILARITY, side: int = ROW_SIDE) -> None:
         self.image, self.method = seen, method
         self.explainer, self.reading, self.rgb, self.name = explainer, seen.reading, seen.rgb, seen.name
         x0, y0, x1, y1 = map(int, self.reading.geometry.crop.as_list())
         self.frame, self.crop = Box(0, 0, self.rgb.shape[1], self.rgb.shape[0]), Box(x0, y0, x1, y1)
         self.small = fitted(self.rgb, WHOLE_SIDE)
-        region = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], ROW_SIDE)
+        region = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], side)
         self.region = drawn_picture(region, "")
 
-    def whole(self) -> Picture:
-        return drawn_picture(self.small, f"The picture {self.name}")
+    def whole(self, what: str = "The picture") -> Picture:
+        return drawn_picture(self.small, f"{what} {self.name}")
 
     def seen(self) -> Region | None:
         return None if self.crop == self.frame else percent_of(self.crop, self.frame)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from app.address import Address, Words
 from app.examples import Examples, Frame, Subject
+from app.measurements import Measurements
+from app.neighbours import Neighbours
 from app.reports import Reports
 from app.state import ModelStore
 from app.surveys import Surveys
@@ -55,6 +57,8 @@ class Library:
     store: ModelStore
     examples: Examples
     surveys: Surveys
+    measurements: Measurements
+    neighbours: Neighbours
     reports: Reports = field(default_factory=Reports)
 
     def checkpoint(self, choice: Choice) -> Checkpoint:

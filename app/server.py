@@ -20,6 +20,8 @@ from app.courtesy import VISITORS
 from app.examples import Examples
 from app.library import Library
 from app.login import Login, ask_user
+from app.measurements import Measurements
+from app.neighbours import Neighbours
 from app.network import check_host, free_port
 from app.state import ModelStore
 from app.surveys import Surveys
@@ -115,7 +117,8 @@ def create_app(
     login = Login(auth) if auth else None
     data = data.resolve() if data else None
     examples = Examples(data)
-    library = Library(ModelStore(root), examples, Surveys(examples, VISITORS))
+    work = (Surveys(examples, VISITORS), Measurements(examples, VISITORS), Neighbours(examples, VISITORS))
+    library = Library(ModelStore(root), examples, *work)
     threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     make_folder()

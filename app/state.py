@@ -46,8 +46,8 @@ class _Seen:
 
 
 def mark_of(checkpoint: Checkpoint) -> str:
-    """Names a checkpoint in addresses of pictures."""
-    return checkpoint.sha256[:16]
+    """Names a checkpoint in addresses of pictures; stays when measurements are added to it."""
+    return checkpoint.weights_sha256[:16]
 
 
 class ModelStore:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from app.actions.traits import known_characteristics
+from protoexplain.explain.characteristic_words import PHRASES
+from protoexplain.explain.characteristics import METRIC as CHARACTERISTICS
+from protoexplain.explain.characteristics import Characteristics
 from protoexplain.explain.session import Explainer
+from protoexplain.io.model_card import INTERPRETABILITY
 
 SIMILARITY, WEIGHT = "similarity", "weight"
-TABLES = ("interpretability", "characteristics")
+TABLES = (INTERPRETABILITY, CHARACTERISTICS)
 """Of a checkpoint's measurements, those that may say something of each prototype."""
 PER_PROTOTYPE = "per_prototype"
+_NO_MEASURES = ("per_image", "curves", "baselines", "settings", "twin", "by_draw")
+"""Lists of results that are about something else, however long they are."""
 Value = float | None
 
 
@@ -43,22 +51,34 @@ class Measure:
         return 1 + sum(other > value for other in known), len(known)
 
 
-def measures(explainer: Explainer, label: int | None = None) -> tuple[Measure, ...]:
+def measures(
+    explainer: Explainer, label: int | None = None, metrics: Mapping[str, Any] | None = None
+) -> tuple[Measure, ...]:
     """All that is known.
 
     Args:
         explainer: The model, its records and measurements.
         label: The class that the weights are for; by default each prototype's own class, or, where all classes share
             it, the class that weighs it most.
+        metrics: What was measured; by default what the checkpoint holds.
     """
-    metrics = explainer.checkpoint.metrics
-    total = len(explainer.checkpoint.prototypes)
-    measured = (measure for name in TABLES for measure in _measured(name, metrics.get(name), total))
+    known, total = explainer.checkpoint.metrics if metrics is None else metrics, len(explainer.checkpoint.prototypes)
+    found = known_characteristics(known, total)
+    tables = TABLES if found is None else TABLES[:1]
+    measured = [measure for name in tables for measure in _measured(name, known.get(name), total)]
     return (
         Measure(SIMILARITY, "Similarity at projection", _similarities(explainer)),
         Measure(WEIGHT, "Class weight", _weights(explainer, label)),
         *measured,
+        *(_characteristics(found) if found else ()),
     )
+
+
+def _characteristics(found: Characteristics) -> Iterator[Measure]:
+    """How much each characteristic matters, calibrated."""
+    for place, name in enumerate(found.names):
+        values = tuple(row[place] for row in found.calibrated.value)
+        yield Measure(f"{CHARACTERISTICS}.{name}", f"Rests on {PHRASES.get(name, name)}", values)
 
 
 def _similarities(explainer: Explainer) -> tuple[Value, ...]:
@@ -83,11 +103,12 @@ def _measured(name: str, table: object, prototypes: int) -> Iterator[Measure]:
     """Lists of one number for each prototype, at any depth of a table of measurements."""
     for path, holder, values in _lists((), {}, table):
         if len(values) == prototypes and any(_number(value) is not None for value in values):
-            words = [word for word in path if word != PER_PROTOTYPE] or [name]
-            better = holder.get("higher_is_better")
+            words = [word for word in path if word not in (PER_PROTOTYPE, "details")] or [name]
+            better, title = holder.get("higher_is_better"), holder.get("title")
+            own = isinstance(title, str) and path[-1] == PER_PROTOTYPE
             yield Measure(
                 key=f"{name}.{'.'.join(words)}"[:100],
-                title=_title(words),
+                title=str(title) if own else _title(words),
                 values=tuple(_number(value) for value in values),
                 unit=str(holder.get("unit") or ""),
                 higher_is_better=better if isinstance(better, bool) else None,
@@ -100,6 +121,8 @@ def _lists(
     """(path, table that holds the list, list) of each list of numbers; rows of tables are read column by column."""
     if isinstance(content, Mapping):
         for name, entry in content.items():
+            if name in _NO_MEASURES:
+                continue
             yield from _lists((*path, str(name)), content, entry)
     elif isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
         for name in dict.fromkeys(str(column) for row in content for column in row):

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.actions.measures import Measure, measures
-from app.actions.prototypes import Tile, tile
+from app.actions.prototypes import Metrics, Tile, tile
+from app.actions.traits import Traits, traits
 from app.pictures import Picture, prototype_picture
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
@@ -73,6 +74,8 @@ class Portrait:
         neighbours: The most similar prototypes, and how similar they are.
         by_weights: Whether that is the likeness of their class weights; otherwise of the prototypes.
         findings: What is wrong with it, one sentence each.
+        traits: What measurements say of it.
+        twin: The prototype whose activations are most like its own, and their correlation; None where not measured.
     """
 
     index: int
@@ -90,15 +93,20 @@ class Portrait:
     neighbours: tuple[tuple[Tile, float], ...]
     by_weights: bool
     findings: tuple[str, ...]
+    traits: Traits
+    twin: tuple[Tile, float] | None
 
 
-def portrait(explainer: Explainer, index: int, images: ImageSet | None = None) -> Portrait:
+def portrait(
+    explainer: Explainer, index: int, images: ImageSet | None = None, metrics: Metrics | None = None
+) -> Portrait:
     """Describe a prototype.
 
     Args:
         explainer: The model.
         index: Number of the prototype.
         images: The data set, where it is at hand.
+        metrics: As for `measures`.
 
     Raises:
         UserError: There is no such prototype.
@@ -110,6 +118,7 @@ def portrait(explainer: Explainer, index: int, images: ImageSet | None = None) -
     record = checkpoint.prototypes[index]
     weights = model.class_weights().detach()
     own = tile(checkpoint, index)
+    known = traits(checkpoint.metrics if metrics is None else metrics, index, len(checkpoint.prototypes))
     image = next((i for i in images.records if i.id == record.image_id), None) if images else None
     return Portrait(
         index=index,
@@ -123,10 +132,12 @@ def portrait(explainer: Explainer, index: int, images: ImageSet | None = None) -
         source=prototype_picture(checkpoint, index, "source"),
         weights_for=_weights(weights[:, index], checkpoint.classes, 1),
         weights_against=_weights(weights[:, index], checkpoint.classes, -1),
-        standings=tuple(_standings(measures(explainer), index)),
+        standings=tuple(_standings(measures(explainer, metrics=metrics), index)),
         neighbours=tuple((tile(checkpoint, other), likeness) for other, likeness in _neighbours(model, index)),
         by_weights=not any(has_vectors(branch) for _, branch in model.named_branches()),
         findings=_findings(checkpoint, index, images),
+        traits=known,
+        twin=None if known.twin is None else (tile(checkpoint, known.twin[0]), known.twin[1]),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import PrototypeRecord
 
 NUMBER, CLASS = "number", "class"
+Metrics = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,20 @@ class Gallery:
     findings: tuple[str, ...]
 
 
-def orders(explainer: Explainer) -> list[tuple[str, str]]:
-    """What the gallery can be sorted by: title and key."""
+def orders(explainer: Explainer, metrics: Metrics | None = None) -> list[tuple[str, str]]:
+    """What the gallery can be sorted by: title and key; `metrics` as for `measures`."""
     return [
         ("Prototype number", NUMBER),
         ("Class name", CLASS),
-        *((measure.title, measure.key) for measure in measures(explainer)),
+        *((measure.title, measure.key) for measure in measures(explainer, metrics=metrics)),
     ]
 
 
-def gallery(explainer: Explainer, wish: Wish) -> Gallery:
-    """The prototypes that are wished for; an unknown order is that of the numbers."""
+def gallery(explainer: Explainer, wish: Wish, metrics: Metrics | None = None) -> Gallery:
+    """The prototypes that are wished for; an unknown order is that of the numbers; `metrics` as for `measures`."""
     checkpoint, weights = explainer.checkpoint, explainer.model.class_weights().detach()
     label = wish.label if wish.label in range(len(checkpoint.classes)) else None
-    measure = next((measure for measure in measures(explainer, label) if measure.key == wish.sort), None)
+    measure = next((measure for measure in measures(explainer, label, metrics) if measure.key == wish.sort), None)
     relied = relied_on(checkpoint.prototypes, weights, label)
     chosen = [r for r in checkpoint.prototypes if r.index in relied and _matches(r, wish.find, checkpoint.classes)]
     chosen.sort(key=_order(wish.sort, measure), reverse=wish.reverse)

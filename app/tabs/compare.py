@@ -59,7 +59,7 @@ def build(library: Library, chosen: gr.State) -> None:
         return [gr.skip(), gr.skip(), message]
 
     page = [wish, wishes, answer]
-    chosen.change(guarded(another_choice, failed), [chosen, wish], page, **ON_MODEL)
+    chosen.change(guarded(another_choice, failed), [chosen, wish], page, trigger_mode="multiple", **ON_MODEL)
     wishes.wish(guarded(another_wish, failed), [chosen], page, trigger_mode="always_last", **ON_MODEL)
 
 

@@ -78,7 +78,7 @@ def build(library: Library, chosen: gr.State) -> None:
         (other.input, one_class, [chosen, other, rows, heat]),
         (rows.input, one_class, [chosen, classes, rows, heat]),
     ):
-        event(guarded(action, _nothing), inputs, shown, **ON_MODEL)
+        event(guarded(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
     slow = {**ON_MODEL, "show_progress": "full", "show_progress_on": [answer]}
     heat.input(guarded(one_class, _nothing), [chosen, classes, rows, heat], shown, **slow)
     _endpoint(library)

@@ -115,7 +115,7 @@ def build(library: Library, chosen: gr.State) -> None:
     def failed(message: str) -> list[Any]:
         return [Desk(Wish(), ""), message + views.start(Wish()), gr.Timer(active=False)]
 
-    chosen.change(guarded(another_choice, failed), [chosen, state], page, **ON_MODEL)
+    chosen.change(guarded(another_choice, failed), [chosen, state], page, trigger_mode="multiple", **ON_MODEL)
     quiz.wish(guarded(step, failed), [chosen, state], page, **ON_MODEL)
     survey.tick(guarded(look_at_survey, failed), [chosen, state], page, **ON_MODEL)
 

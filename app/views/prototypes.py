@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from app.actions.nearby import NearSplit
 from app.actions.portrait import Portrait
 from app.actions.prototypes import Gallery, Wish
+from app.neighbours import Search
 from app.views.templating import page
 
 TAB = "prototypes"
@@ -31,6 +33,11 @@ def portrait(shown: Portrait, model: str, wish: Wish) -> str:
         words=words,
         link={**_link(model), **wish_words(wish)},
     )
+
+
+def nearby(search: Search, splits: Sequence[NearSplit], model: str) -> str:
+    """The nearest pictures of a prototype, or how they can be found."""
+    return page("prototypes/nearby.html", search=search, splits=splits, model=model)
 
 
 def wish_words(wish: Wish) -> Mapping[str, object]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from protoexplain.explain.match import Match
     from protoexplain.explain.render import RGB
     from protoexplain.explain.session import ExplainedImage, Explainer
+    from protoexplain.explain.what_if import Edit
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +49,10 @@ def explain(
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
     ] = 19,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(help="What if the image were otherwise: hue=0.1, saturation=0, texture=4 ...; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
@@ -59,7 +64,7 @@ def explain(
 
     explainer = Explainer(checkpoint)
     find_method(method, "prototype")
-    rule = explainer.box_rule(box)
+    rule, edit = explainer.box_rule(box), _edit(change or [])
     labels = None if why is None else [explainer.label(why)]
     other = None if against is None else explainer.label(against)
     boxes = boxes_of(data, explainer)
@@ -75,7 +80,7 @@ def explain(
                 continue
             result = explainer.explain(seen, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
             picture = out / f"{_unique_stem(path, images)}.png"
-            sheet, answers = _answers(explainer, result, other, rows, method, random_boxes)
+            sheet, answers = _answers(explainer, result, other, rows, method, random_boxes, edit)
             write_file(picture, sheet)
             told.append({**result.explanation.to_dict(), **answers, "path": str(path), "picture": str(picture)})
             watcher.progress("explaining", number + 1, len(images))
@@ -95,13 +100,34 @@ def explain(
         raise UserError(f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above")
 
 
+def _edit(changes: list[str]) -> Edit | None:
+    """From words such as hue=0.1; None where there are none."""
+    from protoexplain.explain.what_if import Edit
+
+    strengths = {}
+    for word in changes:
+        name, _, strength = word.partition("=")
+        try:
+            strengths[name.strip()] = float(strength)
+        except ValueError as error:
+            raise UserError(f"'{word}' is no change", "--change", "write name=number, such as hue=0.1") from error
+    return Edit(strengths) if strengths else None
+
+
 def _answers(
-    explainer: Explainer, result: ExplainedImage, other: int | None, rows: int, method: str, random_boxes: int
+    explainer: Explainer,
+    result: ExplainedImage,
+    other: int | None,
+    rows: int,
+    method: str,
+    random_boxes: int,
+    edit: Edit | None,
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
     from protoexplain.explain.attribution_methods import METHODS
     from protoexplain.explain.render import sheet
-    from protoexplain.explain.words import about_change, about_contrast
+    from protoexplain.explain.what_if import what_if
+    from protoexplain.explain.words import about_change, about_contrast, about_what_if
 
     shown, seen = result.explanation.classes[0], result.seen
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
@@ -109,6 +135,10 @@ def _answers(
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
     sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
     sentences.append(about_change(change))
+    otherwise = None
+    if edit is not None:
+        otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)
+        sentences.append(about_what_if(otherwise))
     picture = sheet(
         result.explanation,
         shown,
@@ -125,6 +155,7 @@ def _answers(
     return picture, {
         "contrast": None if contrast is None else contrast.to_dict(),
         "what_would_change": None if change is None else change.to_dict(),
+        "what_if": None if otherwise is None else otherwise.to_dict(),
         "honesty": [entry.to_dict() for entry in tried.values()],
         "sentences": sentences,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from protoexplain.data.augmentation import resized
 from protoexplain.data.check import Progress
@@ -29,6 +30,8 @@ from protoexplain.explain.measured_field import MeasuredField, measure_field
 from protoexplain.explain.question import Question, Target
 from protoexplain.explain.reading import Reading, read
 from protoexplain.explain.render import draw_box
+from protoexplain.explain.variants import texture_cache
+from protoexplain.explain.what_if import Edit
 from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.io.images import load_image
 from protoexplain.memory import keep_freed_memory
@@ -138,9 +141,43 @@ class Explainer:
             return image
         loaded, size = load_image(image), self.checkpoint.config.data.image_size
         geometry = Geometry.of(loaded.size, box, size)
-        picture = as_picture(resized(cut(loaded.rgb, geometry), size).rgb)
-        reading = read(self.model, picture, geometry, self.checkpoint.classes, self.checkpoint.prototypes)
+        reading = self._read(cut(loaded.rgb, geometry), geometry)
         return Seen(name or (image.name if isinstance(image, Path) else "image"), loaded.rgb, loaded.notices, reading)
+
+    def focus(self, seen: Seen, largest: int | None = None) -> Seen:
+        """What the model saw of an image as an image of its own.
+
+        Args:
+            seen: The image.
+            largest: Longer sides are scaled down to so many pixels, and the smaller image is looked at again.
+        """
+        geometry = seen.reading.geometry
+        rgb = cut(seen.rgb, geometry)
+        height, width = rgb.shape[:2]
+        if largest is None or max(height, width) <= largest:
+            whole = Geometry.of((width, height), None, geometry.input_size)
+            return replace(seen, rgb=rgb, reading=replace(seen.reading, geometry=whole))
+        scale = largest / max(height, width)
+        size = max(round(width * scale), 1), max(round(height * scale), 1)
+        small = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
+        note = f"it was scaled down from {width} x {height} to {size[0]} x {size[1]} pixels"
+        return self._look(replace(seen, rgb=small, notices=(*seen.notices, note)))
+
+    def edited(self, seen: Seen, edit: Edit) -> Seen:
+        """What the model saw of an image, edited and looked at again; slow edits are kept in the user's cache."""
+        focused = self.focus(seen)
+        return self._look(replace(focused, rgb=edit(focused.rgb, texture_cache())))
+
+    def _look(self, seen: Seen) -> Seen:
+        """Look anew at all of an image."""
+        height, width = seen.rgb.shape[:2]
+        geometry = Geometry.of((width, height), None, seen.reading.geometry.input_size)
+        return replace(seen, reading=self._read(seen.rgb, geometry))
+
+    def _read(self, rgb: RGB, geometry: Geometry) -> Reading:
+        """Run the model on an image that was cut."""
+        picture = as_picture(resized(rgb, geometry.input_size).rgb)
+        return read(self.model, picture, geometry, self.checkpoint.classes, self.checkpoint.prototypes)
 
     def explain(
         self,

@@ -55,13 +55,13 @@ def variants(rgb: RGB, size: int, changes: Iterable[Change] = PUBLISHED, cache: 
     Returns:
         uint8 [1+M,3,S,S], the unchanged picture first.
     """
-    pictures = [rgb, *(_changed(rgb, name, strength, cache) for name, strength in changes)]
+    pictures = [rgb, *(changed(rgb, name, strength, cache) for name, strength in changes)]
     stacked = np.stack([resized(picture, size).rgb for picture in pictures])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
-def _changed(rgb: RGB, name: str, strength: float, cache: DiskCache | None) -> RGB:
-    """One changed version; the cache holds its difference from the picture."""
+def changed(rgb: RGB, name: str, strength: float, cache: DiskCache | None) -> RGB:
+    """One changed version of a picture [H,W,3]; the cache holds its difference from the picture."""
     modification = _ALL[name]
     if cache is None or name != _SLOW or strength == modification.neutral:
         return modification(rgb, strength)
@@ -69,6 +69,6 @@ def _changed(rgb: RGB, name: str, strength: float, cache: DiskCache | None) -> R
     known = cache.get(key)
     if known is not None and len(known) == rgb.nbytes:
         return rgb + np.frombuffer(known, np.uint8).reshape(rgb.shape)
-    changed = modification(rgb, strength)
-    cache.put(key, (changed - rgb).tobytes())
-    return changed
+    result = modification(rgb, strength)
+    cache.put(key, (result - rgb).tobytes())
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from protoexplain.explain.attribution import Attributions
 from protoexplain.explain.attribution_fit import NEIGHBOURHOODS
@@ -11,6 +11,7 @@ from protoexplain.explain.contrast import Contrast
 from protoexplain.explain.counterfactual import Change
 from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation
+from protoexplain.explain.what_if import Shift, WhatIf
 
 
 def about_box(tried: Honesty) -> str:
@@ -34,6 +35,53 @@ def about_contrast(found: Contrast, unit: str, shown: int = 3) -> str:
     rest = found.total() - sum(s.difference for s in found.separations[:shown])
     lead = f"{found.this.name} and not {found.other.name}: a lead of {found.difference:+.2f} {unit}"
     return f"{lead} = {', '.join(parts)}, {rest:+.2f} all others."
+
+
+def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
+    """What an edit does to the answer, and which prototype did most of it.
+
+    Args:
+        found: Both answers.
+        readable: Class name -> how it is told.
+    """
+    name = readable(found.named.before.name)
+    was, now = (_percent(side.probability) for side in (found.named.before, found.named.after))
+    odds = f"({now})" if was == now else f"({was} before, {now} now)"
+    if found.rival is None:
+        answer = f"The model still says {name} {odds}"
+    else:
+        rival = f"{readable(found.rival.after.name)} ({_percent(found.rival.after.probability)})"
+        answer = f"The model now says {rival} and no longer {name} {odds}"
+    loss, gain = (_strongest(shifts) for shifts in (found.losses, found.gains))
+    if loss and (found.change <= 0 or not gain):
+        return f"{answer}; the most important loss is {_moved(loss)}."
+    if gain:
+        return f"{answer}; the most important gain is {_moved(gain)}."
+    return f"{answer}; no prototype changes what it says."
+
+
+_LEAST = 5e-4
+"""A change that would be told as zero is none."""
+
+
+def _percent(share: float) -> str:
+    """Never 0 % or 100 % where it is not."""
+    if 0 < share < 0.001:
+        return "under 0.1%"
+    return "over 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
+
+
+def _strongest(shifts: Sequence[Shift]) -> Shift | None:
+    return shifts[0] if shifts and abs(shifts[0].change) >= _LEAST else None
+
+
+def _moved(shift: Shift) -> str:
+    """A prototype and its way from one similarity to another."""
+    before, after = shift.before.similarity, shift.after.similarity
+    prototype = f"prototype {shift.before.prototype}"
+    if f"{before:.2f}" == f"{after:.2f}":
+        return f"{prototype}, which stayed at {after:.2f}"
+    return f"{prototype}, which {'fell' if after < before else 'rose'} from {before:.2f} to {after:.2f}"
 
 
 def about_absence(shown: ClassExplanation, most: int = 3) -> list[str]:

@@ -10,6 +10,8 @@ from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 from app.courtesy import Courtesy
 from app.examples import Examples
 from app.library import Library
+from app.measurements import Measurements
+from app.neighbours import Neighbours
 from app.state import ModelStore
 from app.surveys import Surveys
 
@@ -57,5 +59,15 @@ def surveys(examples, tmp_path):
 
 
 @pytest.fixture
-def library(store, examples, surveys):
-    return Library(store, examples, surveys)
+def measurements(examples, tmp_path):
+    return Measurements(examples, Courtesy(), tmp_path / "measurements")
+
+
+@pytest.fixture
+def neighbours(examples, tmp_path):
+    return Neighbours(examples, Courtesy(), tmp_path / "neighbours")
+
+
+@pytest.fixture
+def library(store, examples, surveys, measurements, neighbours):
+    return Library(store, examples, surveys, measurements, neighbours)

@@ -90,3 +90,13 @@ def test_hostile_class_names_are_text(open_page):
     page = open_page("?model=c-hostile&tab=prototypes&prototype=0", ".portrait")
     expect(page.locator(".portrait h2")).to_contain_text("{{7*7}}${7*7}")
     assert page.evaluate("window.hacked") is None
+
+
+def test_the_nearest_pictures_are_found_and_lead_to_their_explanation(open_page):
+    page = open_page("?model=a-protopnet&tab=prototypes&prototype=2", ".portrait h2")
+    page.get_by_role("button", name="Find the nearest pictures").click()
+    expect(page.locator("#nearby h3").first).to_have_text("Nearest training pictures", timeout=120_000)
+    expect(page.locator("#nearby .near li")).to_have_count(10)
+    page.locator("#nearby .near a").first.click()
+    expect(page.locator("#answer h2")).to_be_visible()
+    expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")

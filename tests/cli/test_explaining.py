@@ -59,6 +59,22 @@ class TestExplain:
         assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
         assert all(sentence in told for sentence in entry["sentences"])
 
+    def test_what_if_the_image_were_otherwise(self, cli, made, bird, tmp_path):
+        words = ("--rows", 2, "--random-boxes", 0, "--change", "saturation=0", "--change", "hue=0.2")
+        code, told, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path, *words)
+        assert code == 0, trouble
+        (entry,) = read(tmp_path / "explanation.json")["explanations"]
+        assert entry["what_if"]["named"]["before"] == entry["predictions"][0]
+        assert entry["what_if"]["additive_error"] < 1e-5
+        assert entry["sentences"][-1] in told
+
+    @pytest.mark.parametrize("change", ["hue", "hue=red", "hue=9", "smell=1"])
+    def test_no_such_change(self, cli, made, bird, tmp_path, change):
+        code, _, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path / "none", "--change", change)
+        assert code == 2
+        assert change.partition("=")[0] in trouble
+        assert not (tmp_path / "none").exists()
+
     def test_chosen_class_rule_and_method(self, cli, made, planted, bird, tmp_path):
         names = read_image_set(planted).classes
         options = ["--class", names[3], "--against", names[1], "--box", "cell", "--method", "saliency"]

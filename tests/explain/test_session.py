@@ -16,6 +16,7 @@ from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.explain.question import Target
 from protoexplain.explain.render import sheet
+from protoexplain.explain.what_if import Edit
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.splits import read_run_data
 
@@ -195,3 +196,31 @@ def test_box_rules_and_class_names(made, bird):
     assert [explainer.label(name) for name in names] == list(range(4))
     with pytest.raises(UserError, match=f"did you mean '{names[2]}'"):
         explainer.label(names[2][:-1])
+
+
+class TestEditing:
+    def test_what_was_seen_is_an_image_of_its_own(self, made, bird):
+        explainer = made("protopnet")
+        seen = explainer.see(bird.path, box=Box(5, 6, 45, 36))
+        focused = explainer.focus(seen)
+        assert focused.rgb.shape == (30, 40, 3)
+        assert np.array_equal(focused.rgb, seen.rgb[6:36, 5:45])
+        assert focused.reading.geometry.crop == Box(0, 0, 40, 30)
+        assert focused.reading.scores is seen.reading.scores
+        assert explainer.focus(focused).reading.geometry == focused.reading.geometry
+
+    def test_large_images_are_scaled_down_and_told_of(self, made, bird):
+        explainer = made("protopnet")
+        focused = explainer.focus(explainer.see(bird.path, box=Box(0, 0, 40, 20)), largest=30)
+        assert focused.rgb.shape == (15, 30, 3)
+        assert "scaled down from 40 x 20 to 30 x 15" in focused.notices[-1]
+        assert torch.isfinite(focused.reading.scores).all()
+
+    def test_edited_as_if_the_edited_file_had_been_given(self, made, bird):
+        explainer, edit = made("protopnet"), Edit({"saturation": 0.0, "brightness": 0.5})
+        seen = explainer.see(bird.path, box=Box(5, 6, 45, 36))
+        edited = explainer.edited(seen, edit)
+        direct = explainer.see(as_png(edit(seen.rgb[6:36, 5:45])))
+        assert torch.equal(edited.reading.scores, direct.reading.scores)
+        assert np.array_equal(edited.rgb, direct.rgb)
+        assert torch.equal(explainer.edited(seen, Edit({})).reading.scores, seen.reading.scores)

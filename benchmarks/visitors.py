@@ -1,0 +1,135 @@
+"""Visitors of the app without a browser: they send what its page sends, so that many of them cost next to nothing."""
+
+from __future__ import annotations
+
+import html
+import json
+import random
+import re
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+WITHIN = 60.0
+_PICTURE = re.compile(r'href="\?([^"]*image=[^"]*)"')
+_SOURCE = re.compile(r'src="((?:prototype|thumbnail)/[^"]+)"')
+
+
+@dataclass
+class Crowd:
+    """What happened to the visitors: seconds of each answer, and what went wrong."""
+
+    answers: list[float] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+class Visitor:
+    """One session of the page.
+
+    Args:
+        address: Of the app.
+        model: Name of the model that is looked at.
+    """
+
+    def __init__(self, address: str, model: str) -> None:
+        self.client = httpx.Client(base_url=address, timeout=WITHIN)
+        self.session, self.model = uuid.uuid4().hex[:10], model
+        self.client.get("/").raise_for_status()
+        config = self.client.get("/config").json()
+        self._ids = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+        self._events = config["dependencies"]
+        first = self.send("load", "pictures")
+        self.pictures = [html.unescape(link) for link in _PICTURE.findall(first["pictures"])]
+
+    def explain(self, link: str) -> str:
+        """Choose a picture and have it explained."""
+        self._go(f"{link}&model={self.model}&tab=explain")
+        return str(self.send("change", "answer", 5, "map")["answer"])
+
+    def what_if(self, link: str, turns: float) -> str:
+        """Choose a picture and change its hue."""
+        self._go(f"{link}&model={self.model}&tab=what_if&hue={turns:.2f}")
+        return str(self.send("change", "what-if-answer")["what-if-answer"])
+
+    def prototype(self, number: int) -> str:
+        """Open the page of a prototype."""
+        self._go(f"model={self.model}&tab=prototypes&prototype={number}")
+        return str(self.send("change", "portrait")["portrait"])
+
+    def fetch(self, page: str) -> None:
+        """Ask for all pictures of an answer that are not in it."""
+        for source in set(_SOURCE.findall(page)):
+            self.client.get(f"/{source}").raise_for_status()
+
+    def send(self, event: str, shows: str, *values: object, query: str | None = None) -> dict[str, Any]:
+        """Trigger the event whose outputs include an element; values are those of the inputs that are no state.
+
+        Returns:
+            Element -> what it shows now.
+        """
+        found = next(
+            one
+            for one in self._events
+            if any(name == event for _, name in one["targets"]) and shows in map(self._ids.get, one["outputs"])
+        )
+        left = list(values)
+        data = [left.pop(0) if self._ids[part] and left else None for part in found["inputs"]]
+        told = None if query is None else {"query": query}
+        body = {"data": data, "event_data": told, "fn_index": found["id"], "session_hash": self.session}
+        joined = self.client.post("/gradio_api/queue/join", json=body)
+        joined.raise_for_status()
+        output = self._answer(joined.json()["event_id"])
+        return {
+            self._ids[part]: value for part, value in zip(found["outputs"], output, strict=False) if self._ids[part]
+        }
+
+    def _go(self, query: str) -> None:
+        self.send("go", "address", query=f"?{query}")
+
+    def _answer(self, event: str) -> list[Any]:
+        with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
+            for line in stream.iter_lines():
+                told = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                if told.get("msg") == "process_completed" and told.get("event_id") == event:
+                    if not told["success"]:
+                        raise RuntimeError(str(told["output"]))
+                    return list(told["output"]["data"])
+        raise RuntimeError("the app stopped telling")
+
+
+def visit(address: str, model: str, crowd: Crowd, seconds: float, seed: int) -> None:
+    """Explain, change and look up for some time, with a moment to read in between."""
+    draws = random.Random(seed)
+    until = time.perf_counter() + seconds
+    try:
+        visitor = Visitor(address, model)
+        while time.perf_counter() < until:
+            link, dice, started = draws.choice(visitor.pictures), draws.random(), time.perf_counter()
+            if dice < 0.7:
+                page, expected = visitor.explain(link), "How the score adds up"
+            elif dice < 0.85:
+                page, expected = visitor.what_if(link, draws.uniform(-0.4, 0.4)), "The model"
+            else:
+                page, expected = visitor.prototype(draws.randrange(20)), "What it counts for"
+            visitor.fetch(page)
+            crowd.answers.append(time.perf_counter() - started)
+            if expected not in page:
+                crowd.troubles.append(f"an answer without '{expected}': {page[:200]}")
+            time.sleep(draws.uniform(0.5, 1.5))
+    except (httpx.HTTPError, RuntimeError, StopIteration, KeyError) as error:
+        crowd.troubles.append(f"{type(error).__name__}: {error}")
+
+
+def crowded(address: str, model: str, users: int, seconds: float) -> Crowd:
+    """Some visitors at once."""
+    crowd = Crowd()
+    threads = [threading.Thread(target=visit, args=(address, model, crowd, seconds, seed)) for seed in range(users)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return crowd

@@ -1,0 +1,149 @@
+"""Metrics measured in the background: added to the checkpoint or kept beside it, cancelled, resumed, refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+
+import pytest
+
+import app.measurements
+from app.courtesy import Courtesy
+from app.examples import Examples
+from app.measurements import Measurements
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.metrics.runner import measure
+
+NAMES = ("accuracy", "consistency")
+
+
+@pytest.fixture
+def checkpoint(store):
+    return store.listed("a-protopnet").checkpoint
+
+
+def ended(measurements, checkpoint):
+    """The job when it is over."""
+    until = time.monotonic() + 60
+    while (job := measurements.job(checkpoint)).under_way:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return job
+
+
+def test_what_was_measured_is_added_to_the_checkpoint(measurements, checkpoint, birds, store):
+    assert measurements.results(checkpoint) == {}
+    measurements.start(checkpoint, NAMES)
+    job = ended(measurements, checkpoint)
+    assert (job.state, job.trouble) == ("finished", "")
+    store.scan()
+    again = store.listed("a-protopnet").checkpoint
+    assert again.weights_sha256 == checkpoint.weights_sha256
+    results = measurements.results(again)
+    assert list(results) == list(NAMES)
+    expected = measure(checkpoint, birds, NAMES, {"batch_size": 8})
+    assert results["consistency"].to_dict() == expected["consistency"].to_dict()
+    assert again.metrics["test_accuracy"] == 0.875
+
+
+def test_where_the_checkpoint_cannot_be_written_results_are_kept_beside_it(
+    measurements, checkpoint, examples, monkeypatch
+):
+    def refuse(path, measured):
+        raise UserError("the folder cannot be written", str(path))
+
+    monkeypatch.setattr(app.measurements, "add_metrics", refuse)
+    measurements.start(checkpoint, ["accuracy"])
+    job = ended(measurements, checkpoint)
+    assert job.state == "finished"
+    assert "user's cache" in job.notes[-1]
+    measurements.start(checkpoint, ["consistency"])
+    ended(measurements, checkpoint)
+    again = Measurements(examples, Courtesy(), measurements.folder)
+    assert sorted(again.results(checkpoint)) == sorted(NAMES)
+    assert again.metrics(checkpoint)["interpretability"]["accuracy"]["value"] >= 0
+    assert again.metrics(checkpoint)["test_accuracy"] == 0.875
+    assert "interpretability" not in Checkpoint.load(checkpoint.path).metrics
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"accuracy": 3}', '{"accuracy": {"value": "x"}}'])
+def test_a_damaged_file_counts_as_nothing_measured(measurements, checkpoint, content):
+    measurements.folder.mkdir(parents=True)
+    (measurements.folder / f"{checkpoint.weights_sha256[:32]}.json").write_text(content)
+    assert measurements.results(checkpoint) == {}
+    assert measurements.metrics(checkpoint) == checkpoint.metrics
+
+
+def test_a_cancelled_measurement_goes_on_where_it_was(examples, checkpoint, tmp_path):
+    class Slow(Courtesy):
+        """Holds the work back until the test lets it go."""
+
+        def __init__(self):
+            super().__init__()
+            self.looked, self.go = 0, threading.Event()
+
+        def give_way(self):
+            self.looked += 1
+            if self.looked > 2:
+                self.go.wait(30)
+
+    courtesy = Slow()
+    measurements = Measurements(examples, courtesy, tmp_path / "measurements")
+    measurements.start(checkpoint, NAMES)
+    until = time.monotonic() + 30
+    while courtesy.looked < 3:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    measurements.cancel(checkpoint)
+    courtesy.go.set()
+    assert ended(measurements, checkpoint).state == "cancelled"
+    assert measurements.results(checkpoint) == {}
+    chunks = list((measurements.folder / "work").rglob("*.safetensors"))
+    assert chunks
+    measurements.start(checkpoint, NAMES)
+    assert ended(measurements, checkpoint).state == "finished"
+    assert not list((measurements.folder / "work").rglob("*.safetensors"))
+
+
+def test_one_measurement_of_a_model_at_a_time(examples, checkpoint, tmp_path):
+    class Never(Courtesy):
+        def __init__(self):
+            super().__init__()
+            self.go = threading.Event()
+
+        def give_way(self):
+            self.go.wait(30)
+
+    courtesy = Never()
+    measurements = Measurements(examples, courtesy, tmp_path / "measurements")
+    measurements.start(checkpoint, ["accuracy"])
+    assert measurements.start(checkpoint, ["consistency"]).names == ("accuracy",)
+    measurements.cancel(checkpoint)
+    courtesy.go.set()
+    assert ended(measurements, checkpoint).state == "cancelled"
+
+
+def test_what_cannot_be_measured_is_refused_or_told(measurements, checkpoint, tmp_path):
+    with pytest.raises(UserError, match="no metric"):
+        measurements.start(checkpoint, [])
+    with pytest.raises(UserError, match="no data set"):
+        Measurements(Examples(None), Courtesy(), tmp_path).start(checkpoint, NAMES)
+    with pytest.raises(UserError, match="classes"):
+        measurements.start(dataclasses.replace(checkpoint, classes=("Wren",)), NAMES)
+    measurements.start(checkpoint, ["foreign_accepted"])
+    job = ended(measurements, checkpoint)
+    assert job.state == "failed"
+    assert "images of things that the model does not know" in job.trouble
+
+
+def test_what_the_data_lack_is_said(measurements, checkpoint):
+    assert set(measurements.lacks(checkpoint)) == {"foreign"}
+    images = measurements.examples.images
+    bare = tuple(dataclasses.replace(record, parts={}, mask=None) for record in images.records)
+    measurements.examples.images = dataclasses.replace(images, records=bare)
+    lacks = measurements.lacks(checkpoint)
+    assert set(lacks) == {"foreign", "parts", "regions"}
+    assert "part locations" in lacks["parts"][0]
+    assert "masks" in lacks["regions"][0]

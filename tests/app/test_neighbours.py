@@ -1,0 +1,95 @@
+"""The nearest pictures of prototypes: found once for all in the background, kept, and drawn with their parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from app.actions.nearby import nearby
+from app.courtesy import Courtesy
+from app.examples import Examples
+from app.neighbours import NEAREST, SPLITS, Neighbours, Search
+from app.views import prototypes as views
+from protoexplain.explain.prototype import explain_prototypes
+from protoexplain.training.splits import read_data_of
+
+
+@pytest.fixture
+def explainer(store):
+    return store.explainer("a-protopnet")
+
+
+def found(neighbours, explainer):
+    """What is known when all pictures were looked at."""
+    until = time.monotonic() + 60
+    while not (search := neighbours.ask(explainer)).prototypes:
+        assert not search.trouble
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return search
+
+
+def test_they_are_those_of_the_explanations_of_prototypes(neighbours, explainer, birds, examples):
+    assert neighbours.known(explainer.checkpoint) == Search()
+    search = found(neighbours, explainer)
+    images = read_data_of(explainer.checkpoint, birds)
+    splits = {name: images.dataset(getattr(images, name), explainer.checkpoint.config.data) for name in SPLITS}
+    expected = explain_prototypes(
+        explainer.model, explainer.checkpoint.prototypes, explainer.checkpoint.classes, splits, NEAREST
+    )
+    drawn = nearby(explainer, search, 5, examples.images)
+    assert [split.title for split in drawn] == ["Nearest training pictures", "Nearest test pictures"]
+    for split, name in zip(drawn, SPLITS, strict=True):
+        near = expected[5].splits[name]
+        assert [one.image for one in split.near] == [one.image for one in near.nearest]
+        assert [one.similarity for one in split.near] == pytest.approx([one.similarity for one in near.nearest])
+        assert (split.fires, split.foreign) == (near.fires, near.foreign)
+        assert all(one.picture.box is not None for one in split.near)
+        assert {one.explainable for one in split.near} == {name == "test"}
+    assert drawn[0].near[0].image == explainer.checkpoint.prototypes[5].image_id
+
+
+def test_they_are_kept_for_these_weights_and_this_data(neighbours, explainer, examples, birds):
+    search = found(neighbours, explainer)
+    until = time.monotonic() + 10
+    while not list(neighbours.folder.glob("*.json")) and time.monotonic() < until:
+        time.sleep(0.02)
+    again = Neighbours(Examples(birds), Courtesy(), neighbours.folder)
+    assert again.known(explainer.checkpoint) == search
+    retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
+    assert again.known(retrained) == Search()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '[{"train": 3}]', '[{"train": {"nearest": [[1]]}}]'])
+def test_a_damaged_file_is_asked_for_again(neighbours, explainer, content):
+    neighbours.folder.mkdir(parents=True)
+    neighbours._file(explainer.checkpoint).write_text(content)
+    assert neighbours.known(explainer.checkpoint) == Search()
+
+
+def test_without_the_data_set_the_reason_is_said(explainer, tmp_path):
+    search = Neighbours(Examples(None), Courtesy(), tmp_path).ask(explainer)
+    assert "not at hand" in search.trouble
+    assert nearby(explainer, search, 0, None) == ()
+    assert "not at hand" in views.nearby(search, (), "a-protopnet")
+
+
+def test_a_picture_that_is_gone_is_told_of(neighbours, explainer, examples, tmp_path):
+    search = found(neighbours, explainer)
+    images = examples.images
+    gone = tuple(dataclasses.replace(record, path=tmp_path / "none.jpg") for record in images.records)
+    drawn = nearby(explainer, search, 0, dataclasses.replace(images, records=gone))
+    assert all(near.picture is None for split in drawn for near in split.near)
+    assert "no picture" in views.nearby(search, drawn, "a-protopnet")
+
+
+def test_pages_say_how_far_it_is(neighbours, explainer, examples):
+    assert "Find the nearest pictures" in views.nearby(Search(), (), "m")
+    assert "8 of 36" in views.nearby(Search(done=8, total=36), (), "m")
+    hostile = '"><img src=x onerror=alert(1)>'
+    drawn = nearby(explainer, found(neighbours, explainer), 0, examples.images)
+    near = dataclasses.replace(drawn[1].near[0], name=hostile, image=hostile)
+    page = views.nearby(Search(), (dataclasses.replace(drawn[1], near=(near,)),), hostile)
+    assert "<img src=x" not in page
