@@ -36,6 +36,13 @@ PATTERN_WAVE: Final = (1 / 10, 3 / 160)
 """Period and amplitude of the wave that breaks patterns up, as shares of the side."""
 OUTLINE_WAVE: Final = (100 / 160, 10 / 160)
 """Period and amplitude of the wave that bends outlines and leaves patterns alone."""
+STRETCH: Final = 1.6
+"""How much longer or shorter a place becomes along its main axes."""
+FADE: Final = 2.0
+"""Squared distance, in squares of two standard deviations of the place, at which stretching has faded out."""
+REACH: Final = {"shape": 2 * OUTLINE_WAVE[1], "texture": -2 * PATTERN_WAVE[1]}
+"""How much wider than the place a change is, as a share of the side: bending takes in the outline and what surrounds
+it, breaking up patterns stays away from it."""
 _RIM: Final = 1 / 80
 """Width of the soft edge of the mask, as a share of the side."""
 
@@ -51,12 +58,21 @@ def in_place(rgb: RGB, mask: Mask) -> dict[str, tuple[RGB, ...]]:
         Characteristic -> one or two changed pictures; outside the mask and its soft edge they are as before.
     """
     side = float(np.sqrt(mask.size))
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _RIM * side)[..., None]
+    result = {}
+    for name, change in CHANGES.items():
+        reach = REACH.get(name, 0.0) * side
+        soft = cv2.GaussianBlur(_grown(mask, round(reach)), (0, 0), _RIM * side)[..., None]
+        versions = [rgb + soft * (changed.astype(np.float32) - rgb) for changed in change(rgb, mask, side)]
+        result[name] = tuple((version + 0.5).clip(0, 255).astype(np.uint8) for version in versions)
+    return result
 
-    def within(changed: RGB) -> RGB:
-        return (rgb + soft * (changed.astype(np.float32) - rgb) + 0.5).clip(0, 255).astype(np.uint8)
 
-    return {name: tuple(map(within, change(rgb, mask, side))) for name, change in CHANGES.items()}
+def _grown(mask: Mask, pixels: int) -> NDArray[np.float32]:
+    """The mask, wider by some pixels on all sides, or narrower."""
+    if pixels == 0:
+        return mask.astype(np.float32)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(pixels) + 1,) * 2)
+    return np.asarray((cv2.dilate if pixels > 0 else cv2.erode)(mask.astype(np.float32), disc))
 
 
 def _hue(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
@@ -94,7 +110,23 @@ def _texture(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
 
 
 def _shape(rgb: RGB, mask: Mask, side: float) -> list[RGB]:
-    return [_waved(rgb, *(share * side for share in OUTLINE_WAVE))]
+    """Bent, and stretched or squeezed along and across the longest extent of the place."""
+    bent = _waved(rgb, *(share * side for share in OUTLINE_WAVE))
+    return [bent, *(_stretched(rgb, mask, axis, factor) for axis in (0, 1) for factor in (STRETCH, 1 / STRETCH))]
+
+
+def _stretched(rgb: RGB, mask: Mask, axis: int, factor: float) -> RGB:
+    """Longer by `factor` along a main axis of the mask (0 the shortest); the effect fades out around the mask."""
+    points = np.argwhere(mask).astype(np.float64)
+    centre = points.mean(0)
+    spread, axes = np.linalg.eigh(np.cov((points - centre).T) + np.eye(2))
+    away = np.indices(mask.shape).transpose(1, 2, 0) - centre
+    along = away @ axes
+    distance = ((along / (2 * np.sqrt(spread))) ** 2).sum(2)
+    pull = (1 / factor - 1) * np.exp(-((distance / FADE) ** 2))
+    source = np.indices(mask.shape).transpose(1, 2, 0) + (pull * along[..., axis])[..., None] * axes[:, axis]
+    rows, columns = source.astype(np.float32).transpose(2, 0, 1)
+    return np.asarray(cv2.remap(rgb, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
 
 
 CHANGES: Final[dict[str, Callable[[RGB, Mask, float], list[RGB]]]] = {
