@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_characteristics import characteristics
+from measured import characteristics
 
 from protoexplain.explain.calibration import Calibration
 from protoexplain.explain.characteristic_words import (

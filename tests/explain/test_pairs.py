@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_characteristics import characteristics
+from measured import characteristics
 
 from protoexplain.explain.appearance import likeness
 from protoexplain.explain.pairs import Limits, Pair, find_pairs

@@ -62,7 +62,9 @@ def test_against_one_image_after_the_other(family, records, survey, textures):
     np.testing.assert_allclose(np.array(found.published.value), expected.numpy(), atol=2e-4, rtol=1e-3)
 
     calibration = found.calibration
-    equal = torch.stack([local_scores(model, rgb, SIZE, calibration.changes(), textures).scores for rgb in crops]).double()
+    equal = torch.stack(
+        [local_scores(model, rgb, SIZE, calibration.changes(), textures).scores for rgb in crops]
+    ).double()
     own = related(model.class_weights(), torch.tensor([record.label for record in records]))
     scale = disturbance(equal, ~own)
     assert list(calibration.scale.values()) == pytest.approx(scale.tolist(), rel=1e-3, abs=1e-6)
@@ -82,9 +84,7 @@ def test_changes_are_equally_strong(records, survey):
     found = survey(model_of("protopnet")).run(records, "train", "data")
     scale, strengths = found.calibration.scale, found.calibration.strengths
     free = [
-        name
-        for name, entry in MODIFICATIONS.items()
-        if strengths[name] not in (entry.low, entry.high, entry.neutral)
+        name for name, entry in MODIFICATIONS.items() if strengths[name] not in (entry.low, entry.high, entry.neutral)
     ]
     assert len(free) >= 3
     assert max(scale[name] for name in free) < 2.5 * min(scale[name] for name in free)

@@ -10,7 +10,7 @@ from test_golden_protopnet import branch_of, model_with
 from torch import Tensor, nn
 
 from protoexplain.explain.global_scores import weighted_mean
-from protoexplain.explain.local_scores import local_scores, from_features
+from protoexplain.explain.local_scores import from_features, local_scores
 from protoexplain.explain.perturbations import MODIFICATIONS
 from protoexplain.models.families.protopnet import ProtoPNet
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,15 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="module")
+def trained(planted, tmp_path_factory):
+    return tiny_train("protopnet", planted, tmp_path_factory.mktemp("run") / "run").checkpoint.path
+
+
 @pytest.fixture
-def checkpoint(planted, tmp_path):
-    return tiny_train("protopnet", planted, tmp_path / "run").checkpoint.path
+def checkpoint(trained, tmp_path):
+    """A copy that may be changed."""
+    return shutil.copytree(trained, tmp_path / "checkpoint")
 
 
 def process(cache, *words):
