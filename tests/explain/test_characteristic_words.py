@@ -31,7 +31,7 @@ def finding(score, width, name="hue", share=0.5):
 
 def claimed(sentence):
     """Characteristics that the sentence says anything about, before it names the open ones."""
-    said = re.split(r"[;.] [^;]*open", sentence)[0]
+    said = re.split(r"; whether|^Which", sentence)[0]
     return {name for name, phrase in PHRASES.items() if re.search(rf"\b{phrase}\b", said, re.IGNORECASE)}
 
 
@@ -55,14 +55,19 @@ def test_verdicts_need_the_whole_interval(score, width):
 @given(st.dictionaries(st.sampled_from(sorted(PHRASES)), st.tuples(numbers, widths), min_size=1))
 def test_no_claim_without_significance(scores):
     findings = [finding(score, width, name) for name, (score, width) in scores.items()]
-    sentence = about_match(findings)
+    sentence = about_match(sorted(findings, key=lambda one: -one.score))
     sure = {one.name for one in findings if one.verdict is not Verdict.OPEN}
     assert claimed(sentence) == sure
     if not sure:
-        assert sentence == "No characteristic stands out for this match: one image cannot tell."
+        assert sentence == "Which characteristics matter to this match stays open (this image alone)."
     else:
-        assert "95% sure" in sentence
-        assert ("open" in sentence) == (len(sure) < len(findings))
+        assert "95% sure, this image alone" in sentence
+        assert ("stays open" in sentence) == (len(sure) < len(findings))
+        leads = [one for one in findings if one.verdict is Verdict.MATTERS]
+        if "mainly" in sentence:
+            first, second = sorted(findings, key=lambda one: -one.score)[:2]
+            assert first.low > second.high
+            assert leads
     assert sentence[0].isupper()
     assert sentence.endswith(".")
 
@@ -78,19 +83,27 @@ def test_prototypes_claim_nothing_that_their_intervals_do_not(hue, shape, width)
 def test_a_sentence_in_full():
     found = characteristics(value=((2.0, 0.1), (2.0, 1.2)))
     assert about_prototype(found, 0, "prototype 0 (Wren)") == (
-        "Prototype 0 (Wren) rests on the hue (changing it takes away 25% of the match);"
-        " the shape hardly matters (95% sure, from 6 images)."
+        "Prototype 0 (Wren) rests mainly on the hue (changing it takes away 25% of the match);"
+        " the shape hardly matters (95% sure, 6 images)."
     )
     assert about_prototype(found, 1, "prototype 1") == (
-        "Prototype 1 rests on the hue (changing it takes away 25% of the match)"
-        " (95% sure, from 6 images); the shape: open."
+        "Prototype 1 rests mainly on the hue (changing it takes away 25% of the match);"
+        " whether the shape matters stays open (95% sure, 6 images)."
+    )
+    both = characteristics(value=((2.0, 2.1), (-1.5, -1.6)))
+    assert about_prototype(both, 0, "prototype 0") == (
+        "Prototype 0 rests on the shape (changing it takes away 21% of the match) and the hue (25%)"
+        " (95% sure, 6 images)."
+    )
+    assert about_prototype(both, 1, "prototype 1") == (
+        "Prototype 1 would match better without the hue and the shape (95% sure, 6 images)."
     )
 
 
 def test_prototypes_that_were_not_measured():
     found = characteristics()
     assert about_prototype(found, 1, "prototype 1") == (
-        "What prototype 1 looks for was not measured: no image of its class shows it."
+        "What prototype 1 rests on was not measured: too few images of its class show it."
     )
 
 
