@@ -4,29 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.pictures import Picture, Region
 from protoexplain.explain.local import Prediction
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle in percent of a picture, and what is written at it."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Args: source: data URI; alt: what it shows; width, height: in pixels; box: drawn over it."""
-
-    source: str
-    alt: str
-    width: int
-    height: int
-    box: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +21,7 @@ class Row:
         share: Length of the bar, 0 to 1 of the longest.
         part: The part of the picture, cut out; None in rows about what is missing, as the next two.
         place: The seen region with the part's box.
-        heat: The seen region with the heat map.
+        heat: The heat map, to be laid over the seen region.
         patch: The part of the training picture.
         source: The training picture with the part's box.
         written: Whether the prototype equals that part; False where the part illustrates it.
@@ -122,30 +101,3 @@ class Case:
     def right(self) -> bool | None:
         """Whether the best class is that of the data set, None where that is unknown."""
         return None if self.truth is None else self.best.name == self.truth
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A checkpoint in a few lines.
-
-    Args:
-        family: Its title.
-        paper: Authors, year, title.
-        data: Name of its data set.
-        classes: How many.
-        prototypes: How many.
-        train_images: It learned from.
-        test_images: It was tested on.
-        accuracy: Share of the test images it named rightly, None where that was not measured.
-        cropped: Whether it learned from pictures cut to the object.
-    """
-
-    family: str
-    paper: str
-    data: str
-    classes: int
-    prototypes: int
-    train_images: int
-    test_images: int
-    accuracy: float | None
-    cropped: bool

@@ -1,4 +1,4 @@
-"""Example pictures: test images of a data set, or the training pictures that a checkpoint carries.
+"""Pictures to choose from: test images of a data set, or the training pictures that a checkpoint carries.
 
 Only the pictures listed here can be asked for by a browser, by their keys; small copies are shown for choosing.
 """
@@ -8,23 +8,29 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from PIL import Image
 
 from protoexplain.data.geometry import Box
+from protoexplain.data.loading import readable
 from protoexplain.data.reading import read_image_set
+from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint import THUMBS, Checkpoint
 from protoexplain.io.images import load_image
 
-SHOWN, PER_CLASS = 36, 3
-THUMBNAIL_SIDE = 160
+OPENED = 36
+"""So many pictures are tried before they are offered."""
+THUMBNAIL_SIDE, KEPT_THUMBNAILS = 160, 2000
 Item = TypeVar("Item")
+Frame = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -32,21 +38,25 @@ class Subject:
     """A picture to explain.
 
     Args:
-        key: Names it among the examples; the path of an upload.
+        key: Names it among the examples; empty for an upload.
         name: For people.
-        content: The file, or its bytes.
+        path: The file.
         truth: Class name that its data set gives it.
         box: Of the object, in pixels of the picture.
+        frame: Of the object as its owner drew it: left, top, right, bottom from 0 to 1.
     """
 
     key: str
     name: str
-    content: Path | bytes
+    path: Path
     truth: str | None = None
     box: Box | None = None
+    frame: Frame | None = None
 
-    def open(self) -> Path | BinaryIO:
-        return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content
+    @property
+    def token(self) -> str:
+        """Names it in addresses of pictures."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:24]
 
 
 class Examples:
@@ -54,23 +64,35 @@ class Examples:
 
     Args:
         data: A data set whose test images are the examples; None takes the pictures inside each checkpoint.
-        folder: Where small copies are written.
 
     Raises:
         UserError: The data set cannot be read.
     """
 
-    def __init__(self, data: Path | None, folder: Path) -> None:
-        self._folder = folder
-        self._of_data = _test_images(data) if data else None
+    def __init__(self, data: Path | None) -> None:
+        self.images = read_image_set(data) if data else None
+        self._of_data = _test_images(self.images) if self.images else None
         self._of_checkpoints: dict[str, tuple[Subject, ...]] = {}
+        self._by_token = {subject.token: subject for subject in self._of_data or ()}
+        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the data set; empty where there is none."""
+        return self.images.fingerprint() if self.images else ""
+
+    def images_of(self, checkpoint: Checkpoint) -> ImageSet | None:
+        """The data set, if it is the one that a checkpoint was trained on."""
+        return self.images if self.fingerprint == checkpoint.data.fingerprint else None
 
     def of(self, checkpoint: Checkpoint) -> tuple[Subject, ...]:
         """The examples for a checkpoint, in an order that is always the same."""
         if self._of_data is not None:
             return self._of_data
         if checkpoint.sha256 not in self._of_checkpoints:
-            self._of_checkpoints[checkpoint.sha256] = _training_pictures(checkpoint)
+            found = _training_pictures(checkpoint)
+            self._of_checkpoints[checkpoint.sha256] = found
+            self._by_token |= {subject.token: subject for subject in found}
         return self._of_checkpoints[checkpoint.sha256]
 
     def find(self, checkpoint: Checkpoint, key: str) -> Subject:
@@ -84,53 +106,59 @@ class Examples:
                 return subject
         raise UserError("there is no such example", "", "choose one of the pictures that are shown")
 
-    def thumbnail(self, subject: Subject) -> Path:
-        """A small JPEG of an example, made once."""
-        path = self._folder / f"{hashlib.sha256(subject.key.encode()).hexdigest()[:24]}.jpg"
-        if not path.exists():
-            image = Image.fromarray(load_image(subject.open()).rgb)
-            image.thumbnail((THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE))
-            image.save(path, quality=85)
-        return path
+    def thumbnail(self, token: str) -> bytes:
+        """A small JPEG of a picture that was listed.
+
+        Raises:
+            UserError: No such picture, or it cannot be read.
+        """
+        if token not in self._by_token:
+            raise UserError("there is no such picture")
+        if token not in self._thumbnails:
+            self._thumbnails[token] = _small(self._by_token[token].path)
+            while len(self._thumbnails) > KEPT_THUMBNAILS:
+                self._thumbnails.popitem(last=False)
+        return self._thumbnails[token]
 
 
-def _test_images(root: Path) -> tuple[Subject, ...]:
-    found = read_image_set(root)
+def _test_images(found: ImageSet) -> tuple[Subject, ...]:
+    """All of them, class by class in turn; the first ones were opened to see whether they can be read."""
     records = found.split("test") or list(found.records)
     random.Random(0).shuffle(records)
-    subjects = (
+    ordered = list(_in_turns(records, [record.label for record in records]))
+    opened, _ = readable(ordered[:OPENED])
+    return tuple(
         Subject(record.id, Path(record.id).name, record.path, found.classes[record.label], record.box)
-        for record in _in_turns(records, [record.label for record in records])
+        for record in (*opened, *ordered[OPENED:])
     )
-    return tuple(islice(filter(_readable, subjects), SHOWN))
 
 
 def _training_pictures(checkpoint: Checkpoint) -> tuple[Subject, ...]:
     """One for each training image that stands behind a prototype."""
-    records = {record.image_id: record for record in checkpoint.prototypes if record.image_id and record.source}
-    subjects: list[Subject] = []
-    for record in _in_turns(list(records.values()), [record.label for record in records.values()]):
-        picture = checkpoint.picture(record.index, "source")
-        if picture is not None and len(subjects) < SHOWN:
-            name = Path(str(record.image_id)).name
-            truth = checkpoint.classes[record.label] if record.label >= 0 else None
-            subjects.append(Subject(f"{checkpoint.sha256[:16]}/{record.index}", name, picture, truth))
-    return tuple(subjects)
+    records = list({record.image_id: record for record in checkpoint.prototypes if record.source}.values())
+    return tuple(
+        Subject(
+            key=f"{checkpoint.weights_sha256[:16]}/{record.index}",
+            name=Path(str(record.image_id)).name,
+            path=checkpoint.path / THUMBS / str(record.source),
+            truth=checkpoint.classes[record.label] if record.label >= 0 else None,
+        )
+        for record in _in_turns(records, [record.label for record in records])
+    )
 
 
 def _in_turns(items: Sequence[Item], groups: Sequence[Hashable]) -> Iterable[Item]:
-    """One item of each group, then the second of each, up to `PER_CLASS`; lone groups are not limited."""
+    """One item of each group, then the second of each, and so on."""
     members: dict[Hashable, list[Item]] = {}
     for item, group in zip(items, groups, strict=True):
         members.setdefault(group, []).append(item)
-    limit = PER_CLASS if len(members) > 1 else None
-    for turn in zip_longest(*(group[:limit] for group in members.values())):
+    for turn in zip_longest(*members.values()):
         yield from (item for item in turn if item is not None)
 
 
-def _readable(subject: Subject) -> bool:
-    try:
-        load_image(subject.open())
-    except UserError:
-        return False
-    return True
+def _small(path: Path) -> bytes:
+    image = Image.fromarray(load_image(path).rgb)
+    image.thumbnail((THUMBNAIL_SIDE * 2, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

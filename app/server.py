@@ -1,159 +1,178 @@
-"""Start the web app on this computer."""
+"""Start the web app on this computer, or hand it to a server that runs it."""
 
 from __future__ import annotations
 
-import ipaddress
+import gc
+import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
+import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from app.actions.explain import explain_case
+from app.actions.panel import favourite
+from app.courtesy import VISITORS
 from app.examples import Examples
+from app.library import Library
+from app.login import Login, ask_user
+from app.network import check_host, free_port
 from app.state import ModelStore
+from app.surveys import Surveys
+from app.uploads import LARGEST, make_folder
 from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import shipped_checkpoints
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from fastapi import FastAPI, Request
 
-FIRST_PORT, LAST_PORT = 7860, 7959
-ASSETS = Path(__file__).parent / "assets"
+STOPS_WITHIN = 1.0
+"""Seconds that open connections get when the app is stopped."""
 
 
-def serve(checkpoints: Path, data: Path | None, host: str, port: int | None) -> None:
+def serve(
+    checkpoints: Path,
+    data: Path | None,
+    host: str,
+    port: int | None,
+    auth: Path | None = None,
+    add_user: str | None = None,
+    mcp: bool = False,
+) -> None:
     """Run the app until it is stopped.
 
     Args:
         checkpoints: Folder whose checkpoints can be chosen.
-        data: Data set to take examples from; None takes the training pictures inside the checkpoints.
-        host: Address to listen on, of this computer only.
+        data: Data set to take pictures from; None takes the training pictures inside the checkpoints.
+        host: Address to listen on; one that others can reach only with `auth`.
         port: None takes the first free one from 7860 on.
+        auth: File of the users who may log in.
+        add_user: Ask for the password of this user, write both into the file, and do not run.
+        mcp: Whether to offer the explanation of a picture to programs by the Model Context Protocol, too.
 
     Raises:
-        UserError: No such folder, data that cannot be read, an address that others can reach, or a taken port.
+        UserError: As `create_app`; an address that others can reach without a login, or a taken port.
     """
-    _check_host(host)
-    if not checkpoints.is_dir():
-        raise UserError("there is no such folder of checkpoints", str(checkpoints), "check --checkpoints")
-    store, data = ModelStore(checkpoints), data.resolve() if data else None
-    chosen = _free_port(host, port)
+    if add_user is not None:
+        ask_user(auth, add_user)
+        return
+    check_host(host, login=auth is not None)
+    chosen = free_port(host, port)
+    app = create_app(checkpoints, data, auth, mcp)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="protoexplain-app-") as folder:
-        _isolate(Path(folder))
-        examples = Examples(data, Path(folder) / "examples")
-        threading.Thread(target=_warm_up, args=(store, examples), daemon=True).start()
-        demo = build(store, examples)
-        demo.launch(
-            server_name=host, server_port=chosen, blocked_paths=[str(p) for p in (store.root, data) if p], **_settings()
-        )
-        print(f"Running on http://{host}:{chosen}", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("stopped")
-        finally:
-            demo.close(verbose=False)
+    with tempfile.TemporaryDirectory(prefix="protoexplain-empty-") as empty:
+        os.chdir(empty)  # Gradio may hand out files below the working directory
+        _listen(app, host, chosen)
 
 
-def build(store: ModelStore, examples: Examples) -> gr.Blocks:
-    """The page: inputs on the left, what is done with them on the right."""
-    import gradio as gr
+def _listen(app: FastAPI, host: str, port: int) -> None:
+    """Answer until a signal comes; then stop within a moment, whoever is still connected."""
+    import uvicorn
 
-    from app import inputs, views
-    from app.tabs import explain
-
-    library = inputs.Library(store, examples)
-    with gr.Blocks(title="protoexplain", fill_width=True, delete_cache=(3600, 7200), analytics_enabled=False) as demo:
-        gr.HTML(views.intro(), elem_id="intro", apply_default_css=False, js_on_load=None)
-        with gr.Row(elem_id="page"):
-            with gr.Column(scale=1, min_width=300, elem_id="inputs"):
-                chosen = inputs.build(library, demo)
-            with gr.Column(scale=3, min_width=320, elem_id="result"):
-                explain.build(library, chosen)
-    return demo.queue(max_size=32, default_concurrency_limit=1)
-
-
-def _settings() -> dict[str, Any]:
-    """What keeps the app on this computer and its files to itself."""
-    import gradio as gr
-
-    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-    theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
-    theme.set(body_background_fill="#f6f5f2", body_background_fill_dark="#14181d")
-    return {
-        "prevent_thread_lock": True,
-        "quiet": True,
-        "share": False,
-        "inbrowser": False,
-        "max_file_size": "8mb",
-        "allowed_paths": [],
-        "show_error": False,
-        "enable_monitoring": False,
-        "run_history": False,
-        "footer_links": ["settings"],
-        "strict_cors": True,
-        "ssr_mode": False,
-        "mcp_server": False,
-        "pwa": False,
-        "state_session_capacity": 200,
-        "theme": theme,
-        "css_paths": ASSETS / "theme.css",
-        "favicon_path": str(ASSETS / "icon.svg"),
-    }
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.02)
+        print(f"Running on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        while thread.is_alive():
+            thread.join(1)
+    except KeyboardInterrupt:
+        print("stopped")
+    finally:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        server.should_exit = server.force_exit = True
+        thread.join(STOPS_WITHIN)
+        gc.freeze()  # the process ends: nothing needs to be collected one by one
 
 
-def _isolate(folder: Path) -> None:
-    """Work in an empty folder: Gradio may hand out files below the working directory."""
-    for name in ("empty", "examples", "uploads"):
-        (folder / name).mkdir()
-    os.chdir(folder / "empty")
+def create_app(
+    checkpoints: Path | None = None, data: Path | None = None, auth: Path | None = None, mcp: bool = False
+) -> FastAPI:
+    """The app for an ASGI server, or to be mounted in another one: `site.mount("/birds", create_app())`.
+
+    It answers `/healthz` (alive) and `/readyz` (a model is loaded) without a login.
+
+    Args:
+        checkpoints: Folder whose checkpoints can be chosen; the shipped ones by default.
+        data: Data set to take pictures from; None takes the training pictures inside the checkpoints.
+        auth: File of the users who may log in; None lets everybody in who can reach the address.
+        mcp: As `serve`.
+
+    Raises:
+        UserError: No such folder, data or users that cannot be read, or a missing package.
+    """
+    root = (checkpoints or shipped_checkpoints()).resolve()
+    if not root.is_dir():
+        raise UserError("there is no such folder of checkpoints", str(root), "check --checkpoints")
+    if mcp and find_spec("mcp") is None:
+        raise UserError("the package for the Model Context Protocol is missing", "--mcp", "pip install 'gradio[mcp]'")
+    login = Login(auth) if auth else None
+    data = data.resolve() if data else None
+    examples = Examples(data)
+    library = Library(ModelStore(root), examples, Surveys(examples, VISITORS))
+    threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    make_folder()
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from app.page import build, looks
+    from app.routes import add_routes
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    add_routes(app, library, lambda request: login is None or _has_logged_in(app, request))
+    page = build(library)
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        auth=login.check if login else None,
+        auth_message="Please log in. After a wrong password, the next answer takes longer.",
+        allowed_paths=[],
+        blocked_paths=[str(path) for path in (root, data) if path],
+        max_file_size=LARGEST,
+        show_error=False,
+        enable_monitoring=False,
+        run_history=False,
+        footer_links=["api", "settings"],
+        ssr_mode=False,
+        mcp_server=mcp,
+        pwa=False,
+        **looks(),
+    )
+    # Gradio forgets this for mounted pages, and then takes any file of this computer that a request names as uploaded.
+    page.has_launched = True
+    return app
 
 
-def _warm_up(store: ModelStore, examples: Examples) -> None:
+def _has_logged_in(app: FastAPI, request: Request) -> bool:
+    """Whether a request bears the cookie that Gradio gave after the login."""
+    from gradio.routes import App
+
+    mounted = next(page for route in app.routes if isinstance(page := getattr(route, "app", None), App))
+    names = (f"access-token-{mounted.cookie_id}", f"access-token-unsecure-{mounted.cookie_id}")
+    return any(request.cookies.get(name) in mounted.tokens for name in names)
+
+
+def _warm_up(library: Library) -> None:
     """Load the first model and run it once, while the page is being built."""
     import torch
-
-    from app import actions
 
     # Half of the cores: threads that wait for a busy core slow one small picture down tenfold.
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))
 
-    listed, _ = store.scan()
-    for entry in listed[:1]:
+    listed, _ = library.store.scan()
+    if listed:
+        entry = favourite(listed)
         try:
-            explainer = store.explainer(entry.name)
-            for subject in examples.of(entry.checkpoint)[:1]:
-                actions.explain_case(explainer, subject)
+            explainer = library.store.explainer(entry.name)
+            for subject in library.examples.of(entry.checkpoint)[:1]:
+                explain_case(explainer, subject)
         except UserError as error:
             print(f"{entry.name}: {error}", file=sys.stderr)
-
-
-def _check_host(host: str) -> None:
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise UserError(
-            f"'{host}' can be reached by other computers, and the app has no login",
-            "--host",
-            "listen on 127.0.0.1, and put a web server with a login in front of it",
-        )
-
-
-def _free_port(host: str, port: int | None) -> int:
-    for candidate in [port] if port else range(FIRST_PORT, LAST_PORT + 1):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
-            return candidate
-    taken = f"port {port} is taken" if port else f"all ports from {FIRST_PORT} to {LAST_PORT} are taken"
-    raise UserError(taken, "--port", "choose another one" + (", or leave it out" if port else ""))

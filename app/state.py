@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
@@ -42,6 +43,11 @@ class _Seen:
 
     changed: int
     result: Checkpoint | UserError
+
+
+def mark_of(checkpoint: Checkpoint) -> str:
+    """Names a checkpoint in addresses of pictures."""
+    return checkpoint.sha256[:16]
 
 
 class ModelStore:
@@ -110,6 +116,30 @@ class ModelStore:
             while len(self._loaded) > self.kept:
                 self._loaded.popitem(last=False)
             return self._loaded[name]
+
+    def has_loaded(self) -> bool:
+        """Whether a model is in memory."""
+        return bool(self._loaded)
+
+    def picture(self, mark: str, index: int, kind: Literal["patch", "source"]) -> bytes:
+        """The encoded picture of a prototype.
+
+        Args:
+            mark: Of its checkpoint, see `mark_of`.
+            index: Number of the prototype.
+            kind: The patch, or the whole training picture.
+
+        Raises:
+            UserError: There is none.
+        """
+        with self._lock:
+            known = [entry.checkpoint for entry in self._listed.values()]
+        for checkpoint in known:
+            if mark_of(checkpoint) == mark and 0 <= index < len(checkpoint.prototypes):
+                content = checkpoint.picture(index, kind)
+                if content is not None:
+                    return content
+        raise UserError("there is no such picture")
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name

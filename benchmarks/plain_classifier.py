@@ -19,19 +19,9 @@ from torch import nn
 from protoexplain.config import resolve
 from protoexplain.data.loading import ImageDataset, batches, epoch_order
 from protoexplain.models.backbones import Backbone
+from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.registry import get_family
 from protoexplain.training.splits import read_run_data
-
-
-class Plain(nn.Module):
-    def __init__(self, backbone: Backbone, classes: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.norm = nn.BatchNorm2d(backbone.channels)
-        self.head = nn.Linear(backbone.channels, classes)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.norm(self.backbone(images)).mean((2, 3)))
 
 
 @torch.inference_mode()
@@ -39,7 +29,7 @@ def accuracy(model: nn.Module, dataset: ImageDataset) -> float:
     model.eval()
     right = 0
     for batch in batches(dataset, range(len(dataset)), 32):
-        right += int((model(batch.images[:, 0]).argmax(1) == batch.labels).sum())
+        right += int((model(batch.images[:, 0]).logits.argmax(1) == batch.labels).sum())
     return right / len(dataset)
 
 
@@ -57,7 +47,7 @@ def main() -> None:
     epochs = arguments.epochs or sum(stage.epochs for stage in stages if "backbone" in stage.lr)
     data = read_run_data(config.data, config.training.seed, arguments.data)
     torch.manual_seed(config.training.seed)
-    model = Plain(Backbone(config.model.backbone), len(data.image_set.classes))
+    model = PooledClassifier(Backbone(config.model.backbone), len(data.image_set.classes))
     rows = [
         {"params": [*model.backbone.parameters()], "lr": 1e-3},
         {"params": [*model.norm.parameters(), *model.head.parameters()], "lr": 3e-3},
@@ -73,7 +63,7 @@ def main() -> None:
         for batch in batches(
             pictures, epoch_order(len(pictures), config.training.seed, epoch), config.training.batch_size
         ):
-            loss = F.cross_entropy(model(batch.images[:, 0]), batch.labels)
+            loss = F.cross_entropy(model(batch.images[:, 0]).logits, batch.labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

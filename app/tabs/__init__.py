@@ -1,1 +1,1 @@
-"""What can be done with a checkpoint and a picture; one file each, each with a function `build`."""
+"""What can be done with a checkpoint and a picture: one file for each tab, which publishes `TAB`."""

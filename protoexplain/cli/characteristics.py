@@ -33,13 +33,11 @@ def characteristics(
     from protoexplain.explain.session import Explainer
     from protoexplain.explain.survey import Survey
     from protoexplain.io.checkpoint import add_metrics
-    from protoexplain.training.evaluate import require_same_classes
-    from protoexplain.training.splits import read_run_data
+    from protoexplain.training.splits import read_data_of
 
     explainer = Explainer(checkpoint)
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
-    images = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
-    require_same_classes(loaded, images.image_set.classes, data)
+    images = read_data_of(loaded, data)
     records = images.train + images.validation if split == "train" else images.test
     with watching() as watcher:
         survey = Survey(explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress)

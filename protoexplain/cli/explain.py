@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from protoexplain.cli.output import Json, finite, print_json, say, watching
+from protoexplain.cli.output import Json, print_json, say, watching
 from protoexplain.errors import UserError
+from protoexplain.io.json_values import finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,17 @@ import sys
 import typer
 from rich.console import Console
 
-from protoexplain.cli import attribute, characteristics, checkpoints, data, explain, prototypes, show, train
+from protoexplain.cli import (
+    attribute,
+    characteristics,
+    checkpoints,
+    data,
+    explain,
+    metrics,
+    prototypes,
+    show,
+    train,
+)
 from protoexplain.errors import UserError
 
 app = typer.Typer(
@@ -19,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
-for module in (train, explain, prototypes, attribute, characteristics, checkpoints, show):
+for module in (train, explain, prototypes, attribute, characteristics, metrics, checkpoints, show):
     module.register(app)
 
 

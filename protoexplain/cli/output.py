@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from protoexplain.io.json_values import finite
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -19,17 +20,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 def say(text: str) -> None:
     """A line for people, on standard output."""
     Console(highlight=False, markup=False, soft_wrap=True).print(text)
-
-
-def finite(value: Any) -> Any:  # noqa: ANN401
-    """JSON has no NaN: numbers that are not finite become null, in any depth."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [finite(item) for item in value]
-    return value
 
 
 def print_json(content: object) -> None:

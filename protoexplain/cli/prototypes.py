@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import Json, finite, print_json, say, watching
+from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.io.json_values import finite
 
 
 def register(app: typer.Typer) -> None:
@@ -33,13 +34,11 @@ def prototypes(
     from protoexplain.explain.prototype import explain_prototypes
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
-    from protoexplain.training.evaluate import require_same_classes
-    from protoexplain.training.splits import read_run_data
+    from protoexplain.training.splits import read_data_of
 
     explainer = Explainer(checkpoint)
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
-    images = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
-    require_same_classes(loaded, images.image_set.classes, data)
+    images = read_data_of(loaded, data)
     splits = {name: images.dataset(getattr(images, name), config.data) for name in ("train", "test")}
     with watching() as watcher:
         told = explain_prototypes(

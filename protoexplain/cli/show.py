@@ -13,8 +13,9 @@ from protoexplain.errors import UserError
 if TYPE_CHECKING:
     from protoexplain.io.checkpoint import Checkpoint
 
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; one that others can reach only with --auth.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one from 7860 on by default.")]
+Auth = Annotated[Path | None, typer.Option(help="File of the users who may log in, a line 'name:hash' for each.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -84,12 +85,19 @@ def open_app(
     checkpoints: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; the shipped ones by default.")
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", "-d", help="Data set to pick example images from.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", "-d", help="Data set to take pictures from.")] = None,
     host: Host = "127.0.0.1",
     port: Port = None,
+    auth: Auth = None,
+    add_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ask for a password, write the user into the --auth file, stop.")
+    ] = None,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Also answer programs by the Model Context Protocol; needs gradio[mcp].")
+    ] = False,
 ) -> None:
     """Open the web app: pick a checkpoint, drop in an image, see why."""
-    _launch(checkpoints, data, host, port)
+    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp)
 
 
 def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
@@ -112,7 +120,7 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
     _launch(folder, EMBEDDED, host, port)
 
 
-def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None) -> None:
+def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None, **more: object) -> None:
     from importlib.metadata import entry_points
 
     from protoexplain.io.checkpoint import shipped_checkpoints
@@ -121,4 +129,4 @@ def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | 
     if not servers:
         raise UserError("no app is installed", "", "install the package again: pip install protoexplain")
     serve = next(iter(servers)).load()
-    serve(checkpoints or shipped_checkpoints(), data, host, port)
+    serve(checkpoints or shipped_checkpoints(), data, host, port, **more)

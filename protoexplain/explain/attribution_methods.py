@@ -132,7 +132,7 @@ def lime(question: Question) -> Attribution:
 
 def c_lime(question: Question) -> Attribution:
     """Least squares over Gaussian noise on how much each superpixel is there (C-LIME, Agarwal et al. 2021)."""
-    from captum.attr._core.lime import LimeBase
+    from captum.attr import LimeBase
 
     from protoexplain.explain.linear_model import LeastSquares
 

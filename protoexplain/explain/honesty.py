@@ -91,7 +91,12 @@ def honesty(
 
     Returns:
         By prototype.
+
+    Raises:
+        ValueError: No random boxes.
     """
+    if random_boxes < 1:
+        raise ValueError("a box can only be judged beside random ones")
     generator, size = torch.Generator().manual_seed(seed), reading.geometry.input_size
     asked = {match.prototype: match for match in matches}
     boxes = {prototype: _corners(reading, match.box) for prototype, match in asked.items()}

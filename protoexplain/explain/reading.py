@@ -117,7 +117,7 @@ def read(
         tuple(class_names),
         tuple(records),
         model.activation_maps(features)[0],
-        torch.cat([branch.activations for branch in output.branches.values()], 1)[0].double(),
+        output.activations[0].double(),
         output.logits[0],
         model.probabilities(output.logits)[0],
     )

@@ -28,6 +28,7 @@ RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
 _TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS = 120, 170, 52
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _CLIPPED = 99.5
 """Percentile of an attribution at which its colours end."""
 PrototypeName = Callable[[Statement], str]
@@ -49,12 +50,13 @@ def heat_overlay(rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75) -> 
 
 
 def effect_overlay(rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.8) -> RGB:
-    """Lay signed effects [H,W] over an image [H,W,3]: blue raises, orange lowers; zero stays visible."""
+    """Lay signed effects [H,W] over an image [H,W,3] in pale grey: blue raises, orange lowers, zero is grey."""
+    pale = (255 + 2 * (rgb @ _LUMINANCE))[..., None] / 3
     highest = float(np.percentile(np.abs(heat), _CLIPPED)) or float(np.abs(heat).max())
     level = np.clip(np.abs(heat) / highest, 0, 1) if highest > 0 else np.zeros_like(heat)
     colours = np.where((heat >= 0)[..., None], _rgb(FOR_COLOUR), _rgb(AGAINST_COLOUR))
     alpha = (opacity * level)[..., None]
-    return (rgb * (1 - alpha) + colours * alpha).round().astype(np.uint8)
+    return (pale * (1 - alpha) + colours * alpha).round().astype(np.uint8)
 
 
 def attribution_overlay(rgb: RGB, attribution: Attribution) -> RGB:

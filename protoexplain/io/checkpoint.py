@@ -13,7 +13,6 @@ MANIFEST.json        size and SHA-256 of each file
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,9 +26,10 @@ from filelock import FileLock
 from torch import Tensor
 
 import protoexplain
-from protoexplain.config import MAX_YAML_BYTES, RunConfig, merged, parse, read_yaml
+from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, write_folder
+from protoexplain.io.json_values import finite
 from protoexplain.io.manifest import MANIFEST, MAX_JSON_BYTES, read_limited, verify_folder
 from protoexplain.io.model_card import model_card
 from protoexplain.io.prototypes import FORMAT, Contents, DataInfo, PrototypeRecord, parse_contents
@@ -145,6 +145,19 @@ class Checkpoint:
                 )
         return model.eval().to(device)
 
+    def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
+        """Refuse a data set whose classes are not the model's.
+
+        Raises:
+            UserError: Names the data set of the model.
+        """
+        if classes != self.classes:
+            raise UserError(
+                f"the data set has {len(classes)} classes, the model {len(self.classes)}, or their names differ",
+                str(data),
+                f"use the data set of the model: {self.data.name}",
+            )
+
     def proof(self) -> dict[str, Tensor]:
         """Prototypes before projection [P,D,h,w], branch by branch; empty where none were projected.
 
@@ -203,7 +216,7 @@ def save_checkpoint(
     program = protoexplain.__version__
     versions = {"protoexplain": program, **{name: version(name) for name in _PACKAGES}}
     contents = Contents(FORMAT, program, command, versions, tuple(classes), data, tuple(records))
-    plain_metrics = _finite(metrics)
+    plain_metrics = finite(metrics)
 
     def fill(folder: Path) -> None:
         (folder / THUMBS).mkdir()
@@ -232,7 +245,7 @@ def add_metrics(path: Path, measured: Mapping[str, Any]) -> Checkpoint:
     """
     with FileLock(path.with_name(f".{path.name}.lock")):
         checkpoint = Checkpoint.load(path)
-        metrics = merged(checkpoint.metrics, _finite(measured))
+        metrics = _joined(checkpoint.metrics, finite(measured))
         contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
 
         def fill(folder: Path) -> None:
@@ -241,6 +254,12 @@ def add_metrics(path: Path, measured: Mapping[str, Any]) -> Checkpoint:
 
         write_folder(path, fill, replace=True)
         return Checkpoint.load(path, verify=False)
+
+
+def _joined(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of one name are joined by their keys; an entry is replaced as a whole, so that none is half old."""
+    both = {name for name in old.keys() & new.keys() if isinstance(old[name], dict) and isinstance(new[name], dict)}
+    return {**old, **new, **{name: {**old[name], **new[name]} for name in both}}
 
 
 def _write_metrics(folder: Path, config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> None:
@@ -286,12 +305,3 @@ def _read_metrics(path: Path) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401
-    """The same with None for numbers that JSON does not know."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): _finite(entry) for name, entry in value.items()}
-    return [_finite(entry) for entry in value] if isinstance(value, list | tuple) else value

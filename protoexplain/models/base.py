@@ -61,6 +61,11 @@ class PrototypeOutput:
     logits: Tensor
     branches: dict[str, BranchOutput]
 
+    @property
+    def activations(self) -> Tensor:
+        """[B,P] over the branches that were computed."""
+        return torch.cat([branch.activations for branch in self.branches.values()], 1)
+
 
 class Branch(nn.Module):
     """Embedding, prototypes and head of one branch.
@@ -164,7 +169,7 @@ class PrototypeModel(nn.Module):
 
     def activations(self, features: Tensor) -> Tensor:
         """[B,P] over all branches."""
-        return torch.cat([branch(features).activations for _, branch in self.named_branches()], 1)
+        return self.from_features(features).activations
 
     def activation_maps(self, features: Tensor) -> Tensor:
         """[B,P,H,W] over all branches, in units of the activation: the maximum of each map is the activation."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from importlib.metadata import entry_points
-
-from protoexplain.errors import UserError, nearest_name
 from protoexplain.models import families
 from protoexplain.models.base import Family
+from protoexplain.registry import Registry
 
-ENTRY_POINTS = "protoexplain.families"
+FAMILIES = Registry[Family](families, "FAMILY", "protoexplain.families", "family", "family")
 
 
 def family_names() -> list[str]:
     """Built-in families, then those of installed packages."""
-    built_in = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
-    return built_in + sorted(point.name for point in entry_points(group=ENTRY_POINTS))
+    return FAMILIES.names()
 
 
 def get_family(name: str) -> Family:
@@ -25,12 +20,4 @@ def get_family(name: str) -> Family:
     Raises:
         UserError: No family of that name; says which was probably meant.
     """
-    if name not in family_names():
-        raise UserError(f"unknown family '{name}'", "family", nearest_name(name, family_names()))
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            family: Family = point.load()
-            return family
-    module = importlib.import_module(f"{families.__name__}.{name}")
-    published: Family = module.FAMILY
-    return published
+    return FAMILIES.find(name)

@@ -14,7 +14,7 @@ from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.journal import Silent, Watcher
-from protoexplain.training.splits import read_run_data
+from protoexplain.training.splits import read_data_of
 
 BATCH = 32
 
@@ -71,8 +71,7 @@ def evaluate(checkpoint: Path | Checkpoint, data: Path, watcher: Watcher | None 
     """
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
     config, shown = loaded.config, watcher or Silent()
-    run_data = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
-    require_same_classes(loaded, run_data.image_set.classes, data)
+    run_data = read_data_of(loaded, data)
     if not run_data.test:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
     model = loaded.model()
@@ -87,16 +86,6 @@ def evaluate(checkpoint: Path | Checkpoint, data: Path, watcher: Watcher | None 
         done += len(batch.labels)
         shown.progress("classifying test images", done, len(dataset))
     return _summary(confusion.compute(), top5 / done, loaded.classes, run_data.problems)
-
-
-def require_same_classes(checkpoint: Checkpoint, classes: tuple[str, ...], data: Path) -> None:
-    """Refuse a data set whose classes are not the model's."""
-    if classes != checkpoint.classes:
-        raise UserError(
-            f"the data set has {len(classes)} classes, the model {len(checkpoint.classes)}, or their names differ",
-            str(data),
-            f"use the data set of the model: {checkpoint.data.name}",
-        )
 
 
 def _summary(counts: torch.Tensor, top5: float, classes: tuple[str, ...], problems: tuple[str, ...]) -> Evaluation:

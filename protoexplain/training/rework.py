@@ -19,14 +19,13 @@ from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training import projection
 from protoexplain.training.diagnose import Finding
-from protoexplain.training.evaluate import require_same_classes
 from protoexplain.training.journal import Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import nearest_labels, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult, make_fabric
-from protoexplain.training.splits import read_run_data
+from protoexplain.training.splits import read_data_of
 from protoexplain.training.stages import Run, clean_batches, find_patches, run_stage
 from protoexplain.training.state import RunState
 
@@ -110,8 +109,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)
-    run_data = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, data)
-    require_same_classes(checkpoint, run_data.image_set.classes, data)
+    run_data = read_data_of(checkpoint, data)
     fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())

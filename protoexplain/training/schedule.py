@@ -20,5 +20,7 @@ def models_of(config: RunConfig, model: PrototypeModel) -> list[PrototypeModel]:
 
     The last entry is for what follows the last stage.
     """
-    own = [model] * (len(get_family(config.family).stages(config.schedule)) + 1)
-    return [PooledClassifier(model.backbone, model.classes), *own] if config.training.fine_tuning.epochs else own
+    models = [model] * (len(stages_of(config)) + 1)
+    if config.training.fine_tuning.epochs:
+        models[0] = PooledClassifier(model.backbone, model.classes)
+    return models

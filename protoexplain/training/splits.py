@@ -13,6 +13,7 @@ from protoexplain.data.loading import Crop, ImageDataset, readable
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,15 @@ def read_run_data(config: DataConfig, seed: int, path: Path | None = None) -> Ru
         crop,
         problems,
     )
+
+
+def read_data_of(checkpoint: Checkpoint, path: Path) -> RunData:
+    """Read a data set of any layout as a checkpoint's configuration splits and cuts it.
+
+    Raises:
+        UserError: As `read_run_data`; or its classes are not the model's.
+    """
+    config = checkpoint.config
+    data = read_run_data(config.data.model_copy(update={"source": "auto"}), config.training.seed, path)
+    checkpoint.require_classes(data.image_set.classes, path)
+    return data

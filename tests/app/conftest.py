@@ -7,8 +7,17 @@ import shutil
 import pytest
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
+from app.courtesy import Courtesy
 from app.examples import Examples
+from app.library import Library
 from app.state import ModelStore
+from app.surveys import Surveys
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    """Tests keep nothing in the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +47,15 @@ def store(folder):
 
 
 @pytest.fixture
-def examples(birds, tmp_path):
-    (tmp_path / "small").mkdir()
-    return Examples(birds, tmp_path / "small")
+def examples(birds):
+    return Examples(birds)
+
+
+@pytest.fixture
+def surveys(examples, tmp_path):
+    return Surveys(examples, Courtesy(), tmp_path / "surveys")
+
+
+@pytest.fixture
+def library(store, examples, surveys):
+    return Library(store, examples, surveys)

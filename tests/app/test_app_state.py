@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.actions import explain_case
+from app.actions.explain import explain_case
 from app.state import ModelStore
 from protoexplain.errors import UserError
 

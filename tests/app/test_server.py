@@ -1,17 +1,22 @@
-"""Starting the app: only on this computer, and a clear word where that cannot be."""
+"""Starting the app: where it may be reached, what must be there, and what it answers beside the page."""
 
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from app.server import serve
+from app.login import add_user
+from app.server import create_app, serve
+from app.state import mark_of
 from protoexplain.errors import UserError
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])  # noqa: S104
-def test_addresses_that_others_can_reach_are_refused(folder, host):
+def test_addresses_that_others_can_reach_need_a_login(folder, host):
     with pytest.raises(UserError, match="other computers"):
         serve(folder, None, host, None)
 
@@ -27,3 +32,81 @@ def test_a_taken_port_is_told(folder):
 def test_a_missing_folder_is_told(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         serve(tmp_path / "nothing", None, "127.0.0.1", None)
+
+
+def test_a_missing_package_is_told_with_the_command_that_installs_it(folder, monkeypatch):
+    monkeypatch.setattr("app.server.find_spec", lambda name: None)
+    with pytest.raises(UserError) as refused:
+        create_app(folder, mcp=True)
+    assert refused.value.fix == "pip install 'gradio[mcp]'"
+
+
+@pytest.fixture(scope="module")
+def client(made, birds):
+    with TestClient(create_app(made, birds)) as client:
+        until = time.monotonic() + 60
+        while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.1)
+        yield client
+
+
+def test_health_and_readiness_are_told_apart(client, tmp_path):
+    assert client.get("/healthz").json() == {"alive": True}
+    assert client.get("/readyz").json() == {"ready": True, "checkpoints": 2, "broken": 0}
+    with TestClient(create_app(tmp_path)) as empty:
+        assert empty.get("/healthz").status_code == 200
+        assert empty.get("/readyz").status_code == 503
+
+
+def test_pictures_of_prototypes_are_served_for_ever(client, store):
+    checkpoint = store.listed("a-protopnet").checkpoint
+    answer = client.get(f"/prototype/{mark_of(checkpoint)}/patch/3")
+    assert answer.content == checkpoint.picture(3, "patch")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/prototype/{mark}/patch/999",
+        "/prototype/{mark}/patch/-1",
+        "/prototype/{mark}/model.safetensors/0",
+        "/prototype/{mark}/patch/..%2f..%2fconfig.yaml",
+        "/prototype/0000000000000000/patch/0",
+        "/thumbnail/..%2f..%2fetc%2fpasswd",
+        "/thumbnail/000000000000000000000000",
+        "/docs",
+        "/monitoring",
+    ],
+)
+def test_nothing_else_is_served(client, store, path):
+    mark = mark_of(store.listed("a-protopnet").checkpoint)
+    assert client.get(path.format(mark=mark)).status_code in (403, 404, 422)
+
+
+def test_the_app_can_be_mounted_in_another_one(made, birds):
+    site = FastAPI()
+    site.mount("/birds", create_app(made, birds))
+    with TestClient(site) as client:
+        assert client.get("/birds/healthz").json() == {"alive": True}
+        page = client.get("/birds/").text
+        assert "This part looks like that part" in page
+
+
+def test_with_a_login_nothing_but_health_is_seen_without_it(made, birds, tmp_path, store, examples):
+    users = tmp_path / "users"
+    add_user(users, "ada", "a long password")
+    checkpoint = store.listed("a-protopnet").checkpoint
+    places = [f"/prototype/{mark_of(checkpoint)}/patch/0", f"/thumbnail/{examples.of(checkpoint)[0].token}"]
+    with TestClient(create_app(made, birds, users)) as client:
+        assert [client.get(place).status_code for place in [*places, "/gradio_api/info"]] == [401, 401, 401]
+        assert "This part looks like that part" not in client.get("/").text
+        assert client.get("/healthz").status_code == 200
+        wrong = client.post("/login", data={"username": "ada", "password": "a wrong password"})
+        assert wrong.status_code == 400
+        right = client.post("/login", data={"username": "ada", "password": "a long password"})
+        assert right.status_code == 200
+        client.get("/readyz")
+        assert [client.get(place).status_code for place in [*places, "/gradio_api/info"]] == [200, 200, 200]
+        assert "This part looks like that part" in client.get("/").text

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 
-from app import views
-from app.actions import explain_case, facts
+from app.actions import pictures
+from app.actions.explain import explain_case
+from app.actions.panel import facts
+from app.actions.pictures import Shelf
+from app.actions.portrait import portrait
+from app.actions.prototypes import Tile, Wish, gallery
+from app.library import Choice
+from app.page import ASSETS
 from app.state import Broken
+from app.surveys import Guess, Survey
+from app.views import explain, panel, prototypes
+from app.views.templating import amount, ordinal, percent, readable, refusal, signed
 from protoexplain.errors import UserError
 from protoexplain.explain.render import AGAINST_COLOUR, FOR_COLOUR
 
@@ -37,11 +45,11 @@ def test_hostile_names_are_shown_as_text(case):
         notices=(HOSTILE,),
     )
     pages = [
-        views.case(hostile),
-        views.answer(hostile),
-        views.broken([Broken(HOSTILE, HOSTILE)]),
-        views.refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
-        views.bars([shown]),
+        explain.case(hostile),
+        explain.answer(hostile, 5, HOSTILE),
+        panel.unusable([Broken(HOSTILE, HOSTILE)]),
+        refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
+        explain.bars([shown]),
     ]
     for page in pages:
         assert "<script" not in page
@@ -51,25 +59,39 @@ def test_hostile_names_are_shown_as_text(case):
 
 
 def test_a_refusal_says_what_and_how_to_go_on_but_not_where_on_our_disk():
-    page = views.refusal(UserError("the file is a text", "/srv/secret/upload.jpg", "choose a picture"))
+    page = refusal(UserError("the file is a text", "/srv/secret/upload.jpg", "choose a picture"))
     assert "The file is a text." in page
     assert "Choose a picture." in page
     assert "secret" not in page
     assert 'role="alert"' in page
 
 
+def test_hostile_names_among_the_pictures_are_text(library):
+    subject = dataclasses.replace(library.examples.of(library.store.listed("a-protopnet").checkpoint)[0], truth=HOSTILE)
+    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey({}, 0, 0, HOSTILE), waiting=True)
+    for wish in (pictures.Wish(), pictures.Wish("wrong")):
+        page = panel.pictures(shown, wish, HOSTILE, [HOSTILE]) + panel.picture_wishes(wish, [HOSTILE], asks=True)
+        assert "<script" not in page
+        assert "<img src=x" not in page
+
+
 def test_every_picture_has_an_alternative_text(case):
-    page = views.case(case) + views.answer(case)
+    page = explain.case(case) + explain.answer(case, 5, "m")
     assert page.count("<img ") == page.count(' alt="') > 5
     assert 'alt=""' not in page
 
 
 def test_every_question_mark_opens_a_help_text(store, case):
     checkpoint = store.listed("a-protopnet").checkpoint
-    page = views.answer(case) + views.case(case) + views.facts(facts(checkpoint)) + views.predictions_heading()
+    page = (
+        explain.answer(case, 5, "m")
+        + explain.case(case)
+        + panel.facts(facts(checkpoint))
+        + explain.predictions_heading()
+    )
     asked = {piece.split('"')[0] for piece in page.split('popovertarget="')[1:]}
     assert {"help-similarity", "help-evidence", "help-probability", "help-box", "help-heat", "help-sum"} <= asked
-    assert all(f'id="{name}"' in views.intro() for name in asked)
+    assert all(f'id="{name}"' in panel.intro() for name in asked)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +99,7 @@ def test_every_question_mark_opens_a_help_text(store, case):
     [(0.931, "93.1 %"), (0, "0.0 %"), (0.0004, "< 0.1 %"), (0.9996, "> 99.9 %"), (1, "100.0 %")],
 )
 def test_probabilities_never_round_to_certainty(share, text):
-    assert views.percent(share) == text
+    assert percent(share) == text
 
 
 @pytest.mark.parametrize(
@@ -85,7 +107,7 @@ def test_probabilities_never_round_to_certainty(share, text):
     [(2.314, False, "+2.31"), (-0.5, False, "\N{MINUS SIGN}0.50"), (0.031, True, "+3.1 %"), (-0.001, False, "+0.00")],
 )
 def test_evidence_carries_its_sign(value, by_probability, text):
-    assert views.amount(value, by_probability) == text
+    assert amount(value, by_probability) == text
 
 
 @pytest.mark.parametrize(
@@ -93,17 +115,49 @@ def test_evidence_carries_its_sign(value, by_probability, text):
     [("012.Yellow_headed_Blackbird", "Yellow headed Blackbird"), ("Dr. No", "Dr. No"), ("3.", "3."), ("cat", "cat")],
 )
 def test_class_names_read_like_names(name, text):
-    assert views.readable(name) == text
+    assert readable(name) == text
 
 
 def test_families_that_repeat_are_told_apart_by_their_folders(store):
     first, second = store.scan()[0]
-    assert views.titles([first, second]) == [("ProtoPNet", first.name), (views.titles([second])[0][0], second.name)]
-    assert views.titles([first, first])[0][0] == "ProtoPNet (a-protopnet)"
+    assert panel.titles([first, second]) == [("ProtoPNet", first.name), (panel.titles([second])[0][0], second.name)]
+    assert panel.titles([first, first])[0][0] == "ProtoPNet (a-protopnet)"
 
 
-def test_the_page_uses_the_colours_of_the_pictures():
-    css = (Path(views.__file__).parent / "assets" / "theme.css").read_text()
+@pytest.mark.parametrize(("value", "text"), [(0.834, "+0.83"), (-12.34, "\N{MINUS SIGN}12.3"), (1830, "+1,830")])
+def test_weights_carry_their_sign(value, text):
+    assert signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (112, "112th"), (23, "23rd")]
+)
+def test_places_are_ordinals(place, text):
+    assert ordinal(place) == text
+
+
+def test_hostile_names_in_the_gallery_are_text(store):
+    explainer = store.explainer("a-protopnet")
+    shown = gallery(explainer, Wish())
+    hostile = dataclasses.replace(shown, tiles=(Tile(0, HOSTILE, HOSTILE, 1.0),), findings=(HOSTILE,))
+    one = dataclasses.replace(
+        portrait(explainer, 0), owner=HOSTILE, image=HOSTILE, image_class="other" + HOSTILE, findings=(HOSTILE,)
+    )
+    pages = [
+        prototypes.gallery(hostile, HOSTILE, Wish(HOSTILE)),
+        prototypes.portrait(one, HOSTILE, Wish(HOSTILE)),
+        panel.address(Choice(HOSTILE, HOSTILE)),
+        panel.notices([HOSTILE]),
+    ]
+    for page in pages:
+        assert "<script" not in page
+        assert "<img src=x" not in page
+
+
+def test_the_page_uses_the_colours_of_the_pictures_and_nothing_from_elsewhere():
+    css = (ASSETS / "theme.css").read_text()
     assert f"--for: {FOR_COLOUR};" in css
     assert f"--against: {AGAINST_COLOUR};" in css
-    assert "http" not in css
+    files = [path for kind in ("css", "js") for path in ASSETS.rglob(f"*.{kind}")]
+    assert len(files) > 3
+    assert [path.name for path in files if "http" in path.read_text()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,7 +26,12 @@ def running(checkpoints, birds, folder):
     log = folder / "app.log"
     command = ["-m", "protoexplain", "app", "--checkpoints", checkpoints, "--data", birds, "--port", port]
     with log.open("w") as stream:
-        process = subprocess.Popen([sys.executable, *map(str, command)], stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
+        )
     try:
         expected = f"Running on http://127.0.0.1:{port}"
         deadline = time.monotonic() + STARTS_WITHIN

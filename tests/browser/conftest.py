@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from app_process import running
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
 HOSTILE = '"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}'
 SHOWS_WITHIN = 30_000
+expect.set_options(timeout=SHOWS_WITHIN)
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--headless",
@@ -25,6 +26,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -60,7 +63,7 @@ def chromium():
         pytest.fail("these tests drive Chromium: apt install chromium, or name it in PROTOEXPLAIN_CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        yield browser
+        yield browser.new_context()
         browser.close()
 
 
@@ -68,12 +71,14 @@ def chromium():
 def open_page(chromium, address):
     """Opens pages; when the test is over, none of them may have had an error or asked another computer.
 
-    `may_fail` allows one page the errors that the browser itself reports for a refused request.
+    The page has opened when `shows` is there.  `may_fail` allows one page the errors that the browser itself reports
+    for a refused request.
     """
     troubles, pages = [], []
 
-    def opened(width=1280, height=900, query="", may_fail=False):
-        page = chromium.new_page(viewport={"width": width, "height": height})
+    def opened(query="", shows="#answer h2", width=1280, height=900, may_fail=False):
+        page = chromium.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(SHOWS_WITHIN)
         page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
@@ -83,7 +88,7 @@ def open_page(chromium, address):
             page.on("response", lambda r: troubles.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
         page.on("requestfailed", lambda r: troubles.append(f"failed: {r.url}") if not _stream(r.url) else None)
         page.goto(f"{address}/{query}")
-        page.locator("#answer h2").wait_for()
+        page.locator(shows).first.wait_for()
         pages.append(page)
         return page
 

@@ -8,7 +8,6 @@ import urllib.error
 import urllib.request
 
 import pytest
-from app_process import running
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -27,12 +26,12 @@ def number(text):
 
 
 def upload(page, path):
-    page.locator("#upload input[type=file]").set_input_files(path)
+    page.locator("#own-file").set_input_files(path)
 
 
 def choose(page, dropdown, option):
     page.locator(f"{dropdown} input").click()
-    page.get_by_role("option", name=option, exact=True).click()
+    page.locator(f'li[role=option][aria-label="{option}"]').click()
 
 
 def some_bird(birds):
@@ -47,6 +46,7 @@ def test_the_first_visit_shows_an_example_explained(page):
     expect(page.locator("#facts")).to_contain_text("87.5 %")
     expect(page.locator("#case .mark").first).to_be_visible()
     assert page.locator("#classes label").count() == 4
+    assert "model=a-protopnet" in page.url
 
 
 def test_every_picture_is_drawn_and_described(page):
@@ -85,7 +85,7 @@ def test_any_class_can_be_asked_for(page):
 def test_another_example_and_fewer_rows(page):
     caption = page.locator("#case .caption")
     before = caption.inner_text()
-    page.locator("#examples button.thumbnail-item").nth(1).click()
+    page.locator("#pictures .tiles a").nth(1).click()
     expect(caption).not_to_have_text(before)
     assert page.locator("#answer .card").count() == 5
     page.locator("#rows label", has_text="3").click()
@@ -94,7 +94,7 @@ def test_another_example_and_fewer_rows(page):
 
 def test_another_checkpoint_tells_what_spoke_by_absence(page):
     caption = page.locator("#case .caption").inner_text()
-    choose(page, "#checkpoint", "Classification-By-Components")
+    choose(page, "#model", "Classification-By-Components")
     expect(page.locator("#answer")).to_contain_text("Missing, as expected")
     expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
     assert page.locator("#case .caption").inner_text() == caption
@@ -108,9 +108,103 @@ def test_an_uploaded_picture_is_explained_as_a_whole_and_can_be_put_away(page, b
     expect(page.locator("#case .caption")).to_contain_text(some_bird(birds).name)
     expect(page.locator("#case .seen")).to_have_count(0)
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
-    page.locator("#examples button.thumbnail-item").first.click()
+    page.locator("#pictures .tiles a").first.click()
     expect(page.locator("#case .seen")).to_have_count(1)
-    expect(page.locator("#upload")).not_to_contain_text(some_bird(birds).name)
+    expect(page.locator("#own-file")).to_be_visible()
+    expect(page.locator("#own")).not_to_contain_text(some_bird(birds).name)
+
+
+def test_a_frame_around_the_object_is_drawn_with_a_pointer_and_moved_by_keyboard(page, birds):
+    upload(page, some_bird(birds))
+    expect(page.locator("#own .canvas")).to_be_visible()
+    expect(page.locator("#case .seen")).to_have_count(0)
+    edge = page.locator("#own .canvas").bounding_box()
+    page.mouse.move(edge["x"] + 0.2 * edge["width"], edge["y"] + 0.2 * edge["height"])
+    page.mouse.down()
+    page.mouse.move(edge["x"] + 0.5 * edge["width"], edge["y"] + 0.5 * edge["height"])
+    page.mouse.move(edge["x"] + 0.7 * edge["width"], edge["y"] + 0.8 * edge["height"])
+    page.mouse.up()
+    expect(page.locator("#case .seen")).to_have_attribute(
+        "style", re.compile(r"left: (19|20)\.\d+%.*width: (49|50)\.\d+%")
+    )
+    corner = page.get_by_role("button", name="Lower right corner")
+    corner.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(corner).to_have_attribute("aria-label", re.compile("at 80 % from the left"))
+    expect(page.locator("#case .seen")).to_have_attribute("style", re.compile(r"width: (59|60)\.\d+%"))
+    page.get_by_role("button", name="Whole picture").click()
+    expect(page.locator("#case .seen")).to_have_count(0)
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator("#case .seen")).to_have_count(1)
+
+
+def test_a_picture_is_pasted(page, birds):
+    page.evaluate(
+        """async (bytes) => {
+            const file = new File([new Uint8Array(bytes)], "pasted.jpg", { type: "image/jpeg" });
+            const data = new DataTransfer();
+            data.items.add(file);
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
+        }""",
+        list(some_bird(birds).read_bytes()),
+    )
+    expect(page.locator("#case .caption")).to_contain_text("pasted.jpg")
+
+
+def test_a_picture_is_taken_with_the_camera(page):
+    page.get_by_role("button", name="Use the camera").click()
+    page.wait_for_function("document.querySelector('#own video').videoWidth > 0")
+    page.get_by_role("button", name="Take the picture").click()
+    expect(page.locator("#case .caption")).to_contain_text("camera.jpg")
+    assert page.evaluate("document.querySelector('#own video').srcObject.active") is False
+
+
+def test_pointing_at_a_row_shows_it_in_the_picture(page):
+    page.locator("#answer .card").nth(1).hover()
+    expect(page.locator("#case .mark.here")).to_have_text("2")
+    expect(page.locator("#case .lens img.heat")).to_have_count(1)
+    page.locator("#case .caption").hover()
+    expect(page.locator("#case .mark.here")).to_have_count(0)
+
+
+def test_a_row_is_kept_shown_by_keyboard_and_heat_maps_fade(page):
+    number = page.get_by_role("button", name="Show row 1 in the picture")
+    number.focus()
+    page.keyboard.press("Enter")
+    expect(number).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#case .mark.here")).to_have_text("1")
+    slider = page.get_by_role("slider", name="Strength of the heat map")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#answer img.heat").first).to_have_css("opacity", "0")
+    page.locator("#rows label", has_text="3").click()
+    expect(page.locator("#answer .card")).to_have_count(3)
+    expect(page.locator("#answer img.heat").first).to_have_css("opacity", "0")
+    expect(slider).to_have_value("0")
+
+
+def test_pictures_that_the_model_names_wrongly_or_unsurely_are_found(page):
+    page.get_by_label("Which pictures").select_option("Least sure first")
+    expect(page.locator("#pictures .tiles img")).to_have_count(12)
+    page.get_by_label("Which pictures").select_option("Named wrongly")
+    expect(page.locator("#pictures .tiles a:not(:has(.wrong-badge))")).to_have_count(0)
+    expect(page.locator("#pictures .wrong-badge").or_(page.locator("#pictures [role=status]")).first).to_be_visible()
+    page.get_by_label("Which pictures").select_option("All")
+    page.get_by_label("Of which class").select_option(index=1)
+    expect(page.locator("#pictures .tiles a")).to_have_count(3)
+    page.locator("#pictures .tiles a").nth(2).click()
+    expect(page.locator("#pictures .tiles a").nth(2)).to_have_attribute("aria-current", "")
+    expect(page.locator("#pictures .tiles a")).to_have_count(3)
+
+
+def test_a_row_leads_to_its_prototype(page):
+    link = page.locator("#answer .card h4 a").first
+    name = link.inner_text()
+    link.click()
+    expect(page.locator(".portrait h2")).to_contain_text(name)
+    page.go_back()
+    expect(page.locator("#answer h2")).to_be_visible()
 
 
 def test_what_was_done_to_a_picture_is_told(page, birds, tmp_path):
@@ -136,16 +230,15 @@ def test_a_bad_file_is_refused_in_the_page_and_the_app_goes_on(page, birds, tmp_
     expect(alert).to_contain_text(reason)
     assert "Traceback" not in page.inner_text("body")
     assert str(tmp_path) not in alert.inner_text()
-    page.locator("#examples button.thumbnail-item").first.click()
+    page.locator("#pictures .tiles a").first.click()
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
 
 
-def test_a_file_above_the_limit_is_refused_by_the_page(open_page, tmp_path):
-    page = open_page(may_fail=True)
+def test_a_file_above_the_limit_is_refused_by_the_page(page, tmp_path):
     path = tmp_path / "large.png"
     path.write_bytes(b"\x89PNG" + bytes(8 << 20))
     upload(page, path)
-    expect(page.get_by_text("exceed the maximum allowed size of 8.0 Mb")).to_be_visible()
+    expect(page.locator("#own [role=alert]")).to_have_text("The picture has 8.4 MB; up to 8 MB are taken.")
     expect(page.locator("#answer h2")).to_be_visible()
 
 
@@ -169,7 +262,7 @@ def test_a_file_name_with_markup_is_shown_as_text(page, birds, tmp_path):
 
 
 def test_class_names_with_markup_are_shown_as_text(page):
-    choose(page, "#checkpoint", "ProtoPNet (c-hostile)")
+    choose(page, "#model", "ProtoPNet (c-hostile)")
     expect(page.locator("#answer h2")).to_contain_text('"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}')
     expect(page.locator("#classes label").first).to_contain_text("{{7*7}}${7*7}")
     assert page.evaluate("window.hacked") is None
@@ -178,18 +271,8 @@ def test_class_names_with_markup_are_shown_as_text(page):
 def test_a_broken_checkpoint_is_listed_with_its_reason(page):
     page.locator(".broken summary").click()
     expect(page.locator(".broken li")).to_have_text(re.compile(r"^d-damaged: model\.safetensors .+"))
-    page.locator("#checkpoint input").click()
+    page.locator("#model input").click()
     assert "damaged" not in " ".join(page.get_by_role("option").all_inner_texts())
-
-
-def test_without_a_checkpoint_the_page_says_how_to_get_one(chromium, birds, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    with running(tmp_path / "checkpoints", birds, tmp_path) as address:
-        page = chromium.new_page()
-        page.goto(address)
-        expect(page.locator("#answer [role=alert]")).to_contain_text("There is no checkpoint to explain with.")
-        expect(page.locator("#answer [role=alert]")).to_contain_text("--checkpoints")
-        page.close()
 
 
 def test_a_question_mark_explains_a_score_by_keyboard(page):
@@ -203,7 +286,7 @@ def test_a_question_mark_explains_a_score_by_keyboard(page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
-    page = open_page(390, 844, f"?__theme={theme}")
+    page = open_page(f"?__theme={theme}", width=390, height=844)
     page.locator("#answer .card").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     right_edges = "all => all.map(e => e.getBoundingClientRect().right)"

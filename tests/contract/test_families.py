@@ -9,14 +9,14 @@ import pytest
 import torch
 from tiny_runs import open_run, pictures, same_tensors, tiny_config, tiny_model
 
+from protoexplain import registry
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.local import explain
 from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.models import registry
 from protoexplain.models.families import protopnet
-from protoexplain.models.registry import family_names, get_family
+from protoexplain.models.registry import FAMILIES, family_names, get_family
 from protoexplain.models.similarity import gather_patches
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
@@ -317,7 +317,7 @@ def test_explanation_is_finite_and_adds_up(model):
 
 def test_family_of_another_package_joins_by_its_entry_point(monkeypatch):
     point = SimpleNamespace(name="guest", load=lambda: protopnet.FAMILY)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == FAMILIES.group else [])
     assert "guest" in family_names()
     assert get_family("guest") is protopnet.FAMILY
     config = parse({"family": "guest", "model": {"prototypes_per_class": 3}})

@@ -84,6 +84,11 @@ def test_random_boxes_have_the_size_and_depend_on_the_seed():
     assert 0 < hits < 30, "one of 64 places is the red one"
 
 
+def test_without_random_boxes_nothing_can_be_told():
+    with pytest.raises(ValueError, match="random"):
+        tried(dots(red=0.9), random_boxes=0)
+
+
 @pytest.mark.parametrize("family", family_names())
 def test_every_family_in_batches_as_alone(family):
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(5))

@@ -143,17 +143,19 @@ def colour(name):
     return np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)])
 
 
-def test_effects_have_two_colours():
+def test_effects_have_two_colours_over_pale_grey():
     rgb, effects = noise(10, 10), np.zeros((10, 10), dtype=np.float32)
     effects[2, 3], effects[5, 6], effects[7, 7] = 2.0, -2.0, 1.0
-    drawn = effect_overlay(rgb, effects, opacity=1.0)
+    drawn, pale = effect_overlay(rgb, effects, opacity=1.0), effect_overlay(rgb, np.zeros_like(effects))
     assert (drawn[2, 3] == colour(FOR_COLOUR)).all()
     assert (drawn[5, 6] == colour(AGAINST_COLOUR)).all()
     untouched = effects == 0
-    assert (drawn[untouched] == rgb[untouched]).all()
-    halfway = 0.5 * rgb[7, 7] + 0.5 * colour(FOR_COLOUR)
+    assert (drawn[untouched] == pale[untouched]).all()
+    assert (pale == pale[..., :1]).all(), "grey"
+    brightness = rgb @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(pale[..., 0] - (85 + brightness * 2 / 3)).max() <= 1
+    halfway = 0.5 * pale[7, 7] + 0.5 * colour(FOR_COLOUR)
     assert np.abs(drawn[7, 7] - halfway).max() <= 1.5
-    assert (effect_overlay(rgb, np.zeros((10, 10), dtype=np.float32)) == rgb).all()
 
 
 def test_single_pixels_do_not_outshine_an_attribution():

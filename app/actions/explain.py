@@ -1,0 +1,102 @@
+"""Explain one picture for one class."""
+
+from __future__ import annotations
+
+from app.case import Case, Sum
+from app.drawing import Drawing
+from app.examples import Subject
+from protoexplain.data.geometry import Box
+from protoexplain.errors import UserError
+from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
+from protoexplain.explain.match import Match, Statement
+from protoexplain.explain.session import ExplainedImage, Explainer, Seen
+from protoexplain.io.images import load_image
+
+TOP_CLASSES = 5
+ROWS = (3, 5, 10)
+MARKS = 5
+LEAST = 5e-4
+"""Evidence that would be shown as zero gets no row; the sum counts it among the rest."""
+
+
+def explain_subject(explainer: Explainer, subject: Subject, label: int | None, rows: int) -> ExplainedImage:
+    """Explain a class of a picture, the best one by default.
+
+    Raises:
+        UserError: No such class or number of rows, or a picture that cannot be read.
+    """
+    classes = len(explainer.checkpoint.classes)
+    if label is not None and not 0 <= label < classes:
+        raise UserError(f"there is no class number {label}", "", "choose one of the list")
+    if rows not in ROWS:
+        raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
+    seen = see(explainer, subject)
+    return explainer.explain(seen, labels=None if label is None else [label], top_classes=1, rows=rows)
+
+
+def see(explainer: Explainer, subject: Subject) -> Seen:
+    """Let a model look at a picture.
+
+    Raises:
+        UserError: The picture cannot be read.
+    """
+    return explainer.see(subject.path, name=subject.name, box=_box(explainer, subject))
+
+
+def _box(explainer: Explainer, subject: Subject) -> Box | None:
+    """The region that the model looks at, in pixels of the picture; None for all of it.
+
+    Raises:
+        UserError: The picture cannot be read.
+    """
+    if subject.frame is not None:
+        width, height = load_image(subject.path).size
+        left, top, right, bottom = subject.frame
+        return Box(left * width, top * height, right * width, bottom * height)
+    return subject.box if explainer.checkpoint.data.crop == "box" else None
+
+
+def explain_case(explainer: Explainer, subject: Subject, label: int | None = None, rows: int = ROWS[1]) -> Case:
+    """Explain a picture, for one class; the best one by default.
+
+    Raises:
+        UserError: As `explain_subject`.
+    """
+    explained = explain_subject(explainer, subject, label, rows)
+    explanation, shown = explained.explanation, explained.explanation.classes[0]
+    draw = Drawing(explainer, explained.seen)
+    found = sorted(
+        (match for match in shown.found if abs(match.presence) >= LEAST), key=lambda match: match.presence <= 0
+    )
+    missing = [match for match in shown.missing if match.absence >= LEAST]
+    longest = max([abs(match.presence) for match in found] + [match.absence for match in missing], default=1.0)
+    drawn = [draw.found(i, match, match.presence / longest) for i, match in enumerate(found, 1)]
+    rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
+    known = subject.truth in explainer.checkpoint.classes
+    return Case(
+        name=explanation.image,
+        picture=draw.whole(),
+        seen=draw.seen(),
+        marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
+        truth=subject.truth if known else None,
+        predictions=_shortlist(explanation, rank),
+        shown=explanation.predictions[rank - 1],
+        rank=rank,
+        supporting=tuple(row for row in drawn if row.evidence > 0),
+        opposing=tuple(row for row in drawn if row.evidence <= 0),
+        missing=tuple(draw.absent(i, m, m.absence / longest) for i, m in enumerate(missing, len(found) + 1)),
+        total=_sum(shown, found, missing),
+        by_probability=explainer.unit == "probability",
+        notices=explanation.notices,
+    )
+
+
+def _shortlist(explanation: Explanation, rank: int) -> tuple[Prediction, ...]:
+    best = explanation.predictions[:TOP_CLASSES]
+    return best if rank <= len(best) else (*best, explanation.predictions[rank - 1])
+
+
+def _sum(shown: ClassExplanation, found: list[Match], missing: list[Statement]) -> Sum:
+    by_found = sum(match.presence for match in found)
+    by_missing = sum(match.absence for match in missing)
+    return Sum(by_found, by_missing, shown.total() - by_found - by_missing - shown.bias, shown.bias, shown.score)

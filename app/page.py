@@ -1,0 +1,55 @@
+"""The page: title, the panel of inputs, and the tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from app import panel
+from app.desk import Desk
+from app.library import Choice, Library
+from app.tab import find_tabs
+from app.views import panel as views
+from app.widgets import ASSETS, QUIET, html, script
+
+SESSIONS = 200
+"""Visitors whose state is kept."""
+
+
+def build(library: Library) -> gr.Blocks:
+    """The page: inputs on the left, what is done with them on the right."""
+    tabs = find_tabs()
+    names = [tab.name for tab in tabs]
+    with gr.Blocks(title="protoexplain", fill_width=True, delete_cache=(3600, 7200), analytics_enabled=False) as demo:
+        html(views.intro(), elem_id="intro")
+        desk = Desk(gr.State(None), gr.State(names[0]), html(elem_id="address"), {n: gr.State(None) for n in names})
+        with gr.Row(elem_id="page"):
+            with gr.Column(scale=1, min_width=300, elem_id="inputs"):
+                widgets = panel.lay_out()
+            with gr.Column(scale=3, min_width=320, elem_id="result"), gr.Tabs(elem_id="tabs") as strip:
+                for tab in tabs:
+                    with gr.Tab(tab.title, id=tab.name, elem_id=f"tab-{tab.name}") as item:
+                        tab.build(library, desk.shown[tab.name])
+                    item.select(_opened(tab.name), [desk.choice], [desk.here, desk.shown[tab.name]], **QUIET)
+        panel.wire(widgets, library, desk, strip, names, demo)
+    demo.state_session_capacity = SESSIONS
+    return demo.queue(max_size=64, default_concurrency_limit=1)
+
+
+def looks() -> dict[str, Any]:
+    """Theme, styles and scripts."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
+    theme.set(body_background_fill="#f6f5f2", body_background_fill_dark="#14181d")
+    return {
+        "theme": theme,
+        "css_paths": sorted(ASSETS.glob("*.css")),
+        "head": f"<script>{script('page/*.js')}</script>",
+        "favicon_path": str(ASSETS / "icon.svg"),
+    }
+
+
+def _opened(name: str) -> Callable[[Choice | None], tuple[str, Any]]:
+    return lambda choice: (name, gr.skip() if choice is None else choice)

@@ -1,0 +1,88 @@
+"""Widgets and event settings that the panel and all tabs use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.courtesy import VISITORS
+from app.views.templating import breakdown, refusal, sentences
+from protoexplain.errors import UserError
+
+log = logging.getLogger(__name__)
+ASSETS = Path(__file__).parent / "assets"
+
+QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
+"""For events that only read."""
+ON_MODEL: Mapping[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+}
+"""For events that run a model: one after the other."""
+
+
+def html(value: str = "", **options: Any) -> gr.HTML:  # noqa: ANN401
+    """HTML of ours, without the looks and the scripts that Gradio would add."""
+    return gr.HTML(value, apply_default_css=False, **{"js_on_load": None, **options})
+
+
+def script(pattern: str) -> str:
+    """Our scripts that fit a pattern, one after the other."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob(pattern)))
+
+
+def form(elem_id: str) -> gr.HTML:
+    """A place for a form of ours; its event ``wish`` tells the fields as `query`, the words of an address."""
+    return html(elem_id=elem_id, js_on_load=script("form.js"))
+
+
+def upload_field(**options: Any) -> gr.File:  # noqa: ANN401
+    """A place for one picture as its owner sent it; Gradio's own picture field would decode and convert it."""
+    return gr.File(file_types=["image"], file_count="single", type="filepath", buttons=[], **options)
+
+
+def guarded(action: Callable[..., Any], failed: Callable[[str], Any]) -> Callable[..., Any]:
+    """Let a handler say in the page what went wrong.
+
+    Args:
+        action: The handler.
+        failed: Message as HTML -> what is shown instead of the handler's outputs.
+    """
+
+    @wraps(action)
+    def handler(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        try:
+            with VISITORS.visitor():
+                return action(*arguments, **named)
+        except UserError as error:
+            return failed(refusal(error))
+        except Exception:
+            log.exception("%s failed", action.__qualname__)
+            return failed(breakdown())
+
+    return handler
+
+
+def told(error: UserError) -> gr.Error:
+    """The error as a message at the edge of the page."""
+    return gr.Error(sentences(error), title="That did not work", print_exception=False)
+
+
+def telling(action: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a handler's user errors appear at the edge of the page."""
+
+    @wraps(action)
+    def handler(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        try:
+            return action(*arguments, **named)
+        except UserError as error:
+            raise told(error) from error
+
+    return handler

@@ -1,0 +1,193 @@
+"""`protoexplain measure | compare`: how far the explanations of a model can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from protoexplain.cli.output import Json, say, watching
+from protoexplain.errors import UserError
+from protoexplain.io.json_values import finite
+
+if TYPE_CHECKING:
+    from protoexplain.metrics.base import MetricResult
+    from protoexplain.metrics.compare import Measured
+
+Format = Literal["text", "csv", "latex", "json"]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", "-m", help="Names with commas; by default all that the data allow.")
+]
+Form = Annotated[Format, typer.Option("--format", "-f", help="Of what is printed or written.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="File for it instead of standard output.")]
+Plots = Annotated[Path | None, typer.Option(help="Folder for a picture of each metric.")]
+PerClass = Annotated[int, typer.Option("--images", min=0, help="Only so many test images of each class; 0 takes all.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="key=value, such as draws=5 or consistency.threshold=0.7.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(measure)
+    app.command()(compare)
+
+
+def measure(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint; the results are added to it.")],
+    data: Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")],
+    metrics: Metrics = None,
+    form: Form = "text",
+    out: Out = None,
+    plots: Plots = None,
+    foreign: Annotated[Path | None, typer.Option(help="Images of things that the model does not know.")] = None,
+    images: PerClass = 0,
+    assignments: Assignments = None,
+    devices: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure consistency, stability, purity, localisation, deletion and more, with intervals and baselines.
+
+    Stopped by ctrl-C, the same command goes on where it was.
+    """
+    from protoexplain.io.checkpoint import Checkpoint, add_metrics
+    from protoexplain.metrics.runner import make_fabric
+    from protoexplain.metrics.runner import measure as run_measurement
+
+    loaded = Checkpoint.load(checkpoint)
+    settings = _settings(assignments or [], images)
+    fabric = make_fabric(devices, accelerator)
+    fabric.launch()
+    with watching() as watcher:
+        results = run_measurement(
+            loaded,
+            data,
+            _names(metrics),
+            settings,
+            watcher,
+            foreign=foreign,
+            work=_work(checkpoint),
+            fabric=fabric,
+        )
+    if fabric.global_rank == 0:
+        if not results:
+            raise UserError("none of the metrics can be measured on these data", "--metrics", "see the lines above")
+        _put(_told(results, "json" if as_json else form), out)
+        _draw({checkpoint.name: results}, plots)
+        add_metrics(checkpoint, {"interpretability": {name: result.to_dict() for name, result in results.items()}})
+
+
+def compare(
+    checkpoints: Annotated[list[Path], typer.Argument(help="Folders of two or more checkpoints.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Measure on its test images what has not been measured yet.")
+    ] = None,
+    metrics: Metrics = None,
+    form: Form = "text",
+    out: Out = None,
+    plots: Plots = None,
+    images: PerClass = 0,
+    assignments: Assignments = None,
+    as_json: Json = False,
+) -> None:
+    """Put models side by side: what is different between them, and what the data do not show to differ.
+
+    Without --data, what `measure` has added to the checkpoints is compared.
+    """
+    from protoexplain.io.checkpoint import Checkpoint, add_metrics
+    from protoexplain.metrics.compare import Measured
+    from protoexplain.metrics.kept import distinct_names, kept_results
+    from protoexplain.metrics.runner import measure as run_measurement
+
+    if len(checkpoints) < 2:
+        raise UserError("one checkpoint cannot be compared", "", "name two or more")
+    names, models = _names(metrics), {}
+    for name, path in zip(distinct_names(checkpoints), checkpoints, strict=True):
+        loaded = Checkpoint.load(path)
+        results = kept_results(loaded)
+        if data is not None:
+            settings, work = _settings(assignments or [], images), _work(path)
+            with watching() as watcher:
+                results = run_measurement(loaded, data, names, settings, watcher, kept=results, work=work)
+            add_metrics(path, {"interpretability": {metric: result.to_dict() for metric, result in results.items()}})
+        models[name] = Measured.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
+    if not all(model.results for model in models.values()):
+        lacking = next(name for name, model in models.items() if not model.results)
+        raise UserError(f"nothing was measured of {lacking}", "", "add --data DIR, or run protoexplain measure before")
+    _put(_compared(models, "json" if as_json else form), out)
+    _draw({name: model.results for name, model in models.items()}, plots)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip().replace("-", "_") for name in text.split(",") if name.strip()] if text else None
+
+
+def _settings(assignments: list[str], images: int) -> dict[str, Any]:
+    from protoexplain.config import merged, parse_assignment
+
+    settings: dict[str, Any] = {"images_per_class": images} if images else {}
+    for assignment in assignments:
+        settings = merged(settings, parse_assignment(assignment))
+    return settings
+
+
+def _work(checkpoint: Path) -> Path:
+    """Where an interrupted measurement goes on."""
+    return checkpoint.with_name(f".{checkpoint.name}.measuring")
+
+
+def _told(results: Mapping[str, MetricResult], form: Format) -> str:
+    from protoexplain.metrics.tables import as_csv, as_latex, as_text, result_rows
+
+    if form == "json":
+        return _json({name: result.to_dict() for name, result in results.items()})
+    if form == "csv":
+        return as_csv(*result_rows(results))
+    return as_latex({"value": results}) if form == "latex" else as_text(results)
+
+
+def _compared(models: Mapping[str, Measured], form: Format) -> str:
+    from dataclasses import asdict
+
+    from protoexplain.metrics.compare import compare as compare_models
+    from protoexplain.metrics.compare import summary
+    from protoexplain.metrics.tables import as_csv, as_latex, comparison_rows, comparison_text
+
+    results = {name: model.results for name, model in models.items()}
+    differences = compare_models(models)
+    if form == "json":
+        shown = {name: {m: r.to_dict() for m, r in measured.items()} for name, measured in results.items()}
+        found = [{**asdict(difference), "sentence": difference.sentence()} for difference in differences]
+        return _json({"models": shown, "differences": found, "summary": summary(differences)})
+    if form == "csv":
+        return as_csv(*comparison_rows(results, differences))
+    return as_latex(results) if form == "latex" else comparison_text(results, differences)
+
+
+def _json(content: object) -> str:
+    return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
+
+
+def _draw(models: Mapping[str, Mapping[str, MetricResult]], folder: Path | None) -> None:
+    """A picture of each metric, with all models that have it."""
+    from protoexplain.io.atomic import write_file
+    from protoexplain.metrics.plots import metric_figure, png
+
+    if folder is None:
+        return
+    for metric in dict.fromkeys(metric for results in models.values() for metric in results):
+        shown = {name: results[metric] for name, results in models.items() if metric in results}
+        write_file(folder / f"{metric}.png", png(metric_figure(shown)))
+
+
+def _put(text: str, out: Path | None) -> None:
+    from protoexplain.io.atomic import write_file
+
+    if out is None:
+        say(text.rstrip("\n"))
+    else:
+        write_file(out, text)
+        say(f"written: {out}")

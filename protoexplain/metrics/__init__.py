@@ -1,0 +1,1 @@
+"""Interpretability metrics: exact, with error bars and baselines, from passes that all of them share."""

@@ -1,0 +1,168 @@
+"""What a metric is, and what it says: one number with its interval, baselines, curves and parts.
+
+A metric is a pure function of what was seen of a model (`Observations`).  It says which passes over the images and
+which annotations it needs; the runner sees to it that passes are shared.  P prototypes, N test images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+
+from protoexplain.io.json_values import finite
+
+if TYPE_CHECKING:
+    from protoexplain.metrics.observations import Observations
+    from protoexplain.metrics.plan import Kind
+
+Need = Literal["parts", "regions", "projection", "foreign"]
+"""Part locations; masks or boxes of the object; prototypes from before projection; images of other things."""
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A float whose NaN is null in JSON."""
+_DESCRIPTION = ("title", "help", "unit", "higher_is_better")
+
+
+class NoSettings(BaseModel):
+    """Settings of a metric without any of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A score over one of its free parameters.
+
+    Args:
+        parameter: Its name, for people.
+        x: Values of the parameter.
+        y: The score at each.
+        chosen: The value that the score itself was measured at; None where it is an average over the curve.
+        baselines: Name -> the baseline at each value.
+    """
+
+    parameter: str
+    x: tuple[Number, ...]
+    y: tuple[Number, ...]
+    chosen: float | None = None
+    baselines: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The numbers of a metric.
+
+    Args:
+        value: The score; NaN where nothing could be measured.
+        low: Lower end of the 95 % interval, None where there is none.
+        high: Upper end.
+        n_used: Prototypes or images that it is over.
+        over: Which of both.
+        per_prototype: [P] values whose mean it is, None for the prototypes that were left out.
+        per_image: [N] values whose mean it is, None for the images that were left out.
+        excluded: Reason -> how many prototypes or images were left out.
+        baselines: Name -> the score of something that knows nothing.
+        curves: The score over its free parameters.
+        details: Further JSON values, such as tables.
+        settings: What it was measured with, beyond the metric's own and the shared settings.
+    """
+
+    value: Number
+    low: float | None
+    high: float | None
+    n_used: int
+    over: Literal["prototypes", "images"]
+    per_prototype: tuple[float | None, ...] | None = None
+    per_image: tuple[float | None, ...] | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    baselines: Mapping[str, Number] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """A score with all that is needed to show it.
+
+    Args:
+        name: Of the metric.
+        title: For people.
+        help: What it means and what is good, one or two sentences.
+        unit: ``%``, ``prototypes``, or empty for a plain number.
+        higher_is_better: None where neither is.
+        score: The numbers.
+        settings: Everything that it was measured with; JSON values.
+    """
+
+    name: str
+    title: str
+    help: str
+    unit: str
+    higher_is_better: bool | None
+    score: Score
+    settings: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values in one table; NaN becomes None."""
+        described = {key: getattr(self, key) for key in _DESCRIPTION}
+        content = {**described, **asdict(self.score), "settings": dict(self.settings)}
+        plain: dict[str, Any] = finite(content)
+        return plain
+
+    @classmethod
+    def from_dict(cls, name: str, content: object) -> MetricResult:
+        """Read back what `to_dict` gave.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        if not isinstance(content, Mapping):
+            raise ValueError("not a table")
+        numbers = {key: content[key] for key in Score.__dataclass_fields__ if key in content and key != "settings"}
+        described = {key: content.get(key) for key in _DESCRIPTION}
+        result: MetricResult = _RESULT.validate_python(
+            {"name": name, **described, "score": numbers, "settings": content.get("settings")}
+        )
+        return result
+
+
+_RESULT = TypeAdapter(MetricResult)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A registry entry.
+
+    Args:
+        title: Name for people.
+        help: What it means and what is good, one or two sentences.
+        unit: ``%``, ``prototypes``, or empty.
+        higher_is_better: None where neither is.
+        low: Least possible value.
+        high: Greatest possible value.
+        passes: What has to be seen of the model.
+        needs: What the data or the checkpoint must have.
+        compute: (what was seen, the metric's own settings) -> score.
+        settings: Class of its own settings; what several metrics share is in `MeasureSettings`.
+    """
+
+    title: str
+    help: str
+    unit: str
+    higher_is_better: bool | None
+    low: float
+    high: float
+    passes: frozenset[Kind]
+    compute: Callable[[Observations, Any], Score]
+    needs: frozenset[Need] = frozenset()
+    settings: type[BaseModel] = NoSettings
+
+    def measured(self, name: str, seen: Observations, settings: BaseModel) -> MetricResult:
+        """Compute the score and describe it."""
+        score = self.compute(seen, settings)
+        used = {**seen.described(), **settings.model_dump(mode="json"), **score.settings}
+        return MetricResult(name, self.title, self.help, self.unit, self.higher_is_better, score, used)

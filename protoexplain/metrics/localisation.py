@@ -1,0 +1,119 @@
+"""How a heat map lies on the object (Wang et al. 2023).
+
+H is the mean activation map of the prototypes of the true class, upsampled to the source pixels that the network saw
+and stretched to [0, 1]; G is the object.  content = mean of H on G; ratio = mean of H off G / mean of H on G;
+IoU = |{H >= t} and G| / |{H >= t} or G|.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from protoexplain.data.geometry import Geometry
+from protoexplain.data.records import ImageRecord
+from protoexplain.explain.boxes import upsample
+from protoexplain.io.images import load_mask
+from protoexplain.metrics.passes import Chunk
+from protoexplain.metrics.peaks import peaks
+from protoexplain.metrics.randomness import random_points
+
+LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
+"""Thresholds of the IoU; the published one is 0.5."""
+OWN, CENTRE, RANDOM = range(3)
+"""Maps that are compared: the model's, one with its peak in the middle, one with its peak anywhere."""
+BASELINES = {CENTRE: "centre peak", RANDOM: "random peak"}
+UNDEFINED = -1.0
+
+
+class Region(IntEnum):
+    """What is known of the object in an image."""
+
+    USABLE, UNKNOWN, EMPTY, FULL = range(4)
+
+
+def region_of(record: ImageRecord, geometry: Geometry) -> NDArray[np.bool_] | None:
+    """Where the object is in the source pixels that the network saw: its mask, else its box.
+
+    None where neither is there, the mask is smaller than the image, or the box is all that the network saw.
+    """
+    x0, y0, x1, y1 = map(int, geometry.crop.as_list())
+    if record.mask is not None:
+        mask = load_mask(record.mask)
+        return mask[y0:y1, x0:x1] if mask.shape[0] >= y1 and mask.shape[1] >= x1 else None
+    if record.box is None:
+        return None
+    left, top, right, bottom = (max(0, int(edge)) for edge in record.box.as_list())
+    seen = np.zeros((y1, x1), dtype=bool)
+    seen[top:bottom, left:right] = True
+    return None if seen[y0:, x0:].all() else seen[y0:, x0:]
+
+
+def stretched(pixels: Tensor) -> Tensor:
+    """To [0, 1] over the last two axes."""
+    low, high = pixels.amin((-2, -1), keepdim=True), pixels.amax((-2, -1), keepdim=True)
+    return (pixels - low) / (high - low)
+
+
+def localisation(heat: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Content, outside-inside ratio and IoU at each of `LEVELS`, of maps on one region.
+
+    Args:
+        heat: [M,h,w].
+        region: bool [H,W].
+
+    Returns:
+        [M], [M] and [M,levels]; NaN where there is nothing to divide by.
+    """
+    pixels = stretched(upsample(heat, *region.shape))
+    inside, outside = pixels[:, region].mean(1), pixels[:, ~region].mean(1)
+    above = pixels[:, None] >= torch.tensor(LEVELS, dtype=pixels.dtype, device=pixels.device)[:, None, None]
+    both = (above & region).sum((2, 3))
+    iou = both / ((above | region).sum((2, 3)) + 1e-8)
+    return inside, outside / inside, iou
+
+
+@dataclass(frozen=True)
+class Located:
+    """Content and ratio [n,3] and IoU [n,3,levels] of the three maps, `UNDEFINED` where they are NaN; peaks on the
+    object [n,K,3] of three such models; what is known of the object [n]."""
+
+    seed: int
+    name: str = "located"
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        (height, width), size = chunk.subject.map_size, chunk.subject.size
+        own = peaks(chunk.own_maps, size)
+        cells = random_points(self.seed, "located cell", chunk.ids, 1, (height, width))[:, 0]
+        anywhere = random_points(self.seed, "located peak", chunk.ids, own.shape[1], (size, size))
+        rows = []
+        for number, (record, geometry) in enumerate(zip(chunk.records, chunk.geometries, strict=True)):
+            maps = torch.zeros(3, height, width)
+            maps[OWN] = chunk.heat[number]
+            maps[CENTRE, height // 2, width // 2] = 1
+            maps[RANDOM, cells[number, 0], cells[number, 1]] = 1
+            looked = torch.stack([own[number], torch.full_like(own[number], size // 2), anywhere[number]], 1)
+            rows.append(_row(maps, looked, size, region_of(record, geometry)))
+        return {column: torch.stack([row[column] for row in rows]) for column in rows[0]}
+
+
+def _row(maps: Tensor, looked: Tensor, size: int, region: NDArray[np.bool_] | None) -> dict[str, Tensor]:
+    """The columns of one image."""
+    if region is None:
+        region, known = np.zeros((1, 1), dtype=bool), Region.UNKNOWN
+    else:
+        known = Region.EMPTY if not region.any() else Region.FULL if region.all() else Region.USABLE
+    object_ = torch.from_numpy(np.ascontiguousarray(region))
+    content, ratio, iou = localisation(maps, object_)
+    iou[content.isnan()] = torch.nan
+    extent = torch.tensor(region.shape)
+    place = ((looked + 0.5) * extent / size).long()
+    on_object = object_[place[..., 0], place[..., 1]]
+    columns = {"content": content, "ratio": ratio, "iou": iou}
+    finite = {name: column.nan_to_num(UNDEFINED, UNDEFINED, UNDEFINED) for name, column in columns.items()}
+    return {**finite, "on_object": on_object, "region": torch.tensor(int(known), dtype=torch.int8)}

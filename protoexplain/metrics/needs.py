@@ -1,0 +1,36 @@
+"""What data and checkpoint do not have, and what would provide it."""
+
+from __future__ import annotations
+
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.metrics.base import Need
+from protoexplain.metrics.images import Images
+
+
+def lacking(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> dict[Need, tuple[str, str]]:
+    """Unmet need -> (what is missing, what would provide it)."""
+    found: dict[Need, bool] = {
+        "parts": images.has_parts,
+        "regions": images.has_regions,
+        "projection": any(record.projected for record in checkpoint.prototypes) and bool(checkpoint.proof()),
+        "foreign": foreign is not None,
+    }
+    reasons: dict[Need, tuple[str, str]] = {
+        "parts": (
+            f"part locations, and the data set {images.name} has none",
+            "use a data set with parts/parts.txt and parts/part_locs.txt as in CUB-200-2011;"
+            " augmentation_consistency and augmentation_stability need no parts",
+        ),
+        "regions": (
+            f"to know where the object is, and the test images of {images.name} come without masks"
+            + (", cut to their boxes" if images.crop == "box" else " or boxes"),
+            "use a data set with segmentations/ as in CUB-200-2011"
+            + ("" if images.crop == "box" else ", or with bounding boxes"),
+        ),
+        "projection": (
+            "prototypes from before projection, and this checkpoint holds none",
+            "measure a checkpoint of a family that projects, kept after a projection",
+        ),
+        "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
+    }
+    return {need: reasons[need] for need, there in found.items() if not there}

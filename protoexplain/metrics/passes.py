@@ -1,0 +1,197 @@
+"""The passes over the test images: what each writes down about a chunk of n images.
+
+Passes of one chunk share its pictures and the features of the clean pictures.  A pass is a frozen dataclass, so that
+its representation names all that its numbers depend on.  K prototypes of an image's class, S the side of the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from protoexplain.data.geometry import Geometry
+from protoexplain.data.records import ImageRecord
+from protoexplain.metrics.peaks import peaks
+from protoexplain.metrics.randomness import seed_of
+from protoexplain.metrics.subject import Subject
+from protoexplain.models.base import PrototypeModel, PrototypeOutput
+
+
+@dataclass
+class Chunk:
+    """Images that all passes look at together.
+
+    Args:
+        model: In eval mode.
+        subject: Its description.
+        images: float [n,3,S,S] in [0, 1], on the model's device.
+        labels: int64 [n], on the CPU.
+        records: Of the images.
+        geometries: How the images became inputs.
+        before: The model with its prototypes from before projection, where there are such.
+    """
+
+    model: PrototypeModel
+    subject: Subject
+    images: Tensor
+    labels: Tensor
+    records: Sequence[ImageRecord]
+    geometries: Sequence[Geometry]
+    before: PrototypeModel | None = None
+
+    @cached_property
+    def features(self) -> Tensor:
+        return self.model.backbone(self.images)
+
+    @cached_property
+    def output(self) -> PrototypeOutput:
+        return self.model.from_features(self.features)
+
+    @cached_property
+    def own_maps(self) -> Tensor:
+        """Similarity maps [n,K,h,w] of the prototypes of each image's class."""
+        return own_maps(self.model, self.subject, self.features, self.labels)
+
+    @cached_property
+    def heat(self) -> Tensor:
+        """[n,h,w]: mean activation map of the prototypes of each image's class, over branches and their prototypes."""
+        maps = own_maps(self.model, self.subject, self.features, self.labels, activated=True)
+        weights = self.subject.heat_weights()[self.labels].to(maps)
+        return torch.einsum("nk,nkhw->nhw", weights, maps)
+
+    @property
+    def ids(self) -> list[str]:
+        return [record.id for record in self.records]
+
+
+class Pass(Protocol):
+    """One look at the images."""
+
+    @property
+    def name(self) -> str:
+        """In the table of observations; ``kind/variant`` where there are several of a kind."""
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        """Columns [n,...] of finite numbers."""
+
+
+def own_maps(
+    model: PrototypeModel, subject: Subject, features: Tensor, labels: Tensor, activated: bool = False
+) -> Tensor:
+    """Similarity maps [n,K,h,w] of the prototypes that each image's class is measured by; 0 for padding.
+
+    Args:
+        model: In eval mode.
+        subject: Says which prototypes these are.
+        features: [n,D,h',w'].
+        labels: int64 [n].
+        activated: Maps in units of the activation instead.
+    """
+    result = features.new_zeros(len(labels), subject.assigned.shape[1], *subject.map_size)
+    start = 0
+    for _, branch in model.named_branches():
+        z, size = branch.addon(features), len(branch.prototypes)
+        for label in labels.unique().tolist():
+            owned = subject.assigned[label]
+            slots = torch.nonzero((owned >= start) & (owned < start + size)).flatten()
+            if len(slots):
+                rows = torch.nonzero(labels == label).flatten()
+                chosen = branch.prototypes[(owned[slots] - start).to(z.device)]
+                maps = branch.similarity.maps(z[rows.to(z.device)], chosen)
+                result[rows[:, None], slots] = branch.activation(maps) if activated else maps
+        start += size
+    return result
+
+
+def probabilities(model: PrototypeModel, output: PrototypeOutput) -> Tensor:
+    """[n,C]: the mean over branches of each branch's class probabilities (Wang et al. 2023 for deletion)."""
+    return torch.stack([model.probabilities(branch.logits) for branch in output.branches.values()]).mean(0)
+
+
+def normalisation(model: PrototypeModel) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [1,3,1,1] that the backbone normalises pictures with."""
+    device = next(model.parameters()).device
+    mean = getattr(model.backbone, "mean", torch.zeros(1, 3, 1, 1, device=device))
+    return mean, getattr(model.backbone, "std", torch.ones_like(mean))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Class scores, probabilities and activations of all prototypes."""
+
+    name: str = "scores"
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        output = chunk.output
+        return {
+            "logits": output.logits,
+            "probabilities": chunk.model.probabilities(output.logits),
+            "activations": output.activations,
+        }
+
+
+@dataclass(frozen=True)
+class Unprojected:
+    """Class scores with the prototypes from before projection; all else is as in the checkpoint."""
+
+    name: str = "unprojected"
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        assert chunk.before is not None
+        return {"logits": chunk.before.from_features(chunk.features).logits}
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The cell of the best patch of every prototype, as row * w + column."""
+
+    name: str = "patches"
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        found = [
+            branch.similarity.best(branch.addon(chunk.features), branch.prototypes)[1]
+            for _, branch in chunk.model.named_branches()
+        ]
+        return {"cells": torch.cat(found, 1).int()}
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Peaks (y, x) of the upsampled similarity maps of the prototypes of each image's class."""
+
+    name: str = "peaks"
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        return {"peaks": peaks(chunk.own_maps, chunk.subject.size).short()}
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Peaks on pictures with noise (Huang et al. 2023, stability score)."""
+
+    name: str
+    draw: int
+    noise: float
+    limit: float
+    seed: int
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        _, std = normalisation(chunk.model)
+        disturbance = torch.stack([self._noise(id_, chunk.subject.size) for id_ in chunk.ids]).to(chunk.images.device)
+        features = chunk.model.backbone(chunk.images + disturbance * std)
+        maps = own_maps(chunk.model, chunk.subject, features, chunk.labels)
+        return {"peaks": peaks(maps, chunk.subject.size).short()}
+
+    def _noise(self, image: str, size: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed_of(self.seed, f"noise {self.noise} {self.draw}", image))
+        return clipped_noise((3, size, size), self.noise, self.limit, generator)
+
+
+def clipped_noise(shape: tuple[int, ...], deviation: float, limit: float, generator: torch.Generator) -> Tensor:
+    """Normal noise, clipped, for normalised pictures."""
+    return (torch.randn(shape, generator=generator) * deviation).clamp_(-limit, limit)

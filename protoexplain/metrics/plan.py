@@ -1,0 +1,48 @@
+"""Which passes to make for the kinds of passes that metrics ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from protoexplain.metrics import passes
+from protoexplain.metrics.deletion import Masked, Mode
+from protoexplain.metrics.localisation import Located
+from protoexplain.metrics.passes import Pass
+from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.metrics.views import VIEWS, View
+
+Kind = Literal["scores", "unprojected", "patches", "peaks", "noisy", "views", "located", "deletion", "insertion"]
+
+
+def _noisy(settings: MeasureSettings) -> list[Pass]:
+    limit, seed = settings.noise_limit, settings.seed
+    draws = [passes.Noisy(f"noisy/{draw}", draw, settings.noise, limit, seed) for draw in range(settings.draws)]
+    levels = [passes.Noisy(f"noise level/{level}", 0, level, limit, seed) for level in settings.noise_levels]
+    return [*draws, *levels]
+
+
+def _masked(mode: Mode) -> Callable[[MeasureSettings], list[Pass]]:
+    return lambda settings: [
+        Masked(mode, "heat", settings.steps, settings.seed),
+        Masked(mode, "random", settings.steps, settings.seed),
+    ]
+
+
+_KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
+    "scores": lambda settings: [passes.Scores()],
+    "unprojected": lambda settings: [passes.Unprojected()],
+    "patches": lambda settings: [passes.Patches()],
+    "peaks": lambda settings: [passes.Peaks()],
+    "noisy": _noisy,
+    "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
+    "located": lambda settings: [Located(settings.seed)],
+    "deletion": _masked("deletion"),
+    "insertion": _masked("insertion"),
+}
+
+
+def planned(kinds: Iterable[Kind], settings: MeasureSettings) -> list[Pass]:
+    """The passes of the given kinds, in a fixed order."""
+    wanted = set(kinds)
+    return [one for kind, make in _KINDS.items() if kind in wanted for one in make(settings)]

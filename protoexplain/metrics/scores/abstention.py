@@ -1,0 +1,26 @@
+"""Abstention: images in which nothing was found for any class (Nauta et al. 2023)."""
+
+from __future__ import annotations
+
+from protoexplain.metrics.averages import over_images
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.outliers import abstained
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Share of images whose largest class score is exactly 0."""
+    return over_images(seen, abstained(seen.logits).double())
+
+
+METRIC = Metric(
+    title="Abstention",
+    help="Share of test images for which no class gets any evidence, so that the model does not decide. Only heads "
+    "without negative weights, on activations that can be 0, can abstain; low is good on known classes.",
+    unit="",
+    higher_is_better=False,
+    low=0,
+    high=1,
+    passes=frozenset({"scores"}),
+    compute=compute,
+)

@@ -1,0 +1,32 @@
+"""Accuracy of the predictions that are explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from protoexplain.metrics.averages import over_images
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Share of images whose best class is right."""
+    classes = seen.logits.shape[1]
+    top5 = (seen.logits.topk(min(5, classes)).indices == seen.labels[:, None]).any(1)
+    return replace(
+        over_images(seen, seen.correct.double()),
+        baselines={"chance": 1 / classes},
+        details={"top5": float(top5.double().mean())},
+    )
+
+
+METRIC = Metric(
+    title="Accuracy",
+    help="Share of test images whose class is predicted. High is good.",
+    unit="",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    passes=frozenset({"scores"}),
+    compute=compute,
+)

@@ -1,0 +1,110 @@
+"""Consistency score: does a prototype look at the same part of the object in all images?
+
+Huang et al. 2023, "Evaluation and Improvement of Interpretability for Self-Explainable Part-Prototype Networks".
+A part is hit if it lies in the window around the peak of the prototype's upsampled similarity map; f_jk is the share
+of the images showing part k in which prototype j hits it, and j is consistent if max_k f_jk reaches the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from protoexplain.metrics.averages import mean, over_prototypes
+from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.hits import (
+    averaged,
+    curve,
+    half_windows,
+    knowing_nothing,
+    measured,
+    parts_of,
+    reaches,
+    shown,
+)
+from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.parts import part_distances
+
+_THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 11))
+
+
+class ConsistencySettings(BaseModel):
+    """Of the consistency score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float = Field(0.8, ge=0, le=1)
+    """Least share of images in which the part is hit."""
+
+
+def part_frequency(hit: Tensor, visible: Tensor) -> Tensor:
+    """f [P,T] in [0, 1] from the images that hit and that show each part; 0 for parts never shown."""
+    return hit.double() / visible.clamp_min(1)
+
+
+def compute(seen: Observations, settings: ConsistencySettings) -> Score:
+    """100 times the share of consistent prototypes."""
+    parts, visible = parts_of(seen), shown(seen)
+
+    def consistent(window: float, threshold: float, apart: Tensor) -> Tensor:
+        flags = reaches(seen.by_prototype((apart <= window).long()), visible, threshold)
+        return 100 * measured(seen, flags)
+
+    def by_window(window: float, apart: Tensor) -> float:
+        return mean(consistent(window, settings.threshold, apart))
+
+    def by_threshold(threshold: float, apart: Tensor) -> float:
+        return mean(consistent(seen.half_window, threshold, apart))
+
+    apart = part_distances(seen.peaks, parts)
+    nothing = {
+        name: [[part_distances(peaks, parts)] for (peaks,) in draws] for name, draws in knowing_nothing(seen).items()
+    }
+    return replace(
+        over_prototypes(seen, consistent(seen.half_window, settings.threshold, apart)),
+        baselines=averaged(nothing, lambda table: by_threshold(settings.threshold, table)),
+        curves=(
+            curve("half window in pixels", half_windows(seen), seen.half_window, by_window, [apart], nothing),
+            curve("threshold", _THRESHOLDS, settings.threshold, by_threshold, [apart], nothing),
+        ),
+        details=_details(seen, seen.by_prototype((apart <= seen.half_window).long()), visible),
+    )
+
+
+def best_frequency(seen: Observations) -> Tensor:
+    """float64 [P]: max_k f_jk, NaN where it cannot be measured."""
+    hit = seen.by_prototype((part_distances(seen.peaks, parts_of(seen)) <= seen.half_window).long())
+    return measured(seen, part_frequency(hit, shown(seen)).amax(1))
+
+
+def _details(seen: Observations, hit: Tensor, visible: Tensor) -> dict[str, Any]:
+    """The part-frequency table, and which part each prototype stands for: of equal shares the one hit more often."""
+    frequency, names = part_frequency(hit, visible), parts_of(seen).names
+    best = hit.masked_fill(frequency < frequency.amax(1, keepdim=True), -1).argmax(1)
+    return {
+        "parts": list(names),
+        "part_frequency": [[round(value, 4) for value in row] for row in frequency.tolist()],
+        "part_images": visible.tolist(),
+        "part_of_prototype": [
+            names[part] if hit[prototype, part] else None for prototype, part in enumerate(best.tolist())
+        ],
+        "frequency_of_part": frequency.gather(1, best[:, None])[:, 0].tolist(),
+    }
+
+
+METRIC = Metric(
+    title="Consistency",
+    help="Share of prototypes that hit the same part of the object in nearly all images of their class that show it. "
+    "High is good; compare it with the baselines, which know nothing of the image.",
+    unit="%",
+    higher_is_better=True,
+    low=0,
+    high=100,
+    passes=frozenset({"peaks"}),
+    needs=frozenset({"parts"}),
+    compute=compute,
+    settings=ConsistencySettings,
+)

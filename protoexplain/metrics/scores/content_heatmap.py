@@ -1,0 +1,27 @@
+"""Content heat map: how hot the map of the true class is on the object (Wang et al. 2023)."""
+
+from __future__ import annotations
+
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.localisation import Region
+from protoexplain.metrics.located import located_score
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Mean over images of the mean heat on the object."""
+    return located_score(seen, seen.columns["located"]["content"], {Region.USABLE, Region.FULL})
+
+
+METRIC = Metric(
+    title="Content heat map",
+    help="Mean heat on the object, of a map stretched to 0..1. High is good, but a map that is hot everywhere is "
+    "perfect: read it together with the outside-inside ratio.",
+    unit="",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    passes=frozenset({"located"}),
+    needs=frozenset({"regions"}),
+    compute=compute,
+)

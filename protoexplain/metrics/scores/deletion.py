@@ -1,0 +1,25 @@
+"""Deletion: area under the score of the predicted class while pixels go in the order of the heat map (RISE)."""
+
+from __future__ import annotations
+
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.masked import masked_score
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Mean over images of the area under the curve."""
+    return masked_score(seen, "deletion")
+
+
+METRIC = Metric(
+    title="Deletion area",
+    help="Mean probability of the predicted class while the pixels are deleted that the heat map ranks first. Low is "
+    "good: the map names pixels that matter; a random order shows what any order would do.",
+    unit="",
+    higher_is_better=False,
+    low=0,
+    high=1,
+    passes=frozenset({"deletion"}),
+    compute=compute,
+)

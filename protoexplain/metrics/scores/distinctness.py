@@ -1,0 +1,62 @@
+"""Distinctness: do the prototypes of a class look at different places of an image?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from protoexplain.metrics.averages import mean, over_prototypes
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.hits import averaged, curve, half_windows, knowing_nothing
+from protoexplain.metrics.observations import Observations
+
+_ALONE = "prototypes that are alone in their class"
+
+
+def pairs_of(seen: Observations) -> Tensor:
+    """bool [N,K,K]: different prototypes of an image's class."""
+    present = seen.prototypes >= 0
+    return present[:, :, None] & present[:, None] & ~torch.eye(present.shape[1], dtype=torch.bool)
+
+
+def pair_distances(peaks: Tensor) -> Tensor:
+    """int [N,K,K]: larger of the distances across and down between peaks [N,K,2] of an image."""
+    return (peaks[:, :, None].int() - peaks[:, None].int()).abs().amax(3)
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Mean over prototypes of the share of other prototypes of the class whose peaks lie outside the window."""
+    pairs = pairs_of(seen)
+    count = seen.by_prototype(pairs.sum(2))
+
+    def apart(half_window: float, distances: Tensor) -> Tensor:
+        far = seen.by_prototype(((distances > half_window) & pairs).sum(2))
+        return (far / count.double()).masked_fill(count == 0, torch.nan)
+
+    def by_window(half_window: float, distances: Tensor) -> float:
+        return mean(apart(half_window, distances))
+
+    own = pair_distances(seen.peaks)
+    nothing = {name: [[pair_distances(peaks)] for (peaks,) in draws] for name, draws in knowing_nothing(seen).items()}
+    values, unmeasured = apart(seen.half_window, own), seen.unmeasured()
+    alone = int(values.isnan().sum()) - sum(unmeasured.values())
+    return replace(
+        over_prototypes(seen, values, {**unmeasured, **({_ALONE: alone} if alone else {})}),
+        baselines=averaged(nothing, lambda table: by_window(seen.half_window, table)),
+        curves=(curve("half window in pixels", half_windows(seen), seen.half_window, by_window, [own], nothing),),
+    )
+
+
+METRIC = Metric(
+    title="Distinctness",
+    help="Share of the other prototypes of its class that look at another place than a prototype. High is good: each "
+    "adds a part of its own; random peaks are far apart too, so read it together with consistency.",
+    unit="",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    passes=frozenset({"peaks"}),
+    compute=compute,
+)

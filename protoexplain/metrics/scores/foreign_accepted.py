@@ -1,0 +1,54 @@
+"""Foreign images that pass for known ones when 95 % of the test images pass (Nauta et al. 2023: FPR at 95).
+
+The class scores are those that the model decides by; the published figure leaves a model's inference threshold out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from protoexplain.metrics.averages import counted, interval_of, mean
+from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.bootstrap import grouped
+from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.outliers import accepted, class_thresholds, overall_threshold
+
+
+class ForeignSettings(BaseModel):
+    """Of the share of foreign images that pass."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    passing: float = Field(0.95, gt=0, lt=1)
+    """Share of the test images that has to pass."""
+
+
+def compute(seen: Observations, settings: ForeignSettings) -> Score:
+    """Share of foreign images whose best class score reaches the threshold of that class."""
+    assert seen.foreign is not None
+    known, foreign = seen.logits, seen.foreign["scores"]["logits"]
+    passed = accepted(foreign, class_thresholds(known, settings.passing)).double()
+    overall = foreign.amax(1) >= overall_threshold(known, settings.passing)
+    return Score(
+        mean(passed),
+        *interval_of(seen, grouped(passed.numpy(), np.arange(len(passed)))),
+        n_used=counted(passed),
+        over="images",
+        baselines={"chance": settings.passing},
+        details={"one_threshold_for_all_classes": mean(overall.double()), "foreign_images": len(passed)},
+    )
+
+
+METRIC = Metric(
+    title="Foreign images accepted",
+    help="Share of images of unknown things that look as familiar to the model as its test images. Low is good.",
+    unit="",
+    higher_is_better=False,
+    low=0,
+    high=1,
+    passes=frozenset({"scores"}),
+    needs=frozenset({"foreign"}),
+    compute=compute,
+    settings=ForeignSettings,
+)

@@ -1,0 +1,61 @@
+"""Intersection over union of the hot part of the map and the object (Wang et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict, field_validator
+from torch import Tensor
+
+from protoexplain.metrics.averages import mean
+from protoexplain.metrics.base import Curve, Metric, Score
+from protoexplain.metrics.localisation import BASELINES, LEVELS, OWN, Region
+from protoexplain.metrics.located import located_score, usable
+from protoexplain.metrics.observations import Observations
+
+_REGIONS = frozenset({Region.USABLE, Region.FULL})
+
+
+class IoUSettings(BaseModel):
+    """Of the intersection over union."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: float = 0.5
+    """Heat from which on a pixel belongs to the hot part; one of the levels of the curve."""
+
+    @field_validator("level")
+    @classmethod
+    def _of_the_curve(cls, level: float) -> float:
+        if level not in LEVELS:
+            raise ValueError(f"must be one of {', '.join(map(str, LEVELS))}")
+        return level
+
+
+def compute(seen: Observations, settings: IoUSettings) -> Score:
+    """Mean over images, at one level of heat."""
+    iou = seen.columns["located"]["iou"]
+
+    def line(kind: int) -> tuple[float, ...]:
+        return tuple(mean(usable(seen, iou[:, kind, number], _REGIONS)) for number in range(len(LEVELS)))
+
+    chosen: Tensor = iou[..., LEVELS.index(settings.level)]
+    baselines = {name: line(kind) for kind, name in BASELINES.items()}
+    return replace(
+        located_score(seen, chosen, _REGIONS),
+        curves=(Curve("level of heat", LEVELS, line(OWN), settings.level, baselines),),
+    )
+
+
+METRIC = Metric(
+    title="Heat map IoU",
+    help="Overlap of the hot half of the map with the object: intersection over union. High is good.",
+    unit="",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    passes=frozenset({"located"}),
+    needs=frozenset({"regions"}),
+    compute=compute,
+    settings=IoUSettings,
+)

@@ -1,0 +1,29 @@
+"""Outside-inside relevance ratio (Lapuschkin et al. 2016, as in Wang et al. 2023)."""
+
+from __future__ import annotations
+
+import math
+
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.localisation import Region
+from protoexplain.metrics.located import located_score
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Mean over images of mean heat off the object / mean heat on it."""
+    return located_score(seen, seen.columns["located"]["ratio"], {Region.USABLE})
+
+
+METRIC = Metric(
+    title="Outside-inside ratio",
+    help="Mean heat off the object divided by mean heat on it. Low is good; 1 means that the map does not tell the "
+    "object from the background.",
+    unit="",
+    higher_is_better=False,
+    low=0,
+    high=math.inf,
+    passes=frozenset({"located"}),
+    needs=frozenset({"regions"}),
+    compute=compute,
+)

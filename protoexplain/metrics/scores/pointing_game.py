@@ -1,0 +1,47 @@
+"""Pointing game: does the peak of a prototype lie on the object? (Zhang et al. 2018, without tolerance.)"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from protoexplain.metrics.averages import mean, over_prototypes
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.localisation import BASELINES, OWN, Region
+from protoexplain.metrics.located import NO_OBJECT
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Mean over prototypes of the share of images in which their peak is on the object."""
+    located = seen.columns["located"]
+    known = (located["region"] == Region.USABLE)[:, None].expand(-1, seen.peaks.shape[1])
+    images = seen.by_prototype(known.long())
+
+    def on_object(kind: int) -> Tensor:
+        hit = seen.by_prototype((located["on_object"][..., kind] & known).long())
+        return (hit / images.double()).masked_fill(images == 0, torch.nan)
+
+    values = on_object(OWN)
+    unmeasured = seen.unmeasured()
+    lost = int(values.isnan().sum()) - sum(unmeasured.values())
+    return replace(
+        over_prototypes(seen, values, {**unmeasured, **({NO_OBJECT: lost} if lost else {})}),
+        baselines={name: mean(on_object(kind)) for kind, name in BASELINES.items()},
+    )
+
+
+METRIC = Metric(
+    title="Pointing game",
+    help="How often the peak of a prototype lies on the object in images of its class. High is good; low values of "
+    "single prototypes point to the background.",
+    unit="",
+    higher_is_better=True,
+    low=0,
+    high=1,
+    passes=frozenset({"peaks", "located"}),
+    needs=frozenset({"regions"}),
+    compute=compute,
+)

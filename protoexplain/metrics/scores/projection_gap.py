@@ -1,0 +1,32 @@
+"""What projection costs: accuracy with the prototypes from before projection, minus accuracy with the written ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from protoexplain.metrics.averages import mean, over_images
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Mean over images of (right before) - (right after); all but the prototypes is as in the checkpoint."""
+    before = seen.columns["unprojected"]["logits"].argmax(1) == seen.labels
+    return replace(
+        over_images(seen, before.double() - seen.correct.double()),
+        details={"before": mean(before.double()), "after": mean(seen.correct.double())},
+    )
+
+
+METRIC = Metric(
+    title="Projection gap",
+    help="Accuracy lost by replacing learned prototypes with real training patches. Low is good; published accuracies "
+    "are often those before. The last layer was fitted to the patches, so a negative gap is possible.",
+    unit="",
+    higher_is_better=False,
+    low=-1,
+    high=1,
+    passes=frozenset({"scores", "unprojected"}),
+    needs=frozenset({"projection"}),
+    compute=compute,
+)

@@ -1,0 +1,92 @@
+"""How to measure: what several metrics share, and each metric's own settings, from plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import protoexplain
+from protoexplain.errors import UserError, nearest_name
+from protoexplain.io.manifest import first_mistake
+from protoexplain.metrics.registry import get_metric, metric_names
+
+PUBLISHED_SIZE, PUBLISHED_HALF_WINDOW = 224, 36
+
+
+class MeasureSettings(BaseModel):
+    """What several metrics share; the defaults are the published ones where there are any."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    """Of all random numbers; each image has its own, so batches and processes change nothing."""
+    images_per_class: int = Field(0, ge=0)
+    """Only so many test images of each class; 0 takes all."""
+    half_window: int | None = Field(None, ge=0)
+    """Pixels around a peak in which a part counts as hit; by default 36 of 224 (Huang et al. 2023), in proportion."""
+    noise: float = Field(0.2, gt=0)
+    """Standard deviation of the noise of the stability score, on normalised inputs."""
+    noise_limit: float = Field(0.25, gt=0)
+    """The noise is clipped to this."""
+    noise_levels: tuple[float, ...] = ()
+    """Further standard deviations for the curve of the stability score; each costs one pass."""
+    draws: int = Field(3, ge=1)
+    """Passes with fresh noise; the published score is a single one."""
+    steps: int = Field(28, ge=1)
+    """Of deletion and insertion."""
+    shared_per_class: int = Field(10, ge=1)
+    """Where all classes share the prototypes, a class is measured by so many: those of its largest weights."""
+    resamples: int = Field(2000, ge=100)
+    """Of the bootstrap."""
+    batch_size: int = Field(32, ge=1)
+    """Pictures in a forward pass; changes nothing but speed."""
+
+    def window(self, size: int) -> int:
+        """The half window in pixels for pictures of side `size`."""
+        if self.half_window is not None:
+            return self.half_window
+        return round(PUBLISHED_HALF_WINDOW * size / PUBLISHED_SIZE)
+
+    def recorded(self, images: str, count: int, size: int) -> dict[str, Any]:
+        """JSON values that go with a result: how, on which and how many images, of which size, by which version."""
+        return {
+            "images": images[:16],
+            "test_images": count,
+            **self.model_dump(mode="json"),
+            "half_window": self.window(size),
+            "input_size": size,
+            "version": protoexplain.__version__,
+        }
+
+
+def parse_settings(raw: Mapping[str, Any], names: Sequence[str]) -> tuple[MeasureSettings, dict[str, BaseModel]]:
+    """Check plain settings.
+
+    Args:
+        raw: Keys of `MeasureSettings`, and metric name -> table of its own settings.
+        names: The metrics to be measured; settings of others are refused.
+
+    Raises:
+        UserError: An unknown key or an ill value.
+    """
+    shared = {key: value for key, value in raw.items() if key not in names}
+    own = {name: _checked(get_metric(name).settings, raw.get(name) or {}, f"{name}.", ()) for name in names}
+    settings = _checked(MeasureSettings, shared, "", names)
+    assert isinstance(settings, MeasureSettings)
+    return settings, own
+
+
+def _checked(schema: type[BaseModel], values: Mapping[str, Any], prefix: str, more: Sequence[str]) -> BaseModel:
+    if not isinstance(values, Mapping):
+        raise UserError(f"{values!r} is no table of settings", prefix.rstrip("."), "write key=value")
+    for key in values:
+        if key not in schema.model_fields:
+            known = [*schema.model_fields, *more]
+            hint = "it is not among the metrics to be measured" if key in metric_names() else nearest_name(key, known)
+            raise UserError(f"unknown setting '{prefix}{key}'", "settings", hint)
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(f"{prefix}{first_mistake(error)}", "settings", "correct the named setting") from error

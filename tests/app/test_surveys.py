@@ -1,0 +1,137 @@
+"""What a model says about the test pictures: asked once, kept, and told while it is under way."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+
+import pytest
+
+from app.actions.explain import explain_case
+from app.actions.pictures import ALL, UNSURE, WRONG, Wish, read_wish, shelf
+from app.courtesy import Courtesy
+from app.examples import Examples
+from app.library import Choice
+from app.surveys import Surveys
+
+MODEL = Choice("a-protopnet")
+
+
+@pytest.fixture
+def explainer(store):
+    return store.explainer("a-protopnet")
+
+
+def finished(surveys, explainer):
+    """The survey when it is complete."""
+    until = time.monotonic() + 60
+    while not (survey := surveys.ask(explainer)).complete:
+        assert not survey.trouble
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return survey
+
+
+def test_each_guess_is_what_an_explanation_says(surveys, explainer, examples):
+    survey = finished(surveys, explainer)
+    subjects = examples.of(explainer.checkpoint)
+    assert survey.guesses.keys() == {subject.key for subject in subjects}
+    for subject in subjects[:3]:
+        case, guess = explain_case(explainer, subject), survey.guesses[subject.key]
+        assert guess.label == case.best.label
+        assert guess.probability == pytest.approx(case.best.probability, abs=1e-4)
+        assert guess.second == pytest.approx(case.predictions[1].probability, abs=1e-4)
+        assert guess.right == case.right
+
+
+def test_a_survey_is_kept_for_these_weights_and_this_data(surveys, explainer, examples, birds, planted, tmp_path):
+    survey = finished(surveys, explainer)
+    until = time.monotonic() + 10
+    while not list(surveys.folder.glob("*.json")) and time.monotonic() < until:
+        time.sleep(0.02)
+    again = Surveys(Examples(birds), Courtesy(), surveys.folder)
+    assert again.known(explainer.checkpoint) == survey
+    retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
+    assert again.known(retrained).total == 0
+    assert Surveys(Examples(planted), Courtesy(), surveys.folder).known(explainer.checkpoint).total == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"a": 1}', '{"a": {"label": 99, "probability": 1, "second": 0, "truth": 0}}']
+)
+def test_a_damaged_file_is_asked_for_again(surveys, explainer, content):
+    surveys.folder.mkdir(parents=True)
+    (surveys.folder / f"{surveys._key(explainer.checkpoint)}.json").write_text(content)
+    assert surveys.known(explainer.checkpoint).total == 0
+    assert finished(surveys, explainer).total == 12
+
+
+def test_work_in_the_background_waits_for_visitors(surveys, explainer):
+    with surveys.courtesy.visitor():
+        assert surveys.ask(explainer).total == 12
+        time.sleep(0.2)
+        assert surveys.ask(explainer).done == 0
+    assert finished(surveys, explainer).done == 12
+
+
+def test_courtesy_counts_every_visitor():
+    courtesy, went = Courtesy(), threading.Event()
+    with courtesy.visitor():
+        with courtesy.visitor():
+            pass
+        threading.Thread(target=lambda: (courtesy.give_way(), went.set())).start()
+        assert not went.wait(0.1)
+    assert went.wait(5)
+
+
+def test_a_model_of_other_classes_and_no_data_are_told(store, explainer, planted, tmp_path):
+    checkpoint = dataclasses.replace(explainer.checkpoint, classes=("a", "b", "c", "d"))
+    other = type(explainer).__new__(type(explainer))
+    other.checkpoint, other.model = checkpoint, explainer.model
+    assert "names differ" in Surveys(Examples(planted), Courtesy(), tmp_path).ask(other).trouble
+    assert "no data set" in Surveys(Examples(None), Courtesy(), tmp_path).ask(explainer).trouble
+
+
+def test_unreadable_pictures_are_left_out(surveys, explainer, examples, tmp_path, monkeypatch):
+    images = examples.images
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    first = examples.of(explainer.checkpoint)[0].key
+    records = tuple(dataclasses.replace(r, path=broken) if r.id == first else r for r in images.records)
+    monkeypatch.setattr(examples, "images", dataclasses.replace(images, records=records))
+    survey = finished(surveys, explainer)
+    assert first not in survey.guesses
+    assert len(survey.guesses) == survey.total - 1
+
+
+def test_all_pictures_are_shown_without_asking(library):
+    shown = shelf(library, MODEL, Wish(ALL))
+    assert len(shown.pictures) == 12
+    assert not shown.waiting
+    assert shown.survey.total == 0
+
+
+def test_wrong_and_unsure_pictures_wait_for_the_survey(library, explainer):
+    with library.surveys.courtesy.visitor():
+        assert shelf(library, MODEL, Wish(WRONG)).waiting
+    survey = finished(library.surveys, explainer)
+    wrong = shelf(library, MODEL, Wish(WRONG))
+    assert {s.key for s, _ in wrong.pictures} == {key for key, guess in survey.guesses.items() if not guess.right}
+    surest = [guess.probability for _, guess in wrong.pictures]
+    assert surest == sorted(surest, reverse=True)
+    leads = [guess.lead for _, guess in shelf(library, MODEL, Wish(UNSURE)).pictures]
+    assert len(leads) == 12
+    assert leads == sorted(leads)
+
+
+def test_pictures_of_one_class_and_not_all_at_once(library, explainer):
+    name = explainer.checkpoint.classes[2]
+    assert {subject.truth for subject, _ in shelf(library, MODEL, Wish(label=2)).pictures} == {name}
+    few = shelf(library, MODEL, Wish(count=5))
+    assert (len(few.pictures), few.more) == (5, 7)
+
+
+def test_wishes_of_a_form_are_not_trusted():
+    assert read_wish({"show": "wrong", "of": "2", "count": "72"}) == Wish(WRONG, 2, 72)
+    assert read_wish({"show": "secret", "of": "x", "count": "999999999"}) == Wish(ALL, None, 2000)

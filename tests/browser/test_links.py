@@ -1,0 +1,104 @@
+"""Links: the address says what is shown, opens the same view again, and is followed without a reload."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from app_process import running
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+PICTURE = "images%2F002"
+
+
+def shown(page):
+    """What a person sees of the view."""
+    return (
+        page.locator("#model input").input_value(),
+        page.locator("#case .caption").inner_text(),
+        page.locator("#answer h2").inner_text(),
+        page.locator("#answer .card").count(),
+    )
+
+
+def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
+    page = open_page()
+    page.locator("#pictures .tiles a").nth(2).click()
+    expect(page.locator("#pictures .tiles a").nth(2)).to_have_attribute("aria-current", "")
+    page.locator("#classes label").nth(1).click()
+    expect(page.locator("#answer h2")).to_have_text(re.compile("^Why not"))
+    page.locator("#rows label", has_text="3").click()
+    expect(page.locator("#answer .card")).to_have_count(3)
+    page.wait_for_url(re.compile("rows=3"))
+    query = page.url.partition("?")[2]
+    assert {"model", "image", "tab", "class", "rows"} <= {word.partition("=")[0] for word in query.split("&")}
+    again = open_page(f"?{query}")
+    expect(again.locator("#answer .card")).to_have_count(3)
+    assert shown(again) == shown(page)
+
+
+def test_back_returns_to_the_picture_before(open_page):
+    page = open_page()
+    first = page.locator("#case .caption").inner_text()
+    page.locator("#pictures .tiles a").nth(1).click()
+    expect(page.locator("#case .caption")).not_to_have_text(first)
+    page.go_back()
+    expect(page.locator("#case .caption")).to_have_text(first)
+
+
+def test_a_link_is_copied_and_says_so(open_page, chromium, address):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#copied")).to_have_text("Link copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_an_upload_is_in_no_link(open_page, birds, address):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    bird = sorted(birds.glob("images/*/*.jpg"))[0]
+    page.locator("#own-file").set_input_files(bird)
+    expect(page.locator("#case .caption")).to_contain_text(bird.name)
+    page.wait_for_url(re.compile(r"^((?!image=).)*$"))
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator("#copied")).to_contain_text("your own picture stays with you")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?model=../../etc&image=../../etc/passwd&tab=<script>&class=999&rows=7",
+        "?model=%22%3E%3Cimg%20src=x%20onerror=window.hacked=1%3E&class=-1",
+        "?" + "a" * 3000,
+    ],
+)
+def test_a_nonsense_link_shows_the_first_view_and_says_so(open_page, query):
+    page = open_page(query)
+    expect(page.locator("#model input")).to_have_value("ProtoPNet (a-protopnet)")
+    if "model" in query:
+        expect(page.locator("#notices")).to_contain_text("which is not here")
+    assert page.evaluate("window.hacked") is None
+
+
+def test_checkpoints_appear_by_themselves_and_broken_ones_are_told(chromium, checkpoints, birds, tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    with running(folder, birds, tmp_path) as address:
+        page = chromium.new_page()
+        page.goto(address)
+        expect(page.locator("#answer [role=alert]")).to_contain_text("There is no checkpoint to explain with.")
+        expect(page.locator("#answer [role=alert]")).to_contain_text("--checkpoints")
+        shutil.copytree(checkpoints / "a-protopnet", folder / "a-protopnet")
+        expect(page.locator("#answer h2")).to_have_text(re.compile("^Why"))
+        shown = page.locator("#answer h2").inner_text()
+        shutil.copytree(checkpoints / "b-cbc", folder / "b-cbc")
+        shutil.copytree(checkpoints / "d-damaged", folder / "d-damaged")
+        expect(page.locator(".broken summary")).to_have_text("1 checkpoint cannot be used")
+        page.locator("#model input").click()
+        expect(page.get_by_role("option", name="Classification-By-Components")).to_be_visible()
+        assert page.locator("#answer h2").inner_text() == shown
+        page.close()

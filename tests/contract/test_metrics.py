@@ -1,0 +1,234 @@
+"""What every registered metric has to keep; a new metric is tested by being registered."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from metrics.observed import observe, permuted_images, permuted_prototypes
+from tiny_runs import tiny_config, tiny_model
+
+from protoexplain import registry
+from protoexplain.errors import UserError
+from protoexplain.metrics.base import MetricResult
+from protoexplain.metrics.needs import lacking
+from protoexplain.metrics.observations import NO_IMAGES
+from protoexplain.metrics.plan import planned
+from protoexplain.metrics.registry import METRICS, get_metric, metric_names
+from protoexplain.metrics.runner import _possible
+from protoexplain.metrics.scores import accuracy
+from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.training.journal import Silent
+
+LABELS = (0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3)
+FIXED = {"random peak", "shuffled activations", "random pixel order"}
+"""Baselines of random numbers, which another order draws anew."""
+
+
+@pytest.fixture(params=metric_names())
+def name(request):
+    return request.param
+
+
+def measured(name, seen):
+    metric = get_metric(name)
+    return metric.measured(name, seen, metric.settings())
+
+
+def units(score):
+    return score.per_prototype if score.per_prototype is not None else score.per_image
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_lie_in_their_range(name, shared, seed):
+    metric, score = get_metric(name), measured(name, observe(LABELS, shared, seed)).score
+    values = [
+        score.value,
+        *score.baselines.values(),
+        *(y for c in score.curves for y in (*c.y, *sum(c.baselines.values(), ()))),
+    ]
+    assert all(metric.low - 1e-9 <= value <= metric.high + 1e-9 for value in values)
+    assert (score.low is None) == (score.high is None)
+    if score.low is not None:
+        assert metric.low - 1e-9 <= score.low <= score.high <= metric.high + 1e-9
+    assert score.n_used > 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_value_is_the_mean_of_its_units(name, shared):
+    seen = observe(LABELS, shared)
+    score = measured(name, seen).score
+    if units(score) is None:
+        return
+    known = [value for value in units(score) if value is not None]
+    assert score.value == pytest.approx(sum(known) / len(known), abs=1e-6)
+    assert score.n_used == len(known)
+    expected = seen.subject.num_prototypes if score.over == "prototypes" else len(LABELS)
+    assert len(units(score)) == expected
+    assert expected - len(known) == sum(score.excluded.values())
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_order_of_images_changes_nothing(name, shared, seed):
+    seen = observe(LABELS, shared, seed)
+    order = torch.randperm(len(LABELS), generator=torch.Generator().manual_seed(seed))
+    one, two = measured(name, seen).score, measured(name, permuted_images(seen, order)).score
+    same_numbers(one, two)
+    if one.per_image is not None and len(one.per_image) == len(LABELS):
+        assert two.per_image == pytest.approx([one.per_image[index] for index in order.tolist()], abs=1e-9)
+    if one.per_prototype is not None:
+        assert two.per_prototype == pytest.approx(one.per_prototype, abs=1e-9)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_order_of_prototypes_changes_nothing(name, shared, seed):
+    seen = observe(LABELS, shared, seed)
+    order = torch.randperm(seen.subject.num_prototypes, generator=torch.Generator().manual_seed(seed))
+    one, two = measured(name, seen).score, measured(name, permuted_prototypes(seen, order)).score
+    same_numbers(one, two)
+    if one.per_prototype is not None:
+        assert two.per_prototype == pytest.approx([one.per_prototype[index] for index in order.tolist()], abs=1e-9)
+
+
+def same_numbers(one, two):
+    numbers = [(score.value, score.low, score.high) for score in (one, two)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=1e-6, nan_ok=True)
+    assert one.excluded == two.excluded
+    assert one.n_used == two.n_used
+    for baseline in one.baselines.keys() - FIXED:
+        assert two.baselines[baseline] == pytest.approx(one.baselines[baseline], abs=1e-6)
+
+
+def test_class_without_images_is_left_out_and_counted(name):
+    """The score is that of the other classes' prototypes; those of the empty class are counted."""
+    seen = observe([label for label in LABELS if label != 1])
+    score = measured(name, seen).score
+    if "peaks" not in get_metric(name).passes:
+        assert NO_IMAGES not in score.excluded, "what looks at all images leaves no prototype out"
+        return
+    empty = (seen.subject.prototype_class == 1).tolist()
+    assert score.excluded[NO_IMAGES] == sum(empty) == 3
+    assert [value is None for value, gone in zip(score.per_prototype, empty, strict=True) if gone] == [True] * 3
+    assert math.isfinite(score.value)
+
+
+def test_result_is_json_and_comes_back(name):
+    result = measured(name, observe(LABELS))
+    content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    for key in (
+        "value",
+        "low",
+        "high",
+        "higher_is_better",
+        "unit",
+        "per_prototype",
+        "n_used",
+        "excluded",
+        "settings",
+        "baselines",
+    ):
+        assert key in content
+    assert content["settings"]["images"] == "made up"
+    back = MetricResult.from_dict(name, content)
+    assert back.to_dict() == result.to_dict()
+
+
+def test_nothing_measured_is_nan_and_null(name):
+    """Without any test image of the prototypes' classes or any usable image there is no number."""
+    seen = observe([0], classes=4)
+    result = measured(name, seen)
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert result.score.low is None or math.isfinite(result.score.low)
+
+
+def test_curves_pass_through_the_score(name):
+    score = measured(name, observe(LABELS)).score
+    for curve in score.curves:
+        assert list(curve.x) == sorted(set(curve.x))
+        assert len(curve.x) == len(curve.y)
+        assert all(len(line) == len(curve.x) for line in curve.baselines.values())
+        if curve.chosen is not None:
+            place = curve.x.index(curve.chosen)
+            assert curve.y[place] == pytest.approx(score.value, abs=1e-6)
+            for baseline, line in curve.baselines.items():
+                assert line[place] == pytest.approx(score.baselines[baseline], abs=1e-6)
+
+
+def test_metric_says_what_it_means(name):
+    metric = get_metric(name)
+    assert metric.help.rstrip().endswith(".")
+    assert 40 < len(metric.help) < 300
+    assert metric.higher_is_better is None or any(
+        word in metric.help for word in ("igh is good", "ow is good", "low is good")
+    )
+    assert [get_metric(other).title for other in metric_names()].count(metric.title) == 1
+    assert all(
+        field.description is None and field.default is not None for field in metric.settings.model_fields.values()
+    )
+    assert planned(metric.passes, MeasureSettings())
+
+
+def test_missing_annotations_are_told(name):
+    metric = get_metric(name)
+    lacks = {need: (f"something called {need}", "get it") for need in ("parts", "regions", "projection", "foreign")}
+    if not metric.needs:
+        assert _possible([name], lacks, True, Silent()) == [name]
+        return
+    with pytest.raises(UserError) as caught:
+        _possible([name], lacks, True, Silent())
+    assert caught.value.what == f"{name} needs something called {min(metric.needs)}"
+    assert caught.value.fix == "get it"
+    told = []
+    assert _possible([name], lacks, False, SimpleNamespace(line=told.append)) == []
+    assert len(told) == 1
+
+
+def test_metric_of_another_package_joins_by_its_entry_point(monkeypatch):
+    point = SimpleNamespace(name="guest", load=lambda: accuracy.METRIC)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == METRICS.group else [])
+    assert "guest" in metric_names()
+    assert get_metric("guest") is accuracy.METRIC
+    with pytest.raises(UserError, match="unknown metric 'guset'") as caught:
+        get_metric("guset")
+    assert "did you mean 'guest'" in caught.value.fix
+
+
+def test_needs_of_a_bare_data_set_are_explained():
+    images = SimpleNamespace(name="My pictures", has_parts=False, has_regions=False, crop="full")
+    checkpoint = SimpleNamespace(prototypes=(), proof=dict)
+    found = lacking(checkpoint, images, None)
+    assert set(found) == {"parts", "regions", "projection", "foreign"}
+    assert "My pictures has none" in found["parts"][0]
+    assert "augmentation_consistency" in found["parts"][1]
+    assert "bounding boxes" in found["regions"][1]
+    images.crop = "box"
+    assert "cut to their boxes" in lacking(checkpoint, images, None)["regions"][0]
+
+
+def test_a_tiny_model_of_every_family_is_described():
+    """Shared prototypes are given to the classes that rely on them; all others to their class."""
+    from protoexplain.metrics.subject import subject_of
+    from protoexplain.models.registry import family_names
+
+    for family in family_names():
+        model = tiny_model(tiny_config(family))
+        one = subject_of(model, ("a", "b", "c", "d"), 64, 3)
+        assert one.presence_weights.shape == one.class_weights.shape == (4, model.num_prototypes)
+        for label, row in enumerate(one.assigned):
+            chosen = row[row >= 0]
+            assert chosen.tolist() == sorted(chosen.tolist())
+            if not one.shared:
+                assert chosen.tolist() == torch.nonzero(model.prototype_class == label).flatten().tolist()
+            else:
+                assert chosen.tolist() == sorted(one.class_weights[label].topk(3).indices.tolist())
+        weights = one.heat_weights()
+        torch.testing.assert_close(weights.sum(1), torch.ones(4))
+        assert bool((weights[one.assigned < 0] == 0).all())

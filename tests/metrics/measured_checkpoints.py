@@ -1,0 +1,41 @@
+"""Checkpoints of tiny models on planted birds, kept without training."""
+
+import torch
+from tiny_runs import open_run, tiny_config, tiny_model
+
+from protoexplain.data.reading import read_image_set
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.training import projection
+from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.stages import find_patches
+
+
+def keep_checkpoint(family, planted, path, seed=0, **changes):
+    """A checkpoint with projected prototypes and moved head weights; its small files and tensors are real."""
+    config = tiny_config(family, **changes)
+    model = tiny_model(config, len(read_image_set(planted).classes), seed)
+    run = open_run(config, planted, path.parent, model=model)
+    with torch.no_grad():
+        for _, branch in run.model.named_branches():
+            for parameter in branch.head.parameters():
+                parameter.add_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
+    found = find_patches(run)
+    if run.model.writes_prototypes:
+        projection.write(run.model, found)
+    written = run.model.writes_prototypes
+    keep(run, path, origin_of(run, found, written), proof if written else {}, {}, "")
+    return Checkpoint.load(path)
+
+
+class Told:
+    """A watcher that remembers."""
+
+    def __init__(self):
+        self.lines, self.steps = [], []
+
+    def progress(self, what, done, total):
+        self.steps.append((what, done, total))
+
+    def line(self, text):
+        self.lines.append(text)

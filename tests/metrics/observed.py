@@ -1,0 +1,124 @@
+"""Observations made of random numbers, in any order of images and prototypes; and small measured checkpoints."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from protoexplain.metrics.localisation import LEVELS, Region
+from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.parts import Parts
+from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.metrics.subject import Subject, assign
+from protoexplain.metrics.views import VIEWS
+
+SIZE, MAP = 64, (4, 4)
+PART_NAMES = ("beak", "left eye", "right eye", "tail", "crown")
+
+
+def subject(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
+    """Two branches; prototypes of their own class, or shared by all."""
+    generator = torch.Generator().manual_seed(seed)
+    count = classes * per_class
+    owner = torch.full((count,), -1) if shared else torch.arange(classes).repeat_interleave(per_class)
+    weights = torch.rand(classes, count, generator=generator) - 0.3
+    branch = (torch.arange(count) % per_class > 0).long()
+    assigned = assign(owner, weights, assigned_per_class)
+    names = tuple(f"class {label}" for label in range(classes))
+    return Subject(names, owner, assigned, branch, weights, weights.clamp_min(0), MAP, SIZE, assigned_per_class)
+
+
+def observe(labels, shared=False, seed=0, classes=4, **settings):
+    """What would have been seen of a model that computes random numbers.
+
+    Args:
+        labels: Of the test images.
+        shared: Whether all classes share the prototypes.
+        seed: Of the numbers.
+        classes: Number of classes.
+        settings: Of the measurement.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    one = subject(classes, shared=shared, seed=seed)
+    labels = torch.tensor(labels)
+    images, (slots, count) = len(labels), (one.assigned.shape[1], one.num_prototypes)
+
+    def whole(high, *shape):
+        return torch.randint(high, (images, *shape), generator=generator)
+
+    def real(*shape):
+        return torch.rand((images, *shape), generator=generator)
+
+    peaks = whole(SIZE, slots, 2)
+    near = [(peaks + whole(21, slots, 2) - 10).clamp(0, SIZE - 1) for _ in range(3)]
+    rngs = [np.random.default_rng([seed, image]) for image in range(images)]
+    warps = {view: torch.from_numpy(np.stack([make(SIZE, rng) for rng in rngs])) for view, make in VIEWS.items()}
+    logits = 6 * real(classes) - 2
+    columns = {
+        "scores": {"logits": logits, "probabilities": logits.softmax(1), "activations": real(count)},
+        "unprojected": {"logits": real(classes)},
+        "patches": {"cells": whole(MAP[0] * MAP[1], count).int()},
+        "peaks": {"peaks": peaks.short()},
+        **{f"noisy/{draw}": {"peaks": noisy.short()} for draw, noisy in enumerate(near)},
+        **{f"views/{view}": {"peaks": whole(SIZE, slots, 2).short(), "warp": warp} for view, warp in warps.items()},
+        "located": {
+            "content": real(3),
+            "ratio": 2 * real(3),
+            "iou": real(3, len(LEVELS)),
+            "on_object": real(slots, 3) < 0.5,
+            "region": (real() < 0.1).to(torch.int8) * int(Region.EMPTY),
+        },
+        **{f"{way}/{order}": {"scores": real(9)} for way in ("deletion", "insertion") for order in ("heat", "random")},
+    }
+    pixels = whole(SIZE + 9, len(PART_NAMES), 2) - 4
+    crops = torch.tensor([[10.0, 20.0, 110.0, 100.0]], dtype=torch.float64).expand(images, 4)
+    source = crops[:, None, :2] + (pixels + 0.5) * (crops[:, None, 2:] - crops[:, None, :2]) / SIZE
+    parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE)
+    foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
+    ids = tuple(f"{image:03}.jpg" for image in range(images))
+    chosen = MeasureSettings(**{"resamples": 200, "half_window": 12, **settings})
+    return Observations(one, ids, labels, columns, chosen, "made up", parts, foreign)
+
+
+def permuted_images(seen, order):
+    """The same with the images in another order."""
+    columns = {name: {column: table[order] for column, table in entry.items()} for name, entry in seen.columns.items()}
+    parts = seen.parts
+    fields = {name: getattr(parts, name)[order] for name in ("pixels", "visible", "source", "crops")}
+    ids = tuple(seen.ids[index] for index in order.tolist())
+    return replace(seen, ids=ids, labels=seen.labels[order], columns=columns, parts=replace(parts, **fields))
+
+
+def permuted_prototypes(seen, order):
+    """The same with the prototypes numbered anew: number p is now what was order[p]."""
+    one = seen.subject
+    number = torch.empty_like(order)
+    number[order] = torch.arange(len(order))
+    moved = torch.where(one.assigned >= 0, number[one.assigned.clamp_min(0)], len(order))
+    assigned, slots = moved.sort(1)
+    assigned[assigned == len(order)] = -1
+    image_slots = slots[seen.labels]
+
+    def slotted(table):
+        index = image_slots.view(*image_slots.shape, *[1] * (table.dim() - 2)).expand_as(table)
+        return table.gather(1, index)
+
+    columns = {name: dict(entry) for name, entry in seen.columns.items()}
+    for name, entry in columns.items():
+        for column in entry.keys() & {"peaks", "on_object"}:
+            columns[name][column] = slotted(entry[column])
+        for column in entry.keys() & {"activations", "cells"}:
+            columns[name][column] = entry[column][:, order]
+    subject_ = replace(
+        one,
+        prototype_class=one.prototype_class[order],
+        assigned=assigned,
+        branch=one.branch[order],
+        class_weights=one.class_weights[:, order],
+        presence_weights=one.presence_weights[:, order],
+    )
+    return replace(seen, subject=subject_, columns=columns)
+
+
+def score_of(metric, seen, **settings):
+    return metric.compute(seen, metric.settings(**settings))

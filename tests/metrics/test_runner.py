@@ -1,0 +1,248 @@
+"""Measuring whole checkpoints: shared passes, any batch size, going on after an interruption, what data lack."""
+
+import json
+import math
+
+import pytest
+import torch
+from filelock import FileLock
+from metrics.measured_checkpoints import Told, keep_checkpoint
+
+from protoexplain.data.reading import read_image_set
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import add_metrics
+from protoexplain.metrics import runner
+from protoexplain.metrics.kept import distinct_names, kept_results
+from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.runner import measure
+from protoexplain.models.backbones import Backbone
+from protoexplain.models.registry import family_names
+
+QUICK = {"steps": 3, "draws": 2, "resamples": 100}
+CHEAP = ["consistency", "stability", "accuracy", "purity", "pointing_game"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(planted, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("measured")
+    return {family: keep_checkpoint(family, planted, folder / family) for family in family_names()}
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """Number of pictures that backbones have seen."""
+    seen = []
+    forward = Backbone.forward
+    monkeypatch.setattr(Backbone, "forward", lambda self, images: (seen.append(len(images)), forward(self, images))[1])
+    return seen
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_every_metric_of_every_family(family, checkpoints, planted):
+    told = Told()
+    results = measure(checkpoints[family], planted, None, QUICK, told, foreign=planted)
+    written = checkpoints[family].model().writes_prototypes
+    assert set(results) == set(metric_names()) - (set() if written else {"projection_gap"})
+    assert [line for line in told.lines if "projection_gap" in line] == ([] if written else [told.lines[0]])
+    for name, result in results.items():
+        metric = get_metric(name)
+        assert metric.low - 1e-9 <= result.score.value <= metric.high, name
+        assert math.isfinite(result.score.value), name
+        assert result.settings["input_size"] == 64
+        assert result.settings["half_window"] == 10
+        json.dumps(result.to_dict(), allow_nan=False)
+    assert results["accuracy"].score.n_used == 8
+    assert {step for step in told.steps if step[1] == step[2]} >= {("computing scores", len(results), len(results))}
+
+
+@pytest.mark.parametrize("family", ["protopnet", "cbc"])
+def test_batch_size_changes_nothing(family, checkpoints, planted):
+    numbers = []
+    for size in (3, 32):
+        results = measure(
+            checkpoints[family], planted, [*CHEAP, "deletion", "augmentation_stability"], {**QUICK, "batch_size": size}
+        )
+        numbers.append(
+            {name: (r.score.value, r.score.low, r.score.high, r.score.baselines) for name, r in results.items()}
+        )
+    for other in numbers[1:]:
+        for name, (value, low, high, baselines) in other.items():
+            assert (value, low, high) == pytest.approx(numbers[0][name][:3], abs=1e-4), name
+            assert baselines == pytest.approx(numbers[0][name][3], abs=1e-4), name
+
+
+def test_passes_are_shared(checkpoints, planted, looked):
+    """Consistency, stability and all scores of activations take the clean pictures once and each draw once."""
+    names = ["consistency", "stability", "distinctness", "accuracy", "purity", "redundancy", "calibration_error"]
+    measure(checkpoints["protopnet"], planted, names, {**QUICK, "draws": 1})
+    assert sum(looked) == 1 + 2 * 8, "one blank picture tells the size of the maps"
+    looked.clear()
+    measure(checkpoints["protopnet"], planted, ["consistency"], QUICK)
+    assert sum(looked) == 1 + 8
+
+
+def test_fewer_images_of_each_class(checkpoints, planted):
+    results = measure(checkpoints["protopnet"], planted, ["accuracy"], {"images_per_class": 1})
+    assert results["accuracy"].score.n_used == 4
+    assert results["accuracy"].settings["test_images"] == 4
+
+
+class TestInterruption:
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop_after(self, steps):
+        told = Told()
+        progress = told.progress
+
+        def stop(what, done, total):
+            progress(what, done, total)
+            if len(told.steps) == steps:
+                raise self.Stopped
+
+        told.progress = stop
+        return told
+
+    @pytest.mark.parametrize("steps", [1, 9])
+    def test_goes_on_to_the_same_result(self, steps, checkpoints, planted, tmp_path, looked):
+        settings = {**QUICK, "batch_size": 2}
+        whole = measure(checkpoints["protopnet"], planted, CHEAP, settings)
+        everything, work = sum(looked), tmp_path / "work"
+        looked.clear()
+        with pytest.raises(self.Stopped):
+            measure(checkpoints["protopnet"], planted, CHEAP, settings, self.stop_after(steps), work=work)
+        assert work.is_dir()
+        before = sum(looked)
+        looked.clear()
+        told = Told()
+        again = measure(checkpoints["protopnet"], planted, CHEAP, settings, told, work=work)
+        assert {name: r.to_dict() for name, r in again.items()} == {name: r.to_dict() for name, r in whole.items()}
+        assert sum(looked) < everything or steps < 6, "six passes look at a chunk"
+        assert before + sum(looked) <= everything + 1 + 2 * 3, "no more than the broken-off chunk is looked at again"
+        looking = [step for step in told.steps if step[0].startswith("looking")]
+        assert looking[0][1] > 2 or steps < 6, "progress starts where it was"
+        assert looking[-1][1] == looking[-1][2]
+        assert not work.exists()
+
+    def test_other_settings_start_anew(self, checkpoints, planted, tmp_path, looked):
+        work = tmp_path / "work"
+        with pytest.raises(self.Stopped):
+            measure(checkpoints["protopnet"], planted, ["stability"], QUICK, self.stop_after(3), work=work)
+        looked.clear()
+        measure(checkpoints["protopnet"], planted, ["stability"], {**QUICK, "noise": 0.3}, work=work)
+        assert sum(looked) == 1 + 2 * 8, "the clean pass is kept, the noisy ones are not those"
+
+    def test_one_measurement_at_a_time(self, checkpoints, planted, tmp_path):
+        work = tmp_path / "work"
+        work.mkdir()
+        with FileLock(work / ".lock"), pytest.raises(UserError, match="another process is measuring"):
+            measure(checkpoints["protopnet"], planted, ["accuracy"], work=work)
+        assert work.is_dir(), "it belongs to the other"
+
+
+class TestData:
+    def test_plain_folders_have_no_parts(self, planted, tmp_path):
+        """The same pictures in class folders: what needs no annotation is measured, the rest explained."""
+        for record in read_image_set(planted).records:
+            name = read_image_set(planted).classes[record.label]
+            place = tmp_path / "flat" / record.split / name / record.path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(record.path.read_bytes())
+        checkpoint = keep_checkpoint("protopnet", tmp_path / "flat", tmp_path / "kept")
+        told = Told()
+        results = measure(checkpoint, tmp_path / "flat", None, {**QUICK, "steps": 1}, told)
+        assert {"augmentation_consistency", "augmentation_stability", "accuracy", "deletion"} <= set(results)
+        assert not {"consistency", "purity", "pointing_game", "content_heatmap", "foreign_accepted"} & set(results)
+        assert any(line.startswith("left out: consistency needs part locations") for line in told.lines)
+        with pytest.raises(UserError, match="consistency needs part locations") as caught:
+            measure(checkpoint, tmp_path / "flat", ["accuracy", "consistency"])
+        assert "parts/part_locs.txt" in caught.value.fix
+        with pytest.raises(UserError, match="pointing_game needs to know where the object is"):
+            measure(checkpoint, tmp_path / "flat", ["pointing_game"])
+
+    def test_other_classes_are_refused(self, checkpoints, cub):
+        with pytest.raises(UserError, match="2 classes, the model 4"):
+            measure(checkpoints["protopnet"], cub.root, ["accuracy"])
+
+    def test_unknown_names_are_refused_before_any_work(self, checkpoints, planted, looked):
+        with pytest.raises(UserError, match="unknown metric 'acuracy'"):
+            measure(checkpoints["protopnet"], planted, ["acuracy"])
+        with pytest.raises(UserError, match="unknown setting 'drwas'") as caught:
+            measure(checkpoints["protopnet"], planted, ["accuracy"], {"drwas": 1})
+        assert "did you mean 'draws'" in caught.value.fix
+        with pytest.raises(UserError, match=r"unknown setting 'consistency\.treshold'"):
+            measure(checkpoints["protopnet"], planted, ["consistency"], {"consistency": {"treshold": 1}})
+        with pytest.raises(UserError, match="unknown setting 'purity'"):
+            measure(checkpoints["protopnet"], planted, ["consistency"], {"purity": {"top_images": 3}})
+        with pytest.raises(UserError, match="threshold"):
+            measure(checkpoints["protopnet"], planted, ["consistency"], {"consistency": {"threshold": 2}})
+        with pytest.raises(UserError, match="no table of settings"):
+            measure(checkpoints["protopnet"], planted, ["consistency"], {"consistency": 0.7})
+        assert looked == []
+
+
+class TestKeptResults:
+    def test_the_same_measurement_is_not_made_again(self, checkpoints, planted, looked):
+        first = measure(checkpoints["protopnet"], planted, ["accuracy", "consistency"], QUICK)
+        kept = {name: type(r).from_dict(name, json.loads(json.dumps(r.to_dict()))) for name, r in first.items()}
+        looked.clear()
+        again = measure(checkpoints["protopnet"], planted, ["consistency", "accuracy"], QUICK, kept=kept)
+        assert looked == []
+        assert list(again) == ["consistency", "accuracy"]
+        assert again["accuracy"].score == first["accuracy"].score
+        fresh = measure(checkpoints["protopnet"], planted, ["accuracy", "stability"], QUICK, kept=kept)
+        assert looked
+        assert set(fresh) == {"accuracy", "stability"}
+        looked.clear()
+        measure(checkpoints["protopnet"], planted, ["accuracy"], {**QUICK, "resamples": 101}, kept=kept)
+        assert looked, "other settings, another measurement"
+
+    def test_results_come_back_from_a_checkpoint(self, planted, tmp_path):
+        checkpoint = keep_checkpoint("protopnet", planted, tmp_path / "kept")
+        results = measure(checkpoint, planted, CHEAP, QUICK)
+        table = {name: result.to_dict() for name, result in results.items()}
+        after = add_metrics(checkpoint.path, {"interpretability": table})
+        assert {name: result.to_dict() for name, result in kept_results(after).items()} == table
+        card = (checkpoint.path / "README.md").read_text()
+        assert "| consistency |" in card
+        shorter = {**table["accuracy"], "baselines": {}}
+        replaced = add_metrics(checkpoint.path, {"interpretability": {"accuracy": shorter}})
+        assert replaced.metrics["interpretability"]["accuracy"]["baselines"] == {}, "no entry is half old"
+        assert set(replaced.metrics["interpretability"]) == set(CHEAP)
+
+    @pytest.mark.parametrize(
+        "broken", [3, {"accuracy": 7}, {"accuracy": {"title": "x"}}, {"accuracy": {"value": "high"}}]
+    )
+    def test_strange_metrics_are_told(self, broken, planted, tmp_path):
+        checkpoint = keep_checkpoint("protopnet", planted, tmp_path / "kept")
+        after = add_metrics(checkpoint.path, {"interpretability": broken})
+        with pytest.raises(UserError, match="the measured metrics cannot be read"):
+            kept_results(after)
+
+    def test_names_tell_checkpoints_apart(self, tmp_path):
+        a, b = tmp_path / "one" / "best", tmp_path / "two" / "best"
+        assert distinct_names([a, tmp_path / "x"]) == ["best", "x"]
+        assert distinct_names([a, b]) == ["one/best", "two/best"]
+        with pytest.raises(UserError, match="given twice"):
+            distinct_names([a, a])
+
+
+def test_accuracy_is_that_of_evaluation(checkpoints, planted):
+    from protoexplain.training.evaluate import evaluate
+
+    for checkpoint in checkpoints.values():
+        found = measure(checkpoint, planted, ["accuracy"])["accuracy"].score
+        assert found.value == pytest.approx(evaluate(checkpoint, planted).accuracy)
+        assert found.details["top5"] == 1
+
+
+def test_gap_uses_the_prototypes_from_before(checkpoints, planted):
+    """With an empty projection the gap is zero; here prototypes moved, so some class scores did."""
+    checkpoint = checkpoints["protopnet"]
+    model = checkpoint.model()
+    before = runner._before_projection(checkpoint, model)
+    (_, old), (_, new) = before.named_branches()[0], model.named_branches()[0]
+    assert torch.equal(old.prototypes, checkpoint.proof()["main"])
+    assert not torch.equal(old.prototypes, new.prototypes)
+    score = measure(checkpoint, planted, ["projection_gap"])["projection_gap"].score
+    assert score.value == pytest.approx(score.details["before"] - score.details["after"])
