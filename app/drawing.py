@@ -7,18 +7,29 @@ from dataclasses import replace
 from app.case import Row
 from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
+from protoexplain.explain.attribution_methods import METHODS
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.match import Match, Statement
+from protoexplain.explain.question import Target
 from protoexplain.explain.render import RGB
 from protoexplain.explain.session import Explainer, Seen
 
+SIMILARITY = "map"
+"""The method of heat maps that every model has computed already."""
 WHOLE_SIDE, ROW_SIDE, HEAT_SIDE = 720, 300, 112
 
 
 class Drawing:
-    """Draws one image that a model has looked at."""
+    """Draws one image that a model has looked at.
 
-    def __init__(self, explainer: Explainer, seen: Seen) -> None:
+    Args:
+        explainer: The model.
+        seen: The image.
+        method: Of the heat maps, a name in `METHODS` that can explain prototypes.
+    """
+
+    def __init__(self, explainer: Explainer, seen: Seen, method: str = SIMILARITY) -> None:
+        self.image, self.method = seen, method
         self.explainer, self.reading, self.rgb, self.name = explainer, seen.reading, seen.rgb, seen.name
         x0, y0, x1, y1 = map(int, self.reading.geometry.crop.as_list())
         self.frame, self.crop = Box(0, 0, self.rgb.shape[1], self.rgb.shape[0]), Box(x0, y0, x1, y1)
@@ -53,8 +64,13 @@ class Drawing:
 
     def heat(self, match: Match) -> Picture:
         """The heat map of a match, to be laid over the seen region."""
-        heat = upsample(self.reading.maps[match.prototype].float().cpu(), HEAT_SIDE, HEAT_SIDE).numpy()
-        return heat_layer(heat, f"Heat map: where the picture looks like prototype {match.prototype}")
+        index = match.prototype
+        if self.method == SIMILARITY:
+            heat = upsample(self.reading.maps[index].float().cpu(), HEAT_SIDE, HEAT_SIDE).numpy()
+            return heat_layer(heat, f"Heat map: where the picture looks like prototype {index}")
+        found = self.explainer.attribute(self.image, Target("prototype", index), [self.method], ()).maps[self.method]
+        alt = f"{METHODS[self.method].title}: pixels that raise the similarity to prototype {index}"
+        return heat_layer(found.heat.clip(min=0) if found.signed else found.heat, alt)
 
     def absent(self, number: int, match: Statement, share: float) -> Row:
         """A prototype that was not found."""

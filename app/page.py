@@ -28,7 +28,10 @@ def build(library: Library) -> gr.Blocks:
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="inputs"):
                 widgets = panel.lay_out()
-            with gr.Column(scale=3, min_width=320, elem_id="result"), gr.Tabs(elem_id="tabs") as strip:
+            with (
+                gr.Column(scale=3, min_width=320, elem_id="result"),
+                gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as strip,
+            ):
                 for tab in tabs:
                     with gr.Tab(tab.title, id=tab.name, elem_id=f"tab-{tab.name}") as item:
                         tab.build(library, desk.shown[tab.name])

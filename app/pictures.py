@@ -72,8 +72,15 @@ def prototype_address(checkpoint: Checkpoint, index: int, kind: Kind) -> str:
     return f"prototype/{mark_of(checkpoint)}/{kind}/{index}"
 
 
-def prototype_picture(checkpoint: Checkpoint, index: int, kind: Kind) -> Picture | None:
-    """The patch of a prototype or its training picture; None also where its folder vanished under a loaded model."""
+def prototype_picture(checkpoint: Checkpoint, index: int, kind: Kind, alt: str = "") -> Picture | None:
+    """The patch of a prototype or its training picture; None also where its folder vanished under a loaded model.
+
+    Args:
+        checkpoint: The model's.
+        index: Number of the prototype.
+        kind: Which of both.
+        alt: What the picture shows; says by default which prototype of which class it is.
+    """
     record = checkpoint.prototypes[index]
     try:
         content = checkpoint.picture(index, kind)
@@ -83,6 +90,8 @@ def prototype_picture(checkpoint: Checkpoint, index: int, kind: Kind) -> Picture
     except UserError:
         return None
     address = prototype_address(checkpoint, index, kind)
+    if alt:
+        return Picture(address, alt, width, height)
     if kind == "patch":
         of = f" of {checkpoint.classes[record.label]}" if record.label >= 0 else ""
         return Picture(address, f"Prototype {index}: part of a training picture{of}", width, height)

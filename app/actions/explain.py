@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from app.case import Case, Sum
-from app.drawing import Drawing
+from app.drawing import SIMILARITY, Drawing
 from app.examples import Subject
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
+from protoexplain.explain.attribution import find_method
 from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
@@ -56,15 +57,29 @@ def _box(explainer: Explainer, subject: Subject) -> Box | None:
     return subject.box if explainer.checkpoint.data.crop == "box" else None
 
 
-def explain_case(explainer: Explainer, subject: Subject, label: int | None = None, rows: int = ROWS[1]) -> Case:
+def explain_case(
+    explainer: Explainer,
+    subject: Subject,
+    label: int | None = None,
+    rows: int = ROWS[1],
+    method: str = SIMILARITY,
+) -> Case:
     """Explain a picture, for one class; the best one by default.
 
+    Args:
+        explainer: The model.
+        subject: The picture.
+        label: The class.
+        rows: How many prototypes.
+        method: Of the heat maps; all but the similarity map take up to seconds for each row.
+
     Raises:
-        UserError: As `explain_subject`.
+        UserError: As `explain_subject`; no such method.
     """
+    find_method(method, "prototype")
     explained = explain_subject(explainer, subject, label, rows)
     explanation, shown = explained.explanation, explained.explanation.classes[0]
-    draw = Drawing(explainer, explained.seen)
+    draw = Drawing(explainer, explained.seen, method)
     found = sorted(
         (match for match in shown.found if abs(match.presence) >= LEAST), key=lambda match: match.presence <= 0
     )

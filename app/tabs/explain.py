@@ -8,6 +8,7 @@ import gradio as gr
 
 from app.actions import explain as actions
 from app.address import number
+from app.drawing import SIMILARITY
 from app.library import Choice, Library
 from app.tab import Tab
 from app.views import explain as views
@@ -33,12 +34,20 @@ def build(library: Library, chosen: gr.State) -> None:
                 interactive=True,
             )
             rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
+            heat = gr.Dropdown(
+                views.methods(),
+                value=SIMILARITY,
+                label="Heat maps by",
+                info="The similarity map is the model's own; the others ask pixel by pixel, which takes seconds",
+                elem_id="heat",
+                interactive=True,
+            )
     answer = html(loading("Loading the model and explaining an example…"), elem_id="answer")
-    shown = [top, picture, classes, bars, other, rows, answer]
+    shown = [top, picture, classes, bars, other, rows, heat, answer]
 
-    def one_class(choice: Choice, label: int | None, count: int) -> tuple[Any, ...]:
+    def one_class(choice: Choice, label: int | None, count: int, method: str) -> tuple[Any, ...]:
         explainer, subject = library.explainer(choice), library.subject(choice)
-        case = actions.explain_case(explainer, subject, label, count)
+        case = actions.explain_case(explainer, subject, label, count, method)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
             gr.Row(visible=True),
@@ -47,22 +56,31 @@ def build(library: Library, chosen: gr.State) -> None:
             views.bars(case.predictions),
             gr.Dropdown(names, value=None),
             count,
-            views.answer(case, count, choice.model),
+            method,
+            views.answer(case, count, method, choice.model),
         )
 
-    def another_choice(choice: Choice, count: int) -> tuple[Any, ...]:
+    def another_choice(choice: Choice, count: int, method: str) -> tuple[Any, ...]:
         wish = choice.wish(TAB.name)
         label, asked = number(wish, "class"), number(wish, "rows")
         known = choice.model and label in range(len(library.checkpoint(choice).classes))
-        return one_class(choice, label if known else None, asked if asked in actions.ROWS else count)
+        wished = wish.get("heat", method)
+        return one_class(
+            choice,
+            label if known else None,
+            asked if asked in actions.ROWS else count,
+            wished if wished in {name for _, name in views.methods()} else method,
+        )
 
     for event, action, inputs in (
-        (chosen.change, another_choice, [chosen, rows]),
-        (classes.input, one_class, [chosen, classes, rows]),
-        (other.input, one_class, [chosen, other, rows]),
-        (rows.input, one_class, [chosen, classes, rows]),
+        (chosen.change, another_choice, [chosen, rows, heat]),
+        (classes.input, one_class, [chosen, classes, rows, heat]),
+        (other.input, one_class, [chosen, other, rows, heat]),
+        (rows.input, one_class, [chosen, classes, rows, heat]),
     ):
         event(guarded(action, _nothing), inputs, shown, **ON_MODEL)
+    slow = {**ON_MODEL, "show_progress": "full", "show_progress_on": [answer]}
+    heat.input(guarded(one_class, _nothing), [chosen, classes, rows, heat], shown, **slow)
     _endpoint(library)
 
 
@@ -71,6 +89,17 @@ def _endpoint(library: Library) -> None:
 
     @telling
     def explain(checkpoint: str, image: str | None, rows: int) -> dict[str, Any]:
+        """Say what a picture shows, and why: the predictions, and the prototypes that speak for and against the best.
+
+        Args:
+            checkpoint: Name of a trained model, as the page lists it.
+            image: The picture: JPEG, PNG, WebP and the like, up to 8 MB.
+            rows: How many prototypes to tell of.
+
+        Returns:
+            The explanation: predictions with probabilities; for the best class the prototypes with similarity, evidence
+            and the boxes of the picture's region and of the training patch that it looks like.
+        """
         choice = Choice(checkpoint, upload=image or "")
         explainer, subject = library.explainer(choice), library.subject(choice)
         return actions.explain_subject(explainer, subject, None, rows).explanation.to_dict()
@@ -84,7 +113,7 @@ def _endpoint(library: Library) -> None:
 def _nothing(message: str) -> tuple[Any, ...]:
     """A message in the place of an explanation."""
     hidden = gr.Row(visible=False)
-    return hidden, "", gr.Radio([], value=None), "", gr.Dropdown([], value=None), gr.skip(), message
+    return hidden, "", gr.Radio([], value=None), "", gr.Dropdown([], value=None), gr.skip(), gr.skip(), message
 
 
 TAB = Tab("explain", "Explain", 10, build)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.case import Case
+from app.drawing import SIMILARITY
 from app.views.templating import page, percent, readable
+from protoexplain.explain.attribution_methods import METHODS
 from protoexplain.explain.local import Prediction
 
 
@@ -14,9 +16,10 @@ def case(shown: Case) -> str:
     return page("explain/case.html", case=shown)
 
 
-def answer(shown: Case, rows: int, model: str) -> str:
+def answer(shown: Case, rows: int, method: str, model: str) -> str:
     """Why, or why not: the rows and their sum."""
-    return page("explain/answer.html", case=shown, words={"class": shown.shown.label, "rows": rows}, model=model)
+    words = {"class": shown.shown.label, "rows": rows, "heat": "" if method == SIMILARITY else method}
+    return page("explain/answer.html", case=shown, words=words, model=model)
 
 
 def predictions_heading() -> str:
@@ -26,6 +29,12 @@ def predictions_heading() -> str:
 def choices(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
     """Labels of the list of classes, and their values."""
     return [(f"{readable(entry.name)} · {percent(entry.probability)}", entry.label) for entry in predictions]
+
+
+def methods() -> list[tuple[str, str]]:
+    """Ways to draw heat maps, and their names; the one that costs nothing first."""
+    fit = [(method.title, name) for name, method in METHODS.items() if "prototype" in method.kinds]
+    return sorted(fit, key=lambda entry: entry[1] != SIMILARITY)
 
 
 def bars(predictions: Sequence[Prediction]) -> str:

@@ -93,7 +93,8 @@ def open_app(
         str | None, typer.Option(metavar="NAME", help="Ask for a password, write the user into the --auth file, stop.")
     ] = None,
     mcp: Annotated[
-        bool, typer.Option("--mcp", help="Also answer programs by the Model Context Protocol; needs gradio[mcp].")
+        bool,
+        typer.Option("--mcp", help="Answer programs by the Model Context Protocol, too."),
     ] = False,
 ) -> None:
     """Open the web app: pick a checkpoint, drop in an image, see why."""

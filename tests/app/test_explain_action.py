@@ -158,3 +158,18 @@ def test_notices_of_the_reader_are_passed_on(protopnet, subject, tmp_path):
     Image.open(subject.path).convert("CMYK").save(tmp_path / "print.jpg")
     case = explain_case(protopnet, Subject("", "print.jpg", tmp_path / "print.jpg"))
     assert case.notices == ("CMYK colours were converted to RGB",)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "input-x-gradient", "occlusion"])
+def test_heat_maps_can_be_drawn_by_another_method(protopnet, subject, method):
+    own, other = explain_case(protopnet, subject), explain_case(protopnet, subject, method=method)
+    assert [row.prototype for row in other.supporting] == [row.prototype for row in own.supporting]
+    for mine, theirs in zip(own.supporting, other.supporting, strict=True):
+        assert theirs.heat.source != mine.heat.source
+        assert str(theirs.prototype) in theirs.heat.alt
+        assert "raise the similarity" in theirs.heat.alt
+
+
+def test_an_unknown_method_is_refused(protopnet, subject):
+    with pytest.raises(UserError, match="unknown attribution method 'grad-cem'"):
+        explain_case(protopnet, subject, method="grad-cem")

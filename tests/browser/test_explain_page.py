@@ -198,6 +198,16 @@ def test_pictures_that_the_model_names_wrongly_or_unsurely_are_found(page):
     expect(page.locator("#pictures .tiles a")).to_have_count(3)
 
 
+def test_heat_maps_are_drawn_by_another_method_and_the_link_says_which(page, open_page):
+    heat = page.locator("#answer img.heat").first
+    own = heat.get_attribute("src")
+    choose(page, "#heat", "Grad-CAM")
+    expect(heat).to_have_attribute("alt", re.compile("^Grad-CAM"))
+    assert heat.get_attribute("src") != own
+    page.wait_for_url("**heat=grad-cam**")
+    expect(open_page("?" + page.url.partition("?")[2]).locator("#answer img.heat").first).to_have_attribute("alt", re.compile("^Grad-CAM"))
+
+
 def test_a_row_leads_to_its_prototype(page):
     link = page.locator("#answer .card h4 a").first
     name = link.inner_text()
