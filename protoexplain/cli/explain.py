@@ -48,6 +48,9 @@ def explain(
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
     ] = 19,
+    characteristics: Annotated[
+        bool, typer.Option("--characteristics", help="Say of each match whether hue, shape, texture ... matter to it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
@@ -74,6 +77,8 @@ def explain(
                 watcher.line(f"left out: {error}")
                 continue
             result = explainer.explain(seen, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
+            if characteristics:
+                result = explainer.with_characteristics(result)
             picture = out / f"{_unique_stem(path, images)}.png"
             sheet, answers = _answers(explainer, result, other, rows, method, random_boxes)
             write_file(picture, sheet)

@@ -112,7 +112,7 @@ def match_findings(
     return _ordered(findings)
 
 
-def about_prototype(found: Characteristics, prototype: int, name: str) -> str:
+def about_prototype(found: Characteristics, prototype: int, name: str = "this prototype") -> str:
     """What a prototype rests on, in the images of its class.
 
     Args:

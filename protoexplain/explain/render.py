@@ -28,6 +28,8 @@ RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
 _TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS = 120, 170, 52
+_BESIDE_LINE = 0.07
+"""Height of a small line, as a share of a row's height."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _CLIPPED = 99.5
 """Percentile of an attribution at which its colours end."""
@@ -200,14 +202,19 @@ def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, t
     axis.axis("off")
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(0, 1)
-    axis.text(-1.05, 0.86, name, fontsize=10, fontweight="bold", va="center", parse_math=False)
-    axis.text(-1.05, 0.66, f"similarity {match.similarity:.2f}", fontsize=10, va="center")
+    axis.text(-1.05, 0.95, name, fontsize=10, fontweight="bold", va="center", parse_math=False)
+    axis.text(-1.05, 0.79, f"similarity {match.similarity:.2f}", fontsize=10, va="center")
     word = "speaks for" if match.presence >= 0 else "speaks against"
-    axis.text(-1.05, 0.48, f"{word}: {match.presence:+.3f} {unit}", fontsize=10, va="center")
+    axis.text(-1.05, 0.65, f"{word}: {match.presence:+.3f} {unit}", fontsize=10, va="center")
     colour = FOR_COLOUR if match.presence >= 0 else AGAINST_COLOUR
-    axis.barh(0.25, match.presence / longest, height=0.16, color=colour)
-    axis.axvline(0, 0.14, 0.36, color="#555555", linewidth=1)
+    axis.barh(0.48, match.presence / longest, height=0.16, color=colour)
+    axis.axvline(0, 0.37, 0.59, color="#555555", linewidth=1)
+    told = [] if match.characteristics is None else [(match.characteristics.sentence, "#444444")]
     if tried is not None:
-        told = [about_box(tried), *(f"but {warning}" for warning in tried.warnings)]
-        text = "\n".join(textwrap.fill(line, _BESIDE_CHARACTERS) for line in told)
-        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if tried.warnings else "#444444")
+        warned = "".join(f"\nbut {warning}" for warning in tried.warnings)
+        told.insert(0, (about_box(tried) + warned, AGAINST_COLOUR if tried.warnings else "#444444"))
+    top = 0.33
+    for text, colour in told:
+        lines = [wrapped for line in text.split("\n") for wrapped in textwrap.wrap(line, _BESIDE_CHARACTERS)]
+        axis.text(-1.05, top, "\n".join(lines), fontsize=8, va="top", color=colour, parse_math=False)
+        top -= _BESIDE_LINE * len(lines)
