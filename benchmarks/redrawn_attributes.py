@@ -1,6 +1,6 @@
 """Which scores tell the truth about single prototypes?  Regions are redrawn with one attribute changed at a time.
 
-A bird is drawn again with another hue, shape, texture, contrast or saturation of one region and all else the same.  What
+A bird is drawn again with another hue, shape, texture, contrast or saturation of one region, all else the same.  What
 that takes away from the prototypes that look at the region is the truth; a score is good if it orders prototypes as the
 truth does (rank correlation), and orders them less by the other attributes.
 """
