@@ -205,7 +205,9 @@ def test_heat_maps_are_drawn_by_another_method_and_the_link_says_which(page, ope
     expect(heat).to_have_attribute("alt", re.compile("^Grad-CAM"))
     assert heat.get_attribute("src") != own
     page.wait_for_url("**heat=grad-cam**")
-    expect(open_page("?" + page.url.partition("?")[2]).locator("#answer img.heat").first).to_have_attribute("alt", re.compile("^Grad-CAM"))
+    expect(open_page("?" + page.url.partition("?")[2]).locator("#answer img.heat").first).to_have_attribute(
+        "alt", re.compile("^Grad-CAM")
+    )
 
 
 def test_a_row_leads_to_its_prototype(page):

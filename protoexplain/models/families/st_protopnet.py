@@ -134,7 +134,7 @@ class STProtoPNet(PrototypeModel):
             if name not in output.branches:
                 continue
             terms = self._branch_terms(name, branch, output.branches[name], labels, prototype_class)
-            for term in names & terms.keys():
+            for term in (term for term in terms if term in names):
                 value = terms[term]()
                 total[term] = total[term] + value if term in total else value
         return total
