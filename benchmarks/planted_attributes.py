@@ -76,6 +76,7 @@ class Explained:
         lead: Of the class over its twin after redrawing.
         on_part: [P] whether a prototype's peak lies on the region.
         at_part: Distinction from the twin by changes of the region.
+        published_at_part: By the published changes of the region.
         at_peaks: By changes of the place where the model finds most evidence against the twin.
     """
 
@@ -86,6 +87,7 @@ class Explained:
     lead: float
     on_part: Tensor
     at_part: Distinction
+    published_at_part: Distinction
     at_peaks: Distinction
 
 
@@ -121,6 +123,13 @@ def _wider(mask: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)))[..., None]
 
 
+def published_in_place(rgb: RGB, mask: np.ndarray) -> dict[str, tuple[RGB, ...]]:
+    """The published changes, within a place with a soft edge."""
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 2)[..., None]
+    changed = {name: rgb + soft * (change(rgb).astype(np.float32) - rgb) for name, change in MODIFICATIONS.items()}
+    return {name: ((picture + 0.5).clip(0, 255).astype(np.uint8),) for name, picture in changed.items()}
+
+
 def explained(survey: Survey, changes: Sequence[tuple[str, float]], picture: Picture) -> Explained:
     model, size, rgb = survey.model, survey.size, picture.rgb
     scores = partial(local_scores, model, rgb, size, cache=survey.textures)
@@ -140,6 +149,7 @@ def explained(survey: Survey, changes: Sequence[tuple[str, float]], picture: Pic
         float(logits[picture.own] - logits[picture.other]),
         torch.from_numpy(covered).flatten()[published.cells] > ON_PART,
         distinguish(model, rgb, size, picture.region, picture.own, picture.other),
+        distinguish(model, rgb, size, picture.region, picture.own, picture.other, published_in_place),
         distinguish(model, rgb, size, place, picture.own, picture.other),
     )
 
@@ -293,6 +303,7 @@ def main() -> None:
             "prototypes, calibrated": one.of_prototypes("equal"),
             "lead, published": one.of_evidence("published"),
             "lead, calibrated": one.of_evidence("equal"),
+            "published changes in place": one.in_place("published_at_part", one.pairs()),
             TARGETED: one.in_place("at_part", one.pairs()),
             "in place, one picture of each": one.in_place("at_part", one.two_pictures()),
             "in place, one twin alone": one.in_place("at_part", one.sides()),

@@ -7,7 +7,7 @@ place contributed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,8 @@ from protoexplain.explain.in_place import Mask, in_place
 from protoexplain.explain.perturbations import RGB
 from protoexplain.models.base import PrototypeModel
 
+Changes = Callable[[RGB, Mask], Mapping[str, tuple[RGB, ...]]]
+"""Image and place -> characteristic -> one or more changed images."""
 EVIDENCE_SHARE = 0.8
 """Share of the evidence for a class against another that its place has to hold."""
 
@@ -40,7 +42,9 @@ class Distinction:
 
 
 @torch.inference_mode()
-def distinguish(model: PrototypeModel, rgb: RGB, size: int, mask: Mask, label: int, other: int) -> Distinction:
+def distinguish(
+    model: PrototypeModel, rgb: RGB, size: int, mask: Mask, label: int, other: int, changes: Changes = in_place
+) -> Distinction:
     """Change each attribute of a place and see what becomes of the difference of two class scores.
 
     Args:
@@ -50,8 +54,9 @@ def distinguish(model: PrototypeModel, rgb: RGB, size: int, mask: Mask, label: i
         mask: [H,W], True in the place; see `place_of`.
         label: The class.
         other: The one that it is told from.
+        changes: Of a place.
     """
-    changed = in_place(rgb, mask)
+    changed = changes(rgb, mask)
     pictures = [rgb, *(picture for versions in changed.values() for picture in versions)]
     scores = model(_batch(pictures, size).to(model.prototype_class.device)).logits.cpu()
     margins = scores[:, [label]] - scores
