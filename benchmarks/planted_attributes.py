@@ -259,9 +259,11 @@ def draw(results: dict[str, dict[str, list[Answer]]], path: Path) -> None:
     for row, (model, ways) in zip(axes, results.items(), strict=True):
         for axis, (way, answers) in zip(row, ways.items(), strict=True):
             table = confusion(answers)
-            axis.imshow(table / np.maximum(table.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+            shares = table / np.maximum(table.sum(1, keepdims=True), 1)
+            axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
             for (i, j), count in np.ndenumerate(table):
-                axis.text(j, i, count or "", ha="center", va="center", color="black" if i != j else "darkorange")
+                colour = "white" if shares[i, j] > 0.45 else "black"
+                axis.text(j, i, count or "", ha="center", va="center", color=colour)
             axis.set_xticks(range(len(ATTRIBUTES)), ATTRIBUTES, rotation=60, fontsize=8)
             axis.set_yticks(range(len(ATTRIBUTES)), ATTRIBUTES, fontsize=8)
             axis.set_title(f"{model}\n{way}: {hits(answers)[0]:.0%}", fontsize=9)
