@@ -45,7 +45,7 @@ def characteristics(
     looks = likeness([explainer.patch(record.index) for record in loaded.prototypes])
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()
-    measured[METRIC][PAIRS] = {split: [pair.to_dict() for pair in pairs]}
+    measured[METRIC][f"{split} {PAIRS}"] = [pair.to_dict() for pair in pairs]
     add_metrics(checkpoint, measured)
     owners = ["" if record.label < 0 else f" ({loaded.classes[record.label]})" for record in loaded.prototypes]
     sentences = [about_prototype(found, p, f"prototype {p}{owner}") for p, owner in enumerate(owners)]

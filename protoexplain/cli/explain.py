@@ -53,6 +53,9 @@ def explain(
         list[str] | None,
         typer.Option(help="What if the image were otherwise: hue=0.1, saturation=0, texture=4 ...; may be repeated."),
     ] = None,
+    characteristics: Annotated[
+        bool, typer.Option("--characteristics", help="Say of each match whether hue, shape, texture ... matter to it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
@@ -79,6 +82,8 @@ def explain(
                 watcher.line(f"left out: {error}")
                 continue
             result = explainer.explain(seen, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
+            if characteristics:
+                result = explainer.with_characteristics(result)
             picture = out / f"{_unique_stem(path, images)}.png"
             sheet, answers = _answers(explainer, result, other, rows, method, random_boxes, edit)
             write_file(picture, sheet)

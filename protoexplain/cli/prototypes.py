@@ -29,7 +29,9 @@ def prototypes(
 ) -> None:
     """Find the patches nearest to each prototype in training and test images, and how often it fires."""
     import json
+    from dataclasses import replace
 
+    from protoexplain.explain.characteristic_words import about_prototype
     from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
     from protoexplain.explain.prototype import explain_prototypes
     from protoexplain.explain.session import Explainer
@@ -50,6 +52,9 @@ def prototypes(
             level,
             progress=lambda done, total: watcher.progress("looking through the images", done, total),
         )
+        known = explainer.known_characteristics
+        if known is not None:
+            told = tuple(replace(entry, characteristics=about_prototype(known, entry.prototype)) for entry in told)
         content = finite(
             {
                 "checkpoint": str(checkpoint),

@@ -112,57 +112,66 @@ def match_findings(
     return _ordered(findings)
 
 
-def about_prototype(found: Characteristics, prototype: int, name: str) -> str:
-    """What a prototype looks for, in the images of its class."""
-    images = found.matched_images[prototype]
-    findings = prototype_findings(found, prototype)
+def about_prototype(found: Characteristics, prototype: int, name: str = "this prototype") -> str:
+    """What a prototype rests on, in the images of its class.
+
+    Args:
+        found: Of the model.
+        prototype: Number of the prototype.
+        name: For people, such as "prototype 3 (Wren)".
+    """
+    findings, images = prototype_findings(found, prototype), found.matched_images[prototype]
     if not findings:
-        return f"What {name} looks for was not measured: no image of its class shows it."
-    sureness = f"{found.confidence:.0%} sure, from {images} image{'' if images == 1 else 's'}"
-    return _sentence(name, findings, sureness, "more images would tell")
+        return f"What {name} rests on was not measured: too few images of its class show it."
+    return _sentence(name, findings, found.confidence, f"{images} image{'s' * (images != 1)}")
 
 
 def about_match(findings: Sequence[Finding], name: str = "this match", confidence: float = CONFIDENCE) -> str:
     """What the match of a prototype with one image rests on."""
     if not findings:
         return f"What {name} rests on was not measured."
-    return _sentence(name, findings, f"{confidence:.0%} sure, from this image alone", "one image cannot tell")
+    return _sentence(name, findings, confidence, "this image alone")
 
 
-def _sentence(name: str, findings: Sequence[Finding], sureness: str, open_because: str) -> str:
-    groups = {verdict: [one for one in findings if one.verdict is verdict] for verdict in Verdict}
-    matters, hinders = groups[Verdict.MATTERS], groups[Verdict.HINDERS]
+def _sentence(name: str, findings: Sequence[Finding], confidence: float, basis: str) -> str:
+    """Claims first, then what stays open, then how sure the claims are."""
+    of = {verdict: [one for one in findings if one.verdict is verdict] for verdict in Verdict}
     parts = []
-    if matters:
-        parts.append(f"{_capital(name)} rests on {_listed([_with_share(one) for one in matters])}")
-    if hinders:
-        parts.append(f"it would be closer without {_listed([PHRASES[one.name] for one in hinders])}")
-    if groups[Verdict.IRRELEVANT]:
-        irrelevant = groups[Verdict.IRRELEVANT]
-        parts.append(
-            f"{_listed([PHRASES[one.name] for one in irrelevant])} hardly matter{'s' * (len(irrelevant) == 1)}"
-        )
+    if of[Verdict.MATTERS]:
+        surely_first = len(findings) > 1 and findings[0].low > findings[1].high
+        parts.append(f"{name} rests {'mainly ' if surely_first else ''}on {_with_shares(of[Verdict.MATTERS])}")
+    if of[Verdict.HINDERS]:
+        parts.append(f"{'it' if parts else name} would match better without {_listed(of[Verdict.HINDERS])}")
+    if of[Verdict.IRRELEVANT]:
+        lead = "" if parts else f"for {name} "
+        one = len(of[Verdict.IRRELEVANT]) == 1
+        parts.append(f"{lead}{_listed(of[Verdict.IRRELEVANT])} hardly matter{'s' if one else ''}")
     if not parts:
-        return f"No characteristic stands out for {name}: {open_because}."
-    unknown = groups[Verdict.OPEN]
-    ending = f"; {_listed([PHRASES[one.name] for one in unknown])}: open" if unknown else ""
-    return _capital(f"{'; '.join(parts)} ({sureness}){ending}.")
+        return f"Which characteristics matter to {name} stays open ({basis})."
+    if of[Verdict.OPEN]:
+        one = len(of[Verdict.OPEN]) == 1
+        parts.append(f"whether {_listed(of[Verdict.OPEN])} matter{'s' if one else ''} stays open")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]} ({confidence:.0%} sure, {basis})."
 
 
-def _with_share(finding: Finding) -> str:
-    phrase = PHRASES[finding.name]
-    if finding.share is None:
-        return phrase
-    return f"{phrase} (changing it takes away {min(finding.share, 1):.0%} of the match)"
+def _with_shares(findings: Sequence[Finding]) -> str:
+    """The first with what its loss means, the others with the number alone."""
+    told = []
+    for place, one in enumerate(findings):
+        share = "" if one.share is None else f"{min(one.share, 1):.0%}"
+        meaning = f" (changing it takes away {share} of the match)" if place == 0 else f" ({share})"
+        told.append(PHRASES[one.name] + (meaning if share else ""))
+    return _joined(told)
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    return _joined([PHRASES[one.name] for one in findings])
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda one: -one.score))
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -76,17 +76,17 @@ class Characteristics:
         Raises:
             UserError: The table is damaged.
         """
-        table = metrics.get(METRIC, {}).get(split)
-        if table is None:
+        tables = metrics.get(METRIC, {})
+        if not isinstance(tables, Mapping):
+            raise _damaged("it is no table")
+        if tables.get(split) is None:
             return None
         try:
-            found = _CHARACTERISTICS.validate_python(table)
+            found = _CHARACTERISTICS.validate_python(tables[split])
         except ValidationError as error:
-            what = f"the table of characteristics is damaged: {first_mistake(error)}"
-            raise UserError(what, "metrics.json", "measure them again: protoexplain characteristics") from error
+            raise _damaged(first_mistake(error)) from error
         if not found._consistent():
-            fix = "measure them again: protoexplain characteristics"
-            raise UserError("the table of characteristics has rows of different lengths", "metrics.json", fix)
+            raise _damaged("names, prototypes and rows do not fit each other")
         return found
 
     def to_metrics(self) -> dict[str, Any]:
@@ -101,10 +101,16 @@ class Characteristics:
             len(self.matched_images),
             len(self.calibration.noise),
         }
-        return len(lengths) == 1 and all(len(row) == len(self.names) for row in rows)
+        named = all(set(table) == set(self.names) for table in (self.calibration.strengths, self.calibration.scale))
+        return named and len(lengths) == 1 and all(len(row) == len(self.names) for row in rows)
 
 
 _CHARACTERISTICS = TypeAdapter(Characteristics)
+
+
+def _damaged(why: str) -> UserError:
+    fix = "measure them again: protoexplain characteristics"
+    return UserError(f"the table of characteristics is damaged: {why}", "metrics.json", fix)
 
 
 def _rows(numbers: Tensor) -> tuple[Row, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from protoexplain.explain.render import AGAINST_COLOUR, RGB, draw_box
 from protoexplain.io.images import load_image
 
 _TILE, _GAP, _LINE, _QUALITY = 132, 8, 17, 85
+_CHARACTER = 7
+"""Pixels that a character of the heading takes, or less."""
 _INK, _PAPER = "#202020", "#ffffff"
 _KEPT_IMAGES = 256
 Region = tuple[RGB, Box]
@@ -76,10 +79,12 @@ def contact_sheet(
     ]
     columns = max([len(neighbours) for _, _, neighbours in strips], default=0)
     head = [_heading(told), *(_statistics(told, split) for split in told.splits)]
+    width = (columns + 1) * (_TILE + _GAP) + 2 * _GAP
+    head += textwrap.wrap(told.characteristics or "", width // _CHARACTER)
     top = _GAP + _LINE * len(head) + _GAP
     strip_height = _LINE + 2 * _TILE + 3 * _LINE
     height = top + max(len(strips), 1) * strip_height
-    sheet = Image.new("RGB", ((columns + 1) * (_TILE + _GAP) + 2 * _GAP, height), _PAPER)
+    sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for line, text in enumerate(head):
         draw.text((_GAP, _GAP + line * _LINE), text, _INK, _font(13 if line else 14))

@@ -20,12 +20,13 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.explain.box_rules import PUBLISHED, BoxRule
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.match import Match, Statement, matches, statements
+from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Prediction, Reading, read
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.heads import Evidence
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Said = TypeVar("Said", bound=Statement)
 
 
@@ -120,7 +121,7 @@ class Explanation:
         """The map of a prototype over the seen region, upsampled to [height, width]."""
         return upsample(torch.from_numpy(self.maps[prototype]), height, width).numpy()
 
-    def with_characteristics(self, measured: Mapping[int, Mapping[str, float]]) -> Explanation:
+    def with_characteristics(self, measured: Mapping[int, MatchCharacteristics]) -> Explanation:
         """The same with the characteristics of the measured prototypes, wherever they are shown."""
 
         def told(shown: tuple[Said, ...]) -> tuple[Said, ...]:

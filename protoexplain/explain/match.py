@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Reading
 from protoexplain.io.prototypes import Edges, PrototypeRecord
 
@@ -28,7 +29,7 @@ class Statement:
         unwanted: What is lost because it was found though it should be missing; None for heads without.
         lacking: What is lost because it is missing though it should be found; None for heads without.
         patch: The training patch that the prototype stands for, None where unknown.
-        characteristics: Name (hue, texture ...) -> how much it matters to this similarity, None where not measured.
+        characteristics: How much hue, texture and others matter to this similarity, None where not measured.
     """
 
     prototype: int
@@ -39,7 +40,7 @@ class Statement:
     unwanted: float | None
     lacking: float | None
     patch: PrototypeRecord | None = None
-    characteristics: Mapping[str, float] | None = None
+    characteristics: MatchCharacteristics | None = None
 
     @property
     def evidence(self) -> float:

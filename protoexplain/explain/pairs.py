@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from protoexplain.explain.characteristics import Characteristics
 
 PAIRS: Final = "pairs"
-"""Name of their table beside the tables of characteristics in a checkpoint's metrics."""
+"""Ends the name of their list, after the split, beside the tables of characteristics in a checkpoint's metrics."""
 Kind = Literal["redundant", "misleading", "hidden"]
 SENTENCES: Final[dict[Kind, str]] = {
     "redundant": "look alike and rest on the same characteristics: one of them may be spared",

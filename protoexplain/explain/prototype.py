@@ -85,6 +85,7 @@ class PrototypeExplanation:
         level: Activation from which on it fires; None where no image excites it.
         weights: Classes with the largest weights, of either sign.
         splits: Split -> its images.
+        characteristics: Sentence on whether hue, shape, texture and others matter to it, None where not measured.
     """
 
     prototype: int
@@ -94,6 +95,7 @@ class PrototypeExplanation:
     level: float | None
     weights: tuple[ClassWeight, ...]
     splits: Mapping[str, SplitExplanation]
+    characteristics: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -22,12 +22,15 @@ from protoexplain.explain.attribution_methods import Attribution
 from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation, Explanation
 from protoexplain.explain.match import Match, Statement
+from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.words import about_absence, about_box
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
 _TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS = 120, 170, 52
+_WIDTH = 13.5 / 5.05
+"""Inches of a column of width 1."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _CLIPPED = 99.5
 """Percentile of an attribution at which its colours end."""
@@ -118,7 +121,8 @@ def sheet(
     """One picture that explains one class of one image.
 
     Each row: the image with the box of the best place, the heat map, the prototype's patch, its source image with
-    box, similarity and evidence.  What spoke by absence follows below, and the notes.
+    box, similarity and evidence, and what the match rests on where that was measured.  What spoke by absence follows
+    below, and the notes.
 
     Args:
         explanation: Of the image.
@@ -140,14 +144,15 @@ def sheet(
     below = [textwrap.fill(line, _NOTE_CHARACTERS) for line in (*about_absence(shown), *notes)]
     lines = sum(text.count("\n") + 1 for text in below)
     heights = [1.0] * len(found) + ([0.09 * lines + 0.05] if below else []) or [1.0]
-    figure = Figure(figsize=(13.5, 1.35 + 2.15 * sum(heights)), layout="constrained", facecolor="white")
+    widths = [1, 1, 0.8, 1, 1.25] + ([1.25] if any(match.characteristics for match in found) else [])
+    figure = Figure(figsize=(_WIDTH * sum(widths), 1.35 + 2.15 * sum(heights)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     title = textwrap.fill(_title(explanation, shown), _TITLE_CHARACTERS)
     figure.suptitle(title, fontsize=13, x=0.01, ha="left", parse_math=False)
-    grid = figure.add_gridspec(len(heights), 5, width_ratios=[1, 1, 0.8, 1, 1.25], height_ratios=heights)
+    grid = figure.add_gridspec(len(heights), len(widths), width_ratios=widths, height_ratios=heights)
     longest = max((abs(match.presence) for match in found), default=1.0) or 1.0
     for row, match in enumerate(found):
-        cells = [figure.add_subplot(grid[row, column]) for column in range(5)]
+        cells = [figure.add_subplot(grid[row, column]) for column in range(len(widths))]
         pictures = [
             draw_box(rgb, Box(*match.box)),
             heat(match) if heat else match_heat(explanation, match, rgb),
@@ -163,6 +168,8 @@ def sheet(
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
         _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))
+        if match.characteristics is not None:
+            _rests_on(cells[5], match.characteristics, "what it rests on" if row == 0 else "")
     if below:
         axis = figure.add_subplot(grid[len(heights) - 1, :])
         axis.axis("off")
@@ -191,6 +198,20 @@ def _show(axis: object, picture: RGB | None, title: str) -> None:
         axis.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=9, transform=axis.transAxes)
     else:
         axis.imshow(picture)
+
+
+def _rests_on(axis: object, told: MatchCharacteristics, title: str) -> None:
+    """Scores by size, and the sentence."""
+    from matplotlib.axes import Axes
+
+    assert isinstance(axis, Axes)
+    axis.axis("off")
+    axis.set_title(title, fontsize=10)
+    scores = told.calibrated or told.published
+    names = sorted(scores, key=lambda name: -scores[name])
+    lines = [f"{name}  {scores[name]:+.2f}" for name in names]
+    text = "\n".join([*lines, "", *textwrap.wrap(told.sentence, _BESIDE_CHARACTERS)])
+    axis.text(0, 0.98, text, fontsize=8, va="top", linespacing=1.3, parse_math=False, transform=axis.transAxes)
 
 
 def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, tried: Honesty | None) -> None:

@@ -21,11 +21,13 @@ from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
 from protoexplain.explain.box_rules import PUBLISHED, BoxRule, parse_box_rule
+from protoexplain.explain.characteristics import Characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
 from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.local import Explanation, explain_reading
 from protoexplain.explain.match import Match, Statement
+from protoexplain.explain.match_characteristics import MatchCharacteristics, match_characteristics
 from protoexplain.explain.measured_field import MeasuredField, measure_field
 from protoexplain.explain.question import Question, Target
 from protoexplain.explain.reading import Reading, read
@@ -106,6 +108,11 @@ class Explainer:
     def field(self) -> MeasuredField:
         """The receptive fields of the map's cells."""
         return measure_field(self.model, self.checkpoint.config.data.image_size)
+
+    @cached_property
+    def known_characteristics(self) -> Characteristics | None:
+        """Global characteristics of all prototypes, None where the checkpoint does not hold them."""
+        return Characteristics.from_metrics(self.checkpoint.metrics)
 
     def box_rule(self, name: str) -> BoxRule:
         """A rule for boxes, as `parse_box_rule`.
@@ -216,6 +223,11 @@ class Explainer:
         )
         return ExplainedImage(explanation, seen)
 
+    def with_characteristics(self, result: ExplainedImage) -> ExplainedImage:
+        """The same, each match with what it rests on."""
+        told = self.characteristics(result.seen, sorted(result.explanation.maps))
+        return replace(result, explanation=result.explanation.with_characteristics(told))
+
     def contrast(self, seen: Seen, this: int | None = None, other: int | None = None, rows: int = 10) -> Contrast:
         """Why `this` class (the best one by default) and not the `other` (the second best), as `contrast`."""
         return contrast(seen.reading, this, other, rows)
@@ -229,6 +241,13 @@ class Explainer:
     ) -> dict[int, Honesty]:
         """What blanking the boxes of some matches does, by prototype; as `honesty`."""
         return honesty(seen.reading, matches, random_boxes, seed)
+
+    def characteristics(self, seen: Seen, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
+        """Which visible characteristics some prototypes rest on in an image; as `match_characteristics`."""
+        known, size = self.known_characteristics, self.checkpoint.config.data.image_size
+        calibration = None if known is None else known.calibration
+        rgb = cut(seen.rgb, seen.reading.geometry)
+        return match_characteristics(self.model, rgb, size, prototypes, calibration, texture_cache())
 
     def attribute(
         self,

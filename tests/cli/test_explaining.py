@@ -1,6 +1,7 @@
 """The commands explain, attribute and prototypes: what they write, and what they refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,11 @@ from tiny_runs import tiny_train
 
 from protoexplain.data.reading import read_image_set
 from protoexplain.explain.attribution_methods import METHODS
+from protoexplain.explain.calibration import Calibration
+from protoexplain.explain.characteristics import Characteristics, Table
+from protoexplain.explain.perturbations import MODIFICATIONS
 from protoexplain.explain.session import Explainer
+from protoexplain.io.checkpoint import add_metrics
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +30,18 @@ def made(planted, tmp_path_factory):
         return kept[family]
 
     return checkpoint
+
+
+def every_prototype(count):
+    """Made-up global characteristics: each prototype rests on the first characteristic alone."""
+    names = tuple(MODIFICATIONS)
+    value = [3.0, *[0.0] * (len(names) - 1)]
+    table = Table(*((tuple(one + by for one in value),) * count for by in (0.0, -0.1, 0.1)))
+    strengths = {name: entry.strength for name, entry in MODIFICATIONS.items()}
+    calibration = Calibration(strengths, dict.fromkeys(names, 0.1), (0.01,) * count)
+    return Characteristics(
+        "train", "abc", 24, names, calibration, table, table, (4.0,) * count, (6,) * count, 0.95, 2000
+    )
 
 
 @pytest.fixture
@@ -48,7 +65,7 @@ class TestExplain:
         code, told, trouble = cli("explain", made(family), bird.path, "-d", planted, "-o", tmp_path, "--rows", 2)
         assert code == 0, trouble
         (entry,) = read(tmp_path / "explanation.json")["explanations"]
-        assert entry["schema"] == 2
+        assert entry["schema"] == 3
         assert entry["contrast"]["this"]["label"] == entry["predictions"][0]["label"]
         assert entry["contrast"]["other"]["label"] == entry["predictions"][1]["label"]
         assert [one["prototype"] for one in entry["honesty"]] == [
@@ -90,6 +107,29 @@ class TestExplain:
         plain = tmp_path / "plain"
         cli("explain", made("protopnet"), bird.path, "-o", plain, *options[:-2], "--random-boxes", 0)
         assert (plain / f"{bird.path.stem}.png").read_bytes() != (tmp_path / f"{bird.path.stem}.png").read_bytes()
+
+    def test_characteristics_of_each_match(self, cli, made, bird, tmp_path, monkeypatch):
+        """Scores alone at first; with a calibrated checkpoint, sentences in the numbers and in the picture."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        plain = made("protopnet")
+        calibrated = shutil.copytree(plain, tmp_path / "calibrated")
+        add_metrics(calibrated, every_prototype(8).to_metrics())
+        pictures, words = {}, ("explain", bird.path, "--rows", 2, "--random-boxes", 0)
+        for name, path, options in (("without", plain, ()), ("scores", plain, "?"), ("sentences", calibrated, "?")):
+            out, asked = tmp_path / name, ["--characteristics"] if options else []
+            code, _, trouble = cli(words[0], path, *words[1:], "-o", out, *asked)
+            assert code == 0, trouble
+            (entry,) = read(out / "explanation.json")["explanations"]
+            pictures[name] = (out / f"{bird.path.stem}.png").read_bytes()
+            found = [match["characteristics"] for shown in entry["classes"] for match in shown["found"]]
+            assert len(found) == 6
+            for one in found:
+                assert (one is None) == (name == "without")
+                if one is not None:
+                    assert set(one["published"]) == set(MODIFICATIONS)
+                    assert (one["calibrated"] is None) == (name == "scores")
+                    assert ("calibrates the model" in one["sentence"]) == (name == "scores")
+        assert len(set(pictures.values())) == 3
 
     @pytest.mark.parametrize(
         ("options", "words"),
@@ -172,6 +212,18 @@ class TestPrototypes:
         assert "8 prototypes, 20 training and 8 test images" in told
         foreign = sum(entry["splits"]["train"]["foreign"] > 0.5 for entry in content["prototypes"])
         assert f"{foreign} of 8 prototypes are nearest to training images of other classes" in told
+
+    def test_global_sentences_where_measured(self, cli, made, planted, tmp_path):
+        measured = shutil.copytree(made("protopnet"), tmp_path / "measured")
+        plain = cli("prototypes", measured, "-d", planted, "-o", tmp_path / "before", "-k", 1)
+        add_metrics(measured, every_prototype(8).to_metrics())
+        code, _, trouble = cli("prototypes", measured, "-d", planted, "-o", tmp_path / "after", "-k", 1)
+        assert (code, plain[0]) == (0, 0), trouble
+        before, after = (read(tmp_path / name / "prototypes.json")["prototypes"] for name in ("before", "after"))
+        assert {entry["characteristics"] for entry in before} == {None}
+        assert all("rests" in entry["characteristics"] for entry in after)
+        heights = [Image.open(tmp_path / name / "prototype-00000.jpg").height for name in ("before", "after")]
+        assert heights[0] < heights[1]
 
     def test_json_without_a_folder(self, cli, made, planted, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

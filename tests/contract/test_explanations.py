@@ -94,7 +94,7 @@ def test_json_keeps_to_its_schema(family):
     explanation = explain_reading(random_reading(family, 0), image="x.jpg", notices=("turned upright",))
     content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     SCHEMA.validate(content)
-    assert content["schema"] == 2
+    assert content["schema"] == 3
     del content["classes"][0]["found"][0]["peak"]
     assert [error.message for error in SCHEMA.iter_errors(content)] == ["'peak' is a required property"]
 

@@ -16,10 +16,12 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.local import explain
+from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.registry import family_names
 
 SIZE = 64
+RESTS = MatchCharacteristics({"hue": 0.5}, None, "It rests on the hue.")
 NAMES = ("Wren", "Robin", "Crow", "Tit")
 MODELS = {name: tiny_model(tiny_config(name)) for name in family_names()}
 seeds = st.integers(0, 2**31 - 1)
@@ -179,11 +181,11 @@ def test_patches_come_from_the_records():
 
 def test_characteristics_are_added_wherever_the_prototype_is_shown():
     plain = toy(reasoning([[0.3] * 3, [0.2] * 3], [[0.1] * 3, [0.4] * 3]), dots(red=0.8, green=0.3))
-    told = plain.with_characteristics({1: {"hue": 0.5}})
+    told = plain.with_characteristics({1: RESTS})
     for before, shown in zip(plain.classes, told.classes, strict=True):
         for kind in ("found", "missing", "unwanted", "lacking"):
             for old, new in zip(getattr(before, kind), getattr(shown, kind), strict=True):
-                assert new.characteristics == ({"hue": 0.5} if new.prototype == 1 else None)
+                assert new.characteristics == (RESTS if new.prototype == 1 else None)
                 assert replace(new, characteristics=None) == old
     assert told.check() == plain.check()
 

@@ -1,0 +1,102 @@
+"""The command characteristics, as a process and within this one."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny_runs import tiny_train
+
+from protoexplain.explain.characteristics import Characteristics
+from protoexplain.explain.perturbations import MODIFICATIONS
+from protoexplain.io.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def trained(planted, tmp_path_factory):
+    return tiny_train("protopnet", planted, tmp_path_factory.mktemp("run") / "run").checkpoint.path
+
+
+@pytest.fixture
+def checkpoint(trained, tmp_path):
+    """A copy that may be changed."""
+    return shutil.copytree(trained, tmp_path / "checkpoint")
+
+
+def process(cache, *words):
+    """Start the command with its own cache folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "protoexplain", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+    )
+
+
+@pytest.mark.slow
+def test_interrupted_resumed_and_told(checkpoint, planted, cache):
+    """A process that is interrupted leaves the checkpoint as it was; the next one goes on and finishes."""
+    untouched = Checkpoint.load(checkpoint)
+    first = process(cache, "characteristics", checkpoint, "-d", planted)
+    tables = cache / "protoexplain" / "characteristics"
+    deadline = time.monotonic() + 120
+    while not any(tables.glob("??/*")) and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    told = first.communicate(timeout=120)
+    assert first.returncode in (130, 0), told
+    kept = {file.name for file in tables.glob("??/*") if "tmp" not in file.name}
+    assert kept
+    if first.returncode == 130:
+        assert Checkpoint.load(checkpoint).sha256 == untouched.sha256
+        assert "Traceback" not in told[1]
+
+    second = process(cache, "characteristics", checkpoint, "-d", planted)
+    out, err = second.communicate(timeout=240)
+    assert second.returncode == 0, err
+    loaded = Checkpoint.load(checkpoint)
+    assert loaded.weights_sha256 == untouched.weights_sha256
+    found = Characteristics.from_metrics(loaded.metrics)
+    assert found.names == tuple(MODIFICATIONS)
+    assert found.images == 24
+    assert len(found.calibrated.value) == len(loaded.prototypes)
+    for name in MODIFICATIONS:
+        assert any(line.startswith(name) for line in out.splitlines())
+    assert out.count("rototype 0 (") == 1
+    assert f"{len(loaded.prototypes)} prototypes, 24 train images" in out
+
+
+def test_json_and_both_splits(cli, checkpoint, planted, cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    code, out, err = cli("characteristics", checkpoint, "-d", planted, "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert len(told["sentences"]) == len(Checkpoint.load(checkpoint).prototypes)
+    code, out, err = cli("characteristics", checkpoint, "-d", planted, "--split", "test")
+    assert code == 0, err
+    metrics = Checkpoint.load(checkpoint).metrics
+    train, test = (Characteristics.from_metrics(metrics, split) for split in ("train", "test"))
+    assert (train.images, test.images) == (24, 8)
+    assert train.to_metrics()["characteristics"]["train"] == told["metrics"]["characteristics"]["train"]
+    assert {"train pairs", "test pairs"} <= set(metrics["characteristics"])
+
+
+def test_refusals(cli, checkpoint, planted, class_folders, tmp_path):
+    code, _, err = cli("characteristics", tmp_path / "nothing", "-d", planted)
+    assert code == 2
+    assert "no such checkpoint" in err
+    code, _, err = cli("characteristics", checkpoint, "-d", class_folders)
+    assert code == 2
+    assert "classes" in err
+    code, _, err = cli("characteristics", checkpoint, "-d", planted, "--split", "validation")
+    assert code == 2
