@@ -209,4 +209,4 @@ def _today() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-TAB = Tab("edit", "Edit", 50, build)
+TAB = Tab("edit", "Edit", 40, build)

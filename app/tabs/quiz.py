@@ -128,4 +128,4 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-TAB = Tab("quiz", "Quiz", 40, build)
+TAB = Tab("quiz", "Quiz", 60, build)
