@@ -44,7 +44,7 @@ def characteristics(names=("hue", "shape")):
 
 def test_a_portrait_tells_what_the_prototype_rests_on(protopnet):
     shown = portrait(protopnet, 5, metrics=characteristics())
-    assert shown.traits.sentence.startswith("Prototype 5 rests on the hue")
+    assert shown.traits.sentence.startswith("Prototype 5 rests mainly on the hue")
     assert [(trait.title, trait.score) for trait in shown.traits.characteristics] == [("The hue", 5), ("The shape", -5)]
     page = views.portrait(shown, "a-protopnet", Wish())
     assert "What it looks for" in page
