@@ -136,3 +136,14 @@ def test_calibrated_scores_are_means_in_units_of_unrelated_margins():
     assert calibrated([one]) == {"hue": 4.0, "shape": 1.0}
     assert calibrated([one], [two]) == {"hue": 2.0, "shape": 0.5}
     assert calibrated([one, two]) == {"hue": 3.0, "shape": 0.25}
+
+
+def test_other_changes_can_be_asked():
+    model = tiny_model(tiny_config("protopnet"))
+    rgb, mask = scene()
+    inverted = {"hue": (255 - rgb,)}
+    found = distinguish(model, rgb, 64, mask, 2, 0, lambda rgb, mask: inverted)
+    assert set(found.drops) == set(found.unrelated) == {"hue"}
+    back = distinguish(model, inverted["hue"][0], 64, mask, 2, 0, lambda picture, mask: {"hue": (rgb,)})
+    assert found.drops["hue"] == pytest.approx(-back.drops["hue"], abs=1e-4)
+    assert found.drops["hue"] == pytest.approx(found.margin - back.margin, abs=1e-4)
