@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from PIL import ImageFile
+
 from protoexplain.errors import UserError
 from protoexplain.report.html import page
 from protoexplain.report.report import Report
@@ -33,6 +35,7 @@ def render(report: Report) -> bytes:
 
 
 def _weasyprint() -> Any:  # noqa: ANN401
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         return importlib.import_module("weasyprint")
     except ImportError as error:
@@ -40,6 +43,8 @@ def _weasyprint() -> Any:  # noqa: ANN401
     except OSError as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"PDF needs the library Pango, which is not there: {reason}", ".pdf", _INSTALL) from error
+    finally:  # the import would make the whole program take half pictures for whole ones
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
 
 
 def _inline_only(library: Any) -> Any:  # noqa: ANN401

@@ -48,7 +48,7 @@ def test_a_portrait_tells_what_the_prototype_rests_on(protopnet):
     assert [(trait.title, trait.score) for trait in shown.traits.characteristics] == [("The hue", 5), ("The shape", -5)]
     page = views.portrait(shown, "a-protopnet", Wish())
     assert "What it looks for" in page
-    assert "Prototype 5 rests on the hue" in page
+    assert "Prototype 5 rests mainly on the hue" in page
 
 
 def test_the_gallery_is_sorted_by_each_characteristic(protopnet):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -110,6 +111,14 @@ class TestEveryFamily:
         assert content.startswith(b"%PDF-")
         assert content.rstrip().endswith(b"%%EOF")
         assert content.count(b"/Subtype /Image") + content.count(b"/Subtype/Image") > 5
+
+
+def test_making_a_pdf_leaves_half_pictures_refused():
+    code = (
+        "import PIL.ImageFile as f, protoexplain.report.pdf as p; p.require_library(); print(f.LOAD_TRUNCATED_IMAGES)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "False\n"
 
 
 class TestHostileNames:
