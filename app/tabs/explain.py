@@ -79,7 +79,7 @@ def build(library: Library, chosen: gr.State) -> None:
         (rows.input, one_class, [chosen, classes, rows, heat]),
     ):
         event(guarded(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
-    slow = {**ON_MODEL, "show_progress": "full", "show_progress_on": [answer]}
+    slow = {**ON_MODEL, "trigger_mode": "multiple", "show_progress": "full", "show_progress_on": [answer]}
     heat.input(guarded(one_class, _nothing), [chosen, classes, rows, heat], shown, **slow)
     _endpoint(library)
 

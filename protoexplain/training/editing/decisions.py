@@ -4,7 +4,7 @@ A file of decisions is YAML or JSON:
 
     format: 1
     weights_sha256: 3f0c...      # of the checkpoint that is edited; may be left out
-    epochs: 20                   # of the refit; left out, as many as the family trains its head
+    epochs: 20                   # of the refit; left out, at least 100
     decisions:
       - {prototype: 17, do: remove, reason: background, note: only sky, who: Ada, date: 2030-01-31}
       - {prototype: 4, do: reproject, reason: duplicate, image: images/001.Wren/3.jpg, row: 2, column: 5}

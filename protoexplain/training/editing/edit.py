@@ -28,8 +28,8 @@ from protoexplain.training.run import make_fabric
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
-EPOCHS = 20
-"""Of the refit where the family's schedule names none."""
+EPOCHS = 100
+"""Of the refit at least, however few the family's schedule names: without some prototypes the head starts far off."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
     Args:
         bench: That it was made on.
         edited: To be trained.
-        epochs: None takes as many as the family trains its head.
+        epochs: None takes as many as the family trains its head, but at least `EPOCHS`.
         watcher: Is shown the progress.
 
     Returns:
@@ -121,7 +121,7 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
     stage = head_stage(config)
     if stage is None:
         return 0
-    stage = stage.model_copy(update={"name": "refit", "epochs": (stage.epochs or EPOCHS) if epochs is None else epochs})
+    stage = stage.model_copy(update={"name": "refit", "epochs": max(stage.epochs, EPOCHS) if epochs is None else epochs})
     if not stage.epochs:
         return 0
     plain = {"devices": 1, "accelerator": "cpu", "precision": "32-true"}
