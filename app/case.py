@@ -25,6 +25,7 @@ class Row:
         patch: The part of the training picture.
         source: The training picture with the part's box.
         written: Whether the prototype equals that part; False where the part illustrates it.
+        rests_on: Which visible characteristics the match rests on, in a sentence; empty where nobody asked.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Row:
     patch: Picture | None
     source: Picture | None
     written: bool
+    rests_on: str = ""
 
 
 @dataclass(frozen=True)

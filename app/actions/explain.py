@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.case import Case, Sum
 from app.drawing import SIMILARITY, Drawing
 from app.examples import Subject
@@ -63,6 +65,7 @@ def explain_case(
     label: int | None = None,
     rows: int = ROWS[1],
     method: str = SIMILARITY,
+    characteristics: bool = False,
 ) -> Case:
     """Explain a picture, for one class; the best one by default.
 
@@ -72,6 +75,7 @@ def explain_case(
         label: The class.
         rows: How many prototypes.
         method: Of the heat maps; all but the similarity map take up to seconds for each row.
+        characteristics: Whether to say of each match whether hue, shape, texture ... matter to it.
 
     Raises:
         UserError: As `explain_subject`; no such method.
@@ -86,6 +90,9 @@ def explain_case(
     missing = [match for match in shown.missing if match.absence >= LEAST]
     longest = max([abs(match.presence) for match in found] + [match.absence for match in missing], default=1.0)
     drawn = [draw.found(i, match, match.presence / longest) for i, match in enumerate(found, 1)]
+    if characteristics:
+        told = explainer.characteristics(explained.seen, [match.prototype for match in found])
+        drawn = [replace(row, rests_on=told[row.prototype].sentence) for row in drawn]
     rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
     known = subject.truth in explainer.checkpoint.classes
     return Case(

@@ -42,12 +42,18 @@ def build(library: Library, chosen: gr.State) -> None:
                 elem_id="heat",
                 interactive=True,
             )
+            why = gr.Checkbox(
+                False,
+                label="Say what each match rests on",
+                info="Hue, shape, texture and the like: changes the picture and looks again, which takes a second",
+                elem_id="why",
+            )
     answer = html(loading("Loading the model and explaining an example…"), elem_id="answer")
-    shown = [top, picture, classes, bars, other, rows, heat, answer]
+    shown = [top, picture, classes, bars, other, rows, heat, why, answer]
 
-    def one_class(choice: Choice, label: int | None, count: int, method: str) -> tuple[Any, ...]:
+    def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
         explainer, subject = library.explainer(choice), library.subject(choice)
-        case = actions.explain_case(explainer, subject, label, count, method)
+        case = actions.explain_case(explainer, subject, label, count, method, reasons)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
             gr.Row(visible=True),
@@ -57,10 +63,11 @@ def build(library: Library, chosen: gr.State) -> None:
             gr.Dropdown(names, value=None),
             count,
             method,
-            views.answer(case, count, method, choice.model),
+            reasons,
+            views.answer(case, count, method, reasons, choice.model),
         )
 
-    def another_choice(choice: Choice, count: int, method: str) -> tuple[Any, ...]:
+    def another_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
         wish = choice.wish(TAB.name)
         label, asked = number(wish, "class"), number(wish, "rows")
         known = choice.model and label in range(len(library.checkpoint(choice).classes))
@@ -70,17 +77,19 @@ def build(library: Library, chosen: gr.State) -> None:
             label if known else None,
             asked if asked in actions.ROWS else count,
             wished if wished in {name for _, name in views.methods()} else method,
+            reasons or wish.get("why") == "1",
         )
 
     for event, action, inputs in (
-        (chosen.change, another_choice, [chosen, rows, heat]),
-        (classes.input, one_class, [chosen, classes, rows, heat]),
-        (other.input, one_class, [chosen, other, rows, heat]),
-        (rows.input, one_class, [chosen, classes, rows, heat]),
+        (chosen.change, another_choice, [chosen, rows, heat, why]),
+        (classes.input, one_class, [chosen, classes, rows, heat, why]),
+        (other.input, one_class, [chosen, other, rows, heat, why]),
+        (rows.input, one_class, [chosen, classes, rows, heat, why]),
     ):
         event(guarded(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
     slow = {**ON_MODEL, "trigger_mode": "multiple", "show_progress": "full", "show_progress_on": [answer]}
-    heat.input(guarded(one_class, _nothing), [chosen, classes, rows, heat], shown, **slow)
+    for setting in (heat, why):
+        setting.input(guarded(one_class, _nothing), [chosen, classes, rows, heat, why], shown, **slow)
     _endpoint(library)
 
 
@@ -113,7 +122,17 @@ def _endpoint(library: Library) -> None:
 def _nothing(message: str) -> tuple[Any, ...]:
     """A message in the place of an explanation."""
     hidden = gr.Row(visible=False)
-    return hidden, "", gr.Radio([], value=None), "", gr.Dropdown([], value=None), gr.skip(), gr.skip(), message
+    return (
+        hidden,
+        "",
+        gr.Radio([], value=None),
+        "",
+        gr.Dropdown([], value=None),
+        gr.skip(),
+        gr.skip(),
+        gr.skip(),
+        message,
+    )
 
 
 TAB = Tab("explain", "Explain", 10, build)

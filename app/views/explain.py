@@ -16,9 +16,14 @@ def case(shown: Case) -> str:
     return page("explain/case.html", case=shown)
 
 
-def answer(shown: Case, rows: int, method: str, model: str) -> str:
+def answer(shown: Case, rows: int, method: str, why: bool, model: str) -> str:
     """Why, or why not: the rows and their sum."""
-    words = {"class": shown.shown.label, "rows": rows, "heat": "" if method == SIMILARITY else method}
+    words = {
+        "class": shown.shown.label,
+        "rows": rows,
+        "heat": "" if method == SIMILARITY else method,
+        "why": 1 if why else "",
+    }
     return page("explain/answer.html", case=shown, words=words, model=model)
 
 

@@ -173,3 +173,12 @@ def test_heat_maps_can_be_drawn_by_another_method(protopnet, subject, method):
 def test_an_unknown_method_is_refused(protopnet, subject):
     with pytest.raises(UserError, match="unknown attribution method 'grad-cem'"):
         explain_case(protopnet, subject, method="grad-cem")
+
+
+def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
+    assert not any(row.rests_on for row in explain_case(protopnet, subject).supporting)
+    case = explain_case(protopnet, subject, characteristics=True)
+    rows = [*case.supporting, *case.opposing]
+    told = protopnet.characteristics(protopnet.see(subject.path, box=subject.box), [row.prototype for row in rows])
+    assert [row.rests_on for row in rows] == [told[row.prototype].sentence for row in rows]
+    assert all(row.rests_on for row in rows)

@@ -46,7 +46,7 @@ def test_hostile_names_are_shown_as_text(case):
     )
     pages = [
         explain.case(hostile),
-        explain.answer(hostile, 5, HOSTILE, HOSTILE),
+        explain.answer(hostile, 5, HOSTILE, True, HOSTILE),
         panel.unusable([Broken(HOSTILE, HOSTILE)]),
         refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
         explain.bars([shown]),
@@ -76,7 +76,7 @@ def test_hostile_names_among_the_pictures_are_text(library):
 
 
 def test_every_picture_has_an_alternative_text(case):
-    page = explain.case(case) + explain.answer(case, 5, "map", "m")
+    page = explain.case(case) + explain.answer(case, 5, "map", False, "m")
     assert page.count("<img ") == page.count(' alt="') > 5
     assert 'alt=""' not in page
 
@@ -84,7 +84,7 @@ def test_every_picture_has_an_alternative_text(case):
 def test_every_question_mark_opens_a_help_text(store, case):
     checkpoint = store.listed("a-protopnet").checkpoint
     page = (
-        explain.answer(case, 5, "map", "m")
+        explain.answer(case, 5, "map", False, "m")
         + explain.case(case)
         + panel.facts(facts(checkpoint))
         + explain.predictions_heading()

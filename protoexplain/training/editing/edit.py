@@ -121,7 +121,9 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
     stage = head_stage(config)
     if stage is None:
         return 0
-    stage = stage.model_copy(update={"name": "refit", "epochs": max(stage.epochs, EPOCHS) if epochs is None else epochs})
+    stage = stage.model_copy(
+        update={"name": "refit", "epochs": max(stage.epochs, EPOCHS) if epochs is None else epochs}
+    )
     if not stage.epochs:
         return 0
     plain = {"devices": 1, "accelerator": "cpu", "precision": "32-true"}
