@@ -25,7 +25,9 @@ class Row:
         patch: The part of the training picture.
         source: The training picture with the part's box.
         written: Whether the prototype equals that part; False where the part illustrates it.
-        rests_on: Which visible characteristics the match rests on, in a sentence; empty where nobody asked.
+        usually: Which visible characteristics the prototype rests on in the pictures of its class, in a sentence; empty
+            where that was not measured.
+        here: Which ones this match rests on; empty where nobody asked.
     """
 
     number: int
@@ -40,7 +42,8 @@ class Row:
     patch: Picture | None
     source: Picture | None
     written: bool
-    rests_on: str = ""
+    usually: str = ""
+    here: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from app.examples import Subject
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution import find_method
+from protoexplain.explain.characteristic_words import about_prototype
 from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
@@ -90,17 +91,19 @@ def explain_case(
     missing = [match for match in shown.missing if match.absence >= LEAST]
     longest = max([abs(match.presence) for match in found] + [match.absence for match in missing], default=1.0)
     drawn = [draw.found(i, match, match.presence / longest) for i, match in enumerate(found, 1)]
+    known = explainer.known_characteristics
+    if known is not None:
+        drawn = [replace(row, usually=about_prototype(known, row.prototype, "it")) for row in drawn]
     if characteristics:
         told = explainer.characteristics(explained.seen, [match.prototype for match in found])
-        drawn = [replace(row, rests_on=told[row.prototype].sentence) for row in drawn]
+        drawn = [replace(row, here=told[row.prototype].sentence) for row in drawn]
     rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
-    known = subject.truth in explainer.checkpoint.classes
     return Case(
         name=explanation.image,
         picture=draw.whole(),
         seen=draw.seen(),
         marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
-        truth=subject.truth if known else None,
+        truth=subject.truth if subject.truth in explainer.checkpoint.classes else None,
         predictions=_shortlist(explanation, rank),
         shown=explanation.predictions[rank - 1],
         rank=rank,

@@ -176,9 +176,9 @@ def test_an_unknown_method_is_refused(protopnet, subject):
 
 
 def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
-    assert not any(row.rests_on for row in explain_case(protopnet, subject).supporting)
+    assert not any(row.here for row in explain_case(protopnet, subject).supporting)
     case = explain_case(protopnet, subject, characteristics=True)
     rows = [*case.supporting, *case.opposing]
     told = protopnet.characteristics(protopnet.see(subject.path, box=subject.box), [row.prototype for row in rows])
-    assert [row.rests_on for row in rows] == [told[row.prototype].sentence for row in rows]
-    assert all(row.rests_on for row in rows)
+    assert [row.here for row in rows] == [told[row.prototype].sentence for row in rows]
+    assert all(row.here for row in rows)

@@ -6,13 +6,17 @@ import dataclasses
 
 import pytest
 import torch
+from markupsafe import escape
 
+from app.actions.explain import explain_case
 from app.actions.measures import measures
 from app.actions.portrait import portrait
 from app.actions.prototypes import Wish, gallery, orders
 from app.actions.traits import traits
 from app.views import prototypes as views
+from app.views.explain import answer
 from protoexplain.explain.calibration import Calibration
+from protoexplain.explain.characteristic_words import about_prototype
 from protoexplain.explain.characteristics import Characteristics, Table
 from protoexplain.explain.global_scores import Estimates
 from protoexplain.metrics.runner import measure
@@ -131,3 +135,13 @@ def test_hostile_measurements_are_text(protopnet):
     shown = portrait(protopnet, 0, metrics={"interpretability": {"consistency": {"details": details}}})
     shown = dataclasses.replace(shown, traits=dataclasses.replace(shown.traits, sentence=hostile))
     assert "<img src=x" not in views.portrait(shown, hostile, Wish())
+
+
+def test_rows_of_an_explanation_tell_what_their_prototypes_usually_rest_on(protopnet, examples, monkeypatch):
+    known = Characteristics.from_metrics(characteristics())
+    monkeypatch.setitem(vars(protopnet), "known_characteristics", known)
+    case = explain_case(protopnet, examples.of(protopnet.checkpoint)[0])
+    assert case.supporting
+    assert all(row.usually == about_prototype(known, row.prototype, "it") for row in case.supporting)
+    page = answer(case, 5, "map", False, "m")
+    assert all(str(escape(row.usually)) in page for row in case.supporting)
