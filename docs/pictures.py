@@ -22,6 +22,13 @@ from protoexplain.data.planted import draw, plan, render
 
 IMAGES = Path(__file__).parent / "images"
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
+PAGES = {
+    "app": ("tab=explain", "#answer h2"),
+    "app-what-if": ("tab=what_if&hue=0.1", "#what-if-prototypes"),
+    "app-prototypes": ("tab=prototypes", "#tab-prototypes img"),
+    "app-edit": ("tab=edit&prototype=47", "#tab-edit img"),
+}
+"""Name of a picture -> the page's address, and what it shows when it is ready."""
 
 
 def twins(size: int = 224, columns: int = 6) -> None:
@@ -53,7 +60,7 @@ def sheets(data: Path) -> None:
 
 
 def app(data: Path) -> None:
-    """The page as it opens."""
+    """Some pages of the app."""
     from playwright.sync_api import sync_playwright
 
     with socket.socket() as free:
@@ -67,11 +74,12 @@ def app(data: Path) -> None:
         with sync_playwright() as playwright:
             chromium = os.environ.get("PROTOEXPLAIN_CHROMIUM") or shutil.which("chromium")
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": 1280, "height": 1000})
-            page.goto(url)
-            page.get_by_text("What speaks for").first.wait_for(timeout=60_000)
-            page.wait_for_timeout(1500)
-            page.screenshot(path=IMAGES / "app.png")
+            for name, (query, shows) in PAGES.items():
+                page = browser.new_page(viewport={"width": 1280, "height": 1000})
+                page.goto(f"{url}/?model=planted-protopnet&{query}")
+                page.locator(shows).first.wait_for(timeout=180_000)
+                page.wait_for_timeout(3000)
+                page.screenshot(path=IMAGES / f"{name}.png")
             browser.close()
     finally:
         server.terminate()

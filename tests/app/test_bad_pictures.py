@@ -89,7 +89,7 @@ def test_it_is_explained_and_what_was_done_is_told(protopnet, examples, bird, tm
     shown = explain_case(protopnet, Subject("", path.name, path))
     assert shown.notices == ((notice,) if notice else ())
     assert shown.best.probability > 0
-    page = case(shown) + answer(shown, 5, "map", "m")
+    page = case(shown) + answer(shown, 5, "map", False, "m")
     assert (f"Note: {notice}." in page) == (notice is not None)
     assert two_pictures(protopnet, Subject("", path.name, path), examples.of(protopnet.checkpoint)[0]).left.best
 
