@@ -140,7 +140,7 @@ def build(library: Library, chosen: gr.State) -> None:
             return saved(choice, replace(now, saving=""), now.saving)
         found = shown(choice, now)
         if now.offered or found[0].waiting:  # what is being filled in stays
-            found[2] = gr.skip()
+            found[0], found[2] = replace(found[0], offered=now.offered), gr.skip()
         if found[0].waiting:
             found[3] = gr.skip()
         return found

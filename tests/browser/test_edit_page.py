@@ -31,11 +31,11 @@ def test_a_model_is_corrected_and_saved(open_page, checkpoints):
     expect(page.locator(".edit-shelf .shelf button")).to_have_count(16)
 
     page.locator(".edit-shelf .shelf button").nth(1).click()
-    expect(page.locator(".offers img").first).to_be_visible()
+    expect(page.locator(".candidates img").first).to_be_visible()
     page.get_by_label("It shows the background").check()
     page.get_by_label("Note").fill('only <b>"sky"</b>')
     page.get_by_label("Your name").fill("Ada")
-    page.locator(".offers input").nth(1).check()
+    page.locator(".candidates input").nth(1).check()
     page.get_by_role("button", name="Write the chosen part").click()
     expect(page.locator(".decisions li")).to_have_count(1)
     expect(page.locator(".decisions li")).to_contain_text('only <b>"sky"</b>')
@@ -68,7 +68,7 @@ def test_a_model_is_corrected_and_saved(open_page, checkpoints):
 
 
 def test_any_cell_can_be_chosen_and_a_reason_is_asked_for(open_page):
-    page = open_page("?model=a-protopnet&tab=edit&prototype=3", ".board, .edit-one .offers img")
+    page = open_page("?model=a-protopnet&tab=edit&prototype=3", ".board, .edit-one .candidates img")
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.locator(".edit-one [role=alert]")).to_contain_text("No reason was chosen")
     page.get_by_label("Something else").check()
