@@ -46,6 +46,8 @@ def looks() -> dict[str, Any]:
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
     theme.set(body_background_fill="#f6f5f2", body_background_fill_dark="#14181d")
+    theme.set(body_text_color_subdued="#5b6676", block_info_text_color="#5b6676")
+    theme.set(body_text_color_subdued_dark="#9aa8ba", block_info_text_color_dark="#9aa8ba")
     return {
         "theme": theme,
         "css_paths": sorted(ASSETS.glob("*.css")),
