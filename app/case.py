@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.pictures import Picture, Region
 from protoexplain.explain.local import Prediction
+from protoexplain.report.report import Sum
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,6 @@ class Row:
     written: bool
     usually: str = ""
     here: str = ""
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Parts that add up to the class score."""
-
-    found: float
-    missing: float
-    rest: float
-    bias: float
-    score: float
 
 
 @dataclass(frozen=True)

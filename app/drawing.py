@@ -13,6 +13,7 @@ from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.question import Target
 from protoexplain.explain.render import RGB
 from protoexplain.explain.session import Explainer, Seen
+from protoexplain.report.pictures import cut_out
 
 SIMILARITY = "map"
 """The method of heat maps that every model has computed already."""
@@ -106,7 +107,4 @@ class Drawing:
         )
 
     def _cut(self, match: Match) -> RGB:
-        height, width = self.rgb.shape[:2]
-        box = Box(*match.box).clipped(width, height)
-        x0, y0 = min(int(box.x0), width - 1), min(int(box.y0), height - 1)
-        return fitted(self.rgb[y0 : max(round(box.y1), y0 + 1), x0 : max(round(box.x1), x0 + 1)], ROW_SIDE)
+        return fitted(cut_out(self.rgb, match.box), ROW_SIDE)

@@ -18,23 +18,13 @@ from protoexplain.errors import UserError
 from protoexplain.explain.render import RGB
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
+from protoexplain.report.pictures import Region, region_of
 
 Kind = Literal["patch", "source"]
 HAZE = 1.5
 """The larger, the clearer cold places stay under a heat map."""
 _HEAT = colormaps["inferno"]
 """As in the pictures of `protoexplain.explain.render`: safe for colour-blind eyes."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle in percent of a picture, and what is written at it."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,13 +48,7 @@ class Picture:
 
 def percent_of(box: Box, frame: Box, text: str = "") -> Region:
     """Where a box lies in a frame, both in the same pixels."""
-    return Region(
-        100 * (box.x0 - frame.x0) / frame.width,
-        100 * (box.y0 - frame.y0) / frame.height,
-        100 * box.width / frame.width,
-        100 * box.height / frame.height,
-        text,
-    )
+    return region_of(box.as_list(), frame, text)
 
 
 def prototype_address(checkpoint: Checkpoint, index: int, kind: Kind) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.case import Case, Sum
+from app.case import Case
 from app.drawing import SIMILARITY, Drawing
 from app.examples import Subject
 from protoexplain.data.geometry import Box
@@ -15,6 +15,7 @@ from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
 from protoexplain.io.images import load_image
+from protoexplain.report.report import Sum
 
 TOP_CLASSES = 5
 ROWS = (3, 5, 10)
