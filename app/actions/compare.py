@@ -18,13 +18,12 @@ from protoexplain.data.geometry import Box
 from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
 from protoexplain.explain.session import Explainer
+from protoexplain.explain.words import LEAST
 
 PICTURES, MODELS = "pictures", "models"
 ROWS = 6
 OVERLAP = 0.25
 """Intersection over union from which two boxes count as the same place."""
-LEAST = 5e-4
-"""Differences that would be shown as zero get no row."""
 
 
 @dataclass(frozen=True)

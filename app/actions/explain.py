@@ -14,14 +14,13 @@ from protoexplain.explain.characteristic_words import about_prototype
 from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
+from protoexplain.explain.words import LEAST
 from protoexplain.io.images import load_image
 from protoexplain.report.report import Sum
 
 TOP_CLASSES = 5
 ROWS = (3, 5, 10)
 MARKS = 5
-LEAST = 5e-4
-"""Evidence that would be shown as zero gets no row; the sum counts it among the rest."""
 
 
 def explain_subject(explainer: Explainer, subject: Subject, label: int | None, rows: int) -> ExplainedImage:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from app.actions.traits import known_characteristics
+from app.actions.traits import sound_characteristics
 from protoexplain.explain.characteristic_words import PHRASES
 from protoexplain.explain.characteristics import METRIC as CHARACTERISTICS
 from protoexplain.explain.characteristics import Characteristics
@@ -63,7 +63,7 @@ def measures(
         metrics: What was measured; by default what the checkpoint holds.
     """
     known, total = explainer.checkpoint.metrics if metrics is None else metrics, len(explainer.checkpoint.prototypes)
-    found = known_characteristics(known, total)
+    found = sound_characteristics(known, total)
     tables = TABLES if found is None else TABLES[:1]
     measured = [measure for name in tables for measure in _measured(name, known.get(name), total)]
     return (

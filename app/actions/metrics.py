@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-from app.actions.prototypes import told_findings
 from app.library import Choice, Library
 from app.measurements import Job
 from app.plots import Plot, Spread, plot_of, spread_of
@@ -225,7 +224,7 @@ def report(library: Library, choice: Choice, other: str = "", titles: Mapping[st
         guessing=1 / len(checkpoint.classes),
         test_images=checkpoint.data.test_images,
         projections=tuple(_projections(checkpoint)),
-        findings=told_findings(checkpoint),
+        findings=checkpoint.findings,
         groups=groups,
         against=list(models)[1] if other else "",
         summary=tuple(summary(differences).splitlines()) if other else (),

@@ -90,7 +90,7 @@ def gallery(explainer: Explainer, wish: Wish, metrics: Metrics | None = None) ->
     if measure is not None:
         chosen.sort(key=lambda record: measure.values[record.index] is None)
     tiles = tuple(tile(checkpoint, r.index, measure.values[r.index] if measure else None) for r in chosen)
-    return Gallery(tiles, len(checkpoint.prototypes), measure, told_findings(checkpoint))
+    return Gallery(tiles, len(checkpoint.prototypes), measure, checkpoint.findings)
 
 
 def tile(checkpoint: Checkpoint, index: int, value: Value = None) -> Tile:
@@ -105,14 +105,6 @@ def relied_on(records: Sequence[PrototypeRecord], weights: Tensor, label: int | 
         return {record.index for record in records}
     heavy = (weights[label] > weights[label].abs().mean()).tolist()
     return {r.index for r in records if r.label == label or (r.label < 0 and heavy[r.index])}
-
-
-def told_findings(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What a checkpoint says about its prototypes, in sentences."""
-    told = checkpoint.metrics.get("findings")
-    entries = told if isinstance(told, list) else []
-    sentences = (entry.get("sentence") if isinstance(entry, dict) else entry for entry in entries)
-    return tuple(sentence for sentence in sentences if isinstance(sentence, str))
 
 
 def _order(sort: str, measure: Measure | None) -> Callable[[PrototypeRecord], tuple[float, int]]:

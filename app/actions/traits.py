@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from protoexplain.errors import UserError
 from protoexplain.explain.characteristic_words import PHRASES, Finding, about_prototype, prototype_findings
-from protoexplain.explain.characteristics import Characteristics
+from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.io.model_card import INTERPRETABILITY
 
 PARTS: Final = 8
@@ -77,7 +77,7 @@ def traits(metrics: Mapping[str, Any], index: int, total: int) -> Traits:
         index: Number of the prototype.
         total: Of all prototypes.
     """
-    found = known_characteristics(metrics, total)
+    found = sound_characteristics(metrics, total)
     findings = prototype_findings(found, index) if found else ()
     longest = max((abs(one.score) for one in findings), default=1.0) or 1.0
     parts, part = _parts(_details(metrics, "consistency"), index)
@@ -90,13 +90,12 @@ def traits(metrics: Mapping[str, Any], index: int, total: int) -> Traits:
     )
 
 
-def known_characteristics(metrics: Mapping[str, Any], total: int) -> Characteristics | None:
-    """The table of characteristics; None where there is none, or it is damaged or another model's."""
+def sound_characteristics(metrics: Mapping[str, Any], total: int) -> Characteristics | None:
+    """As `known_characteristics`; None also where the table is damaged."""
     try:
-        found = Characteristics.from_metrics(metrics)
-    except (UserError, AttributeError):
+        return known_characteristics(metrics, total)
+    except UserError:
         return None
-    return found if found is not None and len(found.activation) == total else None
 
 
 def _trait(one: Finding, longest: float) -> Trait:

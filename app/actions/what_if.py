@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from app.actions.explain import LEAST, see
+from app.actions.explain import see
 from app.address import Words
 from app.drawing import Drawing
 from app.examples import Subject
@@ -23,6 +23,7 @@ from app.pictures import Picture, prototype_picture
 from protoexplain.explain.perturbations import MODIFICATIONS
 from protoexplain.explain.session import Explainer, Seen
 from protoexplain.explain.what_if import Edit, Shift, WhatIf, what_if
+from protoexplain.explain.words import LEAST
 
 CELLS: Final = 32
 """Rows and columns of the grid that is painted on; it fits into an address."""

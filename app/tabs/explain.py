@@ -12,8 +12,9 @@ from app.drawing import SIMILARITY
 from app.library import Choice, Library
 from app.tab import Tab
 from app.views import explain as views
-from app.views.templating import loading, readable
+from app.views.templating import loading
 from app.widgets import ON_MODEL, guarded, html, telling, upload_field
+from protoexplain.report.numbers import readable
 
 
 def build(library: Library, chosen: gr.State) -> None:

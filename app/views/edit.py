@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 
 from app.actions.edit import REASONS, SHOWN_CHANGES, Marked, Opened, Renamed, Wish
-from app.views.templating import page, sentence
+from app.views.templating import carried, page, sentence
 from app.workshops import Trial
 from protoexplain.errors import UserError
 from protoexplain.training.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
@@ -66,7 +65,7 @@ def desk(
         more=max(len(changes) - SHOWN_CHANGES, 0),
         reasons=REASONS,
         words=words,
-        file=_data_uri(file),
+        file=carried(file, "application/yaml"),
         model=model,
         name=name,
         saving=saving,
@@ -100,7 +99,3 @@ def one(shown: Opened, reason: Reason | str, note: str, who: str, trouble: UserE
 def _told(trouble: UserError | None) -> tuple[str, str] | None:
     """What is wrong, and what to do."""
     return (sentence(trouble.what), sentence(trouble.fix)) if trouble else None
-
-
-def _data_uri(text: str) -> str:
-    return f"data:application/yaml;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

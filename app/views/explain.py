@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from app.case import Case
 from app.drawing import SIMILARITY
-from app.views.templating import page, percent, readable
+from app.views.templating import page
 from protoexplain.explain.attribution_methods import METHODS
 from protoexplain.explain.local import Prediction
+from protoexplain.report.numbers import percent, readable
 
 
 def case(shown: Case) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 from app.actions.metrics import PER_CLASS, Report, Work
-from app.views.templating import page
+from app.views.templating import carried, page
 
 
 def wishes(models: Sequence[tuple[str, str]], other: str) -> str:
@@ -26,8 +25,8 @@ def report(shown: Report, model: str, other: str) -> str:
         report=shown,
         model=model,
         words={"with": other},
-        csv=_data_uri(shown.csv, "text/csv"),
-        latex=_data_uri(shown.latex, "text/plain"),
+        csv=carried(shown.csv, "text/csv"),
+        latex=carried(shown.latex, "text/plain"),
         name=f"metrics-{model.replace('/', '-')}",
     )
 
@@ -35,7 +34,3 @@ def report(shown: Report, model: str, other: str) -> str:
 def work(shown: Work) -> str:
     """What can be measured, as a form; or how far it is."""
     return page("metrics/work.html", work=shown, per_class=PER_CLASS)
-
-
-def _data_uri(text: str, kind: str) -> str:
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

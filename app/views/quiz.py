@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 from app.actions.quiz import AGREEMENT, LENGTHS, SCALE, Question, Session, Wish, score
 from app.actions.quiz_results import as_csv, as_json
 from app.surveys import Survey
-from app.views.templating import page
+from app.views.templating import carried, page
 
 
 def start(wish: Wish, notice: str = "") -> str:
@@ -41,8 +40,8 @@ def end(session: Session, finished: str) -> str:
         score=score(session),
         words=_words(session.wish),
         agreement=session.wish.task == AGREEMENT,
-        json=_data_uri(as_json(session, finished), "application/json"),
-        csv=_data_uri(as_csv(session, finished), "text/csv"),
+        json=carried(as_json(session, finished), "application/json"),
+        csv=carried(as_csv(session, finished), "text/csv"),
         name=f"quiz-{session.wish.task}-{session.wish.seed}-{session.participant}",
     )
 
@@ -50,7 +49,3 @@ def end(session: Session, finished: str) -> str:
 def _words(wish: Wish) -> Mapping[str, object]:
     feedback = 1 if wish.feedback else None
     return {"task": wish.task, "seed": wish.seed, "length": wish.length, "feedback": feedback}
-
-
-def _data_uri(text: str, kind: str) -> str:
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import base64
 
 from app.address import query
 from protoexplain.errors import UserError
-from protoexplain.report.numbers import amount, figure, ordinal, percent, readable, signed
+from protoexplain.report.numbers import ordinal
+from protoexplain.report.templating import escaping
 
-_templates = Environment(
-    loader=PackageLoader("app"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    auto_reload=False,
-)
+_templates = escaping("app")
 
 
 def page(template: str, **values: object) -> str:
@@ -52,13 +46,9 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
 
 
-_templates.filters.update(
-    percent=percent,
-    amount=amount,
-    figure=figure,
-    signed=signed,
-    ordinal=ordinal,
-    readable=readable,
-    query=query,
-    sentence=sentence,
-)
+def carried(text: str, kind: str) -> str:
+    """A file that the page carries along, as an address; `kind` is its media type."""
+    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+_templates.filters.update(ordinal=ordinal, query=query, sentence=sentence)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from app.actions.what_if import CELLS, SLIDERS, USES, Outcome, Wish
-from app.views.templating import page, readable
+from app.views.templating import page
 from protoexplain.explain.perturbations import MODIFICATIONS
 from protoexplain.explain.words import about_what_if
+from protoexplain.report.numbers import readable
 
 
 def original(shown: Outcome, wish: Wish) -> str:

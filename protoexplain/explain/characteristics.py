@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,23 @@ class Characteristics:
 
 
 _CHARACTERISTICS = TypeAdapter(Characteristics)
+
+
+def known_characteristics(
+    metrics: Mapping[str, Any], prototypes: int, splits: Sequence[str] = ("train",)
+) -> Characteristics | None:
+    """What a checkpoint's measurements hold of its prototypes; None where nothing is about so many of them.
+
+    Args:
+        metrics: Of the checkpoint.
+        prototypes: How many the model has.
+        splits: Whose images are asked for, the best first.
+
+    Raises:
+        UserError: A table is damaged.
+    """
+    tables = (Characteristics.from_metrics(metrics, split) for split in splits)
+    return next((found for found in tables if found is not None and len(found.activation) == prototypes), None)
 
 
 def _damaged(why: str) -> UserError:

@@ -21,7 +21,7 @@ from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
 from protoexplain.explain.box_rules import PUBLISHED, BoxRule, parse_box_rule
-from protoexplain.explain.characteristics import Characteristics
+from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
 from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
@@ -112,7 +112,7 @@ class Explainer:
     @cached_property
     def known_characteristics(self) -> Characteristics | None:
         """Global characteristics of all prototypes, None where the checkpoint does not hold them."""
-        return Characteristics.from_metrics(self.checkpoint.metrics)
+        return known_characteristics(self.checkpoint.metrics, len(self.checkpoint.prototypes))
 
     def box_rule(self, name: str) -> BoxRule:
         """A rule for boxes, as `parse_box_rule`.

@@ -60,8 +60,8 @@ def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
     return f"{answer}; no prototype changes what it says."
 
 
-_LEAST = 5e-4
-"""A change that would be told as zero is none."""
+LEAST = 5e-4
+"""Evidence, and changes of it, that would be told as zero."""
 
 
 def _percent(share: float) -> str:
@@ -72,7 +72,7 @@ def _percent(share: float) -> str:
 
 
 def _strongest(shifts: Sequence[Shift]) -> Shift | None:
-    return shifts[0] if shifts and abs(shifts[0].change) >= _LEAST else None
+    return shifts[0] if shifts and abs(shifts[0].change) >= LEAST else None
 
 
 def _moved(shift: Shift) -> str:

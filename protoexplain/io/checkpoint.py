@@ -158,6 +158,14 @@ class Checkpoint:
                 f"use the data set of the model: {self.data.name}",
             )
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was found out about its prototypes after the training, in sentences."""
+        told = self.metrics.get("findings")
+        entries = told if isinstance(told, list) else []
+        sentences = (entry.get("sentence") if isinstance(entry, dict) else entry for entry in entries)
+        return tuple(sentence for sentence in sentences if isinstance(sentence, str))
+
     def proof(self) -> dict[str, Tensor]:
         """Prototypes before projection [P,D,h,w], branch by branch; empty where none were projected.
 

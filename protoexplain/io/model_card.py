@@ -44,9 +44,7 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
         "## Prototypes",
         _prototypes(contents),
         "## Results",
-        *_tables(
-            {name: value for name, value in metrics.items() if name not in (INTERPRETABILITY, EDITS, *PER_PROTOTYPE)}
-        ),
+        *_tables({name: value for name, value in metrics.items() if name not in _ELSEWHERE}),
         *_interpretability(metrics.get(INTERPRETABILITY)),
         *_edits(metrics.get(EDITS)),
         "## How to make it again",

@@ -84,8 +84,6 @@ def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_
     features = model.backbone(torch.zeros(1, 3, size, size, device=device))
     _, first = model.named_branches()[0]
     height, width = first.similarity_maps(features).shape[2:]
-    everything = torch.ones(1, model.num_prototypes, device=device)
-    presence = model.evidence(everything, torch.arange(len(classes), device=device)).presence[0].T
     prototype_class, weights = model.prototype_class.cpu(), model.class_weights().cpu()
     sizes = torch.tensor(model.branch_sizes())
     return Subject(
@@ -94,11 +92,19 @@ def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_
         assigned=assign(prototype_class, weights, shared_per_class),
         branch=torch.arange(len(sizes)).repeat_interleave(sizes),
         class_weights=weights,
-        presence_weights=presence.cpu(),
+        presence_weights=presence_weights(model).cpu(),
         map_size=(int(height), int(width)),
         size=size,
         shared_per_class=shared_per_class,
     )
+
+
+@torch.no_grad()
+def presence_weights(model: PrototypeModel) -> Tensor:
+    """[C,P]: what one unit of activation adds to each class score by being found."""
+    device = model.prototype_class.device
+    everything = torch.ones(1, model.num_prototypes, device=device)
+    return model.evidence(everything, torch.arange(model.classes, device=device)).presence[0].T
 
 
 def assign(prototype_class: Tensor, class_weights: Tensor, shared_per_class: int) -> Tensor:

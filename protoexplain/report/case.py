@@ -11,7 +11,7 @@ from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import match_heat
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
-from protoexplain.explain.words import about_change, about_contrast
+from protoexplain.explain.words import LEAST, about_change, about_contrast
 from protoexplain.io.prototypes import Edges
 from protoexplain.report.pictures import Picture, cut_out, drawn, region_of
 from protoexplain.report.report import ImageCase, Row, Rows, Sum
@@ -19,8 +19,6 @@ from protoexplain.report.shelves import PrototypePictures
 from protoexplain.report.wording import about_blanking
 
 ROWS, CLASSES, ABSENT = 5, 5, 3
-LEAST = 5e-4
-"""Evidence that would be shown as zero gets no row; the sum counts it among the rest."""
 _WHOLE_SIDE, _PART_SIDE = 640, 220
 Said = tuple[str, float, Statement]
 

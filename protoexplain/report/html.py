@@ -6,11 +6,12 @@ from datetime import datetime
 from functools import lru_cache
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from protoexplain.report.numbers import amount, figure, percent, readable, signed
+from protoexplain.report.numbers import amount, figure, percent
 from protoexplain.report.report import Measure, Report
+from protoexplain.report.templating import escaping
 from protoexplain.report.wording import odds, printable, shortened
 
 _FIRM = "\N{NO-BREAK SPACE}"
@@ -30,20 +31,10 @@ def page(report: Report) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("protoexplain.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    environment = escaping("protoexplain.report")
     environment.filters.update(
         percent=lambda share: percent(share).replace(" ", _FIRM),
         amount=lambda *given, **named: amount(*given, **named).replace(" ", _FIRM),
-        figure=figure,
-        signed=signed,
-        readable=readable,
         odds=odds,
         shortened=shortened,
         day=_day,

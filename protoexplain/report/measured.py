@@ -6,18 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from protoexplain.errors import UserError
 from protoexplain.explain.characteristic_words import about_prototype, prototype_findings
-from protoexplain.explain.characteristics import METRIC, Characteristics
+from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.kept import kept_results
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.tables import beaten_by
+from protoexplain.metrics.wilson import wilson
 from protoexplain.report.report import Accuracy, Measure, Rate
 from protoexplain.report.wording import about_parts
 
 SPLITS = ("train", "test")
+"""Whose characteristics are told: of the training images, else of the test images."""
 _BETTER = {True: "higher", False: "lower", None: ""}
 
 
@@ -34,10 +35,7 @@ def accuracy(checkpoint: Checkpoint) -> Accuracy:
 
 def interval(share: float, images: int) -> tuple[float, float]:
     """95 % interval of a share of independent images (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    ends = binomtest(round(share * images), images).proportion_ci(method="wilson")
-    return float(ends.low), float(ends.high)
+    return wilson(round(share * images), images)
 
 
 def measures(checkpoint: Checkpoint) -> tuple[Measure, ...]:
@@ -77,7 +75,7 @@ def prototype_words(checkpoint: Checkpoint) -> list[tuple[str, ...]]:
         UserError: A table is damaged.
     """
     total = len(checkpoint.prototypes)
-    parts, found = _parts(checkpoint.metrics, total), _characteristics(checkpoint, total)
+    parts, found = _parts(checkpoint.metrics, total), known_characteristics(checkpoint.metrics, total, SPLITS)
     return [tuple(sentence for sentence in (parts[index], _about(found, index)) if sentence) for index in range(total)]
 
 
@@ -85,16 +83,6 @@ def _about(found: Characteristics | None, prototype: int) -> str:
     if found is None or not prototype_findings(found, prototype):
         return ""
     return about_prototype(found, prototype, "it")
-
-
-def _characteristics(checkpoint: Checkpoint, total: int) -> Characteristics | None:
-    """Of the training images, else of the test images; None where they are of other prototypes."""
-    if not isinstance(checkpoint.metrics.get(METRIC, {}), Mapping):
-        raise UserError(
-            "the table of characteristics is damaged", "metrics.json", "measure them: protoexplain characteristics"
-        )
-    tables = (Characteristics.from_metrics(checkpoint.metrics, split) for split in SPLITS)
-    return next((table for table in tables if table is not None and len(table.activation) == total), None)
 
 
 def _parts(metrics: Mapping[str, Any], total: int) -> list[str]:

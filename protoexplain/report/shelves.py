@@ -99,15 +99,7 @@ def gallery(
         if progress:
             progress(done, len(records))
     shelves = (Shelf(checkpoint.classes[label] if label >= 0 else "", tuple(cards[label])) for label in sorted(cards))
-    return Gallery(len(checkpoint.prototypes), len(records), findings(checkpoint), tuple(shelves))
-
-
-def findings(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What a checkpoint says about its prototypes, in sentences."""
-    told = checkpoint.metrics.get("findings")
-    entries = told if isinstance(told, list) else []
-    sentences = (entry.get("sentence") if isinstance(entry, dict) else entry for entry in entries)
-    return tuple(sentence for sentence in sentences if isinstance(sentence, str))
+    return Gallery(len(checkpoint.prototypes), len(records), checkpoint.findings, tuple(shelves))
 
 
 def _chosen(records: Sequence[PrototypeRecord], first: Sequence[int], most: int) -> list[PrototypeRecord]:

@@ -134,9 +134,9 @@ class STProtoPNet(PrototypeModel):
             if name not in output.branches:
                 continue
             terms = self._branch_terms(name, branch, output.branches[name], labels, prototype_class)
-            for term in (term for term in terms if term in names):
-                value = terms[term]()
-                total[term] = total[term] + value if term in total else value
+            for term, cost in terms.items():
+                if term in names:
+                    total[term] = total[term] + cost() if term in total else cost()
         return total
 
     def _branch_terms(

@@ -68,7 +68,7 @@ class Decisions(BaseModel):
     weights_sha256: str = ""
     """Of the checkpoint that is edited; empty fits any."""
     epochs: _Number | None = None
-    """Of the refit; None takes as many as the family trains its head."""
+    """Of the refit; None takes as many as the family trains its head, but at least 100."""
     decisions: tuple[Decision, ...] = ()
 
     def to_yaml(self) -> str:

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from protoexplain.explain.nearest import Nearest
 from protoexplain.io.prototypes import PrototypeRecord, select
+from protoexplain.metrics.sizes import EvidenceSettings, used
+from protoexplain.metrics.subject import presence_weights
 from protoexplain.metrics.wilson import wilson
-from protoexplain.models.base import PrototypeModel
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.editing.bench import TEST, TRAIN, VALIDATION, Bench
 from protoexplain.training.editing.edit import Edited
 
 NEAREST = 6
-NEARLY_ZERO = 1e-3
+NEARLY_ZERO: float = EvidenceSettings().epsilon
 """Class weights of at most this size count as zero, as in the metrics of sparsity."""
 
 KINDS = {
@@ -169,16 +169,10 @@ def sizes(bench: Bench, edited: Edited, findings: Sequence[Finding]) -> Sizes:
         test=_share(bench, edited, TEST),
         validation=_share(bench, edited, VALIDATION),
         prototypes=len(edited.kept),
-        used=int((presence_weights(edited.model) > NEARLY_ZERO).any(0).sum()),
+        used=int(used(presence_weights(edited.model), NEARLY_ZERO).sum()),
         sparsity=float((weights.abs() <= NEARLY_ZERO).double().mean()),
         findings={f.kind: len(f.prototypes or f.classes) if f.judged else None for f in findings},
     )
-
-
-def presence_weights(model: PrototypeModel) -> Tensor:
-    """[C,P]: what one unit of activation adds to each class score by being found."""
-    one = torch.ones(1, model.num_prototypes)
-    return model.evidence(one, torch.arange(model.classes)).presence[0].T.detach()
 
 
 def findings_of(bench: Bench, edited: Edited, records: Sequence[PrototypeRecord]) -> tuple[Finding, ...]:
