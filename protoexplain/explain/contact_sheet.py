@@ -61,6 +61,7 @@ def contact_sheet(
     region: Callable[[str, Neighbour], Region],
     patch: RGB | None = None,
     source: RGB | None = None,
+    caption: str = "its training patch",
 ) -> bytes:
     """Draw a prototype.
 
@@ -70,6 +71,7 @@ def contact_sheet(
         region: Split and neighbour -> region and box, such as `SeenRegions`.
         patch: Picture of its training patch.
         source: The training image of that patch, with its box.
+        caption: What both are.
 
     Returns:
         JPEG.
@@ -88,7 +90,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for line, text in enumerate(head):
         draw.text((_GAP, _GAP + line * _LINE), text, _INK, _font(13 if line else 14))
-    _column(sheet, draw, 0, top, "the prototype", (patch, source), ("its training patch",), _INK)
+    _column(sheet, draw, 0, top, "the prototype", (patch, source), (caption,), _INK)
     for row, (title, split, neighbours) in enumerate(strips):
         y = top + row * strip_height
         for place, neighbour in enumerate(neighbours):

@@ -23,7 +23,7 @@ from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation, Explanation
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.match_characteristics import MatchCharacteristics
-from protoexplain.explain.words import about_absence, about_box
+from protoexplain.explain.words import about_absence, about_box, about_prototype_pictures
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
@@ -115,6 +115,7 @@ def sheet(
     *,
     heat: Callable[[Match], RGB] | None = None,
     heat_title: str = "where it looks similar",
+    prototype_titles: tuple[str, str] = about_prototype_pictures(drawn=False),
     tried: Mapping[int, Honesty] | None = None,
     notes: Sequence[str] = (),
 ) -> bytes:
@@ -134,6 +135,7 @@ def sheet(
         rows: At most so many prototypes.
         heat: Match -> picture of its heat map; the similarity map over the seen region by default.
         heat_title: Above the heat maps.
+        prototype_titles: Above the patches and above their source pictures.
         tried: Prototype -> what blanking its box did.
         notes: Sentences below all rows.
 
@@ -159,12 +161,7 @@ def sheet(
             patch(match.prototype),
             source(match.prototype),
         ]
-        titles = (
-            "this part of the image",
-            heat_title,
-            "looks like this patch",
-            "of this training image",
-        )
+        titles = ("this part of the image", heat_title, *prototype_titles)
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
         _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))

@@ -14,6 +14,17 @@ from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.what_if import Shift, WhatIf
 
 
+def about_prototype_pictures(drawn: bool) -> tuple[str, str]:
+    """What the two pictures beside a match are.
+
+    Args:
+        drawn: Whether the model draws its prototypes; otherwise a training patch stands for each.
+    """
+    if drawn:
+        return "looks like this prototype, as drawn", "nearest training image"
+    return "looks like this patch", "of this training image"
+
+
 def about_box(tried: Honesty) -> str:
     """What blanking the box does, beside a heat map."""
     return f"blanking the box: {-tried.fall:+.2f}, more than {tried.rank:.0%} of random boxes"

@@ -17,9 +17,6 @@ from protoexplain.io.images import load_mask
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 
-SILENT_BELOW = 0.1
-"""A component whose best detection is lower counts as never found (as CBC at inference)."""
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -60,8 +57,9 @@ def diagnose(
     """
     findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
     if all(record.label < 0 for record in prototypes):
-        quiet = silent(prototypes)
-        return (*findings, quiet, without_prototypes(model.class_weights(), quiet.prototypes))
+        quiet = [] if model.silent_below is None else [silent(prototypes, model.silent_below)]
+        unheard = [index for finding in quiet for index in finding.prototypes]
+        return (*findings, *quiet, without_prototypes(model.class_weights(), unheard))
     if nearest is not None:
         findings.append(for_other_classes(prototypes, nearest, images))
     return tuple(findings)
@@ -114,10 +112,10 @@ def for_other_classes(prototypes: Sequence[PrototypeRecord], nearest: Tensor, im
     return Finding("other classes", sentence, found)
 
 
-def silent(prototypes: Sequence[PrototypeRecord]) -> Finding:
-    """Shared prototypes that are found nowhere in the training images."""
-    found = _indices(r for r in prototypes if r.similarity is None or r.similarity < SILENT_BELOW)
-    return Finding("silent", f"{_of(found, prototypes)} never exceed {SILENT_BELOW} on any training image", found)
+def silent(prototypes: Sequence[PrototypeRecord], level: float) -> Finding:
+    """Shared prototypes whose best similarity in the training images is below a level."""
+    found = _indices(r for r in prototypes if r.similarity is None or r.similarity < level)
+    return Finding("silent", f"{_of(found, prototypes)} never exceed {level} on any training image", found)
 
 
 def without_prototypes(class_weights: Tensor, silent_ones: Sequence[int]) -> Finding:
