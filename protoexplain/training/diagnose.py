@@ -56,11 +56,10 @@ def diagnose(
         nearest: Labels [P,k] of the images nearest to each prototype (`prune.nearest_labels`), if known.
     """
     findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
-    if all(record.label < 0 for record in prototypes):
-        quiet = [] if model.silent_below is None else [silent(prototypes, model.silent_below)]
-        unheard = [index for finding in quiet for index in finding.prototypes]
-        return (*findings, *quiet, without_prototypes(model.class_weights(), unheard))
-    if nearest is not None:
+    if model.silent_below is not None:
+        quiet = silent(prototypes, model.silent_below)
+        findings += [quiet, without_prototypes(model.class_weights(), quiet.prototypes)]
+    if nearest is not None and any(record.label >= 0 for record in prototypes):
         findings.append(for_other_classes(prototypes, nearest, images))
     return tuple(findings)
 

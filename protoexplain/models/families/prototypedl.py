@@ -56,6 +56,8 @@ class PrototypeDLSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(1500, ge=1)
+    last_layer_epochs: int = Field(0, ge=0)
+    """Of the head alone afterwards; published: none."""
     lr: float = 2e-3
     batch_size: int = Field(250, ge=1)
     """R1 and R2 are minima over a batch, which has to cover the data."""
@@ -116,16 +118,22 @@ class PrototypeDL(PrototypeModel):
 
 
 def stages(schedule: PrototypeDLSchedule) -> list[Stage]:
-    return [
-        Stage(
-            name="joint",
-            epochs=schedule.epochs,
-            lr=dict.fromkeys(GROUPS, schedule.lr),
-            losses=schedule.losses.model_dump(),
-            batch_size=schedule.batch_size,
-            decay=dict.fromkeys(GROUPS, schedule.decay),
-        )
-    ]
+    joint = Stage(
+        name="joint",
+        epochs=schedule.epochs,
+        lr=dict.fromkeys(GROUPS, schedule.lr),
+        losses=schedule.losses.model_dump(),
+        batch_size=schedule.batch_size,
+        decay=dict.fromkeys(GROUPS, schedule.decay),
+    )
+    last_layer = Stage(
+        name="last layer",
+        epochs=schedule.last_layer_epochs,
+        lr={"head": schedule.lr},
+        losses={"cross_entropy": schedule.losses.cross_entropy},
+        batch_size=schedule.batch_size,
+    )
+    return [joint, last_layer]
 
 
 FAMILY = Family(
