@@ -132,7 +132,7 @@ def _answers(
     from protoexplain.explain.attribution_methods import METHODS
     from protoexplain.explain.render import sheet
     from protoexplain.explain.what_if import what_if
-    from protoexplain.explain.words import about_change, about_contrast, about_prototype_pictures, about_what_if
+    from protoexplain.explain.words import about_change, about_contrast, about_pictures, about_what_if
 
     shown, seen = result.explanation.classes[0], result.seen
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
@@ -154,7 +154,7 @@ def _answers(
         rows,
         heat=None if method == "map" else _heat(explainer, result, method),
         heat_title="where it looks similar" if method == "map" else f"pixels that matter ({METHODS[method].title})",
-        prototype_titles=about_prototype_pictures(explainer.model.draws_prototypes),
+        picture_titles=about_pictures(explainer.model.draws_prototypes),
         tried=tried,
         notes=sentences,
     )

@@ -14,15 +14,15 @@ from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.what_if import Shift, WhatIf
 
 
-def about_prototype_pictures(drawn: bool) -> tuple[str, str]:
-    """What the two pictures beside a match are.
+def about_pictures(drawn: bool) -> tuple[str, str, str]:
+    """What is shown of a match: in the image, of the prototype, of its training image.
 
     Args:
-        drawn: Whether the model draws its prototypes; otherwise a training patch stands for each.
+        drawn: Whether the model draws its prototypes, whole pictures; otherwise a training patch stands for each.
     """
     if drawn:
-        return "looks like this prototype, as drawn", "nearest training image"
-    return "looks like this patch", "of this training image"
+        return "this image", "looks like this prototype", "nearest training image"
+    return "this part of the image", "looks like this patch", "of this training image"
 
 
 def about_box(tried: Honesty) -> str:

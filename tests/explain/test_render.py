@@ -117,6 +117,7 @@ def test_flat_heat_leaves_the_image_alone():
 
 def test_box_is_drawn_at_its_edges_and_nowhere_else():
     rgb = grey(100, 120)
+    assert np.array_equal(draw_box(rgb, Box(0, 0, rgb.shape[1], rgb.shape[0])), rgb), "all of it needs no frame"
     drawn = draw_box(rgb, Box(30, 20, 90, 70))
     assert (rgb == 128).all(), "the image itself stays"
     changed = (drawn != 128).any(2)
