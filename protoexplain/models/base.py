@@ -48,7 +48,7 @@ class BranchOutput:
         logits: [B,C].
         similarity: [B,P] best similarity, which the cluster and separation costs use; None from cached activations.
         cells: int64 [B,P] of the best patches; None from cached activations.
-        latent: [B,D,H,W] in which they were looked for; None from cached activations.
+        latent: [B,D,H,W] where the family's losses may need it; None from cached activations.
         maps: [B,P,H,W] where the family's losses need them.
     """
 
