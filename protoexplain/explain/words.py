@@ -21,7 +21,7 @@ def about_pictures(drawn: bool) -> tuple[str, str, str]:
         drawn: Whether the model draws its prototypes, whole pictures; otherwise a training patch stands for each.
     """
     if drawn:
-        return "this image", "looks like this prototype", "nearest training image"
+        return "this image", "beside this prototype", "nearest training image"
     return "this part of the image", "looks like this patch", "of this training image"
 
 

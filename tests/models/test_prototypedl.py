@@ -39,7 +39,27 @@ def test_start_is_the_published_one():
     assert float(filters.detach().std()) == pytest.approx(0.01, rel=0.05)
     prototypes, weights = model.branches["main"].prototypes, model.class_weights()
     assert 0 <= prototypes.min() < 0.01 < 0.99 < prototypes.max() <= 1
-    assert -1 <= weights.min() < -0.98 < -0.02 < weights.max() <= 0
+    assert float(weights.detach().var(0).mean()) == pytest.approx(1 / 12, rel=0.1), "that of U(0, 1)"
+
+
+def test_weights_tell_classes_apart_and_nothing_else():
+    """What all classes get alike is taken away: probabilities and gradients stay."""
+    model, pictures, labels = fresh(), torch.rand(5, 3, 28, 28), torch.arange(5) % CLASSES
+    head = model.branches["main"].head
+    head.weight.data = torch.rand(head.weight.shape) - 3
+
+    def look():
+        output = model(pictures)
+        loss = model.loss_terms(output, labels, frozenset({"cross_entropy"}))["cross_entropy"]
+        return model.probabilities(output.logits), *torch.autograd.grad(loss, list(model.branches.parameters()))
+
+    before = look()
+    model.constrain(frozenset({"backbone"}))
+    assert head.weight.max() < -2
+    model.constrain(frozenset({"head"}))
+    torch.testing.assert_close(head.weight.mean(0), torch.zeros(15), atol=1e-6, rtol=0)
+    for one, other in zip(before, look(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -84,6 +84,7 @@ class PrototypeDL(PrototypeModel):
         super().__init__(backbone, {"main": branch}, torch.full((config.prototypes,), -1), classes)
         self.decoder = ConvDecoder(depth, config.picture_channels, config.image_size, layers)
         self.side, self.channels = config.image_size, config.picture_channels
+        self.constrain(frozenset({"head"}))
 
     def forward(self, images: Tensor, active: str | None = None) -> PrototypeOutput:
         if images.shape[2:] != (self.side, self.side):
@@ -115,6 +116,16 @@ class PrototypeDL(PrototypeModel):
             terms["r1"] = lambda: losses.every_prototype_near(similarity)
             terms["r2"] = lambda: losses.every_picture_near(similarity)
         return {name: term() for name, term in terms.items() if name in names}
+
+    def constrain(self, trained: frozenset[str]) -> None:
+        """The weights of each prototype have mean zero over the classes, which says how it tells them apart.
+
+        Softmax knows differences alone, so that neither probabilities nor gradients depend on that mean.
+        """
+        branch = self.branches["main"]
+        if "head" in trained and isinstance(branch, Branch) and isinstance(branch.head, DistanceHead):
+            weight = branch.head.weight.data
+            weight.sub_(weight.mean(0, keepdim=True))
 
 
 def stages(schedule: PrototypeDLSchedule) -> list[Stage]:
