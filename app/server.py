@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 
 from app.actions.explain import explain_case
 from app.actions.panel import favourite
+from app.background import Answers
 from app.courtesy import VISITORS
 from app.examples import Examples
 from app.library import Library
 from app.login import Login, ask_user
 from app.measurements import Measurements
-from app.neighbours import Neighbours
+from app.neighbours import NearestPatches
 from app.network import check_host, free_port
 from app.state import ModelStore
-from app.surveys import Surveys
+from app.surveys import EveryTestPicture
 from app.uploads import LARGEST, make_folder
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import shipped_checkpoints
@@ -117,7 +118,11 @@ def create_app(
     login = Login(auth) if auth else None
     data = data.resolve() if data else None
     examples = Examples(data)
-    work = (Surveys(examples, VISITORS), Measurements(examples, VISITORS), Neighbours(examples, VISITORS))
+    work = (
+        Answers(EveryTestPicture(), examples, VISITORS),
+        Measurements(examples, VISITORS),
+        Answers(NearestPatches(), examples, VISITORS),
+    )
     library = Library(ModelStore(root), examples, *work)
     threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

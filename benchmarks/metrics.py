@@ -193,24 +193,11 @@ def network(work: Work) -> None:
         branch.addon(work.model.backbone(work.images(start)))
 
 
-def noise(work: Work) -> None:
-    """The normal numbers of one pass."""
-    for _ in work.records:
-        torch.randn(3, SIZE, SIZE)
-
-
 def passes_of(work: Work, score: Callable[[Work], tuple[float, float]]) -> tuple[tuple[float, float], float]:
     """What a way to score gives, and how often it looks at each image."""
     before = work.model.backbone.pictures
     found = score(work)
     return found, (work.model.backbone.pictures - before) / len(work.records)
-
-
-def unused_pictures(work: Work) -> None:
-    """One pass of what the published loop also does: each picture is read again and resized, and not used."""
-    jpeg = cv2.imencode(".jpg", (255 * work.pictures[0].permute(1, 2, 0).numpy()).astype(np.uint8))[1]
-    for _ in work.records:
-        cv2.resize(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), (SIZE, SIZE))
 
 
 def part_scores(options: Settings, cells: int) -> None:
@@ -225,21 +212,14 @@ def part_scores(options: Settings, cells: int) -> None:
         "published loops": lambda: published(work),
         "ours": lambda: ours(work),
         "network, one pass": lambda: network(work),
-        "normal numbers, one pass": lambda: noise(work),
-        "unused pictures, one pass": lambda: unused_pictures(work),
     }
     results = interleave(arms, options.repeats, warm=False)
     title = f"{len(work.records)} images, {work.subject.num_prototypes} prototypes, {cells} x {cells} cells"
     compare(title, results, "published loops")
-    times = (1000 * median(results[arm].cpu) / len(work.records) for arm in arms)
-    slow_ms, fast_ms, pass_ms, noise_ms, unused_ms = times
-    slow_ms, fast_ms = slow_ms - 3 * pass_ms, fast_ms - 2 * pass_ms
-    print(f"beside the network, CPU ms for each image: {slow_ms:.2f} and {fast_ms:.2f}, of which noise {noise_ms:.2f}")
+    slow_ms, fast_ms, pass_ms = (1000 * median(results[arm].cpu) / len(work.records) for arm in arms)
+    slow_ms, fast_ms = slow_ms - slow_passes * pass_ms, fast_ms - fast_passes * pass_ms
+    print(f"beside the network, CPU ms for each image: {slow_ms:.2f} and {fast_ms:.2f}")
     options.verdict("times faster beside the network", slow_ms / fast_ms, FASTER, at_least=True)
-    beside_noise = (slow_ms - noise_ms) / (fast_ms - noise_ms)
-    options.verdict("times faster beside the network and its noise", beside_noise, FASTER, at_least=True)
-    reading = (slow_ms + 3 * unused_ms) / fast_ms
-    options.verdict("times faster, counting pictures that are read and not used", reading, FASTER, at_least=True)
 
 
 # ---------------------------------------------------------------------- deletion

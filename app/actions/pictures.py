@@ -60,7 +60,7 @@ def shelf(library: Library, choice: Choice, wish: Wish) -> Shelf:
         return Shelf((), 0, survey, waiting=True)
     truth = checkpoint.classes[wish.label] if wish.label is not None and wish.label < len(checkpoint.classes) else None
     subjects = [s for s in library.examples.of(checkpoint) if truth in (None, s.truth)]
-    pairs = [(subject, survey.guesses.get(subject.key)) for subject in subjects]
+    pairs = [(subject, (survey.value or {}).get(subject.key)) for subject in subjects]
     if wish.show != ALL:
         judged = [(subject, guess) for subject, guess in pairs if guess is not None]
         pairs = list(_wrong(judged) if wish.show == WRONG else sorted(judged, key=lambda pair: pair[1].lead))

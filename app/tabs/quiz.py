@@ -81,14 +81,14 @@ def build(library: Library, chosen: gr.State) -> None:
 
     def start(choice: Choice, now: Desk) -> list[Any]:
         explainer = library.explainer(choice)
-        found = Survey({}, 0, 0)
+        found = Survey()
         if now.wish.task == AGREEMENT:
             found = library.surveys.ask(explainer)
             if not found.complete:
                 return shown(replace(now, waiting=not found.trouble), views.waiting(now.wish, found))
         subjects, data = library.examples.of(explainer.checkpoint), library.examples.fingerprint
         session = begin(
-            explainer.checkpoint, choice.model, data, subjects, found.guesses, now.wish, secrets.token_hex(4)
+            explainer.checkpoint, choice.model, data, subjects, found.value or {}, now.wish, secrets.token_hex(4)
         )
         return following(choice, replace(now, session=session, waiting=False))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
+from protoexplain.metrics.noise import fill_with_noise
 from protoexplain.metrics.peaks import peaks
 from protoexplain.metrics.randomness import seed_of
 from protoexplain.metrics.subject import Subject
@@ -190,14 +191,8 @@ class Noisy:
         _, std = normalisation(chunk.model)
         noise = torch.empty(chunk.images.shape)
         for one, image in zip(noise, chunk.ids, strict=True):
-            seed = seed_of(self.seed, f"noise {self.noise} {self.draw}", image)
-            clipped_noise(one, self.noise, self.limit, torch.Generator().manual_seed(seed))
+            fill_with_noise(one, self.noise, self.limit, seed_of(self.seed, f"noise {self.noise} {self.draw}", image))
         noise = noise.to(chunk.images.device)
         features = chunk.model.backbone(torch.addcmul(chunk.images, noise, std, out=noise))
         maps = own_maps(chunk.model, chunk.subject, features, chunk.labels)
         return {"peaks": peaks(maps, chunk.subject.size).short()}
-
-
-def clipped_noise(out: Tensor, deviation: float, limit: float, generator: torch.Generator) -> Tensor:
-    """Fill a tensor with normal noise, clipped, for normalised pictures."""
-    return torch.randn(out.shape, generator=generator, out=out).mul_(deviation).clamp_(-limit, limit)

@@ -7,6 +7,7 @@ cells with H' = H - h + 1.  Cells are numbered row by row.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -65,8 +66,21 @@ def _nearest_cells(tokens: Tensor, prototypes: Tensor) -> Tensor:
     for start in range(0, batch, step):
         chunk = tokens[start : start + step].reshape(-1, depth)
         partial = torch.addmm(chunk.square().sum(1, keepdim=True), chunk, prototypes.T, alpha=-2)
-        cells[start : start + step] = partial.view(-1, length, len(prototypes)).min(1).indices
+        cells[start : start + step] = _first_smallest(partial.view(-1, length, len(prototypes)))
     return cells
+
+
+def _first_smallest(values: Tensor) -> Tensor:
+    """Where along L the numbers [B,L,P] are smallest: [B,P].
+
+    Row by row as if L were a map: the minimum alone is many times faster than the minimum with its place.
+    """
+    length = values.shape[1]
+    width = next(w for w in range(math.isqrt(length), 0, -1) if length % w == 0)
+    rows = values.unflatten(1, (-1, width))
+    row = rows.amin(2).min(1).indices
+    chosen = rows.gather(1, row[:, None, None].expand(-1, 1, width, -1))[:, 0]
+    return row * width + chosen.min(1).indices
 
 
 class _NearestPatch(torch.autograd.Function):

@@ -7,13 +7,14 @@ import shutil
 import pytest
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
+from app.background import Answers
 from app.courtesy import Courtesy
 from app.examples import Examples
 from app.library import Library
 from app.measurements import Measurements
-from app.neighbours import Neighbours
+from app.neighbours import NearestPatches
 from app.state import ModelStore
-from app.surveys import Surveys
+from app.surveys import EveryTestPicture
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def examples(birds):
 
 @pytest.fixture
 def surveys(examples, tmp_path):
-    return Surveys(examples, Courtesy(), tmp_path / "surveys")
+    return Answers(EveryTestPicture(), examples, Courtesy(), tmp_path / "surveys")
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def measurements(examples, tmp_path):
 
 @pytest.fixture
 def neighbours(examples, tmp_path):
-    return Neighbours(examples, Courtesy(), tmp_path / "neighbours")
+    return Answers(NearestPatches(), examples, Courtesy(), tmp_path / "neighbours")
 
 
 @pytest.fixture

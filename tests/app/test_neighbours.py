@@ -8,9 +8,10 @@ import time
 import pytest
 
 from app.actions.nearby import nearby
+from app.background import Answers
 from app.courtesy import Courtesy
 from app.examples import Examples
-from app.neighbours import NEAREST, SPLITS, Neighbours, Search
+from app.neighbours import NEAREST, SPLITS, NearestPatches, Search
 from app.views import prototypes as views
 from protoexplain.explain.prototype import explain_prototypes
 from protoexplain.training.splits import read_data_of
@@ -24,7 +25,7 @@ def explainer(store):
 def found(neighbours, explainer):
     """What is known when all pictures were looked at."""
     until = time.monotonic() + 60
-    while not (search := neighbours.ask(explainer)).prototypes:
+    while not (search := neighbours.ask(explainer)).complete:
         assert not search.trouble
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -56,7 +57,7 @@ def test_they_are_kept_for_these_weights_and_this_data(neighbours, explainer, ex
     until = time.monotonic() + 10
     while not list(neighbours.folder.glob("*.json")) and time.monotonic() < until:
         time.sleep(0.02)
-    again = Neighbours(Examples(birds), Courtesy(), neighbours.folder)
+    again = Answers(NearestPatches(), Examples(birds), Courtesy(), neighbours.folder)
     assert again.known(explainer.checkpoint) == search
     retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
     assert again.known(retrained) == Search()
@@ -65,12 +66,12 @@ def test_they_are_kept_for_these_weights_and_this_data(neighbours, explainer, ex
 @pytest.mark.parametrize("content", ["", "[]", '[{"train": 3}]', '[{"train": {"nearest": [[1]]}}]'])
 def test_a_damaged_file_is_asked_for_again(neighbours, explainer, content):
     neighbours.folder.mkdir(parents=True)
-    neighbours._file(explainer.checkpoint).write_text(content)
+    neighbours.file(explainer.checkpoint).write_text(content)
     assert neighbours.known(explainer.checkpoint) == Search()
 
 
 def test_without_the_data_set_the_reason_is_said(explainer, tmp_path):
-    search = Neighbours(Examples(None), Courtesy(), tmp_path).ask(explainer)
+    search = Answers(NearestPatches(), Examples(None), Courtesy(), tmp_path).ask(explainer)
     assert "not at hand" in search.trouble
     assert nearby(explainer, search, 0, None) == ()
     assert "not at hand" in views.nearby(search, (), "a-protopnet")

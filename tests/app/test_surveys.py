@@ -10,10 +10,11 @@ import pytest
 
 from app.actions.explain import explain_case
 from app.actions.pictures import ALL, UNSURE, WRONG, Wish, read_wish, shelf
+from app.background import Answers
 from app.courtesy import Courtesy
 from app.examples import Examples
 from app.library import Choice
-from app.surveys import Surveys
+from app.surveys import EveryTestPicture
 
 MODEL = Choice("a-protopnet")
 
@@ -36,9 +37,9 @@ def finished(surveys, explainer):
 def test_each_guess_is_what_an_explanation_says(surveys, explainer, examples):
     survey = finished(surveys, explainer)
     subjects = examples.of(explainer.checkpoint)
-    assert survey.guesses.keys() == {subject.key for subject in subjects}
+    assert survey.value.keys() == {subject.key for subject in subjects}
     for subject in subjects[:3]:
-        case, guess = explain_case(explainer, subject), survey.guesses[subject.key]
+        case, guess = explain_case(explainer, subject), survey.value[subject.key]
         assert guess.label == case.best.label
         assert guess.probability == pytest.approx(case.best.probability, abs=1e-4)
         assert guess.second == pytest.approx(case.predictions[1].probability, abs=1e-4)
@@ -50,11 +51,14 @@ def test_a_survey_is_kept_for_these_weights_and_this_data(surveys, explainer, ex
     until = time.monotonic() + 10
     while not list(surveys.folder.glob("*.json")) and time.monotonic() < until:
         time.sleep(0.02)
-    again = Surveys(Examples(birds), Courtesy(), surveys.folder)
+    again = Answers(EveryTestPicture(), Examples(birds), Courtesy(), surveys.folder)
     assert again.known(explainer.checkpoint) == survey
     retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
     assert again.known(retrained).total == 0
-    assert Surveys(Examples(planted), Courtesy(), surveys.folder).known(explainer.checkpoint).total == 0
+    assert (
+        Answers(EveryTestPicture(), Examples(planted), Courtesy(), surveys.folder).known(explainer.checkpoint).total
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,7 @@ def test_a_survey_is_kept_for_these_weights_and_this_data(surveys, explainer, ex
 )
 def test_a_damaged_file_is_asked_for_again(surveys, explainer, content):
     surveys.folder.mkdir(parents=True)
-    (surveys.folder / f"{surveys._key(explainer.checkpoint)}.json").write_text(content)
+    (surveys.file(explainer.checkpoint)).write_text(content)
     assert surveys.known(explainer.checkpoint).total == 0
     assert finished(surveys, explainer).total == 12
 
@@ -89,8 +93,8 @@ def test_a_model_of_other_classes_and_no_data_are_told(store, explainer, planted
     checkpoint = dataclasses.replace(explainer.checkpoint, classes=("a", "b", "c", "d"))
     other = type(explainer).__new__(type(explainer))
     other.checkpoint, other.model = checkpoint, explainer.model
-    assert "names differ" in Surveys(Examples(planted), Courtesy(), tmp_path).ask(other).trouble
-    assert "no data set" in Surveys(Examples(None), Courtesy(), tmp_path).ask(explainer).trouble
+    assert "names differ" in Answers(EveryTestPicture(), Examples(planted), Courtesy(), tmp_path).ask(other).trouble
+    assert "no data set" in Answers(EveryTestPicture(), Examples(None), Courtesy(), tmp_path).ask(explainer).trouble
 
 
 def test_unreadable_pictures_are_left_out(surveys, explainer, examples, tmp_path, monkeypatch):
@@ -101,8 +105,8 @@ def test_unreadable_pictures_are_left_out(surveys, explainer, examples, tmp_path
     records = tuple(dataclasses.replace(r, path=broken) if r.id == first else r for r in images.records)
     monkeypatch.setattr(examples, "images", dataclasses.replace(images, records=records))
     survey = finished(surveys, explainer)
-    assert first not in survey.guesses
-    assert len(survey.guesses) == survey.total - 1
+    assert first not in survey.value
+    assert len(survey.value) == survey.total - 1
 
 
 def test_all_pictures_are_shown_without_asking(library):
@@ -117,7 +121,7 @@ def test_wrong_and_unsure_pictures_wait_for_the_survey(library, explainer):
         assert shelf(library, MODEL, Wish(WRONG)).waiting
     survey = finished(library.surveys, explainer)
     wrong = shelf(library, MODEL, Wish(WRONG))
-    assert {s.key for s, _ in wrong.pictures} == {key for key, guess in survey.guesses.items() if not guess.right}
+    assert {s.key for s, _ in wrong.pictures} == {key for key, guess in survey.value.items() if not guess.right}
     surest = [guess.probability for _, guess in wrong.pictures]
     assert surest == sorted(surest, reverse=True)
     leads = [guess.lead for _, guess in shelf(library, MODEL, Wish(UNSURE)).pictures]

@@ -16,7 +16,7 @@ def test_two_pictures_and_two_models_are_compared(open_page):
     expect(page.locator(".comparison h2")).to_have_text(re.compile("^(What changes|Why)"))
     expect(page.locator(".versus-row").first).to_contain_text("Prototype")
     page.wait_for_function("[...document.querySelectorAll('.comparison img')].every(i => i.complete && i.naturalWidth)")
-    right = page.locator(".side h3").nth(1)
+    right = page.locator(".side h2").nth(1)
     before = right.inner_text()
     page.locator("#compare-wish .tiles a").nth(2).click()
     expect(right).not_to_have_text(before)
@@ -26,12 +26,12 @@ def test_two_pictures_and_two_models_are_compared(open_page):
     expect(page.locator(".versus-row").first).to_contain_text("share")
     query = page.url.partition("?")[2]
     again = open_page(f"?{query}", ".comparison")
-    expect(again.locator(".side h3").nth(1)).to_have_text("Classification-By-Components")
+    expect(again.locator(".side h2").nth(1)).to_have_text("Classification-By-Components")
 
 
 def test_another_picture_changes_the_left_side(open_page):
     page = open_page("?model=b-cbc&tab=compare", ".comparison")
-    left = page.locator(".side h3").first
+    left = page.locator(".side h2").first
     before = left.inner_text()
     page.locator("#pictures .tiles a").nth(3).click()
     expect(left).not_to_have_text(before)
@@ -40,7 +40,7 @@ def test_another_picture_changes_the_left_side(open_page):
 
 def test_what_cannot_be_compared_is_told_and_the_app_goes_on(open_page, tmp_path):
     page = open_page("?model=a-protopnet&tab=compare&how=models&other=../../etc", ".comparison")
-    expect(page.locator(".side h3").nth(1)).to_have_text("Classification-By-Components")
+    expect(page.locator(".side h2").nth(1)).to_have_text("Classification-By-Components")
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
     page.locator("#own-file").set_input_files(poem)

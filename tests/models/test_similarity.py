@@ -51,6 +51,14 @@ def latent(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return z, torch.randn(count, depth, *size, dtype=torch.float64)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 50), st.integers(1, 4), st.integers(0, 1000))
+def test_first_smallest_of_many_ties(batch, length, count, seed):
+    values = torch.randint(0, 3, (batch, length, count), generator=torch.Generator().manual_seed(seed)).float()
+    expected = torch.tensor([[column.index(min(column)) for column in image.T.tolist()] for image in values])
+    assert torch.equal(module._first_smallest(values), expected)
+
+
 @pytest.mark.parametrize("similarity", PATCHED)
 @settings(max_examples=25, deadline=None)
 @given(case=latent())

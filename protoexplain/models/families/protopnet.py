@@ -93,9 +93,30 @@ def addon_layers(channels: int, depth: int, kind: str) -> nn.Sequential:
     return initialised(nn.Sequential(*layers))
 
 
+class NormalisedLayers(nn.Sequential):
+    """A batch norm and layers that begin with a 1 x 1 convolution, which also scales and shifts for the norm.
+
+    Thus no gradient has to flow back to the features for the sake of the norm.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        norm, first, *rest = self
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert isinstance(first, nn.Conv2d)
+        assert first.bias is not None
+        plain = F.batch_norm(
+            features, norm.running_mean, norm.running_var, None, None, norm.training, norm.momentum or 0.0, norm.eps
+        )
+        weight = first.weight * norm.weight[:, None, None]
+        result = F.conv2d(plain, weight, first.weight.flatten(1) @ norm.bias + first.bias)
+        for layer in rest:
+            result = layer(result)
+        return result
+
+
 def normalised(layers: nn.Sequential, channels: int, wanted: bool) -> nn.Sequential:
-    """Put a batch norm in front if wanted."""
-    return nn.Sequential(nn.BatchNorm2d(channels), *layers) if wanted else layers
+    """Put a batch norm in front if wanted; the first layer is then a 1 x 1 convolution."""
+    return NormalisedLayers(nn.BatchNorm2d(channels), *layers) if wanted else layers
 
 
 def initialised(layers: nn.Sequential) -> nn.Sequential:

@@ -93,8 +93,9 @@ def _addon(config: STProtoPNetConfig, channels: int) -> nn.Sequential:
     if config.variant == "cropped":
         layers = initialised(nn.Sequential(one, nn.Tanh(), two, nn.Tanh()))
         return normalised(layers, channels, config.feature_norm)
+    layers = normalised(initialised(nn.Sequential(one, two)), channels, config.feature_norm)
     doubled = [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)] if config.upsample else []
-    return normalised(initialised(nn.Sequential(*doubled, one, two)), channels, config.feature_norm)
+    return nn.Sequential(*doubled, *layers)
 
 
 class STProtoPNet(PrototypeModel):
