@@ -20,6 +20,7 @@ from protoexplain.models import losses
 from protoexplain.models.autoencoder import ConvDecoder, halved
 from protoexplain.models.backbones import BackboneConfig
 from protoexplain.models.base import GROUPS, Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.families.protopnet import normalised
 from protoexplain.models.heads import DistanceHead
 from protoexplain.models.similarity import NegativeSquaredL2
 from protoexplain.models.stage import Decay, Stage
@@ -36,7 +37,8 @@ class PrototypeDLConfig(FamilyConfig):
     """Channels that the decoder draws: 1 compares and shows grey pictures, as published for MNIST."""
     prototypes: int = Field(15, ge=1)
     latent_channels: int = Field(0, ge=0)
-    """A 1x1 convolution with ReLU to so many latent maps; 0 takes the encoder's maps as they are (published)."""
+    """Batch norm, a 1x1 convolution and ReLU to so many latent maps, for encoders whose features are many or not
+    rectified; 0 takes the encoder's maps as they are (published)."""
 
 
 class PrototypeDLLosses(BaseModel):
@@ -74,9 +76,9 @@ class PrototypeDL(PrototypeModel):
     def __init__(self, config: PrototypeDLConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         layers = round(math.log2(config.backbone.stride))
         side, depth = halved(config.image_size, layers)[-1], config.latent_channels or channels
-        addon = nn.Sequential(nn.Conv2d(channels, depth, 1), nn.ReLU()) if config.latent_channels else nn.Identity()
+        latent = normalised(nn.Sequential(nn.Conv2d(channels, depth, 1), nn.ReLU()), channels, wanted=True)
         branch = Branch(
-            addon=addon,
+            addon=latent if config.latent_channels else nn.Identity(),
             prototypes=torch.rand(config.prototypes, depth, side, side),
             similarity=NegativeSquaredL2(),
             head=DistanceHead(config.prototypes, classes),
