@@ -144,6 +144,7 @@ def _answers(
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)
         sentences.append(about_what_if(otherwise))
+    titles = about_pictures(explainer.model.draws_prototypes)
     picture = sheet(
         result.explanation,
         shown,
@@ -153,8 +154,7 @@ def _answers(
         explainer.name,
         rows,
         heat=None if method == "map" else _heat(explainer, result, method),
-        heat_title="where it looks similar" if method == "map" else f"pixels that matter ({METHODS[method].title})",
-        picture_titles=about_pictures(explainer.model.draws_prototypes),
+        titles=titles if method == "map" else (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:]),
         tried=tried,
         notes=sentences,
     )

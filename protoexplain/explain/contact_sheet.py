@@ -80,7 +80,7 @@ def contact_sheet(
         (title, split, neighbours) for split in told.splits for title, neighbours in _lists(told, split) if neighbours
     ]
     columns = max([len(neighbours) for _, _, neighbours in strips], default=0)
-    head = [_heading(told), *(_statistics(told, split) for split in told.splits)]
+    head = [_heading(told), *filter(None, (_statistics(told, split) for split in told.splits))]
     width = (columns + 1) * (_TILE + _GAP) + 2 * _GAP
     head += textwrap.wrap(told.characteristics or "", width // _CHARACTER)
     top = _GAP + _LINE * len(head) + _GAP
@@ -127,7 +127,7 @@ def _statistics(told: PrototypeExplanation, split: str) -> str:
     if known.foreign is not None:
         others, count = round(known.foreign * len(known.nearest)), len(known.nearest)
         parts.append(f"{others} of the {count} nearest are of other classes")
-    return f"{split}: {', '.join(parts)}"
+    return f"{split}: {', '.join(parts)}" if parts else ""
 
 
 def _column(

@@ -116,8 +116,7 @@ def sheet(
     rows: int = 5,
     *,
     heat: Callable[[Match], RGB] | None = None,
-    heat_title: str = "where it looks similar",
-    picture_titles: tuple[str, str, str] = about_pictures(drawn=False),
+    titles: tuple[str, str, str, str] = about_pictures(drawn=False),
     tried: Mapping[int, Honesty] | None = None,
     notes: Sequence[str] = (),
 ) -> bytes:
@@ -136,8 +135,7 @@ def sheet(
         name: Match -> name of the prototype and its class.
         rows: At most so many prototypes.
         heat: Match -> picture of its heat map; the similarity map over the seen region by default.
-        heat_title: Above the heat maps.
-        picture_titles: Above the image, the patches and their source pictures.
+        titles: Above the images, heat maps, patches and source pictures.
         tried: Prototype -> what blanking its box did.
         notes: Sentences below all rows.
 
@@ -163,7 +161,6 @@ def sheet(
             patch(match.prototype),
             source(match.prototype),
         ]
-        titles = (picture_titles[0], heat_title, *picture_titles[1:])
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
         _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))

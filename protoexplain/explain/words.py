@@ -14,15 +14,15 @@ from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.what_if import Shift, WhatIf
 
 
-def about_pictures(drawn: bool) -> tuple[str, str, str]:
-    """What is shown of a match: in the image, of the prototype, of its training image.
+def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
+    """What is shown of a match: the image, its heat map, the prototype, its training image.
 
     Args:
         drawn: Whether the model draws its prototypes, whole pictures; otherwise a training patch stands for each.
     """
     if drawn:
-        return "this image", "beside this prototype", "nearest training image"
-    return "this part of the image", "looks like this patch", "of this training image"
+        return "this image", "as a whole", "beside this prototype", "nearest training image"
+    return "this part of the image", "where it looks similar", "looks like this patch", "of this training image"
 
 
 def about_box(tried: Honesty) -> str:

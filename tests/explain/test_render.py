@@ -190,5 +190,15 @@ def test_sheet_takes_other_heat_maps():
         return grey(20, 20, 0)
 
     shown = explanation.classes[0]
-    sheet(explanation, shown, rgb, nothing, nothing, lambda m: "p", 4, heat=heat, heat_title="LIME")
+    sheet(
+        explanation,
+        shown,
+        rgb,
+        nothing,
+        nothing,
+        lambda m: "p",
+        4,
+        heat=heat,
+        titles=("image", "LIME", "patch", "source"),
+    )
     assert asked == [match.prototype for match in shown.found[:4]]
