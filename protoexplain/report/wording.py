@@ -17,8 +17,8 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
             "This model recognises what a picture shows by comparing it as a whole with pictures that it has learned,"
             " its prototypes, which it draws itself; the training picture beside each is the one nearest to it.",
             "So it can say why: this picture looks like that prototype, and the numbers beside all prototypes and a"
-            " constant add up to exactly the score on which the answer rests. Similarity is minus the squared distance,"
-            " zero for a perfect match; evidence counts from what an average training picture gets.",
+            " constant add up to exactly the score on which the answer rests; similarity is minus the squared distance,"
+            " zero for a perfect match, and evidence counts from what an average training picture gets.",
             "Read each row from left to right (the picture, the prototype, the training picture nearest to it, what it"
             " counts), and trust a row only where the pictures look alike to you, too.",
         )
