@@ -125,8 +125,8 @@ class DistanceHead(LinearHead):
         self.register_buffer("usual", torch.zeros(prototypes))
 
     def forward(self, activations: Tensor) -> Tensor:
-        """[B,P] -> [B,C]; in training the usual activations follow those of the batches."""
-        if self.training:
+        """[B,P] -> [B,C]; the usual activations follow those of the batches that are trained on."""
+        if self.training and torch.is_grad_enabled():
             self.usual.lerp_(activations.detach().mean(0).to(self.usual), _USUAL_SHARE)
         return super().forward(activations)
 

@@ -95,6 +95,8 @@ class TestDistance:
         head(-torch.rand(6, 4))
         usual = head.missing().clone()
         head.eval()(-torch.rand(6, 4))
+        with torch.no_grad():
+            head.train()(-torch.rand(6, 4))
         assert torch.equal(head.missing(), usual)
         head.keep(torch.tensor([0, 3]))
         assert torch.equal(head.missing(), usual[[0, 3]])
