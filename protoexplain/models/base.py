@@ -32,7 +32,7 @@ class FamilyConfig(BaseModel):
 
     backbone: BackboneConfig = BackboneConfig()
     start: Literal["random", "patches"] = "random"
-    """Prototypes start as random numbers (published), or as random patches of training images of their class."""
+    """Prototypes start as random numbers (published), or as random patches of training images of their class if any."""
 
 
 def identity(similarity: Tensor) -> Tensor:
