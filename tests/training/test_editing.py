@@ -216,7 +216,7 @@ class TestCandidates:
                 spot(made, 0, place, row, column)
         with pytest.raises(UserError, match="no prototype 99"):
             candidates(made, 99)
-        with pytest.raises(UserError, match="channels"):
+        with pytest.raises(UserError, match="parts of its network"):
             candidates(bench("cbc"), 0)
 
 
