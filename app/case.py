@@ -26,6 +26,7 @@ class Row:
         patch: The part of the training picture.
         source: The training picture with the part's box.
         written: Whether the prototype equals that part; False where the part illustrates it.
+        drawn: Whether the model draws the prototype, as a whole picture; `source` is then the nearest training picture.
         usually: Which visible characteristics the prototype rests on in the pictures of its class, in a sentence; empty
             where that was not measured.
         here: Which ones this match rests on; empty where nobody asked.
@@ -43,6 +44,7 @@ class Row:
     patch: Picture | None
     source: Picture | None
     written: bool
+    drawn: bool
     usually: str = ""
     here: str = ""
 
@@ -91,6 +93,11 @@ class Case:
     def illustrated(self) -> bool:
         """Whether the shown training parts only illustrate the prototypes."""
         return not all(row.written for row in (*self.supporting, *self.opposing, *self.missing))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the model draws the prototypes itself."""
+        return any(row.drawn for row in (*self.supporting, *self.opposing, *self.missing))
 
     @property
     def right(self) -> bool | None:

@@ -104,6 +104,7 @@ class Drawing:
             patch=prototype_picture(self.explainer.checkpoint, match.prototype, "patch"),
             source=prototype_picture(self.explainer.checkpoint, match.prototype, "source"),
             written=record.projected,
+            drawn=self.explainer.model.draws_prototypes,
         )
 
     def _cut(self, match: Match) -> RGB:

@@ -30,7 +30,7 @@ class DataConfig(BaseModel):
     """Layout: auto, cub, cars, dogs or folder."""
     crop: Literal["auto", "box", "full"] = "auto"
     """Bounding-box crops, whole images, or `auto`: crops where every image has a box."""
-    image_size: int = Field(224, ge=32, le=2048)
+    image_size: int = Field(224, ge=16, le=2048)
     """Side of the square network input, in pixels."""
     augmentation: str = "light"
     """Named pipeline of random changes to training images."""

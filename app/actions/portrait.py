@@ -66,6 +66,7 @@ class Portrait:
         image: Name of its training picture.
         image_class: Class of that picture, where the data set is at hand.
         written: Whether the prototype equals its patch; False where the patch illustrates it.
+        drawn: Whether `patch` is the prototype itself, a whole picture as the model draws it.
         patch: Its training patch.
         source: The training picture with the patch's box.
         weights_for: Classes that it speaks for most, largest weight first.
@@ -85,6 +86,7 @@ class Portrait:
     image: str | None
     image_class: str | None
     written: bool
+    drawn: bool
     patch: Picture | None
     source: Picture | None
     weights_for: tuple[Weight, ...]
@@ -128,6 +130,7 @@ def portrait(
         image=record.image_id,
         image_class=images.classes[image.label] if images and image else None,
         written=record.projected,
+        drawn=model.draws_prototypes,
         patch=prototype_picture(checkpoint, index, "patch"),
         source=prototype_picture(checkpoint, index, "source"),
         weights_for=_weights(weights[:, index], checkpoint.classes, 1),

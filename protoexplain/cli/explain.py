@@ -132,7 +132,7 @@ def _answers(
     from protoexplain.explain.attribution_methods import METHODS
     from protoexplain.explain.render import sheet
     from protoexplain.explain.what_if import what_if
-    from protoexplain.explain.words import about_change, about_contrast, about_what_if
+    from protoexplain.explain.words import about_change, about_contrast, about_pictures, about_what_if
 
     shown, seen = result.explanation.classes[0], result.seen
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
@@ -144,6 +144,7 @@ def _answers(
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)
         sentences.append(about_what_if(otherwise))
+    titles = about_pictures(explainer.model.draws_prototypes)
     picture = sheet(
         result.explanation,
         shown,
@@ -153,7 +154,7 @@ def _answers(
         explainer.name,
         rows,
         heat=None if method == "map" else _heat(explainer, result, method),
-        heat_title="where it looks similar" if method == "map" else f"pixels that matter ({METHODS[method].title})",
+        titles=titles if method == "map" else (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:]),
         tried=tried,
         notes=sentences,
     )

@@ -67,9 +67,10 @@ def prototypes(
         )
         if out is not None:
             region = SeenRegions(splits)
+            caption = "drawn; nearest below" if explainer.model.draws_prototypes else "its training patch"
             for done, entry in enumerate(told, 1):
                 patch, source = explainer.patch(entry.prototype), explainer.source(entry.prototype)
-                picture = contact_sheet(entry, loaded.classes, region, patch, source)
+                picture = contact_sheet(entry, loaded.classes, region, patch, source, caption)
                 write_file(out / f"prototype-{entry.prototype:05}.jpg", picture)
                 watcher.progress("drawing contact sheets", done, len(told))
             write_file(out / "prototypes.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -114,6 +114,13 @@ def _light_two_views(frame: Frame, size: int, rng: np.random.Generator) -> list[
     return views
 
 
+def _elastic(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """PrototypeDL on digits: sigma 4 and alpha 20 at 28 px; on other sizes the same deformation."""
+    scale = size / 28
+    shifts = warps.elastic(rng.uniform(-1, 1, (2, size, size)), 4 * scale, 20 * scale**2)
+    return [np.rint(warps.shifted(frame.rgb.astype(np.float32), shifts)).astype(np.uint8)]
+
+
 def _cbc(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """CBC and PIP-Net on birds: shared geometry, then a colour operation and a small shift for each view.
 
@@ -190,6 +197,7 @@ AUGMENTATIONS = {
         Augmentation("st_cropped", 1, _augmentor(distort=True)),
         Augmentation("st_full", 1, _st_full),
         Augmentation("cbc", 2, _cbc),
+        Augmentation("elastic", 1, _elastic, resized),
         Augmentation("light", 1, _light),
         Augmentation("light_two_views", 2, _light_two_views),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 cv2.setNumThreads(0)  # pictures are small, and OpenCV's thread pool does not survive a fork
 
@@ -111,6 +112,22 @@ def distortion(rng: np.random.Generator, cells: int = 10, magnitude: int = 5) ->
     knots = np.zeros((cells + 1, cells + 1, 2))
     knots[1:-1, 1:-1] = rng.integers(-magnitude, magnitude + 1, (cells - 1, cells - 1, 2))
     return knots
+
+
+def elastic(fields: np.ndarray, sigma: float, alpha: float) -> np.ndarray:
+    """Shifts [2, H, W] of all pixels in rows and columns: uniform noise in [-1, 1], smoothed, times `alpha`.
+
+    Simard et al. 2003, as PrototypeDL (Li et al. 2018) uses it; zeros surround the noise.
+    """
+    return alpha * gaussian_filter(fields, (0, sigma, sigma), mode="constant")
+
+
+def shifted(picture: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Linear interpolation of [H, W, C] at each pixel plus its shift [2, H, W]; zero outside the picture."""
+    height, width = picture.shape[:2]
+    places = np.mgrid[0:height, 0:width] + shifts
+    channels = [map_coordinates(channel, places, order=1) for channel in np.moveaxis(picture, 2, 0)]
+    return np.stack(channels, axis=2)
 
 
 def affine(

@@ -61,6 +61,7 @@ def contact_sheet(
     region: Callable[[str, Neighbour], Region],
     patch: RGB | None = None,
     source: RGB | None = None,
+    caption: str = "its training patch",
 ) -> bytes:
     """Draw a prototype.
 
@@ -70,6 +71,7 @@ def contact_sheet(
         region: Split and neighbour -> region and box, such as `SeenRegions`.
         patch: Picture of its training patch.
         source: The training image of that patch, with its box.
+        caption: What both are.
 
     Returns:
         JPEG.
@@ -78,7 +80,7 @@ def contact_sheet(
         (title, split, neighbours) for split in told.splits for title, neighbours in _lists(told, split) if neighbours
     ]
     columns = max([len(neighbours) for _, _, neighbours in strips], default=0)
-    head = [_heading(told), *(_statistics(told, split) for split in told.splits)]
+    head = [_heading(told), *filter(None, (_statistics(told, split) for split in told.splits))]
     width = (columns + 1) * (_TILE + _GAP) + 2 * _GAP
     head += textwrap.wrap(told.characteristics or "", width // _CHARACTER)
     top = _GAP + _LINE * len(head) + _GAP
@@ -88,7 +90,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     for line, text in enumerate(head):
         draw.text((_GAP, _GAP + line * _LINE), text, _INK, _font(13 if line else 14))
-    _column(sheet, draw, 0, top, "the prototype", (patch, source), ("its training patch",), _INK)
+    _column(sheet, draw, 0, top, "the prototype", (patch, source), (caption,), _INK)
     for row, (title, split, neighbours) in enumerate(strips):
         y = top + row * strip_height
         for place, neighbour in enumerate(neighbours):
@@ -125,7 +127,7 @@ def _statistics(told: PrototypeExplanation, split: str) -> str:
     if known.foreign is not None:
         others, count = round(known.foreign * len(known.nearest)), len(known.nearest)
         parts.append(f"{others} of the {count} nearest are of other classes")
-    return f"{split}: {', '.join(parts)}"
+    return f"{split}: {', '.join(parts)}" if parts else ""
 
 
 def _column(

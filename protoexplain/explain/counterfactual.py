@@ -1,6 +1,7 @@
 """What would change the answer: the smallest set of prototypes without which the model predicts another class.
 
-Without a prototype means: as if it had not been found, its activation is zero.  All heads are affine in the
+Without a prototype means: as if it had not been found, its activation is zero, or where activations are distances
+that of an average picture.  All heads are affine in the
 activations, so removals shrink the lead of the predicted class independently of each other, and for a fixed rival the
 largest effects first are the smallest set; the smallest over all rivals is the smallest of all.  Forgetting a
 prototype would be something else where the weights of a class sum to one (CBC, RBF-net): the others would then gain
@@ -118,7 +119,7 @@ def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxR
 def _effects(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
     """[R,P]: what each prototype adds to the lead of the predicted class over each rival beyond not being found."""
     weights = reading.model.class_weights().detach().double()
-    return reading.activations * (weights[predicted] - weights[rivals])
+    return (reading.activations - reading.model.missing()) * (weights[predicted] - weights[rivals])
 
 
 def _leads(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
@@ -132,9 +133,9 @@ def _leads(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
 def _without(
     reading: Reading, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
 ) -> Change:
-    """Compute the scores anew with some activations at zero."""
+    """Compute the scores anew as if some prototypes had not been found."""
     model, activations = reading.model, reading.activations.clone()
-    activations[removed] = 0
+    activations[removed] = model.missing()[removed].to(activations)
     scores = model.from_activations(activations[None].to(reading.scores.dtype)).logits
     after = reading.with_scores(scores[0], model.probabilities(scores)[0])
     (found,) = matches(reading, [predicted], removed, box_rule)

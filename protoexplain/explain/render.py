@@ -23,7 +23,7 @@ from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation, Explanation
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.match_characteristics import MatchCharacteristics
-from protoexplain.explain.words import about_absence, about_box
+from protoexplain.explain.words import about_absence, about_box, about_pictures
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
@@ -74,10 +74,12 @@ def _rgb(colour: str) -> NDArray[np.float32]:
 
 
 def draw_box(rgb: RGB, box: Box, width: int | None = None) -> RGB:
-    """A copy of the image with a box drawn inside its own edges."""
+    """A copy of the image with a box drawn inside its own edges; none where it would frame the whole image."""
     import cv2
 
     height, total = rgb.shape[:2]
+    if tuple(map(round, box.as_list())) == (0, 0, total, height):
+        return rgb.copy()
     line = width or max(1, round(min(height, total) / 110))
     corners = ((round(box.x0), round(box.y0)), (max(round(box.x1) - 1, 0), max(round(box.y1) - 1, 0)))
     drawn = np.ascontiguousarray(rgb.copy())
@@ -114,7 +116,7 @@ def sheet(
     rows: int = 5,
     *,
     heat: Callable[[Match], RGB] | None = None,
-    heat_title: str = "where it looks similar",
+    titles: tuple[str, str, str, str] = about_pictures(drawn=False),
     tried: Mapping[int, Honesty] | None = None,
     notes: Sequence[str] = (),
 ) -> bytes:
@@ -133,7 +135,7 @@ def sheet(
         name: Match -> name of the prototype and its class.
         rows: At most so many prototypes.
         heat: Match -> picture of its heat map; the similarity map over the seen region by default.
-        heat_title: Above the heat maps.
+        titles: Above the images, heat maps, patches and source pictures.
         tried: Prototype -> what blanking its box did.
         notes: Sentences below all rows.
 
@@ -159,12 +161,6 @@ def sheet(
             patch(match.prototype),
             source(match.prototype),
         ]
-        titles = (
-            "this part of the image",
-            heat_title,
-            "looks like this patch",
-            "of this training image",
-        )
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
         _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))

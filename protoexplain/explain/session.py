@@ -239,8 +239,12 @@ class Explainer:
     def honesty(
         self, seen: Seen, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
     ) -> dict[int, Honesty]:
-        """What blanking the boxes of some matches does, by prototype; as `honesty`."""
-        return honesty(seen.reading, matches, random_boxes, seed)
+        """What blanking the boxes of some matches does, by prototype; as `honesty`.
+
+        Nothing where maps have one cell, the whole picture, and matches have no place that could be judged.
+        """
+        placed = matches if seen.reading.maps[0].numel() > 1 else ()
+        return honesty(seen.reading, placed, random_boxes, seed)
 
     def characteristics(self, seen: Seen, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
         """Which visible characteristics some prototypes rest on in an image; as `match_characteristics`."""

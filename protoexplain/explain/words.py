@@ -14,6 +14,17 @@ from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.what_if import Shift, WhatIf
 
 
+def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
+    """What is shown of a match: the image, its heat map, the prototype, its training image.
+
+    Args:
+        drawn: Whether the model draws its prototypes, whole pictures; otherwise a training patch stands for each.
+    """
+    if drawn:
+        return "this image", "as a whole", "beside this prototype", "nearest training image"
+    return "this part of the image", "where it looks similar", "looks like this patch", "of this training image"
+
+
 def about_box(tried: Honesty) -> str:
     """What blanking the box does, beside a heat map."""
     return f"blanking the box: {-tried.fall:+.2f}, more than {tried.rank:.0%} of random boxes"

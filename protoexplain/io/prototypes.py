@@ -43,7 +43,7 @@ class PrototypeRecord:
         box: x0, y0, x1, y1 of high activation, in pixels of the training image.
         input_box: The same box in the pixels of the source picture.
         source_size: (width, height) of the training image.
-        patch: File of the picture of the box.
+        patch: File of the picture of the box, or of the prototype itself where the model draws it.
         source: File of the picture that the network saw.
     """
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from protoexplain.metrics.observations import Observations
     from protoexplain.metrics.plan import Kind
 
-Need = Literal["parts", "regions", "projection", "foreign"]
-"""Part locations; masks or boxes of the object; prototypes from before projection; images of other things."""
+Need = Literal["parts", "regions", "projection", "foreign", "places"]
+"""Part locations; masks or boxes of the object; prototypes from before projection; images of other things; prototypes
+that are found at places of an image."""
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is null in JSON."""
 _DESCRIPTION = ("title", "help", "unit", "higher_is_better")

@@ -14,6 +14,8 @@ def lacking(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> d
         "regions": images.has_regions,
         "projection": any(record.projected for record in checkpoint.prototypes) and bool(checkpoint.proof()),
         "foreign": foreign is not None,
+        "places": not checkpoint.prototypes
+        or any((r.map_height, r.map_width) != (1, 1) for r in checkpoint.prototypes),
     }
     reasons: dict[Need, tuple[str, str]] = {
         "parts": (
@@ -30,6 +32,10 @@ def lacking(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> d
         "projection": (
             "prototypes from before projection, and this checkpoint holds none",
             "measure a checkpoint of a family that projects, kept after a projection",
+        ),
+        "places": (
+            "prototypes that are found at places of an image, and those of this model are whole pictures",
+            "measure a model whose prototypes are parts of pictures",
         ),
         "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
     }

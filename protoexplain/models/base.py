@@ -21,6 +21,8 @@ from protoexplain.models.similarity import Similarity, gather_patches
 from protoexplain.models.stage import Stage
 
 Activation = Callable[[Tensor], Tensor]
+GROUPS = ("backbone", "addon", "prototypes", "head", "decoder")
+"""Of parameters, each with its learning rate."""
 
 
 class FamilyConfig(BaseModel):
@@ -30,7 +32,7 @@ class FamilyConfig(BaseModel):
 
     backbone: BackboneConfig = BackboneConfig()
     start: Literal["random", "patches"] = "random"
-    """Prototypes start as random numbers (published), or as random patches of training images of their class."""
+    """Prototypes start as random numbers (published), or as random patches of training images of their class if any."""
 
 
 def identity(similarity: Tensor) -> Tensor:
@@ -46,6 +48,7 @@ class BranchOutput:
         logits: [B,C].
         similarity: [B,P] best similarity, which the cluster and separation costs use; None from cached activations.
         cells: int64 [B,P] of the best patches; None from cached activations.
+        latent: [B,D,H,W] where the family's losses may need it; None from cached activations.
         maps: [B,P,H,W] where the family's losses need them.
     """
 
@@ -54,14 +57,19 @@ class BranchOutput:
     similarity: Tensor | None = None
     cells: Tensor | None = None
     maps: Tensor | None = None
+    latent: Tensor | None = None
 
 
 @dataclass
 class PrototypeOutput:
-    """Class scores [B,C] summed over the branches that were computed, and the branches by name."""
+    """Class scores [B,C] summed over the branches that were computed, the branches by name, and what they saw.
+
+    `images` [B,3,S,S] is None where the model started from something cached.
+    """
 
     logits: Tensor
     branches: dict[str, BranchOutput]
+    images: Tensor | None = None
 
     @property
     def activations(self) -> Tensor:
@@ -105,7 +113,7 @@ class Branch(nn.Module):
         best, cells = self.similarity.best(z, self.prototypes)
         activations = self.activation(best)
         compared = self.loss_similarity.best(z, self.prototypes)[0] if self.loss_similarity else best
-        return BranchOutput(activations, self.head(activations), compared, cells)
+        return BranchOutput(activations, self.head(activations), compared, cells, latent=z)
 
     def similarity_maps(self, features: Tensor) -> Tensor:
         """[B,P,H,W] of the similarity itself, as projection uses it."""
@@ -140,7 +148,11 @@ class PrototypeModel(nn.Module):
     prototype_class: Tensor
     writes_prototypes = True
     """Whether projection writes patches into prototypes; False only illustrates them (CBC)."""
+    draws_prototypes = False
+    """Whether prototypes are whole pictures that the model can decode."""
     scores_are_probabilities = False
+    silent_below: float | None = None
+    """A prototype whose best similarity is lower was never found; None where similarities have no such level."""
 
     def __init__(
         self, backbone: nn.Module, branches: Mapping[str, Branch], prototype_class: Tensor, classes: int
@@ -153,8 +165,11 @@ class PrototypeModel(nn.Module):
 
     # ------------------------------------------------------------------ inference
 
-    def forward(self, images: Tensor) -> PrototypeOutput:
-        return self.from_features(self.backbone(images))
+    def forward(self, images: Tensor, active: str | None = None) -> PrototypeOutput:
+        """As `from_features`, from images."""
+        output = self.from_features(self.backbone(images), active)
+        output.images = images
+        return output
 
     def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
         """Everything after the backbone; `active` computes one branch only."""
@@ -203,6 +218,14 @@ class PrototypeModel(nn.Module):
         """[C,P]: change of each class score per unit of each prototype's activation."""
         return torch.cat([branch.head.class_weights() for _, branch in self.named_branches()], 1)
 
+    def missing(self) -> Tensor:
+        """[P]: activations at which prototypes count as not found, so that their evidence is by absence alone."""
+        return torch.cat([branch.head.missing() for _, branch in self.named_branches()])
+
+    def decoded_prototypes(self) -> Tensor:
+        """Pictures [P,3,S,S] in [0, 1] of the prototypes, of models that draw them."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------------ structure
 
     def named_branches(self) -> list[tuple[str, Branch]]:
@@ -220,7 +243,7 @@ class PrototypeModel(nn.Module):
         return [name for name, branch in self.named_branches() for _ in range(len(branch.prototypes))]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Groups that stages name: backbone, addon, prototypes, head; empty groups are left out."""
+        """Groups that stages name, from `GROUPS`; empty groups are left out."""
         trainable = getattr(self.backbone, "trainable_parameters", self.backbone.parameters)
         groups: dict[str, list[nn.Parameter]] = {
             "backbone": list(trainable()),

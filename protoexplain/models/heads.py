@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_USUAL_SHARE = 0.1
+"""Of a batch in the running mean of activations."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -50,6 +53,11 @@ class Head(nn.Module):
     def class_weights(self) -> Tensor:
         """[C,P]: change of a class score per unit of activation."""
         raise NotImplementedError
+
+    def missing(self) -> Tensor:
+        """[P]: activations at which prototypes count as not found: zero where evidence is by presence and absence."""
+        weights = self.class_weights().detach()
+        return weights.new_zeros(weights.shape[1])
 
     def keep(self, prototypes: Tensor) -> None:
         """Forget all prototypes but the chosen ones (indices)."""
@@ -94,6 +102,45 @@ class SoftmaxHead(LinearHead):
 
     def class_weights(self) -> Tensor:
         return self.weight.softmax(1)
+
+
+class DistanceHead(LinearHead):
+    """score = W a on negative squared distances a, with weights of any sign for all classes (PrototypeDL).
+
+    Published as score = V D on the distances D themselves, where a negative weight supports a class; here W = -V, so
+    that a positive weight supports it, as everywhere.  A distance of zero is a perfect match, and even the nearest
+    prototype would only take from its class.  Evidence therefore counts from the usual activation u, that of an
+    average training picture: sum_p W_cp (a_p - u_p) over the prototypes, and sum_p W_cp u_p as the bias.
+
+    Args:
+        prototypes: Number P.
+        classes: Number C.
+    """
+
+    usual: Tensor
+
+    def __init__(self, prototypes: int, classes: int) -> None:
+        super().__init__(torch.zeros(prototypes, dtype=torch.long), classes)
+        nn.init.uniform_(self.weight, -1, 0)
+        self.register_buffer("usual", torch.zeros(prototypes))
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """[B,P] -> [B,C]; the usual activations follow those of the batches that are trained on."""
+        if self.training and torch.is_grad_enabled():
+            self.usual.lerp_(activations.detach().mean(0).to(self.usual), _USUAL_SHARE)
+        return super().forward(activations)
+
+    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
+        usual = self.missing().to(activations)
+        counted = super().evidence(activations - usual, classes)
+        return Evidence(counted.presence, counted.absence, usual @ self.class_weights()[classes].T.to(usual))
+
+    def missing(self) -> Tensor:
+        return self.usual
+
+    def keep(self, prototypes: Tensor) -> None:
+        super().keep(prototypes)
+        self.usual = self.usual[prototypes].clone()
 
 
 class ReasoningHead(Head):

@@ -119,6 +119,21 @@ def every_prototype_fires(activations: Tensor) -> Tensor:
     return torch.stack([-torch.log(torch.tanh(view.sum(0)) + 1e-8).mean() for view in views]).mean()
 
 
+def reconstruction_error(decoded: Tensor, pictures: Tensor) -> Tensor:
+    """Squared error summed over the pixels [B,C,S,S], averaged over pictures (PrototypeDL)."""
+    return (decoded - pictures).square().flatten(1).sum(1).mean()
+
+
+def every_prototype_near(similarity: Tensor) -> Tensor:
+    """R1 of PrototypeDL: distance of each prototype to the nearest picture of the batch, averaged; minus [B,P]."""
+    return -similarity.amax(0).mean()
+
+
+def every_picture_near(similarity: Tensor) -> Tensor:
+    """R2 of PrototypeDL: distance of each picture to the nearest prototype, averaged; minus [B,P]."""
+    return -similarity.amax(1).mean()
+
+
 def log_normalised_nll(scores: Tensor, labels: Tensor, exponent: float = 2.0) -> Tensor:
     """Negative log likelihood of log_softmax(log(1 + o^m)) (PIP-Net), scores o >= 0 [B,C]."""
     return F.nll_loss(F.log_softmax(torch.log1p(scores.pow(exponent)), dim=1), labels)

@@ -46,7 +46,7 @@ class Stage(BaseModel):
     name: str
     epochs: int = Field(ge=0)
     lr: dict[str, float]
-    """Trained parameter group (backbone, addon, prototypes, head) -> learning rate; the others are frozen."""
+    """Trained parameter group (such as backbone) -> learning rate; the others are frozen."""
     losses: dict[str, float]
     """Loss term -> weight."""
     weight_decay: dict[str, float] = {}

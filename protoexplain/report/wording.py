@@ -12,6 +12,16 @@ from protoexplain.report.numbers import percent, readable
 
 def opening(explainer: Explainer) -> tuple[str, str, str]:
     """What such a model is, and how to read the pages, for someone who has never heard of prototypes."""
+    if explainer.model.draws_prototypes:
+        return (
+            "This model recognises what a picture shows by comparing it as a whole with pictures that it has learned,"
+            " its prototypes, which it draws itself; the training picture beside each is the one nearest to it.",
+            "So it can say why: this picture looks like that prototype, and the numbers beside all prototypes and a"
+            " constant add up to exactly the score on which the answer rests; similarity is minus the squared distance,"
+            " zero for a perfect match, and evidence counts from what an average training picture gets.",
+            "Read each row from left to right (the picture, the prototype, the training picture nearest to it, what it"
+            " counts), and trust a row only where the pictures look alike to you, too.",
+        )
     learned = (
         "parts of training pictures that it remembers, its prototypes"
         if explainer.model.writes_prototypes

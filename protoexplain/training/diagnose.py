@@ -17,9 +17,6 @@ from protoexplain.io.images import load_mask
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 
-SILENT_BELOW = 0.1
-"""A component whose best detection is lower counts as never found (as CBC at inference)."""
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -59,10 +56,10 @@ def diagnose(
         nearest: Labels [P,k] of the images nearest to each prototype (`prune.nearest_labels`), if known.
     """
     findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
-    if all(record.label < 0 for record in prototypes):
-        quiet = silent(prototypes)
-        return (*findings, quiet, without_prototypes(model.class_weights(), quiet.prototypes))
-    if nearest is not None:
+    if model.silent_below is not None:
+        quiet = silent(prototypes, model.silent_below)
+        findings += [quiet, without_prototypes(model.class_weights(), quiet.prototypes)]
+    if nearest is not None and any(record.label >= 0 for record in prototypes):
         findings.append(for_other_classes(prototypes, nearest, images))
     return tuple(findings)
 
@@ -114,10 +111,10 @@ def for_other_classes(prototypes: Sequence[PrototypeRecord], nearest: Tensor, im
     return Finding("other classes", sentence, found)
 
 
-def silent(prototypes: Sequence[PrototypeRecord]) -> Finding:
-    """Shared prototypes that are found nowhere in the training images."""
-    found = _indices(r for r in prototypes if r.similarity is None or r.similarity < SILENT_BELOW)
-    return Finding("silent", f"{_of(found, prototypes)} never exceed {SILENT_BELOW} on any training image", found)
+def silent(prototypes: Sequence[PrototypeRecord], level: float) -> Finding:
+    """Shared prototypes whose best similarity in the training images is below a level."""
+    found = _indices(r for r in prototypes if r.similarity is None or r.similarity < level)
+    return Finding("silent", f"{_of(found, prototypes)} never exceed {level} on any training image", found)
 
 
 def without_prototypes(class_weights: Tensor, silent_ones: Sequence[int]) -> Finding:

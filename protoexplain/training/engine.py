@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from protoexplain.errors import UserError
-from protoexplain.models.base import PrototypeModel, PrototypeOutput
+from protoexplain.models.base import GROUPS, PrototypeModel, PrototypeOutput
 from protoexplain.models.stage import Stage
 from protoexplain.training.inputs import InputBatch, Kind
 
@@ -40,7 +40,10 @@ def outputs(model: PrototypeModel, kind: Kind, values: Tensor, active: str | Non
     """Run what is left of the model after a cache."""
     if kind == "activations":
         return model.from_activations(values, active)
-    return model.from_features(model.backbone(values) if kind == "images" else values, active)
+    if kind == "features":
+        return model.from_features(values, active)
+    output: PrototypeOutput = model(values, active)
+    return output
 
 
 def freeze(model: PrototypeModel, trained: Iterable[str]) -> frozenset[str]:
@@ -53,11 +56,9 @@ def freeze(model: PrototypeModel, trained: Iterable[str]) -> frozenset[str]:
         UserError: A name that is no parameter group of any model.
     """
     groups = model.parameter_groups()
-    unknown = set(trained) - {"backbone", "addon", "prototypes", "head"}
+    unknown = set(trained) - set(GROUPS)
     if unknown:
-        raise UserError(
-            f"unknown parameter group {sorted(unknown)}", "stage.lr", "use backbone, addon, prototypes, head"
-        )
+        raise UserError(f"unknown parameter group {sorted(unknown)}", "stage.lr", f"use {', '.join(GROUPS)}")
     model.requires_grad_(False)
     chosen = frozenset(trained) & frozenset(groups)
     for name in chosen:

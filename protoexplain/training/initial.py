@@ -22,7 +22,7 @@ _CHOICE = 3
 
 def start(run: Run) -> None:
     """Give the prototypes of a fresh model their first values, as configured."""
-    if run.config.model.start == "patches" and run.model.writes_prototypes:  # type: ignore[attr-defined]
+    if run.config.model.start == "patches" and "prototypes" in run.model.parameter_groups():  # type: ignore[attr-defined]
         start_from_patches(run)
     run.state.started = True
 

@@ -71,7 +71,8 @@ def provenance(
     cut_out = for_each(sorted(on_image), lambda place: _cut_out(images[place], on_image[place], crop, size), progress)
     completed = {record.index: record for part in cut_out for record in part.records}
     pictures = {name: picture for part in cut_out for name, picture in part.pictures.items()}
-    return Provenance(tuple(completed.get(record.index, record) for record in records), pictures)
+    described = tuple(completed.get(record.index, record) for record in records)
+    return Provenance(described, {**pictures, **(_drawn(model, described) if model.draws_prototypes else {})})
 
 
 def data_info(data: RunData) -> DataInfo:
@@ -86,6 +87,13 @@ def data_info(data: RunData) -> DataInfo:
         validation_images=len(data.validation),
         test_images=len(data.test),
     )
+
+
+@torch.no_grad()
+def _drawn(model: PrototypeModel, records: Sequence[PrototypeRecord]) -> dict[str, bytes]:
+    """The prototypes as the model draws them, in place of the patches that illustrate them."""
+    pictures = (model.decoded_prototypes().permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return {str(r.patch): _jpeg(pictures[r.index], PATCH_QUALITY) for r in records if r.patch is not None}
 
 
 @torch.no_grad()

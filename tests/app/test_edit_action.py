@@ -121,7 +121,7 @@ def test_components_can_only_be_removed(workshops, store):
     shown = actions.opened(checkpoint, workshops.bench(checkpoint), History(), report, 0, None)
     assert not shown.movable
     page = views.one(shown, "", "", "")
-    assert "channels of its network" in page
+    assert "parts of its network" in page
     assert "Write the chosen part" not in page
     assert answer(workshops, checkpoint, (GONE,)).report.after.prototypes == len(checkpoint.prototypes) - 1
 

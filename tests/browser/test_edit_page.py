@@ -86,7 +86,7 @@ def test_components_can_be_removed_on_a_narrow_screen(open_page):
     page = open_page("?model=b-cbc&tab=edit", ".edit-shelf .shelf button", width=390)
     expect(page.locator(".edit summary")).to_be_visible()
     page.locator(".edit-shelf .shelf button").first.click()
-    expect(page.locator(".edit-one")).to_contain_text("channels of its network")
+    expect(page.locator(".edit-one")).to_contain_text("parts of its network")
     page.get_by_label("Something else").check()
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(page.locator(".decisions li")).to_have_count(1)

@@ -83,7 +83,8 @@ def test_what_would_change_turns_the_prediction(family, seed):
     if change is None:
         return
     activations = reading.activations.float()[None].clone()
-    activations[0, [removal.match.prototype for removal in change.removed]] = 0
+    removed = [removal.match.prototype for removal in change.removed]
+    activations[0, removed] = reading.model.missing()[removed]
     scores = reading.model.from_activations(activations).logits[0]
     assert int(scores.argmax()) == change.outcome.label != reading.ranked[0]
     assert change.check() <= ADDS_UP

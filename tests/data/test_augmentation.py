@@ -272,3 +272,27 @@ def test_large_pictures_are_antialiased():
         view = AUGMENTATIONS[name](image, 64, np.random.default_rng(0)).float()
         assert view.std() < 3, name
         assert abs(view.mean() - 127.5) < 3
+
+
+class TestElastic:
+    def test_no_noise_moves_nothing(self):
+        shifts = warps.elastic(np.zeros((2, 20, 30)), 4, 20)
+        assert np.array_equal(warps.shifted(smooth(30, 20), shifts), smooth(30, 20))
+
+    @pytest.mark.parametrize("axis", [0, 1])
+    def test_first_field_moves_rows_and_second_columns(self, axis):
+        shifts = np.zeros((2, 20, 30))
+        shifts[axis] = 2
+        picture = smooth(30, 20)
+        moved = np.moveaxis(warps.shifted(picture, shifts), axis, 0)
+        assert np.array_equal(moved[:-2], np.moveaxis(picture, axis, 0)[2:])
+        assert not moved[-1:].any(), "zero outside the picture"
+
+    def test_deformation_grows_with_the_picture(self):
+        """The largest shift is about the same share of the side at every size."""
+        shares = []
+        for size in (28, 112):
+            scale = size / 28
+            fields = np.random.default_rng(0).uniform(-1, 1, (20, 2, size, size))
+            shares.append(np.mean([np.abs(warps.elastic(f, 4 * scale, 20 * scale**2)).max() / size for f in fields]))
+        assert shares[1] == pytest.approx(shares[0], rel=0.25)

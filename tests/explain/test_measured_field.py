@@ -57,6 +57,9 @@ def test_pixels_outside_have_no_influence(family):
     maps = model.activation_maps(model.backbone(picture))
     assert maps.shape[2:] == (len(field.rows), len(field.columns))
     box = field.box(0, len(field.columns) - 1)
+    if maps[0, 0].numel() == 1:
+        assert box.area == 64 * 64, "the only cell is the whole picture"
+        return
     assert box.area < 64 * 64, "a field that is the whole picture tests nothing"
     outside = torch.ones(64, 64, dtype=torch.bool)
     outside[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = False

@@ -117,6 +117,7 @@ def test_flat_heat_leaves_the_image_alone():
 
 def test_box_is_drawn_at_its_edges_and_nowhere_else():
     rgb = grey(100, 120)
+    assert np.array_equal(draw_box(rgb, Box(0, 0, rgb.shape[1], rgb.shape[0])), rgb), "all of it needs no frame"
     drawn = draw_box(rgb, Box(30, 20, 90, 70))
     assert (rgb == 128).all(), "the image itself stays"
     changed = (drawn != 128).any(2)
@@ -189,5 +190,15 @@ def test_sheet_takes_other_heat_maps():
         return grey(20, 20, 0)
 
     shown = explanation.classes[0]
-    sheet(explanation, shown, rgb, nothing, nothing, lambda m: "p", 4, heat=heat, heat_title="LIME")
+    sheet(
+        explanation,
+        shown,
+        rgb,
+        nothing,
+        nothing,
+        lambda m: "p",
+        4,
+        heat=heat,
+        titles=("image", "LIME", "patch", "source"),
+    )
     assert asked == [match.prototype for match in shown.found[:4]]

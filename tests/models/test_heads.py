@@ -7,15 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoexplain.models.heads import Head, LinearHead, ReasoningHead, SoftmaxHead
+from protoexplain.models.heads import DistanceHead, Head, LinearHead, ReasoningHead, SoftmaxHead
 
-KINDS = ["linear", "softmax", "reasoning"]
+KINDS = ["linear", "softmax", "distance", "reasoning"]
 
 
 def head_of(kind: str, prototypes: int, classes: int) -> Head:
     heads = {
         "linear": lambda: LinearHead(torch.arange(prototypes) % classes, classes),
         "softmax": lambda: SoftmaxHead(prototypes, classes),
+        "distance": lambda: DistanceHead(prototypes, classes),
         "reasoning": lambda: ReasoningHead(prototypes, classes),
     }
     return heads[kind]().double()
@@ -74,6 +75,38 @@ def test_softmax_weights_of_a_class_sum_to_one():
     weights = SoftmaxHead(9, 4).class_weights()
     assert (weights > 0).all()
     torch.testing.assert_close(weights.sum(1), torch.ones(4))
+
+
+class TestDistance:
+    def test_average_picture_has_no_evidence(self):
+        torch.manual_seed(0)
+        head = DistanceHead(5, 3)
+        batch = -torch.rand(40, 5)
+        for _ in range(200):
+            head(batch)
+        head.eval()
+        evidence = head.evidence(batch.mean(0, keepdim=True), torch.arange(3))
+        torch.testing.assert_close(head.missing(), batch.mean(0))
+        torch.testing.assert_close(evidence.presence, torch.zeros(1, 5, 3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(evidence.bias, head(batch).mean(0))
+
+    def test_usual_activations_stay_at_inference_and_are_forgotten_with_their_prototypes(self):
+        head = DistanceHead(4, 2)
+        head(-torch.rand(6, 4))
+        usual = head.missing().clone()
+        head.eval()(-torch.rand(6, 4))
+        with torch.no_grad():
+            head.train()(-torch.rand(6, 4))
+        assert torch.equal(head.missing(), usual)
+        head.keep(torch.tensor([0, 3]))
+        assert torch.equal(head.missing(), usual[[0, 3]])
+
+    def test_nearer_than_usual_speaks_for_the_class_that_weighs_it(self):
+        head = DistanceHead(1, 2).eval()
+        head.weight.data, head.usual = torch.tensor([[2.0], [-1.0]]), torch.tensor([-10.0])
+        evidence = head.evidence(torch.tensor([[-1.0]]), torch.arange(2))
+        assert evidence.presence.flatten().tolist() == [18, -9]
+        assert evidence.bias.tolist() == [-20, 10]
 
 
 class TestReasoning:

@@ -89,7 +89,7 @@ def test_other_classes_counts_what_a_small_class_could_have(tmp_path):
 
 def test_silent_and_classes_that_rely_on_them():
     records = [replace(at(i, "a", label=-1), similarity=s) for i, s in enumerate([0.9, 0.05, None, 0.1])]
-    quiet = module.silent(records)
+    quiet = module.silent(records, 0.1)
     assert quiet.prototypes == (1, 2)
     weights = torch.tensor(
         [[0.7, 0.1, 0.1, 0.1], [0.0, 0.9, 0.1, 0.0], [-0.5, 0.0, 0.0, 0.9], [0.25, 0.25, 0.25, 0.25]]

@@ -25,13 +25,13 @@ def told(planted, tmp_path_factory):
     return json.loads((out / "told.json").read_text())
 
 
-FAMILIES = ["protopnet", "st_protopnet", "cbc"]
+FAMILIES = ["protopnet", "st_protopnet", "cbc", "prototypedl"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_processes_have_equal_weights_after_every_stage(family, told):
     rows = told[family]["stages"]
-    assert len(rows) >= 3
+    assert len(rows) >= 2
     assert all(row["differ"] == [] for row in rows), rows
 
 

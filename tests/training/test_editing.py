@@ -29,7 +29,7 @@ from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify
 
-FAMILIES = ["protopnet", "st_protopnet", "cbc", "rbf_net"]
+FAMILIES = ["protopnet", "st_protopnet", "cbc", "rbf_net", "prototypedl"]
 WRITING = FAMILIES[:2]
 
 
@@ -216,7 +216,7 @@ class TestCandidates:
                 spot(made, 0, place, row, column)
         with pytest.raises(UserError, match="no prototype 99"):
             candidates(made, 99)
-        with pytest.raises(UserError, match="channels"):
+        with pytest.raises(UserError, match="parts of its network"):
             candidates(bench("cbc"), 0)
 
 
@@ -286,7 +286,7 @@ class TestSaved:
         accuracy = result.report.after.test.value
         assert new.metrics["test_accuracy"] == accuracy == pytest.approx(evaluate(new, planted).accuracy)
 
-    @pytest.mark.parametrize("family", ["cbc", "rbf_net"])
+    @pytest.mark.parametrize("family", ["cbc", "rbf_net", "prototypedl"])
     def test_components_are_removed_and_reasoning_is_refitted(self, family, bench, planted, tmp_path):
         made = bench(family)
         new = edit(made.checkpoint.path, Decisions(decisions=removed(3), epochs=2), planted, tmp_path / "new")

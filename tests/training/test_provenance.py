@@ -79,6 +79,22 @@ def test_pictures_show_what_the_network_saw(tmp_path, crop):
         assert np.abs(patch - seen[y0:y1, x0:x1]).mean() < 6
 
 
+@torch.no_grad()
+def test_drawn_prototypes_are_shown_beside_their_nearest_image(data):
+    config, model = fresh("prototypedl")
+    for layer in model.decoder.layers:
+        layer.weight.copy_(torch.randn(layer.weight.shape) / 8)
+    patches = search(model, clean_batches(data, config))
+    origin = provenance(model, patches, data.train, data.crop, SIZE, False)
+    pictures = 255 * model.decoded_prototypes().permute(0, 2, 3, 1).numpy()
+    assert pictures.std(0).mean() > 3, "prototypes look different"
+    for record, picture in zip(origin.records, pictures, strict=True):
+        assert np.abs(decoded(origin.pictures[record.patch]) - picture).mean() < 6
+        assert record.input_box == (0, 0, SIZE, SIZE)
+        assert record.source.startswith("image-")
+        assert not record.projected
+
+
 def test_each_image_is_stored_once_and_hashed(data):
     _, _, origin = described("cbc", data, projected=False)
     sources = {record.image_id: record.source for record in origin.records}

@@ -68,7 +68,19 @@ def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path)
     assert torch.equal(flat, torch.cat([b.prototypes.flatten(1) for _, b in again.model.named_branches()]))
 
 
-def test_prototypes_that_nothing_is_written_into_start_as_they_are(planted, tmp_path):
+@torch.no_grad()
+def test_shared_prototypes_start_from_patches_of_any_image(planted, tmp_path):
+    config = tiny_config("prototypedl", model={"start": "patches", "latent_channels": 0, "prototypes": 5})
+    run = open_run(config, planted, tmp_path)
+    start(run)
+    ((_, branch),) = run.model.named_branches()
+    images, _ = pictures(run)
+    gaps = torch.cdist(branch.prototypes.flatten(1), branch.addon(run.model.backbone(images)).flatten(1))
+    assert gaps.amin(1).max() < 1e-2
+    assert len(set(gaps.argmin(1).tolist())) == 5
+
+
+def test_components_start_as_they_are(planted, tmp_path):
     run = open_run(tiny_config("cbc", model={"start": "patches"}), planted, tmp_path)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     start(run)

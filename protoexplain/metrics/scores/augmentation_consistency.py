@@ -78,6 +78,7 @@ METRIC = Metric(
     low=0,
     high=100,
     passes=frozenset({"peaks", "views"}),
+    needs=frozenset({"places"}),
     compute=compute,
     settings=AugmentationConsistencySettings,
 )

@@ -60,5 +60,6 @@ METRIC = Metric(
     low=0,
     high=100,
     passes=frozenset({"peaks", "views"}),
+    needs=frozenset({"places"}),
     compute=compute,
 )

@@ -105,7 +105,7 @@ METRIC = Metric(
     low=0,
     high=100,
     passes=frozenset({"peaks"}),
-    needs=frozenset({"parts"}),
+    needs=frozenset({"parts", "places"}),
     compute=compute,
     settings=ConsistencySettings,
 )

@@ -22,6 +22,6 @@ METRIC = Metric(
     low=0,
     high=1,
     passes=frozenset({"located"}),
-    needs=frozenset({"regions"}),
+    needs=frozenset({"places", "regions"}),
     compute=compute,
 )

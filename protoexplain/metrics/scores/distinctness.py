@@ -58,5 +58,6 @@ METRIC = Metric(
     low=0,
     high=1,
     passes=frozenset({"peaks"}),
+    needs=frozenset({"places"}),
     compute=compute,
 )

@@ -21,5 +21,6 @@ METRIC = Metric(
     low=0,
     high=1,
     passes=frozenset({"insertion"}),
+    needs=frozenset({"places"}),
     compute=compute,
 )

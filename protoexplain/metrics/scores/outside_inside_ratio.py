@@ -24,6 +24,6 @@ METRIC = Metric(
     low=0,
     high=math.inf,
     passes=frozenset({"located"}),
-    needs=frozenset({"regions"}),
+    needs=frozenset({"places", "regions"}),
     compute=compute,
 )

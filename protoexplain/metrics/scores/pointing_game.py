@@ -42,6 +42,6 @@ METRIC = Metric(
     low=0,
     high=1,
     passes=frozenset({"peaks", "located"}),
-    needs=frozenset({"regions"}),
+    needs=frozenset({"places", "regions"}),
     compute=compute,
 )

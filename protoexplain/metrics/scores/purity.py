@@ -21,7 +21,7 @@ METRIC = Metric(
     low=0,
     high=1,
     passes=frozenset({"scores", "patches"}),
-    needs=frozenset({"parts"}),
+    needs=frozenset({"parts", "places"}),
     compute=compute,
     settings=PuritySettings,
 )

@@ -89,6 +89,6 @@ METRIC = Metric(
     low=0,
     high=100,
     passes=frozenset({"peaks", "noisy"}),
-    needs=frozenset({"parts"}),
+    needs=frozenset({"parts", "places"}),
     compute=compute,
 )

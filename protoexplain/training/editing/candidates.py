@@ -148,7 +148,7 @@ def writable(bench: Bench, prototype: int) -> tuple[str, Branch]:
     name, branch, _ = bench.place(prototype)
     if not bench.model.writes_prototypes:
         raise UserError(
-            "the prototypes of this model are channels of its network; no patch can be written into them",
+            "the prototypes of this model are parts of its network; no patch can be written into them",
             f"prototype {prototype}",
             "remove it instead",
         )
