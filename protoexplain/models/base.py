@@ -154,7 +154,13 @@ class PrototypeModel(nn.Module):
     # ------------------------------------------------------------------ inference
 
     def forward(self, images: Tensor) -> PrototypeOutput:
-        return self.from_features(self.backbone(images))
+        return self.from_images(images)
+
+    def from_images(
+        self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        """The whole model; families with loss terms that need more of the backbone than its features add it here."""
+        return self.from_features(self.backbone(images), active)
 
     def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
         """Everything after the backbone; `active` computes one branch only."""
