@@ -109,9 +109,7 @@ class Backbone(nn.Module):
     def _maps(self, images: Tensor, levels: list[int]) -> list[Tensor]:
         """Maps of the given levels, in ascending order; what lies above the last one is not computed."""
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        maps: list[Tensor] = self.net.forward_intermediates(
-            x, indices=levels, intermediates_only=True, stop_early=True
-        )
+        maps: list[Tensor] = self.net.forward_intermediates(x, indices=levels, intermediates_only=True, stop_early=True)
         return maps
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:

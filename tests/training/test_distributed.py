@@ -25,7 +25,7 @@ def told(planted, tmp_path_factory):
     return json.loads((out / "told.json").read_text())
 
 
-FAMILIES = ["protopnet", "st_protopnet", "cbc"]
+FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

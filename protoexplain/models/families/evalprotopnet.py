@@ -23,7 +23,7 @@ from protoexplain.models.similarity import Cosine, Projection
 from protoexplain.models.stage import Decay, Stage, cut_at_projections
 
 SHALLOW_STRIDE = 4
-"""The deepest map of this stride is the shallow one: layer1 of a ResNet, denseblock1 of a DenseNet, conv3_4 of VGG-19."""
+"""The deepest map of this stride is the shallow one: layer1 of ResNets, denseblock1 of DenseNets, conv3_4 of VGG-19."""
 
 
 class EvalProtoPNetConfig(FamilyConfig):
