@@ -64,11 +64,13 @@ class EvalProtoPNetSchedule(BaseModel):
     project: bool = True
     """Write patches into the prototypes after the last epoch; the published method never does."""
     last_layer_epochs: int = Field(0, ge=0)
-    """Of the head alone, after projection."""
+    """Of the head alone, after projection; the published method knows neither."""
     lr_backbone: float = 1e-4
     lr_addon: float = 3e-3
     lr_prototypes: float = 3e-3
     lr_head: float = 1e-6
+    """In warm-up and joint training, too small to move the head far."""
+    lr_last_layer: float = 1e-3
     weight_decay: float = 1e-3
     decay: Decay = Decay(kind="step", every=3, gamma=0.2)
     """Of the joint stage."""
@@ -171,7 +173,7 @@ def stages(schedule: EvalProtoPNetSchedule) -> list[Stage]:
         Stage(
             name="last layer",
             epochs=schedule.last_layer_epochs,
-            lr={"head": schedule.lr_head},
+            lr={"head": schedule.lr_last_layer},
             losses={"cross_entropy": weights["cross_entropy"]},
         ),
         (schedule.epochs - 1,) if schedule.project else (),
