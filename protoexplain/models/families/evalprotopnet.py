@@ -23,7 +23,10 @@ from protoexplain.models.similarity import Cosine, Projection
 from protoexplain.models.stage import Decay, Stage, cut_at_projections
 
 SHALLOW_STRIDE = 4
-"""The deepest map of this stride is the shallow one: layer1 of ResNets, denseblock1 of DenseNets, conv3_4 of VGG-19."""
+"""The deepest map of this stride is the shallow one, as published for ResNets, DenseNets and VGG-19.
+
+The published layer of VGG-16 is the 18th of its list (conv4_1, of stride 8), here it is conv3_3.
+"""
 
 
 class EvalProtoPNetConfig(FamilyConfig):
