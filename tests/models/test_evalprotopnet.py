@@ -34,7 +34,7 @@ def test_published_schedule():
 
 
 def test_without_projection_the_joint_stage_ends_training():
-    warm, joint = FAMILY.stages(EvalProtoPNetSchedule(project=False))
+    warm, joint = FAMILY.stages(EvalProtoPNetSchedule(projections=()))
     assert (warm.epochs, joint.epochs) == (5, 7)
     assert not joint.project
 

@@ -58,16 +58,17 @@ class EvalProtoPNetLosses(BaseModel):
 
 
 class EvalProtoPNetSchedule(BaseModel):
-    """Warm-up and joint training (the published values), then projection."""
+    """Warm-up and joint training (the published values), with projections."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(12, ge=1)
+    """Where nothing is projected; otherwise the last projection ends training."""
     warm_epochs: int = Field(5, ge=0)
-    project: bool = True
-    """Write patches into the prototypes after the last epoch; the published method never does."""
+    projections: tuple[int, ...] = (11,)
+    """Epochs, counted from 0, at whose end prototypes are projected; the published method never does (empty)."""
     last_layer_epochs: int = Field(0, ge=0)
-    """Of the head alone, after projection; the published method knows neither."""
+    """Of the head alone after each projection, not published either."""
     lr_backbone: float = 1e-4
     lr_addon: float = 3e-3
     lr_prototypes: float = 3e-3
@@ -179,8 +180,8 @@ def stages(schedule: EvalProtoPNetSchedule) -> list[Stage]:
             lr={"head": schedule.lr_last_layer},
             losses={"cross_entropy": weights["cross_entropy"]},
         ),
-        (schedule.epochs - 1,) if schedule.project else (),
-        schedule.epochs,
+        schedule.projections,
+        None if schedule.projections else schedule.epochs,
     )
 
 
