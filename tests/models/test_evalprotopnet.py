@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_runs import BACKBONE
+from tiny_runs import BACKBONE, journal, tiny_train
 
 from protoexplain.models.families.evalprotopnet import FAMILY, EvalProtoPNet, EvalProtoPNetSchedule
 from protoexplain.models.heads import LinearHead
@@ -37,6 +37,16 @@ def test_without_projection_the_joint_stage_ends_training():
     warm, joint = FAMILY.stages(EvalProtoPNetSchedule(projections=()))
     assert (warm.epochs, joint.epochs) == (5, 7)
     assert not joint.project
+
+
+def test_a_run_without_projection_illustrates_its_prototypes(planted, tmp_path):
+    schedule = {"epochs": 3, "warm_epochs": 1, "projections": []}
+    checkpoint = tiny_train("evalprotopnet", planted, tmp_path / "run", schedule=schedule).checkpoint
+    lines = journal(tmp_path / "run")
+    assert [(line["stage"], "alignment" in line) for line in lines] == [
+        ("warm", False), ("joint", True), ("joint", True),
+    ]  # fmt: skip
+    assert all(record.image_id and not record.projected for record in checkpoint.prototypes)
 
 
 @pytest.mark.parametrize(("names", "called"), [({"cluster"}, False), ({"cluster", "alignment"}, True)])
