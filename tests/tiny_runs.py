@@ -19,6 +19,7 @@ _COMPONENTS = {"pretrain_epochs": 1, "head_epochs": 2, "joint_epochs": 2}
 SCHEDULES = {
     "protopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "st_protopnet": {"epochs": 4, "warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
+    "evalprotopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "cbc": _COMPONENTS,
     "rbf_net": _COMPONENTS,
     "prototypedl": {"epochs": 3, "last_layer_epochs": 2, "batch_size": 8},

@@ -4,8 +4,8 @@ Without a prototype means: as if it had not been found, its activation is zero, 
 that of an average picture.  All heads are affine in the
 activations, so removals shrink the lead of the predicted class independently of each other, and for a fixed rival the
 largest effects first are the smallest set; the smallest over all rivals is the smallest of all.  Forgetting a
-prototype would be something else where the weights of a class sum to one (CBC, RBF-net): the others would then gain
-weight.  The answer is verified by computing the scores anew.
+prototype would be something else where the weights of a class have a fixed sum (CBC, RBF-net, EvalProtoPNet): the
+others would then gain weight.  The answer is verified by computing the scores anew.
 """
 
 from __future__ import annotations

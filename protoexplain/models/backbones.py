@@ -61,16 +61,16 @@ class Backbone(nn.Module):
         self.net = _create(config.name)
         info = self.net.feature_info
         levels = info if isinstance(info, list) else info.info
-        strides = [level["reduction"] for level in levels]
-        if config.stride not in strides:
+        self.name, self.strides = config.name, [level["reduction"] for level in levels]
+        if config.stride not in self.strides:
             raise UserError(
                 f"{config.name} has no features of stride {config.stride}",
                 "backbone.stride",
-                f"choose one of {sorted(set(strides))}",
+                f"choose one of {sorted(set(self.strides))}",
             )
         if load_weights and config.weights != "none":
             _load(self.net, config)
-        self.level = max(i for i, stride in enumerate(strides) if stride == config.stride)
+        self.level = max(i for i, stride in enumerate(self.strides) if stride == config.stride)
         self.channels: int = levels[self.level]["num_chs"]
         frozen = [level["module"] for level in levels if level["reduction"] <= config.frozen_stride]
         self._frozen_until = frozen[-1] if frozen else None
@@ -89,11 +89,29 @@ class Backbone(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self._maps(images, [self.level])[0]
+
+    def with_shallow(self, images: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        """The features, and from the same pass the deepest map of a smaller stride.
+
+        Raises:
+            UserError: No map of that stride lies below the features.
+        """
+        below = [level for level, own in enumerate(self.strides[: self.level]) if own == stride]
+        if not below:
+            raise UserError(
+                f"{self.name} has no map of stride {stride} below its features",
+                "backbone.stride",
+                f"choose a larger stride, or a backbone with maps of stride {stride}",
+            )
+        shallow, features = self._maps(images, [below[-1], self.level])
+        return features, shallow
+
+    def _maps(self, images: Tensor, levels: list[int]) -> list[Tensor]:
+        """Maps of the given levels, in ascending order; what lies above the last one is not computed."""
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        features: list[Tensor] = self.net.forward_intermediates(
-            x, indices=[self.level], intermediates_only=True, stop_early=True
-        )
-        return features[0]
+        maps: list[Tensor] = self.net.forward_intermediates(x, indices=levels, intermediates_only=True, stop_early=True)
+        return maps
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters after the frozen stride, in order of depth."""

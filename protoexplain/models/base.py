@@ -165,8 +165,13 @@ class PrototypeModel(nn.Module):
 
     # ------------------------------------------------------------------ inference
 
-    def forward(self, images: Tensor, active: str | None = None) -> PrototypeOutput:
-        """As `from_features`, from images."""
+    def forward(self, images: Tensor) -> PrototypeOutput:
+        return self.from_images(images)
+
+    def from_images(
+        self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        """The whole model; families with loss terms that need more of the backbone than its features add it here."""
         output = self.from_features(self.backbone(images), active)
         output.images = images
         return output

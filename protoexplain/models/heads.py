@@ -143,6 +143,36 @@ class DistanceHead(LinearHead):
         self.usual = self.usual[prototypes].clone()
 
 
+class AggregationHead(LinearHead):
+    """score_c = sum_k w_k a_k over the prototypes of class c alone, w = K softmax(v) (score aggregation, SA).
+
+    Huang et al. 2023.  K is the number of prototypes that the class had at first: the weights of those that are kept
+    still add up to it, and the scores of classes with few and with many prototypes stay comparable.
+
+    Args:
+        prototype_class: [P] class of each prototype.
+        classes: Number of classes C.
+    """
+
+    own: Tensor
+    totals: Tensor
+
+    def __init__(self, prototype_class: Tensor, classes: int) -> None:
+        super().__init__(prototype_class, classes)
+        self.weight = nn.Parameter(torch.ones(len(prototype_class)))
+        self.register_buffer("own", F.one_hot(prototype_class, classes).T.bool(), persistent=False)
+        self.register_buffer("totals", self.own.sum(1, keepdim=True), persistent=False)
+
+    def class_weights(self) -> Tensor:
+        lowest = torch.finfo(self.weight.dtype).min
+        shares = self.weight.expand_as(self.own).masked_fill(~self.own, lowest).softmax(1)
+        return self.totals * shares.masked_fill(~self.own, 0)
+
+    def keep(self, prototypes: Tensor) -> None:
+        self.weight = nn.Parameter(self.weight.detach()[prototypes].clone())
+        self.own = self.own[:, prototypes]
+
+
 class ReasoningHead(Head):
     """Classification by components, 2024 form: p_c = sum_k P_kc d_k + N_kc (1 - d_k).
 

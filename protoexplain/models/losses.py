@@ -9,6 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from protoexplain.errors import UserError
+
+ZERO_LENGTH = 1e-12
+"""Vectors shorter than this have no direction: their cosines are 0 and get no gradient."""
+
 
 def own_class_mask(labels: Tensor, prototype_class: Tensor) -> Tensor:
     """[B,P]: True where the prototype belongs to the image's class."""
@@ -111,6 +116,42 @@ def alignment(maps: Tensor) -> Tensor:
         return -torch.log((z * target.detach()).sum(1) + 1e-12).mean()
 
     return (towards(one, two) + towards(two, one)) / 2
+
+
+def shallow_deep_alignment(deep: Tensor, shallow: Tensor, cells: Tensor, tolerance: float) -> Tensor:
+    """Mean of ReLU(|S_deep - S_shallow| - tolerance) over the rows of the given cells (SDFA, Huang et al. 2023).
+
+    S holds the cosine similarities of all pairs of cells.  The shallow vector of a cell is the whole block of the
+    shallow map above it.  Gradients reach the deep map alone.
+
+    Args:
+        deep: [B,D,H,W].
+        shallow: [B,E,q*H,r*W].
+        cells: int64 [B,K] of the deep map.
+        tolerance: Differences up to this are free.
+
+    Raises:
+        UserError: The shallow map cannot be cut into H x W equal blocks.
+    """
+    (rows, columns), (height, width) = shallow.shape[2:], deep.shape[2:]
+    if rows % height or columns % width:
+        raise UserError(
+            f"a shallow map of {rows} x {columns} cells cannot be cut into {height} x {width} equal blocks",
+            "data.image_size",
+            "choose a multiple of the backbone's stride",
+        )
+    block = (rows // height, columns // width)
+    blocks = F.unfold(shallow.detach(), block, stride=block)
+    gap = cosine_rows(deep.flatten(2), cells) - cosine_rows(blocks, cells)
+    return F.relu(gap.abs() - tolerance).mean()
+
+
+def cosine_rows(vectors: Tensor, cells: Tensor) -> Tensor:
+    """Cosine similarity of the vectors [B,D,L] at some cells [B,K] to those at all cells: [B,K,L]."""
+    lengths = vectors.norm(dim=1, keepdim=True)
+    unit = vectors / lengths.masked_fill(lengths < ZERO_LENGTH, torch.inf)
+    chosen = unit.gather(2, cells[:, None].expand(-1, unit.shape[1], -1))
+    return chosen.transpose(1, 2) @ unit
 
 
 def every_prototype_fires(activations: Tensor) -> Tensor:

@@ -31,19 +31,20 @@ class TrainStep(nn.Module):
 
     def forward(self, values: Tensor, labels: Tensor, active: str | None) -> tuple[dict[str, Tensor], Tensor]:
         """Loss terms, and the number of right predictions of the computed branches."""
-        output = outputs(self.model, self.kind, values, active)
+        output = outputs(self.model, self.kind, values, active, self.names)
         right = (output.logits.detach().argmax(1) == labels).sum()
         return self.model.loss_terms(output, labels, self.names, active), right
 
 
-def outputs(model: PrototypeModel, kind: Kind, values: Tensor, active: str | None = None) -> PrototypeOutput:
-    """Run what is left of the model after a cache."""
+def outputs(
+    model: PrototypeModel, kind: Kind, values: Tensor, active: str | None = None, names: frozenset[str] = frozenset()
+) -> PrototypeOutput:
+    """Run what is left of the model after a cache, with all that the named loss terms need."""
     if kind == "activations":
         return model.from_activations(values, active)
     if kind == "features":
         return model.from_features(values, active)
-    output: PrototypeOutput = model(values, active)
-    return output
+    return model.from_images(values, names, active)
 
 
 def freeze(model: PrototypeModel, trained: Iterable[str]) -> frozenset[str]:

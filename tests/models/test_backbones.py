@@ -68,6 +68,35 @@ def test_images_are_normalised_inside():
         torch.testing.assert_close(backbone(images), expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("resnet18", "layer1"),
+        ("densenet121", "features.denseblock1"),
+        ("vgg11", "features.9"),
+        ("convnext_atto", "stages.0"),
+        (LITE, "blocks.1"),
+    ],
+)
+@torch.no_grad()
+def test_shallow_map_comes_from_the_same_pass(name, layer):
+    backbone, images = random(name, stride=16), torch.rand(1, 3, 64, 64)
+    seen: list[Tensor] = []
+    hook = backbone.net.get_submodule(layer).register_forward_hook(lambda *given: seen.append(given[2].clone()))
+    features, shallow = backbone.with_shallow(images, 4)
+    hook.remove()
+    assert len(seen) == 1
+    assert shallow.shape[2:] == (16, 16)
+    torch.testing.assert_close(shallow, seen[0])
+    torch.testing.assert_close(features, backbone(images))
+
+
+def test_no_shallow_map_below_the_features():
+    with pytest.raises(UserError, match="no map of stride 4 below") as caught:
+        random("resnet18", stride=4).with_shallow(torch.rand(1, 3, 32, 32), 4)
+    assert caught.value.where == "backbone.stride"
+
+
 def names(backbone: Backbone) -> set[str]:
     trained = {id(p) for p in backbone.trainable_parameters()}
     return {name for name, p in backbone.net.named_parameters() if id(p) in trained}

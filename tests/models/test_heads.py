@@ -7,15 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoexplain.models.heads import DistanceHead, Head, LinearHead, ReasoningHead, SoftmaxHead
+from protoexplain.models.heads import AggregationHead, DistanceHead, Head, LinearHead, ReasoningHead, SoftmaxHead
 
-KINDS = ["linear", "softmax", "distance", "reasoning"]
+KINDS = ["linear", "softmax", "aggregation", "distance", "reasoning"]
 
 
 def head_of(kind: str, prototypes: int, classes: int) -> Head:
     heads = {
         "linear": lambda: LinearHead(torch.arange(prototypes) % classes, classes),
         "softmax": lambda: SoftmaxHead(prototypes, classes),
+        "aggregation": lambda: AggregationHead(torch.arange(prototypes) % classes, classes),
         "distance": lambda: DistanceHead(prototypes, classes),
         "reasoning": lambda: ReasoningHead(prototypes, classes),
     }
@@ -69,6 +70,44 @@ def test_linear_head_has_no_absence():
     evidence = head_of("linear", 4, 2).evidence(torch.rand(3, 4).double(), torch.tensor([1]))
     assert not evidence.absence.any()
     assert not evidence.bias.any()
+
+
+class TestAggregation:
+    owner = torch.tensor([0, 0, 0, 1, 1, 3])  # class 2 has no prototype
+
+    def head(self) -> AggregationHead:
+        head = AggregationHead(self.owner, 4).double()
+        head.weight.data = torch.tensor([0.3, 1.7, -0.4, 2.0, 60.0, 5.0]).double()
+        return head
+
+    def test_it_follows_the_formula(self):
+        head, activations = self.head(), torch.rand(2, 6, dtype=torch.float64)
+        expected = torch.zeros(2, 4, dtype=torch.float64)
+        for c in (0, 1, 3):
+            mine = self.owner == c
+            weights = mine.sum() * head.weight.detach()[mine].softmax(0)
+            expected[:, c] = activations[:, mine] @ weights
+        torch.testing.assert_close(head(activations), expected)
+
+    def test_it_starts_as_a_plain_sum(self):
+        assert AggregationHead(self.owner, 4).class_weights().tolist() == [
+            [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1],
+        ]  # fmt: skip
+
+    def test_kept_weights_have_their_proportions_and_the_sum_of_all(self):
+        head, kept = self.head(), torch.tensor([0, 2, 3, 4])
+        before = head.class_weights()[0, [0, 2]]
+        head.keep(kept)
+        weights = head.class_weights().detach()
+        torch.testing.assert_close(weights.sum(1), torch.tensor([3.0, 2.0, 0.0, 0.0]).double())
+        torch.testing.assert_close(weights[0, :2], 3 * before.detach() / before.sum().detach())
+
+    def test_a_class_without_prototypes_gives_finite_gradients(self):
+        head = self.head()
+        head(torch.rand(2, 6, dtype=torch.float64)).square().sum().backward()
+        assert head.weight.grad.isfinite().all()
+        assert head.weight.grad[:3].count_nonzero() == 3
+        assert head.weight.grad[5] == 0, "the only prototype of its class"
 
 
 def test_softmax_weights_of_a_class_sum_to_one():

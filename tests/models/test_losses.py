@@ -6,8 +6,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from protoexplain.errors import UserError
 from protoexplain.models import losses
 
 CLASSES, PER_CLASS, DEPTH = 4, 3, 5
@@ -119,6 +122,79 @@ def test_alignment_is_the_mean_log_agreement_and_keeps_gradients_off_the_targets
     symmetric = -torch.log((maps[:2] * maps[2:]).sum(1) + 1e-12).mean()
     (full,) = torch.autograd.grad(symmetric, maps)
     torch.testing.assert_close(maps.grad, full / 2)
+
+
+class TestShallowDeepAlignment:
+    def maps(self, height: int = 3, width: int = 2, block: tuple[int, int] = (2, 3), seed: int = 0):
+        """deep [2,5,H,W], shallow [2,4,qH,rW], cells [2,3]."""
+        generator = torch.Generator().manual_seed(seed)
+        deep = torch.randn(2, 5, height, width, dtype=torch.float64, generator=generator)
+        size = (height * block[0], width * block[1])
+        shallow = torch.randn(2, 4, *size, dtype=torch.float64, generator=generator)
+        return deep, shallow, torch.randint(height * width, (2, 3), generator=generator)
+
+    @settings(max_examples=20, deadline=None)
+    @given(
+        height=st.integers(1, 4),
+        width=st.integers(1, 4),
+        block=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+        tolerance=st.sampled_from([0.0, 0.1, 0.5]),
+        seed=st.integers(0, 99),
+    )
+    def test_it_follows_the_formula(self, height, width, block, tolerance, seed):
+        deep, shallow, cells = self.maps(height, width, block, seed)
+        total, (q, r) = 0.0, block
+        for b in range(2):
+            pieces = [
+                (deep[b, :, y, x], shallow[b, :, y * q : (y + 1) * q, x * r : (x + 1) * r].flatten())
+                for y in range(height)
+                for x in range(width)
+            ]
+            for cell in cells[b].tolist():
+                for other in pieces:
+                    deeps, shallows = (
+                        torch.cosine_similarity(one, two, 0) for one, two in zip(pieces[cell], other, strict=True)
+                    )
+                    total += max(0.0, abs(float(deeps - shallows)) - tolerance)
+        found = losses.shallow_deep_alignment(deep, shallow, cells, tolerance)
+        assert found.item() == pytest.approx(total / (2 * 3 * height * width), abs=1e-12)
+        assert 0 <= found <= 2
+
+    def test_gradients_reach_the_deep_map_alone(self):
+        deep, shallow, cells = self.maps()
+        deep.requires_grad_(), shallow.requires_grad_()
+        assert torch.autograd.gradcheck(lambda d: losses.shallow_deep_alignment(d, shallow, cells, 0.05), (deep,))
+        losses.shallow_deep_alignment(deep, shallow, cells, 0.05).backward()
+        assert deep.grad.count_nonzero()
+        assert shallow.grad is None
+
+    def test_equal_maps_cost_nothing(self):
+        deep, _, cells = self.maps()
+        assert losses.shallow_deep_alignment(deep, 3 * deep, cells, 1e-9) == 0
+
+    @pytest.mark.parametrize("where", ["deep", "shallow", "both"])
+    def test_zero_vectors_are_like_nothing(self, where):
+        """The published division by the length gives NaN."""
+        deep, shallow, cells = self.maps()
+        if where != "shallow":
+            deep[0, :, 0, 0] = 0
+        if where != "deep":
+            shallow[0, :, :2, :3] = 0
+        cells[0, 0] = 0
+        deep.requires_grad_()
+        loss = losses.shallow_deep_alignment(deep, shallow, cells, 0.0)
+        loss.backward()
+        assert loss.isfinite()
+        assert deep.grad.isfinite().all()
+        assert deep.grad.abs().max() < 10
+        if where != "shallow":
+            assert not deep.grad[0, :, 0, 0].any()
+
+    def test_maps_that_do_not_divide(self):
+        deep, shallow, cells = self.maps()
+        with pytest.raises(UserError, match="5 x 6 cells cannot be cut into 3 x 2") as caught:
+            losses.shallow_deep_alignment(deep, shallow[:, :, :5], cells, 0.1)
+        assert caught.value.where == "data.image_size"
 
 
 def test_every_prototype_fires():

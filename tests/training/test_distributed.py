@@ -25,7 +25,7 @@ def told(planted, tmp_path_factory):
     return json.loads((out / "told.json").read_text())
 
 
-FAMILIES = ["protopnet", "st_protopnet", "cbc", "prototypedl"]
+FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

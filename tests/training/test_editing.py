@@ -29,8 +29,8 @@ from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify
 
-FAMILIES = ["protopnet", "st_protopnet", "cbc", "rbf_net", "prototypedl"]
-WRITING = FAMILIES[:2]
+FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "prototypedl"]
+WRITING = FAMILIES[:3]
 
 
 @pytest.fixture(scope="module")

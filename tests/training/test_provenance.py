@@ -31,7 +31,7 @@ def decoded(content):
     return np.asarray(Image.open(io.BytesIO(content)), dtype=float)
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "cbc"])
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet", "cbc"])
 def test_records_follow_the_patches(family, data):
     model, patches, origin = described(family, data)
     image = torch.cat([found.image for found in patches]).tolist()

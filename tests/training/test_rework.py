@@ -48,7 +48,7 @@ def strictly_pruned(checkpoint, planted, out):
     raise AssertionError("no threshold leaves a prototype")
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet"])
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
 def test_pruned_checkpoint(family, made, planted, tmp_path):
     before = made(family)
     files = content(before.path)
@@ -92,7 +92,7 @@ def test_pruned_again_counts_from_the_first_model(made, planted, tmp_path):
     verified(again, planted)
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet"])
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
 def test_projected_checkpoint(family, made, planted, tmp_path):
     before = made(family)
     files = content(before.path)

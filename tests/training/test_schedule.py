@@ -46,7 +46,7 @@ def test_pooled_classifier_scores_the_mean_of_normalised_features():
     torch.testing.assert_close(plain.from_features(features).logits, expected)
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet"])
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
 def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path):
     run = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
     start(run)

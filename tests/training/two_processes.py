@@ -15,7 +15,7 @@ from tiny_runs import open_run, tiny_config
 from protoexplain.models.registry import get_family
 from protoexplain.training.stages import find_patches, run_stage
 
-FAMILIES = ("protopnet", "st_protopnet", "cbc", "prototypedl")
+FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl")
 
 
 def differences(fabric, model):

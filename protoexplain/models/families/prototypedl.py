@@ -88,14 +88,16 @@ class PrototypeDL(PrototypeModel):
         self.side, self.channels = config.image_size, config.picture_channels
         self.constrain(frozenset({"head"}))
 
-    def forward(self, images: Tensor, active: str | None = None) -> PrototypeOutput:
+    def from_images(
+        self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
         if images.shape[2:] != (self.side, self.side):
             raise UserError(
                 f"the pictures have {images.shape[2]} x {images.shape[3]} pixels, the model encodes {self.side}",
                 "model.image_size",
                 "give model.image_size and data.image_size the same number",
             )
-        return super().forward(images, active)
+        return super().from_images(images, names, active)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {**super().parameter_groups(), "decoder": list(self.decoder.parameters())}

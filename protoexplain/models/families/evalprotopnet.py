@@ -1,0 +1,197 @@
+"""EvalProtoPNet: deep features aligned with shallow ones (SDFA), and scores of own prototypes alone (SA).
+
+Huang et al. 2023, "Evaluation and Improvement of Interpretability for Self-Explainable Part-Prototype Networks".
+A deep cell sees nearly the whole image; alignment keeps two of its cells as alike as the pieces of the image under
+them are, so that a prototype answers to what lies under its peak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from protoexplain.models import losses
+from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.families.protopnet import initialised, normalised
+from protoexplain.models.heads import AggregationHead, LinearHead
+from protoexplain.models.similarity import Cosine, Projection
+from protoexplain.models.stage import Decay, Stage, cut_at_projections
+
+SHALLOW_STRIDE = 4
+"""The deepest map of this stride is the shallow one, as published for ResNets, DenseNets and VGG-19.
+
+The published layer of VGG-16 is the 18th of its list (conv4_1, of stride 8), here it is conv3_3.
+"""
+
+
+class EvalProtoPNetConfig(FamilyConfig):
+    """Shape of an EvalProtoPNet."""
+
+    prototypes_per_class: int = Field(10, ge=1)
+    prototype_channels: int = Field(64, ge=1)
+    feature_norm: bool = False
+    """Batch norm before the add-on, for backbones whose features are not rectified (EfficientNet-Lite)."""
+    head: Literal["aggregation", "linear"] = "aggregation"
+    """Score aggregation, or the linear layer of ProtoPNet that it replaces."""
+    tolerance: float = Field(0.1, ge=0)
+    """Differences between shallow and deep similarities that alignment leaves alone (delta)."""
+    published_diagonal: bool = False
+    """The orthogonality cost counts the diagonal, whose gradient is rounding noise for unit prototypes."""
+
+
+class EvalProtoPNetLosses(BaseModel):
+    """Weights of the loss terms (published values)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cross_entropy: float = 1.0
+    cluster: float = 0.8
+    separation: float = -0.08
+    orthogonality: float = 1e-4
+    alignment: float = 0.5
+    """Of the joint stage; lambda."""
+
+
+class EvalProtoPNetSchedule(BaseModel):
+    """Warm-up and joint training (the published values), with projections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(12, ge=1)
+    """Where nothing is projected; otherwise the last projection ends training."""
+    warm_epochs: int = Field(5, ge=0)
+    projections: tuple[int, ...] = (11,)
+    """Epochs, counted from 0, at whose end prototypes are projected; the published method never does (empty)."""
+    last_layer_epochs: int = Field(0, ge=0)
+    """Of the head alone after each projection, not published either."""
+    lr_backbone: float = 1e-4
+    lr_addon: float = 3e-3
+    lr_prototypes: float = 3e-3
+    lr_head: float = 1e-6
+    """In warm-up and joint training, too small to move the head far."""
+    lr_last_layer: float = 1e-3
+    weight_decay: float = 1e-3
+    decay: Decay = Decay(kind="step", every=3, gamma=0.2)
+    """Of the joint stage."""
+    losses: EvalProtoPNetLosses = EvalProtoPNetLosses()
+
+
+@dataclass(kw_only=True)
+class AlignedOutput(PrototypeOutput):
+    """With what alignment compares.
+
+    Args:
+        deep: [B,D,H,W], the features.
+        shallow: [B,E,q*H,r*W].
+    """
+
+    deep: Tensor
+    shallow: Tensor
+
+
+class EvalProtoPNet(PrototypeModel):
+    """One branch, class-major: projection onto unit prototypes for the scores, cosine for the costs."""
+
+    def __init__(self, config: EvalProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
+        prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
+        addon = initialised(nn.Sequential(nn.Conv2d(channels, config.prototype_channels, 1), nn.Sigmoid()))
+        head = AggregationHead if config.head == "aggregation" else LinearHead
+        branch = Branch(
+            addon=normalised(addon, channels, config.feature_norm),
+            prototypes=torch.rand(len(prototype_class), config.prototype_channels, 1, 1),
+            similarity=Projection(),
+            head=head(prototype_class, classes),
+            loss_similarity=Cosine(),
+        )
+        super().__init__(backbone, {"main": branch}, prototype_class, classes)
+        self.tolerance, self.diagonal = config.tolerance, config.published_diagonal
+        self.constrain(frozenset({"prototypes"}))
+
+    def from_images(
+        self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        """With the shallow map where alignment asks for it."""
+        if "alignment" not in names:
+            return super().from_images(images, names, active)
+        deep, shallow = self.backbone.with_shallow(images, SHALLOW_STRIDE)  # type: ignore[operator]
+        output = self.from_features(deep, active)
+        return AlignedOutput(logits=output.logits, branches=output.branches, images=images, deep=deep, shallow=shallow)
+
+    def loss_terms(
+        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
+    ) -> dict[str, Tensor]:
+        """cross_entropy; cluster and separation, minus the mean largest cosine to own / foreign prototypes;
+        orthogonality of the raw prototypes; alignment at the peaks of the own prototypes.
+        """
+        out, (_, branch) = output.branches["main"], self.named_branches()[0]
+        own = losses.own_class_mask(labels, self.prototype_class)
+        prototypes = branch.prototypes.flatten(1)
+        terms = {
+            "cross_entropy": lambda: F.cross_entropy(output.logits, labels),
+            "orthogonality": lambda: losses.orthogonality(prototypes, self.classes, self.diagonal),
+        }
+        if out.similarity is not None:
+            similarity = out.similarity
+            terms["cluster"] = lambda: -losses.best_among(similarity, own).mean()
+            terms["separation"] = lambda: -losses.best_among(similarity, ~own).mean()
+        if isinstance(output, AlignedOutput) and out.cells is not None:
+            peaks = out.cells[own].view(len(labels), -1)
+            terms["alignment"] = lambda: losses.shallow_deep_alignment(
+                output.deep, output.shallow, peaks, self.tolerance
+            )
+        return {name: term() for name, term in terms.items() if name in names}
+
+    def constrain(self, trained: frozenset[str]) -> None:
+        """Prototypes have unit length after every step."""
+        if "prototypes" in trained:
+            _, branch = self.named_branches()[0]
+            branch.prototypes.data = F.normalize(branch.prototypes.data, dim=1)
+
+
+def stages(schedule: EvalProtoPNetSchedule) -> list[Stage]:
+    """Alignment begins with the joint stage, the only one that trains what it acts on."""
+    weights = schedule.losses.model_dump()
+    heads = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes, "head": schedule.lr_head}
+    joint = {"backbone": schedule.lr_backbone, **heads}
+    return cut_at_projections(
+        Stage(
+            name="warm",
+            epochs=schedule.warm_epochs,
+            lr=heads,
+            losses={name: weight for name, weight in weights.items() if name != "alignment"},
+            weight_decay={"addon": schedule.weight_decay},
+        ),
+        Stage(
+            name="joint",
+            epochs=0,
+            lr=joint,
+            losses=weights,
+            weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
+            decay=dict.fromkeys(joint, schedule.decay),
+        ),
+        Stage(
+            name="last layer",
+            epochs=schedule.last_layer_epochs,
+            lr={"head": schedule.lr_last_layer},
+            losses={"cross_entropy": weights["cross_entropy"]},
+        ),
+        schedule.projections,
+        None if schedule.projections else schedule.epochs,
+    )
+
+
+FAMILY = Family(
+    title="EvalProtoPNet",
+    paper="Huang et al. 2023, Evaluation and Improvement of Interpretability for Self-Explainable Part-Prototype "
+    "Networks",
+    config=EvalProtoPNetConfig,
+    schedule=EvalProtoPNetSchedule,
+    model=EvalProtoPNet,
+    stages=stages,
+    tiny={"prototypes_per_class": 2, "prototype_channels": 8},
+)
