@@ -3,6 +3,7 @@
 import json
 import math
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tiny_runs import tiny_config, tiny_model
 
 from protoexplain import registry
 from protoexplain.errors import UserError
-from protoexplain.metrics.base import MetricResult
+from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.observations import NO_IMAGES
 from protoexplain.metrics.plan import planned
@@ -178,7 +179,7 @@ def test_metric_says_what_it_means(name):
 
 def test_missing_annotations_are_told(name):
     metric = get_metric(name)
-    lacks = {need: (f"something called {need}", "get it") for need in ("parts", "regions", "projection", "foreign")}
+    lacks = {need: (f"something called {need}", "get it") for need in get_args(Need)}
     if not metric.needs:
         assert _possible([name], lacks, True, Silent()) == [name]
         return
