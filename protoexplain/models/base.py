@@ -220,9 +220,10 @@ class PrototypeModel(nn.Module):
         return [name for name, branch in self.named_branches() for _ in range(len(branch.prototypes))]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Groups that stages name: backbone, addon, prototypes, head; empty groups are left out."""
+        """Groups that stages name: lower, backbone, addon, prototypes, head; empty groups are left out."""
         trainable = getattr(self.backbone, "trainable_parameters", self.backbone.parameters)
         groups: dict[str, list[nn.Parameter]] = {
+            "lower": list(getattr(self.backbone, "lower_parameters", tuple)()),
             "backbone": list(trainable()),
             "addon": [],
             "prototypes": [],
@@ -254,6 +255,9 @@ class PrototypeModel(nn.Module):
 
     def constrain(self, trained: frozenset[str]) -> None:
         """Restore the constraints on parameters after an optimizer step over the trained groups."""
+
+    def conclude(self, similarity: Tensor) -> None:
+        """Last change of a trained model, told the best similarity [P] of each prototype in the training images."""
 
 
 @dataclass(frozen=True)
