@@ -111,6 +111,10 @@ class Branch(nn.Module):
         """[B,P,H,W] of the similarity itself, as projection uses it."""
         return self.similarity.maps(self.addon(features), self.prototypes)
 
+    def activation_maps(self, similarity: Tensor) -> Tensor:
+        """Similarity maps [...,H,W] in units of the activation: the maximum of each map is the activation."""
+        return self.activation(similarity)
+
     def best_patches(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Similarity [B,P], cell [B,P] and latent patch [B,P,D*h1*w1] of each prototype's best patch."""
         z = self.addon(features)
@@ -175,7 +179,7 @@ class PrototypeModel(nn.Module):
 
     def activation_maps(self, features: Tensor) -> Tensor:
         """[B,P,H,W] over all branches, in units of the activation: the maximum of each map is the activation."""
-        maps = [branch.activation(branch.similarity_maps(features)) for _, branch in self.named_branches()]
+        maps = [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
         return torch.cat(maps, 1)
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:

@@ -18,7 +18,6 @@ from protoexplain.models.heads import Head, SharedHead
 from protoexplain.models.similarity import ChannelAxes
 from protoexplain.models.stage import Decay, Stage
 
-
 WEIGHT_SHRINKAGE = 1e-3
 
 
@@ -63,6 +62,10 @@ class DetectionBranch(Branch):
         if self.training or self.threshold == 0:
             return probability
         return probability.masked_fill(probability < self.threshold, 0)
+
+    def activation_maps(self, similarity: Tensor) -> Tensor:
+        """Maps whose maximum counts as found stay whole; the others are zero."""
+        return similarity.masked_fill(self._found(similarity.amax((-2, -1), keepdim=True)) == 0, 0)
 
     def forward(self, features: Tensor) -> BranchOutput:
         maps = self.similarity_maps(features)

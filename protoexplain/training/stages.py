@@ -94,7 +94,8 @@ class Interrupted(Exception):  # noqa: N818
 
 def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
     """Train on the latest values that do not change in this stage."""
-    if run.config.training.cached_views == 0 or run.config.training.published_batch_norm or trained & {"lower", "backbone"}:
+    training = run.config.training
+    if training.cached_views == 0 or training.published_batch_norm or trained & {"lower", "backbone"}:
         return "images"
     if trained == {"head"}:
         return "activations"

@@ -206,7 +206,7 @@ class TestCheckpoints:
         code, told, _ = cli("info", "--json")
         content = json.loads(told)
         assert code == 0
-        assert {"protopnet", "st_protopnet", "cbc", "rbf_net"} <= set(content["families"])
+        assert {"protopnet", "st_protopnet", "cbc", "rbf_net", "pipnet"} <= set(content["families"])
         assert content["sources"] == ["cars", "cub", "dogs", "folder"]
         assert all(content["presets"].values())
         assert {"consistency", "stability", "deletion"} <= set(content["metrics"])

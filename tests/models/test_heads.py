@@ -7,14 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoexplain.models.heads import Head, LinearHead, ReasoningHead, SoftmaxHead
+from protoexplain.models.heads import Head, LinearHead, ReasoningHead, RectifiedHead, SharedHead, SoftmaxHead
 
-KINDS = ["linear", "softmax", "reasoning"]
+KINDS = ["linear", "rectified", "softmax", "reasoning"]
 
 
 def head_of(kind: str, prototypes: int, classes: int) -> Head:
     heads = {
         "linear": lambda: LinearHead(torch.arange(prototypes) % classes, classes),
+        "rectified": lambda: RectifiedHead(prototypes, classes),
         "softmax": lambda: SoftmaxHead(prototypes, classes),
         "reasoning": lambda: ReasoningHead(prototypes, classes),
     }
@@ -68,6 +69,22 @@ def test_linear_head_has_no_absence():
     evidence = head_of("linear", 4, 2).evidence(torch.rand(3, 4).double(), torch.tensor([1]))
     assert not evidence.absence.any()
     assert not evidence.bias.any()
+
+
+@pytest.mark.parametrize("kind", [RectifiedHead, SoftmaxHead])
+def test_weights_of_shared_prototypes_start_about_one(kind):
+    torch.manual_seed(0)
+    head = kind(500, 20)
+    assert isinstance(head, SharedHead)
+    assert head.weight.mean().item() == pytest.approx(1.0, abs=0.01)
+    assert head.weight.std().item() == pytest.approx(0.1, abs=0.01)
+
+
+def test_rectified_weights_speak_for_a_class_or_not_at_all():
+    head = RectifiedHead(3, 2)
+    head.weight.data = torch.tensor([[-1.0, 0.0, 2.0], [0.5, -0.1, 0.0]])
+    assert head.class_weights().tolist() == [[0.0, 0.0, 2.0], [0.5, 0.0, 0.0]]
+    assert head(torch.ones(1, 3)).tolist() == [[2.0, 0.5]]
 
 
 def test_softmax_weights_of_a_class_sum_to_one():

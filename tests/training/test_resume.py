@@ -76,7 +76,7 @@ def place(out):
     return state["stage"], state["epoch"], state["sums"]["steps"]
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "cbc", "rbf_net"])
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "cbc", "rbf_net", "pipnet"])
 def test_interrupted_again_and_again(family, planted, tmp_path, whole):
     """Stops soon, then at random steps far enough from each other that filled caches are used."""
     out, (reference, _), numbers = tmp_path / "run", whole(family), random.Random(family)

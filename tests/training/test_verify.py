@@ -31,7 +31,7 @@ def failed(report):
     return {check.name: check for check in report.checks if not check.passed}
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "cbc", "rbf_net"])
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "cbc", "rbf_net", "pipnet"])
 def test_what_training_made_passes(family, tmp_path, data):
     checkpoint = trained(tmp_path / "best", data, family)
     told = []

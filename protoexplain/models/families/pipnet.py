@@ -40,11 +40,11 @@ class PIPNetSchedule(ComponentSchedule):
     head_epochs: int = Field(3, ge=0)
     joint_epochs: int = Field(57, ge=0)
     lower_frozen_epochs: int = Field(7, ge=0)
-    """So many of the joint epochs leave the backbone's lower layers frozen."""
+    """So many joint epochs pass before the layers up to `backbone.lower_stride` are trained too."""
     lr: float = 5e-4
     lr_head: float = 0.05
     head_restart: int = Field(10, ge=1)
-    """The head's learning rate starts again after so many epochs of the head and joint phases (5 if these are few)."""
+    """The head's learning rate starts again after so many epochs of the head and joint phases (5 if they have 30)."""
 
 
 class PIPNet(NonNegativeNet):
