@@ -220,10 +220,9 @@ def explain_reading(
 
 
 def _strongest(evidence: Evidence, k: int, rows: int) -> tuple[list[int], list[int]]:
-    """Prototypes with the largest effect by presence, of either sign, and by absence; none without any."""
+    """Prototypes with the largest effect by presence, of either sign, and by absence."""
     presence, absence = evidence.presence[:, k], evidence.absence[:, k]
-    strongest = presence.abs().argsort(descending=True, stable=True)[:rows]
-    found = strongest[presence[strongest] != 0].tolist()
+    found = presence.abs().argsort(descending=True, stable=True)[:rows].tolist()
     missing = absence.argsort(descending=True, stable=True)[:rows].tolist() if bool((absence != 0).any()) else []
     return found, missing
 

@@ -75,10 +75,10 @@ def test_nothing_found_is_no_decision():
     geometry = Geometry.of((4, 4), None, 4)
     known, foreign = (explain(model, z[0], geometry, CLASSES) for z in (features(0.9), features(0.4)))
     assert known.notices == ()
-    assert [len(shown.found) for shown in known.classes] == [1, 1, 1]
+    assert [sum(match.presence > 0 for match in shown.found) for shown in known.classes] == [1, 1, 1]
     assert foreign.notices == (ABSTAINED,)
     assert {shown.score for shown in foreign.classes} == {0.0}
-    assert [shown.found for shown in foreign.classes] == [(), (), ()]
+    assert {match.evidence for shown in foreign.classes for match in shown.found} == {0.0}
     assert {round(entry.probability, 6) for entry in foreign.predictions} == {round(1 / 3, 6)}
 
 
