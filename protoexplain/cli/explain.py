@@ -139,9 +139,11 @@ def _answers(
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
     change = explainer.what_would_change(seen)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
-    sentences = [f"Note: {ABSTAINED}."] if seen.reading.abstains else []
-    sentences += [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
-    sentences.append(about_change(change))
+    if seen.reading.abstains:
+        sentences = [f"Note: {ABSTAINED}."]
+    else:
+        sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
+        sentences.append(about_change(change))
     otherwise = None
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)
