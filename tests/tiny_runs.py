@@ -22,6 +22,7 @@ SCHEDULES = {
     "evalprotopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "cbc": _COMPONENTS,
     "rbf_net": _COMPONENTS,
+    "pipnet": {**_COMPONENTS, "joint_epochs": 4, "lower_frozen_epochs": 2},
     "prototypedl": {"epochs": 3, "last_layer_epochs": 2, "batch_size": 8},
 }
 """Few epochs for each family; a family that is not named gets its own schedule."""

@@ -130,6 +130,7 @@ def _answers(
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
     from protoexplain.explain.attribution_methods import METHODS
+    from protoexplain.explain.local import ABSTAINED
     from protoexplain.explain.render import sheet
     from protoexplain.explain.what_if import what_if
     from protoexplain.explain.words import about_change, about_contrast, about_pictures, about_what_if
@@ -138,8 +139,11 @@ def _answers(
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
     change = explainer.what_would_change(seen)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
-    sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
-    sentences.append(about_change(change))
+    if seen.reading.abstains:
+        sentences = [f"Note: {ABSTAINED}."]
+    else:
+        sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
+        sentences.append(about_change(change))
     otherwise = None
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)

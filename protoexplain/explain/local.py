@@ -27,6 +27,7 @@ from protoexplain.models.base import PrototypeModel
 from protoexplain.models.heads import Evidence
 
 SCHEMA_VERSION = 3
+ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
 Said = TypeVar("Said", bound=Statement)
 
 
@@ -94,7 +95,7 @@ class Explanation:
         classes: The explained classes.
         unit: What scores and evidence are measured in.
         box_rule: How boxes were drawn, such as ``percentile:95``.
-        notices: What was done to the image when it was read.
+        notices: What was done to the image when it was read, and whether the model abstains.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
     """
 
@@ -213,7 +214,7 @@ def explain_reading(
         classes,
         reading.unit,
         str(box_rule),
-        tuple(notices),
+        (*notices, ABSTAINED) if reading.abstains else tuple(notices),
         dict(zip(wanted, reading.maps[wanted].float().cpu().numpy(), strict=True)),
     )
 

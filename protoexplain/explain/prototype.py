@@ -197,8 +197,9 @@ def _levels(records: Sequence[PrototypeRecord], dataset: ImageDataset, activatio
 def _maps(model: PrototypeModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """Similarity and activation maps [B,P,H,W]."""
     features = model.backbone(pictures)
-    similarity = [branch.similarity_maps(features) for _, branch in model.named_branches()]
-    activated = [branch.activation(maps) for maps, (_, branch) in zip(similarity, model.named_branches(), strict=True)]
+    branches = [branch for _, branch in model.named_branches()]
+    similarity = [branch.similarity_maps(features) for branch in branches]
+    activated = [branch.activation_maps(maps) for maps, branch in zip(similarity, branches, strict=True)]
     return torch.cat(similarity, 1), torch.cat(activated, 1)
 
 

@@ -65,6 +65,11 @@ class Reading:
         """What scores and evidence are measured in."""
         return "probability" if self.model.scores_are_probabilities else "logit"
 
+    @property
+    def abstains(self) -> bool:
+        """Whether no class gets any evidence: the best score is exactly 0 (Nauta et al. 2023)."""
+        return float(self.scores.max()) == 0
+
     def prediction(self, label: int) -> Prediction:
         return Prediction(label, self.class_names[label], float(self.scores[label]), float(self.probabilities[label]))
 

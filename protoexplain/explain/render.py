@@ -133,7 +133,7 @@ def sheet(
         patch: Prototype -> picture of its patch.
         source: Prototype -> its source picture with the box drawn.
         name: Match -> name of the prototype and its class.
-        rows: At most so many prototypes.
+        rows: At most so many prototypes; those without evidence are left out.
         heat: Match -> picture of its heat map; the similarity map over the seen region by default.
         titles: Above the images, heat maps, patches and source pictures.
         tried: Prototype -> what blanking its box did.
@@ -142,7 +142,7 @@ def sheet(
     Returns:
         PNG.
     """
-    found = shown.found[:rows]
+    found = [match for match in shown.found[:rows] if match.presence]
     below = [textwrap.fill(line, _NOTE_CHARACTERS) for line in (*about_absence(shown), *notes)]
     lines = sum(text.count("\n") + 1 for text in below)
     heights = [1.0] * len(found) + ([0.09 * lines + 0.05] if below else []) or [1.0]
@@ -176,11 +176,11 @@ def sheet(
 
 
 def _title(explanation: Explanation, shown: ClassExplanation) -> str:
-    rest = shown.total() - sum(match.presence for match in shown.found)
+    presence = [match.presence for match in shown.found if match.presence]
     return (
         f"{explanation.image}: why {shown.name}?  probability {shown.probability:.1%}, score {shown.score:.2f}"
-        f" = {sum(match.presence for match in shown.found):.2f} from the {len(shown.found)} strongest prototypes"
-        f" {rest:+.2f} from the rest"
+        f" = {sum(presence):.2f} from the {len(presence)} strongest prototypes"
+        f" {shown.total() - sum(presence):+.2f} from the rest"
     )
 
 

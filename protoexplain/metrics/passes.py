@@ -108,7 +108,7 @@ def own_maps(
                 rows = torch.nonzero(labels == label).flatten()
                 chosen = branch.prototypes[(owned[slots] - start).to(z.device)]
                 maps = branch.similarity.maps(z[rows.to(z.device)], chosen)
-                result[rows[:, None], slots] = branch.activation(maps) if activated else maps
+                result[rows[:, None], slots] = branch.activation_maps(maps) if activated else maps
         start += size
     return result
 

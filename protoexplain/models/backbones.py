@@ -37,6 +37,8 @@ class BackboneConfig(BaseModel):
     """`auto` (an installed package, else the hub), `hub`, `none`, or the path of a state dict."""
     frozen_stride: int = Field(0, ge=0)
     """Layers up to the features of this stride are never trained; 0 trains all."""
+    lower_stride: int = Field(0, ge=0)
+    """Layers from there up to the features of this stride are the group `lower`, which few schedules train."""
     unstrided_stages: int = Field(0, ge=0)
     """Strides of the last n stages are set to 1 for finer maps (CBC and PIP-Net: 2)."""
 
@@ -72,8 +74,8 @@ class Backbone(nn.Module):
             _load(self.net, config)
         self.level = max(i for i, stride in enumerate(self.strides) if stride == config.stride)
         self.channels: int = levels[self.level]["num_chs"]
-        frozen = [level["module"] for level in levels if level["reduction"] <= config.frozen_stride]
-        self._frozen_until = frozen[-1] if frozen else None
+        self._frozen_until = _last_module(levels, config.frozen_stride)
+        self._lower_until = _last_module(levels, max(config.frozen_stride, config.lower_stride))
         if config.unstrided_stages > self.level:
             raise UserError(
                 f"{config.name} has only {self.level} stages after the first up to stride {config.stride}",
@@ -114,9 +116,22 @@ class Backbone(nn.Module):
         return maps
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters after the frozen stride, in order of depth."""
-        for module in _modules_after(self.net, self._frozen_until):
+        """Parameters after the frozen and the lower stride, in order of depth."""
+        for module in _modules_after(self.net, self._lower_until):
             yield from module.parameters(recurse=False)
+
+    def lower_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters between the frozen and the lower stride, in order of depth."""
+        upper = set(_modules_after(self.net, self._lower_until))
+        for module in _modules_after(self.net, self._frozen_until):
+            if module not in upper:
+                yield from module.parameters(recurse=False)
+
+
+def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
+    """The module that gives the deepest features up to a stride."""
+    modules = [level["module"] for level in levels if level["reduction"] <= stride]
+    return modules[-1] if modules else None
 
 
 def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type

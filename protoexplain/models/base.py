@@ -21,7 +21,7 @@ from protoexplain.models.similarity import Similarity, gather_patches
 from protoexplain.models.stage import Stage
 
 Activation = Callable[[Tensor], Tensor]
-GROUPS = ("backbone", "addon", "prototypes", "head", "decoder")
+GROUPS = ("lower", "backbone", "addon", "prototypes", "head", "decoder")
 """Of parameters, each with its learning rate."""
 
 
@@ -119,6 +119,10 @@ class Branch(nn.Module):
         """[B,P,H,W] of the similarity itself, as projection uses it."""
         return self.similarity.maps(self.addon(features), self.prototypes)
 
+    def activation_maps(self, similarity: Tensor) -> Tensor:
+        """Similarity maps [...,H,W] in units of the activation: the maximum of each map is the activation."""
+        return self.activation(similarity)
+
     def best_patches(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Similarity [B,P], cell [B,P] and latent patch [B,P,D*h1*w1] of each prototype's best patch."""
         z = self.addon(features)
@@ -195,7 +199,7 @@ class PrototypeModel(nn.Module):
 
     def activation_maps(self, features: Tensor) -> Tensor:
         """[B,P,H,W] over all branches, in units of the activation: the maximum of each map is the activation."""
-        maps = [branch.activation(branch.similarity_maps(features)) for _, branch in self.named_branches()]
+        maps = [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
         return torch.cat(maps, 1)
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
@@ -251,6 +255,7 @@ class PrototypeModel(nn.Module):
         """Groups that stages name, from `GROUPS`; empty groups are left out."""
         trainable = getattr(self.backbone, "trainable_parameters", self.backbone.parameters)
         groups: dict[str, list[nn.Parameter]] = {
+            "lower": list(getattr(self.backbone, "lower_parameters", tuple)()),
             "backbone": list(trainable()),
             "addon": [],
             "prototypes": [],
@@ -282,6 +287,9 @@ class PrototypeModel(nn.Module):
 
     def constrain(self, trained: frozenset[str]) -> None:
         """Restore the constraints on parameters after an optimizer step over the trained groups."""
+
+    def conclude(self, similarity: Tensor) -> None:
+        """Last change of a trained model, told the best similarity [P] of each prototype in the training images."""
 
 
 @dataclass(frozen=True)

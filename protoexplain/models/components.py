@@ -1,4 +1,4 @@
-"""Networks over channel components that all classes share: what CBC and RBF-net have in common.
+"""Networks over channel components that all classes share: what CBC, PIP-Net and RBF-net have in common.
 
 Components are channels under a softmax at every location (Saralajew et al. 2025); the schedule has three phases, as
 PIP-Net's (Nauta et al. 2023): alignment of two views, head, everything.
@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.base import Branch, BranchOutput, FamilyConfig, PrototypeModel
-from protoexplain.models.heads import Head
+from protoexplain.models.base import Branch, BranchOutput, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.heads import Head, SharedHead
 from protoexplain.models.similarity import ChannelAxes
 from protoexplain.models.stage import Decay, Stage
+
+WEIGHT_SHRINKAGE = 1e-3
 
 
 class ComponentConfig(FamilyConfig):
@@ -61,6 +63,10 @@ class DetectionBranch(Branch):
             return probability
         return probability.masked_fill(probability < self.threshold, 0)
 
+    def activation_maps(self, similarity: Tensor) -> Tensor:
+        """Maps whose maximum counts as found stay whole; the others are zero."""
+        return similarity.masked_fill(self._found(similarity.amax((-2, -1), keepdim=True)) == 0, 0)
+
     def forward(self, features: Tensor) -> BranchOutput:
         maps = self.similarity_maps(features)
         best, cells = maps.flatten(2).max(2)
@@ -85,6 +91,35 @@ class ComponentNet(PrototypeModel):
         if out.maps is None:
             return {}
         return {"align": losses.alignment(out.maps), "tanh": losses.every_prototype_fires(out.activations)}
+
+
+class NonNegativeNet(ComponentNet):
+    """Scores o >= 0 that add up weighted detections, trained as log(1 + o^2); weights shrink until few are left."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """softmax(log(1 + o^2)), as the class loss reads the scores."""
+        return logits.square().log1p().softmax(1)
+
+    def loss_terms(
+        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
+    ) -> dict[str, Tensor]:
+        """class: negative log likelihood of log_softmax(log(1 + o^2)); align and tanh on two views."""
+        terms = {} if names == {"class"} else self.alignment_terms(output.branches["main"])
+        if "class" in names:
+            terms["class"] = losses.log_normalised_nll(output.logits, labels)
+        return {name: value for name, value in terms.items() if name in names}
+
+    def constrain(self, trained: frozenset[str]) -> None:
+        """Head weights shrink towards zero after each step and stay non-negative."""
+        if "head" in trained:
+            self.head_weight().sub_(WEIGHT_SHRINKAGE).clamp_min_(0)
+
+    def head_weight(self) -> Tensor:
+        """[C,P] the raw weights of the head, outside the graph."""
+        branch = self.branches["main"]
+        assert isinstance(branch, Branch)
+        assert isinstance(branch.head, SharedHead)
+        return branch.head.weight.data
 
 
 def component_count(config: ComponentConfig, channels: int) -> int:

@@ -93,12 +93,23 @@ class LinearHead(Head):
         self.weight = nn.Parameter(self.weight.detach()[:, prototypes].clone())
 
 
-class SoftmaxHead(LinearHead):
-    """score = softmax(W) a: a radial basis function network whose weights are probabilities (RBF-net)."""
+class SharedHead(LinearHead):
+    """A linear head on prototypes that belong to no class; weights start at N(1, 0.1)."""
 
     def __init__(self, prototypes: int, classes: int) -> None:
         super().__init__(torch.zeros(prototypes, dtype=torch.long), classes)
         nn.init.normal_(self.weight, 1.0, 0.1)
+
+
+class RectifiedHead(SharedHead):
+    """score = max(W, 0) a: what is found speaks for a class or not at all (PIP-Net)."""
+
+    def class_weights(self) -> Tensor:
+        return self.weight.relu()
+
+
+class SoftmaxHead(SharedHead):
+    """score = softmax(W) a: a radial basis function network whose weights are probabilities (RBF-net)."""
 
     def class_weights(self) -> Tensor:
         return self.weight.softmax(1)

@@ -22,15 +22,20 @@ class Decay(BaseModel):
     gamma: float = Field(0.1, gt=0, le=1)
     total: int = Field(1, ge=1)
     """cosine: falls from 1 to gamma over so many epochs, then starts again."""
+    begun: int = Field(0, ge=0)
+    """cosine: epochs that went by before the first one."""
+    by_step: bool = False
+    """cosine: falls from step to step, not only from epoch to epoch."""
 
-    def multiplier(self, n: int) -> float:
-        """Factor on the learning rate in the n-th epoch, n >= 1."""
+    def multiplier(self, n: float) -> float:
+        """Factor on the learning rate in the n-th epoch, n >= 1; its fraction is the part of the epoch that is done."""
+        epoch = math.floor(n)
         if self.kind == "step":
-            return float(self.gamma ** (n // self.every))
+            return float(self.gamma ** (epoch // self.every))
         if self.kind == "at":
-            return float(self.gamma ** sum(n >= epoch for epoch in self.epochs))
+            return float(self.gamma ** sum(epoch >= first for first in self.epochs))
         if self.kind == "cosine":
-            done = (n - 1) % self.total / self.total
+            done = ((n if self.by_step else epoch) - 1 + self.begun) % self.total / self.total
             return self.gamma + (1 - self.gamma) * (1 + math.cos(math.pi * done)) / 2
         return 1.0
 
@@ -38,7 +43,7 @@ class Decay(BaseModel):
 class Stage(BaseModel):
     """Some epochs with the same trained groups and losses.
 
-    Stages of the same name share one optimizer with its moments, and count their epochs together.
+    Stages of the same name share the optimizer's moments of each group, and count their epochs together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -38,8 +38,10 @@ def image_case(explainer: Explainer, seen: Seen, truth: str | None, pictures: Pr
     result = explainer.explain(seen, top_classes=1, rows=ROWS)
     explanation, shown = result.explanation, result.explanation.classes[0]
     contrast = explainer.contrast(seen) if len(explainer.checkpoint.classes) > 1 else None
-    sentences = [] if contrast is None else [about_contrast(contrast, explanation.unit)]
-    sentences.append(about_change(explainer.what_would_change(seen)))
+    sentences = []
+    if not seen.reading.abstains:
+        sentences += [] if contrast is None else [about_contrast(contrast, explanation.unit)]
+        sentences.append(about_change(explainer.what_would_change(seen)))
     said = list(_said(shown))
     found = [statement for _, _, statement in said if isinstance(statement, Match)]
     draw = _Drawing(explainer, result, pictures, explainer.honesty(seen, found))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -97,8 +98,19 @@ def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str])
     return kind(rows, fused=True)
 
 
-def set_learning_rates(optimizer: Optimizer, stage: Stage, n: int) -> None:
-    """Learning rates for the n-th epoch (n >= 1) under the stage's name."""
+def take_over(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Go on with the moments that a saved optimizer had for groups of the same names."""
+    state = optimizer.state_dict()
+    before = {group["name"]: group["params"] for group in saved["param_groups"]}
+    for group in state["param_groups"]:
+        for own, other in zip(group["params"], before.get(group["name"], ()), strict=False):
+            if other in saved["state"]:
+                state["state"][own] = saved["state"][other]
+    optimizer.load_state_dict(state)
+
+
+def set_learning_rates(optimizer: Optimizer, stage: Stage, n: float) -> None:
+    """Learning rates for the n-th epoch (n >= 1) under the stage's name; a fraction is a part of the epoch."""
     for group in optimizer.param_groups:
         decay = stage.decay.get(group["name"])
         group["lr"] = stage.lr[group["name"]] * (decay.multiplier(n) if decay else 1.0)

@@ -109,7 +109,7 @@ def _located(
     records: list[PrototypeRecord] = []
     for found, (name, branch) in zip(patches, model.named_branches(), strict=True):
         height, width = found.maps.shape[1:]
-        boxes = _boxes(branch.activation(found.maps), size)
+        boxes = _boxes(branch.activation_maps(found.maps), size)
         for i, place in enumerate(found.image.tolist()):
             index = len(records)
             record = PrototypeRecord(index, name, labels[index], original_index=index)

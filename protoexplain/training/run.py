@@ -207,11 +207,12 @@ def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
 def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], command: str) -> RunResult:
     run.model.load_state_dict(snapshot.weights)
     run.model.eval()
+    patches = snapshot.patches or find_patches(run)
+    run.model.conclude(torch.cat([found.similarity for found in patches]))
     accuracy = {
         "test_accuracy": run.evaluate(run.data.test),
         "validation_accuracy": run.evaluate(run.data.validation),
     }
-    patches = snapshot.patches or find_patches(run)
     row = {**metrics, **accuracy, "kept": snapshot.place}
     proof = snapshot.proof if snapshot.patches else {}
     kept: RunResult | None = None

@@ -94,7 +94,8 @@ class Interrupted(Exception):  # noqa: N818
 
 def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
     """Train on the latest values that do not change in this stage."""
-    if run.config.training.cached_views == 0 or run.config.training.published_batch_norm or "backbone" in trained:
+    training = run.config.training
+    if training.cached_views == 0 or training.published_batch_norm or trained & {"lower", "backbone"}:
         return "images"
     if trained == {"head"}:
         return "activations"
@@ -130,7 +131,7 @@ def run_stage(run: Run, index: int, stage: Stage) -> None:
     """Train what is left of a stage, then project."""
     state, fabric = run.state, run.fabric
     trained = engine.freeze(run.model, stage.lr)
-    if trained & {"backbone", "addon", "prototypes"} and state.epoch < stage.epochs:
+    if trained - {"head"} and state.epoch < stage.epochs:
         state.patches, state.proof = [], {}
     if state.epoch < stage.epochs:
         _train(run, index, stage, trained)
@@ -156,17 +157,17 @@ def fit(run: Run, index: int, stage: Stage, trained: frozenset[str], inputs: Inp
     step = fabric.setup_module(engine.TrainStep(run.model, kind, frozenset(stage.losses)))
     raw_optimizer = engine.make_optimizer(run.model, stage, trained)
     if stage.name in state.optimizers:
-        raw_optimizer.load_state_dict(state.optimizers[stage.name])
+        engine.take_over(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)
     assert isinstance(optimizer, torch.optim.Optimizer)
     batch_size = max(1, (stage.batch_size or training.batch_size) // fabric.world_size)
     while state.epoch < stage.epochs:
         number = state.epoch + 1
         done = state.epochs_done.get(stage.name, 0)
-        engine.set_learning_rates(raw_optimizer, stage, done + 1)
         engine.set_training_mode(run.model, training.published_batch_norm)
         epoch = index * EPOCHS_PER_STAGE + state.epoch
         steps = training.passes * -(-len(inputs) // (batch_size * fabric.world_size))
+        engine.set_learning_rates(raw_optimizer, stage, done + 1 + state.sums.steps / steps)
         label = f"{stage.name} {number}/{stage.epochs}"
         settings = engine.StepSettings(
             engine.loss_weights(stage, number),
@@ -180,8 +181,10 @@ def fit(run: Run, index: int, stage: Stage, trained: frozenset[str], inputs: Inp
             sums: engine.EpochSums,
             label: str = label,
             steps: int = steps,
+            done: int = done,
             opt: torch.optim.Optimizer = raw_optimizer,
         ) -> None:
+            engine.set_learning_rates(opt, stage, done + 1 + sums.steps / steps)
             state.optimizers[stage.name] = opt.state_dict()
             run.tick(label, sums.steps, steps, together=True)
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 def test_two_pictures_and_two_models_are_compared(open_page):
     page = open_page("?model=a-protopnet&tab=compare", ".comparison")
     expect(page.locator(".side")).to_have_count(2)
-    expect(page.locator(".comparison h2")).to_have_text(re.compile("^(What changes|Why)"))
+    expect(page.locator(".comparison > h2")).to_have_text(re.compile("^(What changes|Why)"))
     expect(page.locator(".versus-row").first).to_contain_text("Prototype")
     page.wait_for_function("[...document.querySelectorAll('.comparison img')].every(i => i.complete && i.naturalWidth)")
     right = page.locator(".side h2").nth(1)

@@ -206,9 +206,8 @@ class TestCheckpoints:
         code, told, _ = cli("info", "--json")
         content = json.loads(told)
         assert code == 0
-        assert {"protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "prototypedl"} <= set(
-            content["families"]
-        )
+        families = {"protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "pipnet", "prototypedl"}
+        assert families == set(content["families"])
         assert content["sources"] == ["cars", "cub", "dogs", "folder"]
         assert all(content["presets"].values())
         assert {"consistency", "stability", "deletion"} <= set(content["metrics"])

@@ -69,7 +69,8 @@ def test_sheet_of_every_family(family):
         )
     )
     assert 1200 <= picture.shape[1] <= 1500
-    assert 800 <= picture.shape[0] <= 1600
+    drawn = sum(match.presence != 0 for match in explanation.classes[0].found[:4])
+    assert 180 * drawn <= picture.shape[0] <= 800 + 250 * drawn
     assert (picture[0] == 255).all(), "a white margin"
     assert (picture < 255).any(2).mean() > 0.1, "something is drawn"
 

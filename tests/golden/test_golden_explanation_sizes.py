@@ -13,6 +13,7 @@ from protoexplain.metrics.parts import Parts, merged_sides
 from protoexplain.metrics.purity import count_parts, patch_edges, top_images
 from protoexplain.metrics.sizes import active_size, all_classes_size, predicted_size, used
 from protoexplain.models.families.cbc import CBC, CBCConfig
+from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig
 
 pytestmark = pytest.mark.golden
 F64, EPSILON, BATCH = torch.float64, 1e-3, 8
@@ -86,11 +87,15 @@ def test_pipnet(golden):
     v = golden("pipnet_eval")
     first = int(v["first_row_for_thresholds_and_metrics"])
     labels = v.tensor("labels")[first:]
-    weight = v.tensor("head_weight", F64)
-    pooled = v.tensor("features", F64).softmax(1).flatten(2).amax(2)
+    weight, features = v.tensor("head_weight", F64), v.tensor("features", F64)
+    model = PIPNet(PIPNetConfig(), len(weight), nn.Identity(), features.shape[1])
+    model.branches["main"].head.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    model = model.double()
+    pooled, scores = (getattr(model.train()(features), name) for name in ("activations", "logits"))
     close(pooled, v["pooled"], atol=2e-6, rtol=1e-5)
-    found = pooled.masked_fill(pooled < 0.1, 0)
-    scores = found @ weight.clamp_min(0).T
+    close(scores, v["out"], atol=2e-6, rtol=1e-5)
+    found, scores = (getattr(model.eval()(features), name) for name in ("activations", "logits"))
+    close(found, v["pooled_clamped"], atol=2e-6, rtol=1e-5)
     close(scores, v["out_inference"], atol=2e-6, rtol=1e-5)
     assert int(abstained(scores).sum()) == int(v["abstained"])
     weights, outputs = [], []
@@ -132,13 +137,16 @@ def test_chosen_patches(golden):
     maps = v.tensor("maps")
     pooled, length, count = maps.flatten(2).amax(2), maps.shape[3], int(v["k"])
     chosen, used_ = top_images(pooled, count), used(v.tensor("head_weight"), 1e-5)
-    rows = []
-    for prototype in torch.nonzero(used_).flatten().tolist():
-        for image in chosen[:, prototype].tolist():
-            row, column = divmod(int(maps[image, prototype].argmax()), length)
-            edges = [int(e) for cell in (row, column) for e in patch_edges(torch.tensor(cell), length, 224)]
-            rows.append([prototype, image, *edges])
-    assert rows == v["topk_rows"].tolist()
+
+    def row_of(prototype: int, image: int) -> list[int]:
+        cells = divmod(int(maps[image, prototype].argmax()), length)
+        edges = [int(e) for cell in cells for e in patch_edges(torch.tensor(cell), length, 224)]
+        return [prototype, image, *edges]
+
+    best = [row_of(p, image) for p in torch.nonzero(used_).flatten().tolist() for image in chosen[:, p].tolist()]
+    assert best == v["topk_rows"].tolist()
+    above = torch.nonzero((pooled > v.number("all_threshold")) & used_)
+    assert [row_of(prototype, image) for image, prototype in above.tolist()] == v["all_rows"].tolist()
 
 
 def test_purity(golden):

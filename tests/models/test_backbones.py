@@ -117,6 +117,22 @@ def test_frozen_stride_leaves_the_first_layers_out(name, frozen_stride, trained)
     assert names(backbone) == {n for n, _ in backbone.net.named_parameters() if n.startswith(trained)}
 
 
+@pytest.mark.parametrize(
+    ("name", "frozen_stride", "lower_stride", "lower", "upper"),
+    [
+        ("resnet18", 4, 8, ("layer2.",), ("layer3.", "layer4.")),
+        ("convnext_atto", 0, 16, ("stem.", "stages.0.", "stages.1.", "stages.2."), ("stages.3.",)),
+        ("resnet18", 8, 8, ("nothing",), ("layer3.", "layer4.")),
+    ],
+)
+def test_lower_layers_are_a_group_of_their_own(name, frozen_stride, lower_stride, lower, upper):
+    backbone = random(name, stride=32, frozen_stride=frozen_stride, lower_stride=lower_stride)
+    assert names(backbone) == {n for n, _ in backbone.net.named_parameters() if n.startswith(upper)}
+    parameters = {id(p) for p in backbone.lower_parameters()}
+    found = {n for n, p in backbone.net.named_parameters() if id(p) in parameters}
+    assert found == {n for n, _ in backbone.net.named_parameters() if n.startswith(lower)}
+
+
 def test_without_a_frozen_stride_all_is_trained():
     backbone = random("resnet18", stride=32)
     assert names(backbone) == {name for name, _ in backbone.net.named_parameters()}

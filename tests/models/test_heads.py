@@ -7,14 +7,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoexplain.models.heads import AggregationHead, DistanceHead, Head, LinearHead, ReasoningHead, SoftmaxHead
+from protoexplain.models.heads import (
+    AggregationHead,
+    DistanceHead,
+    Head,
+    LinearHead,
+    ReasoningHead,
+    RectifiedHead,
+    SharedHead,
+    SoftmaxHead,
+)
 
-KINDS = ["linear", "softmax", "aggregation", "distance", "reasoning"]
+KINDS = ["linear", "rectified", "softmax", "aggregation", "distance", "reasoning"]
 
 
 def head_of(kind: str, prototypes: int, classes: int) -> Head:
     heads = {
         "linear": lambda: LinearHead(torch.arange(prototypes) % classes, classes),
+        "rectified": lambda: RectifiedHead(prototypes, classes),
         "softmax": lambda: SoftmaxHead(prototypes, classes),
         "aggregation": lambda: AggregationHead(torch.arange(prototypes) % classes, classes),
         "distance": lambda: DistanceHead(prototypes, classes),
@@ -108,6 +118,22 @@ class TestAggregation:
         assert head.weight.grad.isfinite().all()
         assert head.weight.grad[:3].count_nonzero() == 3
         assert head.weight.grad[5] == 0, "the only prototype of its class"
+
+
+@pytest.mark.parametrize("kind", [RectifiedHead, SoftmaxHead])
+def test_weights_of_shared_prototypes_start_about_one(kind):
+    torch.manual_seed(0)
+    head = kind(500, 20)
+    assert isinstance(head, SharedHead)
+    assert head.weight.mean().item() == pytest.approx(1.0, abs=0.01)
+    assert head.weight.std().item() == pytest.approx(0.1, abs=0.01)
+
+
+def test_rectified_weights_speak_for_a_class_or_not_at_all():
+    head = RectifiedHead(3, 2)
+    head.weight.data = torch.tensor([[-1.0, 0.0, 2.0], [0.5, -0.1, 0.0]])
+    assert head.class_weights().tolist() == [[0.0, 0.0, 2.0], [0.5, 0.0, 0.0]]
+    assert head(torch.ones(1, 3)).tolist() == [[2.0, 0.5]]
 
 
 def test_softmax_weights_of_a_class_sum_to_one():

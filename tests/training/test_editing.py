@@ -29,7 +29,7 @@ from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify
 
-FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "prototypedl"]
+FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "pipnet", "prototypedl"]
 WRITING = FAMILIES[:3]
 
 
@@ -286,7 +286,7 @@ class TestSaved:
         accuracy = result.report.after.test.value
         assert new.metrics["test_accuracy"] == accuracy == pytest.approx(evaluate(new, planted).accuracy)
 
-    @pytest.mark.parametrize("family", ["cbc", "rbf_net", "prototypedl"])
+    @pytest.mark.parametrize("family", ["cbc", "rbf_net", "pipnet", "prototypedl"])
     def test_components_are_removed_and_reasoning_is_refitted(self, family, bench, planted, tmp_path):
         made = bench(family)
         new = edit(made.checkpoint.path, Decisions(decisions=removed(3), epochs=2), planted, tmp_path / "new")

@@ -92,6 +92,39 @@ def test_cosine_restarts():
     assert values == sorted(values[:4], reverse=True) + values[4:]
 
 
+def test_cosine_falls_from_step_to_step_where_wanted():
+    by_epoch, by_step = (Decay(kind="cosine", total=4, gamma=0.2, by_step=on) for on in (False, True))
+    assert by_epoch.multiplier(2.5) == by_epoch.multiplier(2) == by_step.multiplier(2)
+    assert by_step.multiplier(2) > by_step.multiplier(2.5) > by_step.multiplier(3)
+    assert by_step.multiplier(4.999) == pytest.approx(0.2, abs=1e-3)
+    assert by_step.multiplier(5) == 1.0
+
+
+def test_cosine_that_began_earlier():
+    early, late = Decay(kind="cosine", total=4, gamma=0.2), Decay(kind="cosine", total=4, gamma=0.2, begun=3)
+    assert [late.multiplier(n) for n in range(1, 6)] == [early.multiplier(n) for n in range(4, 9)]
+
+
+def test_moments_go_on_group_by_group(model):
+    def optimizer(*groups):
+        made = engine.make_optimizer(model, stage(lr=dict.fromkeys(groups, 0.1)), engine.freeze(model, groups))
+        for group in made.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.ones_like(parameter)
+        return made
+
+    first = optimizer("addon", "head")
+    first.step()
+    second = optimizer("backbone", "head")
+    engine.take_over(second, first.state_dict())
+    head = model.parameter_groups()["head"]
+    assert second.state.keys() == set(head)
+    for parameter in head:
+        for name, value in first.state[parameter].items():
+            assert torch.equal(second.state[parameter][name], value)
+    assert {group["lr"] for group in second.param_groups} == {0.1}
+
+
 def test_ramps_grow_over_the_stage():
     ramped = stage(losses={"a": 2.0, "b": 1.0}, ramps=("a",))
     assert [engine.loss_weights(ramped, epoch) for epoch in (1, 4)] == [{"a": 0.5, "b": 1.0}, {"a": 2.0, "b": 1.0}]

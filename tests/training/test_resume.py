@@ -17,7 +17,7 @@ from protoexplain.config import merged
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.backbones import Backbone
-from protoexplain.models.registry import get_family
+from protoexplain.models.registry import family_names, get_family
 from protoexplain.training.stages import Interrupted
 from protoexplain.training.state import STATE_FILE
 
@@ -76,7 +76,7 @@ def place(out):
     return state["stage"], state["epoch"], state["sums"]["steps"]
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "prototypedl"])
+@pytest.mark.parametrize("family", family_names())
 def test_interrupted_again_and_again(family, planted, tmp_path, whole):
     """Stops soon, then at random steps far enough from each other that filled caches are used."""
     out, (reference, _), numbers = tmp_path / "run", whole(family), random.Random(family)

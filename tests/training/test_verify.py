@@ -10,6 +10,7 @@ from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.io.prototypes import select
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.registry import family_names
 from protoexplain.training.verify import verify
 
 WITHOUT_DATA = ["files", "weights"]
@@ -31,7 +32,7 @@ def failed(report):
     return {check.name: check for check in report.checks if not check.passed}
 
 
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "prototypedl"])
+@pytest.mark.parametrize("family", family_names())
 def test_what_training_made_passes(family, tmp_path, data):
     checkpoint = trained(tmp_path / "best", data, family)
     told = []

@@ -6,21 +6,18 @@ Saralajew et al. (AAAI 2025); trained like PIP-Net (Nauta et al. 2023).  score_c
 from __future__ import annotations
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from protoexplain.models import losses
-from protoexplain.models.base import Branch, Family, PrototypeOutput
+from protoexplain.models.base import Family
 from protoexplain.models.components import (
     ComponentConfig,
-    ComponentNet,
     ComponentSchedule,
+    NonNegativeNet,
     component_count,
     three_phases,
 )
 from protoexplain.models.heads import SoftmaxHead
 from protoexplain.models.stage import Decay, Stage
-
-WEIGHT_SHRINKAGE = 1e-3
 
 
 class RBFNetSchedule(ComponentSchedule):
@@ -34,30 +31,11 @@ class RBFNetSchedule(ComponentSchedule):
     """The head's cosine schedule starts again after so many epochs."""
 
 
-class RBFNet(ComponentNet):
+class RBFNet(NonNegativeNet):
     """Softmax-weighted sum of detection probabilities."""
 
     def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         super().__init__(config, classes, backbone, channels, SoftmaxHead(component_count(config, channels), classes))
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """softmax(log(1 + o^2)), as the class loss reads the scores."""
-        return logits.square().log1p().softmax(1)
-
-    def loss_terms(
-        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
-    ) -> dict[str, Tensor]:
-        """class: negative log likelihood of log_softmax(log(1 + o^2)); align and tanh on two views."""
-        terms = {} if names == {"class"} else self.alignment_terms(output.branches["main"])
-        if "class" in names:
-            terms["class"] = losses.log_normalised_nll(output.logits, labels)
-        return {name: value for name, value in terms.items() if name in names}
-
-    def constrain(self, trained: frozenset[str]) -> None:
-        """Head weights shrink towards zero after each step and stay non-negative."""
-        branch = self.branches["main"]
-        if "head" in trained and isinstance(branch, Branch) and isinstance(branch.head, SoftmaxHead):
-            branch.head.weight.data.sub_(WEIGHT_SHRINKAGE).clamp_min_(0)
 
 
 def stages(schedule: RBFNetSchedule) -> list[Stage]:

@@ -136,7 +136,7 @@ def box_of(bench: Bench, prototype: int, found: Spot) -> Box:
     """The part of the picture that would be shown for a spot, in pixels of the network's input."""
     _, branch, _ = bench.place(prototype)
     size = bench.checkpoint.config.data.image_size
-    return high_activation_boxes(upsample(branch.activation(found.map)[None], size, size))[0]
+    return high_activation_boxes(upsample(branch.activation_maps(found.map)[None], size, size))[0]
 
 
 def writable(bench: Bench, prototype: int) -> tuple[str, Branch]:

@@ -1,8 +1,8 @@
 """Carry out decisions on prototypes and refit the head; the parent stays as it is.
 
 The head is what turns activations into class scores: the last layer of ProtoPNet and ST-ProtoPNet, the weights of
-EvalProtoPNet and RBF-net, the reasoning of CBC.  It goes on from the parent's weights on the clean training pictures,
-whose activations are known already, with the loss, optimizer and rate of the family's own schedule.
+EvalProtoPNet, PIP-Net and RBF-net, the reasoning of CBC.  It goes on from the parent's weights on the clean training
+pictures, whose activations are known already, with the loss, optimizer and rate of the family's own schedule.
 """
 
 from __future__ import annotations
