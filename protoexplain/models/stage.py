@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_OF_THE_HEAD = ("cross_entropy", "l1")
+"""Loss terms that depend on activations and head alone."""
 
 
 class Decay(BaseModel):
@@ -69,8 +72,81 @@ class Stage(BaseModel):
     """Write the nearest training patches into the prototypes after the last epoch."""
 
 
-def cut_at_projections(
-    warm: Stage, joint: Stage, last_layer: Stage, projections: Sequence[int], end: int | None = None
+class ProjectedSchedule(BaseModel):
+    """Warm-up with a frozen backbone, joint training, projections each followed by last-layer epochs.
+
+    Chen et al. 2019; families set their own values and add `losses`, the weights of their loss terms.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warm_epochs: int = Field(5, ge=0)
+    projections: tuple[int, ...] = ()
+    """Epochs, counted from 0 over warm and joint, at whose end prototypes are projected."""
+    last_layer_epochs: int = Field(0, ge=0)
+    """Of the head alone, after each projection."""
+    lr_backbone: float = 1e-4
+    lr_addon: float = 3e-3
+    lr_prototypes: float = 3e-3
+    lr_head: float = 1e-4
+    weight_decay: float = 1e-3
+    """Of backbone and add-on."""
+    decay: Decay = Decay()
+    """Of the joint stage."""
+
+    def stages(
+        self,
+        losses: Mapping[str, float],
+        joint_only: Mapping[str, float] | None = None,
+        lr_last_layer: float | None = None,
+        alternate: bool = False,
+        end: int | None = None,
+    ) -> list[Stage]:
+        """The list of stages.
+
+        Args:
+            losses: Loss term -> weight; the last layer takes those that depend on it.
+            joint_only: Terms that need a trained backbone.
+            lr_last_layer: Of the head in its own epochs, if it also trains before them, at `lr_head`.
+            alternate: As `Stage.alternate`.
+            end: Epochs of warm and joint together; None ends with the last projection.
+        """
+        features = {"addon": self.lr_addon, "prototypes": self.lr_prototypes}
+        if lr_last_layer is not None:
+            features["head"] = self.lr_head
+        joint = {"backbone": self.lr_backbone, **features}
+        return _cut_at_projections(
+            Stage(
+                name="warm",
+                epochs=self.warm_epochs,
+                lr=features,
+                losses=dict(losses),
+                weight_decay={"addon": self.weight_decay},
+                alternate=alternate,
+            ),
+            Stage(
+                name="joint",
+                epochs=0,
+                lr=joint,
+                losses={**losses, **(joint_only or {})},
+                weight_decay=dict.fromkeys(("backbone", "addon"), self.weight_decay),
+                decay=dict.fromkeys(joint, self.decay),
+                alternate=alternate,
+            ),
+            Stage(
+                name="last layer",
+                epochs=self.last_layer_epochs,
+                lr={"head": self.lr_head if lr_last_layer is None else lr_last_layer},
+                losses={name: weight for name, weight in losses.items() if name in _OF_THE_HEAD},
+                alternate=alternate,
+            ),
+            self.projections,
+            end,
+        )
+
+
+def _cut_at_projections(
+    warm: Stage, joint: Stage, last_layer: Stage, projections: Sequence[int], end: int | None
 ) -> list[Stage]:
     """Warm and joint epochs, cut at each projection and followed there by last-layer epochs.
 

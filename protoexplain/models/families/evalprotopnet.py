@@ -20,7 +20,7 @@ from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeMode
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import AggregationHead, LinearHead
 from protoexplain.models.similarity import Cosine, Projection
-from protoexplain.models.stage import Decay, Stage, cut_at_projections
+from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 SHALLOW_STRIDE = 4
 """The deepest map of this stride is the shallow one, as published for ResNets, DenseNets and VGG-19.
@@ -57,27 +57,18 @@ class EvalProtoPNetLosses(BaseModel):
     """Of the joint stage; lambda."""
 
 
-class EvalProtoPNetSchedule(BaseModel):
+class EvalProtoPNetSchedule(ProjectedSchedule):
     """Warm-up and joint training (the published values), with projections."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(12, ge=1)
     """Where nothing is projected; otherwise the last projection ends training."""
-    warm_epochs: int = Field(5, ge=0)
     projections: tuple[int, ...] = (11,)
     """Epochs, counted from 0, at whose end prototypes are projected; the published method never does (empty)."""
-    last_layer_epochs: int = Field(0, ge=0)
-    """Of the head alone after each projection, not published either."""
-    lr_backbone: float = 1e-4
-    lr_addon: float = 3e-3
-    lr_prototypes: float = 3e-3
     lr_head: float = 1e-6
     """In warm-up and joint training, too small to move the head far."""
     lr_last_layer: float = 1e-3
-    weight_decay: float = 1e-3
+    """In epochs of the head alone, which are not published either."""
     decay: Decay = Decay(kind="step", every=3, gamma=0.2)
-    """Of the joint stage."""
     losses: EvalProtoPNetLosses = EvalProtoPNetLosses()
 
 
@@ -156,33 +147,9 @@ class EvalProtoPNet(PrototypeModel):
 def stages(schedule: EvalProtoPNetSchedule) -> list[Stage]:
     """Alignment begins with the joint stage, the only one that trains what it acts on."""
     weights = schedule.losses.model_dump()
-    heads = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes, "head": schedule.lr_head}
-    joint = {"backbone": schedule.lr_backbone, **heads}
-    return cut_at_projections(
-        Stage(
-            name="warm",
-            epochs=schedule.warm_epochs,
-            lr=heads,
-            losses={name: weight for name, weight in weights.items() if name != "alignment"},
-            weight_decay={"addon": schedule.weight_decay},
-        ),
-        Stage(
-            name="joint",
-            epochs=0,
-            lr=joint,
-            losses=weights,
-            weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
-            decay=dict.fromkeys(joint, schedule.decay),
-        ),
-        Stage(
-            name="last layer",
-            epochs=schedule.last_layer_epochs,
-            lr={"head": schedule.lr_last_layer},
-            losses={"cross_entropy": weights["cross_entropy"]},
-        ),
-        schedule.projections,
-        None if schedule.projections else schedule.epochs,
-    )
+    alignment = {"alignment": weights.pop("alignment")}
+    end = None if schedule.projections else schedule.epochs
+    return schedule.stages(weights, alignment, schedule.lr_last_layer, end=end)
 
 
 FAMILY = Family(

@@ -17,7 +17,7 @@ from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
-from protoexplain.models.stage import Decay, Stage, cut_at_projections
+from protoexplain.models.stage import Decay, ProjectedSchedule
 
 
 class ProtoPNetConfig(FamilyConfig):
@@ -47,20 +47,14 @@ class ProtoPNetLosses(BaseModel):
     l1: float = 1e-4
 
 
-class ProtoPNetSchedule(BaseModel):
-    """Warm-up, joint training, projections each followed by last-layer epochs (the published values)."""
+class ProtoPNetSchedule(ProjectedSchedule):
+    """Warm-up, joint training, projections each followed by last-layer epochs (the published values).
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The last projection ends training; the head trains only after projections.
+    """
 
-    warm_epochs: int = Field(5, ge=0)
     projections: tuple[int, ...] = (10, 20, 30)
-    """Epochs, counted from 0 over warm and joint, at whose end prototypes are projected; the last ends training."""
     last_layer_epochs: int = Field(20, ge=0)
-    lr_backbone: float = 1e-4
-    lr_addon: float = 3e-3
-    lr_prototypes: float = 3e-3
-    lr_head: float = 1e-4
-    weight_decay: float = 1e-3
     decay: Decay = Decay(kind="step", every=5, gamma=0.1)
     losses: ProtoPNetLosses = ProtoPNetLosses()
 
@@ -162,43 +156,12 @@ class ProtoPNet(PrototypeModel):
         return {name: term() for name, term in terms.items() if name in names}
 
 
-def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
-    """Warm and joint epochs are cut at each projection; the head trains only after projections."""
-    weights = schedule.losses.model_dump()
-    features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
-    joint = {"backbone": schedule.lr_backbone, **features}
-    return cut_at_projections(
-        Stage(
-            name="warm",
-            epochs=schedule.warm_epochs,
-            lr=features,
-            losses=weights,
-            weight_decay={"addon": schedule.weight_decay},
-        ),
-        Stage(
-            name="joint",
-            epochs=0,
-            lr=joint,
-            losses=weights,
-            weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
-            decay=dict.fromkeys(joint, schedule.decay),
-        ),
-        Stage(
-            name="last layer",
-            epochs=schedule.last_layer_epochs,
-            lr={"head": schedule.lr_head},
-            losses={name: weight for name, weight in weights.items() if name in ("cross_entropy", "l1")},
-        ),
-        schedule.projections,
-    )
-
-
 FAMILY = Family(
     title="ProtoPNet",
     paper="Chen et al. 2019, This Looks Like That: Deep Learning for Interpretable Image Recognition",
     config=ProtoPNetConfig,
     schedule=ProtoPNetSchedule,
     model=ProtoPNet,
-    stages=stages,
+    stages=lambda schedule: schedule.stages(schedule.losses.model_dump()),
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )

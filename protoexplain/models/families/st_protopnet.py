@@ -28,7 +28,7 @@ from protoexplain.models.base import (
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import Cosine, Projection
-from protoexplain.models.stage import Decay, Stage, cut_at_projections
+from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 TRIVIAL, SUPPORT = "trivial", "support"
 
@@ -65,22 +65,14 @@ class STProtoPNetLosses(BaseModel):
     l1: float = 1e-4
 
 
-class STProtoPNetSchedule(BaseModel):
+class STProtoPNetSchedule(ProjectedSchedule):
     """Warm-up, joint training and projections (the published values for CUB crops)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     epochs: int = Field(30, ge=1)
-    warm_epochs: int = Field(5, ge=0)
     projections: tuple[int, ...] = (20,)
-    """Epochs, counted from 0, at whose end prototypes are projected."""
     last_layer_epochs: int = Field(10, ge=0)
     end_projected: bool = True
     """Stop after the last projection; the published schedule goes on and moves prototypes off their patches."""
-    lr_backbone: float = 1e-4
-    lr_addon: float = 3e-3
-    lr_prototypes: float = 3e-3
-    lr_head: float = 1e-4
     weight_decay: float = 5e-4
     decay: Decay = Decay(kind="at", epochs=(3, 5, 7, 9), gamma=0.2)
     """Counted in joint epochs from 1: before epochs 7, 9, 11 and 13 of the run."""
@@ -168,38 +160,9 @@ class STProtoPNet(PrototypeModel):
 
 
 def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
-    """One branch per step in turn; warm and joint epochs are cut at each projection."""
-    weights = schedule.losses.model_dump()
-    features = {"addon": schedule.lr_addon, "prototypes": schedule.lr_prototypes}
-    joint = {"backbone": schedule.lr_backbone, **features}
-    return cut_at_projections(
-        Stage(
-            name="warm",
-            epochs=schedule.warm_epochs,
-            lr=features,
-            losses=weights,
-            weight_decay={"addon": schedule.weight_decay},
-            alternate=True,
-        ),
-        Stage(
-            name="joint",
-            epochs=0,
-            lr=joint,
-            losses=weights,
-            weight_decay=dict.fromkeys(("backbone", "addon"), schedule.weight_decay),
-            decay=dict.fromkeys(joint, schedule.decay),
-            alternate=True,
-        ),
-        Stage(
-            name="last layer",
-            epochs=schedule.last_layer_epochs,
-            lr={"head": schedule.lr_head},
-            losses={name: weight for name, weight in weights.items() if name in ("cross_entropy", "l1")},
-            alternate=True,
-        ),
-        schedule.projections,
-        None if schedule.end_projected and schedule.projections else schedule.epochs,
-    )
+    """One branch per step in turn."""
+    end = None if schedule.end_projected and schedule.projections else schedule.epochs
+    return schedule.stages(schedule.losses.model_dump(), alternate=True, end=end)
 
 
 FAMILY = Family(
