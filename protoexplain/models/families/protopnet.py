@@ -17,7 +17,7 @@ from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
-from protoexplain.models.stage import Decay, ProjectedSchedule
+from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 
 class ProtoPNetConfig(FamilyConfig):
@@ -156,12 +156,16 @@ class ProtoPNet(PrototypeModel):
         return {name: term() for name, term in terms.items() if name in names}
 
 
+def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
+    return schedule.stages(schedule.losses.model_dump())
+
+
 FAMILY = Family(
     title="ProtoPNet",
     paper="Chen et al. 2019, This Looks Like That: Deep Learning for Interpretable Image Recognition",
     config=ProtoPNetConfig,
     schedule=ProtoPNetSchedule,
     model=ProtoPNet,
-    stages=lambda schedule: schedule.stages(schedule.losses.model_dump()),
+    stages=stages,
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )
