@@ -95,7 +95,7 @@ class _NearestPatch(torch.autograd.Function):
         batch, length, depth = tokens.shape
         cells = _nearest_cells(tokens, prototypes)
         offsets = torch.arange(batch, device=tokens.device)[:, None] * length
-        nearest = tokens.reshape(-1, depth)[(cells + offsets).flatten()].view(batch, -1, depth)
+        nearest = tokens.reshape(-1, depth).index_select(0, (cells + offsets).flatten()).view(batch, -1, depth)
         difference = nearest.to(prototypes.dtype).sub_(prototypes)
         ctx.save_for_backward(difference, cells)
         ctx.length = length  # type: ignore[attr-defined]

@@ -79,7 +79,7 @@ class CachedInputs:
         view = self.values[epoch % len(self.values)]
         for first in range(start * batch_size, len(order), batch_size):
             indices = torch.tensor(order[first : first + batch_size])
-            values = view[indices].float()
+            values = view.index_select(0, indices).float()
             if self.kind == "features":
                 values = values.permute(0, 3, 1, 2)
             yield InputBatch(values, self.labels[indices], indices)
