@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import atexit
 import logging
 import os
 import signal
@@ -67,9 +67,22 @@ def serve(
     chosen = free_port(host, port)
     app = create_app(checkpoints, data, auth, mcp)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="protoexplain-empty-") as empty:
-        os.chdir(empty)  # Gradio may hand out files below the working directory
-        _listen(app, host, chosen)
+    code = 0
+    try:
+        with tempfile.TemporaryDirectory(prefix="protoexplain-empty-") as empty:
+            os.chdir(empty)  # Gradio may hand out files below the working directory
+            _listen(app, host, chosen)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: a thread in the background may be inside a network, and would abort a slower end."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _listen(app: FastAPI, host: str, port: int) -> None:
@@ -91,7 +104,6 @@ def _listen(app: FastAPI, host: str, port: int) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = server.force_exit = True
         thread.join(STOPS_WITHIN)
-        gc.freeze()  # the process ends: nothing needs to be collected one by one
 
 
 def create_app(
