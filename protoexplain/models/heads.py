@@ -136,10 +136,13 @@ class DistanceHead(LinearHead):
         self.register_buffer("usual", torch.zeros(prototypes))
 
     def forward(self, activations: Tensor) -> Tensor:
-        """[B,P] -> [B,C]; the usual activations follow those of the batches that are trained on."""
+        """[B,P] -> [B,C]; the usual activations follow those of the batches that are trained on.
+
+        Summed in float64, because large numbers of both signs cancel.
+        """
         if self.training and torch.is_grad_enabled():
             self.usual.lerp_(activations.detach().mean(0).to(self.usual), _USUAL_SHARE)
-        return super().forward(activations)
+        return F.linear(activations.double(), self.class_weights().double()).to(activations)
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
         usual = self.missing().to(activations)

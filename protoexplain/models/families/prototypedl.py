@@ -158,5 +158,5 @@ FAMILY = Family(
     schedule=PrototypeDLSchedule,
     model=PrototypeDL,
     stages=stages,
-    tiny={"image_size": 64, "prototypes": 8, "latent_channels": 16},
+    tiny={"image_size": 64, "prototypes": 8, "latent_channels": 2},
 )
