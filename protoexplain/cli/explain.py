@@ -133,17 +133,14 @@ def _answers(
     from protoexplain.explain.local import ABSTAINED
     from protoexplain.explain.render import sheet
     from protoexplain.explain.what_if import what_if
-    from protoexplain.explain.words import about_change, about_contrast, about_pictures, about_what_if
+    from protoexplain.explain.words import about_decision, about_pictures, about_what_if
 
     shown, seen = result.explanation.classes[0], result.seen
     contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
     change = explainer.what_would_change(seen)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
-    if seen.reading.abstains:
-        sentences = [f"Note: {ABSTAINED}."]
-    else:
-        sentences = [] if contrast is None else [about_contrast(contrast, result.explanation.unit)]
-        sentences.append(about_change(change))
+    told = about_decision(contrast, change, result.explanation.unit)
+    sentences = [f"Note: {ABSTAINED}."] if seen.reading.abstains else told
     otherwise = None
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)

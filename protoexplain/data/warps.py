@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 cv2.setNumThreads(0)  # pictures are small, and OpenCV's thread pool does not survive a fork
 
@@ -119,11 +118,15 @@ def elastic(fields: np.ndarray, sigma: float, alpha: float) -> np.ndarray:
 
     Simard et al. 2003, as PrototypeDL (Li et al. 2018) uses it; zeros surround the noise.
     """
+    from scipy.ndimage import gaussian_filter
+
     return alpha * gaussian_filter(fields, (0, sigma, sigma), mode="constant")
 
 
 def shifted(picture: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Linear interpolation of [H, W, C] at each pixel plus its shift [2, H, W]; zero outside the picture."""
+    from scipy.ndimage import map_coordinates
+
     height, width = picture.shape[:2]
     places = np.mgrid[0:height, 0:width] + shifts
     channels = [map_coordinates(channel, places, order=1) for channel in np.moveaxis(picture, 2, 0)]

@@ -48,6 +48,11 @@ def about_contrast(found: Contrast, unit: str, shown: int = 3) -> str:
     return f"{lead} = {', '.join(parts)}, {rest:+.2f} all others."
 
 
+def about_decision(contrast: Contrast | None, change: Change | None, unit: str) -> list[str]:
+    """Why one class and not the other, where there is another; and what would change the answer."""
+    return [*([] if contrast is None else [about_contrast(contrast, unit)]), about_change(change)]
+
+
 def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
     """What an edit does to the answer, and which prototype did most of it.
 

@@ -78,7 +78,7 @@ class ComponentNet(PrototypeModel):
     """One branch of components that all classes share."""
 
     writes_prototypes = False
-    silent_below = 0.1
+    silent_below: float = 0.1
     """As CBC at inference."""
 
     def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int, head: Head) -> None:

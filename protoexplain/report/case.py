@@ -11,7 +11,7 @@ from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import match_heat
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
-from protoexplain.explain.words import LEAST, about_change, about_contrast
+from protoexplain.explain.words import LEAST, about_decision
 from protoexplain.io.prototypes import Edges
 from protoexplain.report.pictures import Picture, cut_out, drawn, region_of
 from protoexplain.report.report import ImageCase, Row, Rows, Sum
@@ -38,10 +38,7 @@ def image_case(explainer: Explainer, seen: Seen, truth: str | None, pictures: Pr
     result = explainer.explain(seen, top_classes=1, rows=ROWS)
     explanation, shown = result.explanation, result.explanation.classes[0]
     contrast = explainer.contrast(seen) if len(explainer.checkpoint.classes) > 1 else None
-    sentences = []
-    if not seen.reading.abstains:
-        sentences += [] if contrast is None else [about_contrast(contrast, explanation.unit)]
-        sentences.append(about_change(explainer.what_would_change(seen)))
+    sentences = about_decision(contrast, explainer.what_would_change(seen), explanation.unit)
     said = list(_said(shown))
     found = [statement for _, _, statement in said if isinstance(statement, Match)]
     draw = _Drawing(explainer, result, pictures, explainer.honesty(seen, found))
@@ -57,7 +54,7 @@ def image_case(explainer: Explainer, seen: Seen, truth: str | None, pictures: Pr
         ),
         total=_sum(shown, said),
         by_probability=explainer.unit == "probability",
-        sentences=tuple(sentences),
+        sentences=() if seen.reading.abstains else tuple(sentences),
         notices=explanation.notices,
         explanation=explanation,
     )

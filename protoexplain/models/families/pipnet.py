@@ -22,9 +22,6 @@ from protoexplain.models.components import (
 from protoexplain.models.heads import RectifiedHead
 from protoexplain.models.stage import Decay, Stage
 
-FOUND_ABOVE = 0.1
-"""A prototype that no training image shows more than this gets no weight."""
-
 
 class PIPNetConfig(ComponentConfig):
     """Shape of a PIP-Net."""
@@ -56,7 +53,7 @@ class PIPNet(NonNegativeNet):
     def conclude(self, similarity: Tensor) -> None:
         """Prototypes that are found in no training image lose their weights."""
         weight = self.head_weight()
-        weight[:, similarity.to(weight.device) <= FOUND_ABOVE] = 0
+        weight[:, similarity.to(weight.device) <= self.silent_below] = 0
 
 
 def stages(schedule: PIPNetSchedule) -> list[Stage]:
