@@ -81,7 +81,7 @@ def test_pictures_show_what_the_network_saw(tmp_path, crop):
 
 @torch.no_grad()
 def test_drawn_prototypes_are_shown_beside_their_nearest_image(data):
-    config, model = fresh("prototypedl")
+    config, model = fresh("prototypedl", latent_channels=16)
     for layer in model.decoder.layers:
         layer.weight.copy_(torch.randn(layer.weight.shape) / 8)
     patches = search(model, clean_batches(data, config))
