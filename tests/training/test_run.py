@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 
 import pytest
 import torch
@@ -209,6 +210,18 @@ class TestSettings:
         self.after_first_stage(planted, tmp_path, gradient_clip=free / 4)
         assert norms
         assert max(norms) <= free / 4 * 1.001
+
+    def test_workers_start_once_and_change_nothing(self, planted, tmp_path, monkeypatch):
+        """Epochs, projections and evaluations all read by the same processes, which end with the run."""
+        started, start = [], BaseProcess.start
+        monkeypatch.setattr(BaseProcess, "start", lambda self: started.append(self) or start(self))
+        results = [
+            tiny_train("protopnet", planted, tmp_path / str(workers), data={"workers": workers}) for workers in (0, 2)
+        ]
+        assert same_tensors(*(result.checkpoint.model().state_dict() for result in results))
+        assert journal(tmp_path / "0") == journal(tmp_path / "2")
+        assert len(started) == 2
+        assert not any(process.is_alive() for process in started)
 
     def test_passes_show_each_image_that_often_per_epoch(self, planted, tmp_path):
         config = tiny_config("protopnet", training={"passes": 3})

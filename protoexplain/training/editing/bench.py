@@ -175,7 +175,7 @@ def _look(
     told: Callable[[int], None],
     batch_size: int = 16,
 ) -> Looks:
-    dataset = ImageDataset(images, data.crop, size, cache_bytes=0)
+    dataset = ImageDataset(images, data.crop, size)
     latents: dict[str, Tensor] = {}
     similarity = torch.empty(len(images), model.num_prototypes)
     done = 0
