@@ -269,7 +269,6 @@ class Loader:
             if own != self._passes:
                 raise RuntimeError("a loader makes one pass at a time")
 
-
     def close(self) -> None:
         """End the workers now; whatever holds a pass, such as the traceback of an error, would keep them for longer."""
         del self._reader
