@@ -41,7 +41,7 @@ class DataConfig(BaseModel):
 
 
 class FineTuningConfig(BaseModel):
-    """Adapt the backbone to the data as a plain classifier before the family's schedule begins."""
+    """Adapt the backbone to the data with another classifier on top before the family's schedule begins."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +50,11 @@ class FineTuningConfig(BaseModel):
     lr: float = Field(1e-3, gt=0)
     """Of the backbone; falls to nothing by a cosine."""
     lr_head: float = Field(3e-3, gt=0)
-    """Of the linear layer on pooled features, which is thrown away afterwards."""
+    """Of the layers on top, which are thrown away afterwards."""
+    parts: int = Field(0, ge=0, le=64)
+    """The object is divided into so many parts, and each class gets a prototype of each: 0 has a plain classifier."""
+    part_weight: float = Field(0.5, ge=0)
+    """Of the cost that keeps every cell most similar to the prototype of its part, or of the background."""
 
 
 class TrainingConfig(BaseModel):

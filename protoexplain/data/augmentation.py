@@ -95,10 +95,35 @@ def _st_full(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarr
     return [_mirrored(warps.sample(frame, warp, size, cv2.BORDER_CONSTANT), rng)]
 
 
+def _affine(frame: Frame, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Small turns, slants, zooms and shifts."""
+    warp = warps.affine(frame.width, frame.height, rng, degrees=8, shear=4, scale=0.08, shift=0.04)
+    return warps.sample(frame, warp, size, cv2.BORDER_REFLECT_101)
+
+
+def _noisy(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normal noise in three of four pictures, each of its own strength of up to 30 of 255 levels.
+
+    Never of one strength for a whole batch, which would ruin the statistics of batch norm.
+    """
+    level = rng.uniform(0, 30) * (rng.random() < 0.75)
+    noise = level * rng.standard_normal(picture.shape, dtype=np.float32)
+    return np.clip(picture + noise + 0.5, 0, 255).astype(np.uint8)
+
+
 def _light(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Small turns, slants, zooms and shifts and a flip; colours stay as they are."""
-    warp = warps.affine(frame.width, frame.height, rng, degrees=8, shear=4, scale=0.08, shift=0.04)
-    return [_mirrored(warps.sample(frame, warp, size, cv2.BORDER_REFLECT_101), rng)]
+    return [_mirrored(_affine(frame, size, rng), rng)]
+
+
+def _light_noise(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """`light`, then noise."""
+    return [_noisy(_light(frame, size, rng)[0], rng)]
+
+
+def _affine_noise(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """`light` without the flip, which makes the left side of an object the right one, then noise."""
+    return [_noisy(_affine(frame, size, rng), rng)]
 
 
 def _light_two_views(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -198,6 +223,8 @@ AUGMENTATIONS = {
         Augmentation("cbc", 2, _cbc),
         Augmentation("elastic", 1, _elastic, resized),
         Augmentation("light", 1, _light),
+        Augmentation("light_noise", 1, _light_noise),
+        Augmentation("affine_noise", 1, _affine_noise),
         Augmentation("light_two_views", 2, _light_two_views),
     )
 }

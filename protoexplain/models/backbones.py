@@ -42,7 +42,7 @@ class BackboneConfig(BaseModel):
     lower_stride: int = Field(0, ge=0)
     """Layers from there up to the features of this stride are the group `lower`, which few schedules train."""
     pyramid_stride: int = Field(0, ge=0)
-    """The deepest features of this finer stride are joined with the others, upsampled to it (Lin et al. 2017); 0: no."""
+    """The deepest features of this finer stride join the others, which are upsampled to it; 0 for none."""
     unstrided_stages: int = Field(0, ge=0)
     """Strides of the last n stages are set to 1 for finer maps (CBC and PIP-Net: 2)."""
 

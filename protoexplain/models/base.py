@@ -35,8 +35,9 @@ class FamilyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneConfig = BackboneConfig()
-    start: Literal["random", "patches"] = "random"
-    """Prototypes start as random numbers (published), or as random patches of training images of their class if any."""
+    start: Literal["random", "patches", "parts"] = "random"
+    """Prototypes start as random numbers (published), as random patches of training images of their class if any, or
+    as the mean patches of the parts of the object in its class."""
 
 
 def identity(similarity: Tensor) -> Tensor:
@@ -183,6 +184,12 @@ class PrototypeModel(nn.Module):
         output = self.from_features(self.backbone(images), active)
         output.images = images
         return output
+
+    def from_stem(
+        self, maps: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        """Everything after the frozen stem of the backbone; the same numbers as `from_images`, without the images."""
+        return self.from_features(self.backbone.after_stem(maps), active)  # type: ignore[operator]
 
     def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
         """Everything after the backbone; `active` computes one branch only."""

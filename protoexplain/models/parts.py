@@ -4,7 +4,8 @@ Cross entropy alone does not care where a prototype looks: fine-tuned features t
 Here each class has one prototype for each part of the object, and every cell of a training image has to be most
 similar to the prototype of the part that lies there, or to one of the background (patch-prototype cross entropy, Zhu
 et al. 2025, "Interpretable Image Classification via Non-parametric Part Prototype Learning", within the own class).
-Which part lies in a cell is told by a teacher that looks at the backbone as it was before.  B images, H x W cells, M parts.
+Which part lies in a cell is told by a teacher that looks at the backbone as it was before.
+B images, H x W cells, M parts.
 """
 
 from __future__ import annotations
@@ -36,8 +37,13 @@ class PartTeacher(nn.Module):
         parts: Number of parts M.
     """
 
+    fitted: Tensor
+    """Whether it was taught."""
+
     def __init__(self, backbone: nn.Module, parts: int) -> None:
         super().__init__()
+        self.parts = parts
+        self.register_buffer("fitted", torch.tensor(False))
         self.backbone = copy.deepcopy(backbone)
         channels = int(backbone.channels)  # type: ignore[arg-type]
         self.norm = nn.BatchNorm2d(channels, affine=False)

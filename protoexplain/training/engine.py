@@ -45,6 +45,8 @@ def outputs(
         return model.from_activations(values, active)
     if kind == "features":
         return model.from_features(values, active)
+    if kind == "stem":
+        return model.from_stem(values, names, active)
     return model.from_images(values, names, active)
 
 

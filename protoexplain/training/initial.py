@@ -11,19 +11,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protoexplain.models.base import Branch
+from protoexplain.errors import UserError
+from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.parts import PartClassifier
+from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import gather_patches, map_size
+from protoexplain.training.part_start import fit_teacher, start_from_parts, start_part_classifier
 from protoexplain.training.stages import Run
 
 _CHOICE = 3
 """Stream of random numbers, beside those of order and pictures."""
 
 
-def start(run: Run) -> None:
-    """Give the prototypes of a fresh model their first values, as configured."""
-    if run.config.model.start == "patches" and "prototypes" in run.model.parameter_groups():  # type: ignore[attr-defined]
+def start(run: Run, first: PrototypeModel) -> None:
+    """Give the prototypes of a fresh model their first values, as configured.
+
+    Args:
+        run: Its model is fresh.
+        first: What its first stage trains.
+
+    Raises:
+        UserError: Prototypes shall start from parts that nothing looks for.
+    """
+    how = run.config.model.start  # type: ignore[attr-defined]
+    if isinstance(run.model, PartClassifier):
+        start_part_classifier(run, run.model)
+    elif isinstance(run.model, PooledClassifier) or "prototypes" not in run.model.parameter_groups():
+        pass
+    elif how == "patches":
         start_from_patches(run)
-    run.state.started = True
+    elif how == "parts":
+        if not isinstance(first, PartClassifier):
+            fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
+            raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
+        fit_teacher(run, first.teacher)
+        start_from_parts(run, first.teacher)
+    run.state.started.append(run.state.stage)
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """What a stage trains on: pictures, cached features where the backbone is frozen, cached activations for the head.
 
-A cache holds every image in several augmented views, computed once in the order of the images; epoch e shows view
-e modulo the number of views.  Features lie in a memory-mapped float16 file, activations in memory.  Of several
+Where only the first layers are frozen, what they make of the pictures (the stem) is cached.  A cache holds every image
+in several augmented views, computed once in the order of the images; epoch e shows view e modulo the number of views.
+Maps lie in a memory-mapped float16 file, activations in memory.  Of several
 processes each computes a part, and all see the whole.
 """
 
@@ -22,7 +23,8 @@ from torch import Tensor
 from protoexplain.data.loading import ImageDataset, Loader
 from protoexplain.data.orders import block
 
-Kind = Literal["images", "features", "activations"]
+Kind = Literal["images", "stem", "features", "activations"]
+MAPS: tuple[Kind, ...] = ("stem", "features")
 CACHE_EPOCH = 1_000_000_000
 """Number of the first epoch whose random pictures fill caches, far from the epochs of training."""
 
@@ -88,7 +90,7 @@ class CachedInputs:
         for first in range(start * batch_size, len(order), batch_size):
             indices = torch.tensor(order[first : first + batch_size])
             values = view.index_select(0, indices).float()
-            if self.kind == "features":
+            if self.kind in MAPS:
                 values = values.permute(0, 3, 1, 2)
             yield InputBatch(values, self.labels[indices], indices)
 
@@ -108,7 +110,7 @@ def cache(
 
     Args:
         fabric: Processes, all on one machine.
-        kind: ``features`` [D,H,W] or ``activations`` [P] per image.
+        kind: ``stem`` or ``features`` [D,H,W], or ``activations`` [P] per image.
         compute: Pictures [B,3,S,S] -> values [B,...] on the CPU.
         pictures: Not empty; their augmentation is drawn `draws` times; with V views each, that makes draws * V views.
         draws: At least 1.
@@ -118,14 +120,14 @@ def cache(
     """
     dataset = pictures.dataset
     own = block(len(dataset), fabric.global_rank, fabric.world_size)
-    file = fabric.broadcast(_new_file(folder) if kind == "features" and fabric.global_rank == 0 else None)
+    file = fabric.broadcast(_new_file(folder) if kind in MAPS and fabric.global_rank == 0 else None)
     store: Tensor | None = None
     for draw in range(draws):
         dataset.set_epoch(CACHE_EPOCH + draw)
         views, done = slice(draw * dataset.views, (draw + 1) * dataset.views), 0
         for batch in pictures.loader.batches(dataset, own, batch_size):
             values = torch.stack([compute(view) for view in batch.images.unbind(1)])
-            if kind == "features":
+            if kind in MAPS:
                 values = values.permute(0, 1, 3, 4, 2).half()
             if store is None:
                 store = _storage(file, (draws * dataset.views, len(dataset), *values.shape[2:]))

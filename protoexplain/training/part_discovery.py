@@ -53,6 +53,7 @@ def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, see
         optimizer.step()
         schedule.step()
     teacher.requires_grad_(False)
+    teacher.fitted.fill_(True)
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -173,8 +173,8 @@ def _train(
     try:
         for index in range(state.stage, len(stages)):
             run.model = models[index]
-            if run.model is model and not state.started:
-                start(run)
+            if index not in state.started and (index == 0 or run.model is not models[index - 1]):
+                start(run, models[0])
             run_stage(run, index, stages[index])
         run.model = model
         return _finish(run, out, command, time.perf_counter() - started)

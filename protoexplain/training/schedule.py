@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from protoexplain.config import RunConfig
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.parts import PartClassifier, part_fine_tuning
 from protoexplain.models.pooled import PooledClassifier, fine_tuning
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
@@ -12,15 +13,22 @@ from protoexplain.models.stage import Stage
 def stages_of(config: RunConfig) -> list[Stage]:
     own = get_family(config.family).stages(config.schedule)
     first = config.training.fine_tuning
-    return [fine_tuning(first.epochs, first.lr, first.lr_head), *own] if first.epochs else own
+    if not first.epochs:
+        return own
+    if first.parts:
+        return [part_fine_tuning(first.epochs, first.lr, first.lr_head, first.part_weight), *own]
+    return [fine_tuning(first.epochs, first.lr, first.lr_head), *own]
 
 
 def models_of(config: RunConfig, model: PrototypeModel) -> list[PrototypeModel]:
-    """What each stage trains: a plain classifier on the model's backbone, or the model itself.
+    """What each stage trains: another classifier on the model's backbone, or the model itself.
 
     The last entry is for what follows the last stage.
     """
     models = [model] * (len(stages_of(config)) + 1)
-    if config.training.fine_tuning.epochs:
+    first = config.training.fine_tuning
+    if first.epochs and first.parts:
+        models[0] = PartClassifier(model.backbone, model.classes, first.parts)
+    elif first.epochs:
         models[0] = PooledClassifier(model.backbone, model.classes)
     return models

@@ -25,6 +25,8 @@ from protoexplain.training.pictures import Pictures
 from protoexplain.training.splits import RunData
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
+_NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})
+"""Loss terms that compare two views of a picture, or need more of it than the features."""
 EPOCHS_PER_STAGE = 100_000
 """Epoch numbers of a stage start at its index times this, so that no two epochs draw the same pictures."""
 
@@ -104,12 +106,15 @@ class Interrupted(Exception):  # noqa: N818
 def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
     """Train on the latest values that do not change in this stage."""
     training = run.config.training
-    if training.cached_views == 0 or training.published_batch_norm or trained & {"lower", "backbone"}:
+    if training.cached_views == 0 or training.published_batch_norm:
         return "images"
     if trained == {"head"}:
         return "activations"
-    compares_views = not {"align", "tanh"}.isdisjoint(stage.losses)
-    return "images" if compares_views else "features"
+    if not _NEED_IMAGES.isdisjoint(stage.losses):
+        return "images"
+    if trained & {"lower", "backbone"}:
+        return "stem" if getattr(run.model.backbone, "has_stem", False) else "images"
+    return "features"
 
 
 def make_inputs(run: Run, kind: Kind, records: tuple[ImageRecord, ...], augmented: bool, what: str) -> Inputs:
@@ -120,6 +125,8 @@ def make_inputs(run: Run, kind: Kind, records: tuple[ImageRecord, ...], augmente
     model, device = run.model, run.fabric.device
 
     def compute(images: Tensor) -> Tensor:
+        if kind == "stem":
+            return model.backbone.stem(images.to(device)).float().cpu()  # type: ignore[operator]
         features = model.backbone(images.to(device))
         return (features if kind == "features" else model.activations(features)).float().cpu()
 

@@ -262,3 +262,47 @@ class TestPackagedWeights:
         images = torch.rand(1, 3, 96, 96)
         features = net.forward_intermediates(2 * images - 1, intermediates_only=True)[3]
         torch.testing.assert_close(backbone(images), features)
+
+
+PYRAMIDS = ["resnet18", "convnext_atto", LITE, "densenet121", "vgg11", "regnetx_002"]
+
+
+@pytest.mark.parametrize("name", PYRAMIDS)
+@torch.no_grad()
+def test_a_pyramid_joins_the_finer_features_and_the_others_upsampled(name):
+    joined, fine, coarse = (random(name, stride=16, pyramid_stride=8), random(name, stride=8), random(name, stride=16))
+    for one in (fine, coarse):
+        one.load_state_dict({k: v for k, v in joined.state_dict().items() if k in one.state_dict()}, strict=False)
+    images = torch.rand(2, 3, 64, 64)
+    wide = torch.nn.functional.interpolate(coarse(images), size=8, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(joined(images), torch.cat([fine(images), wide], 1))
+    assert joined.channels == fine.channels + coarse.channels
+
+
+@pytest.mark.parametrize("name", PYRAMIDS)
+@torch.no_grad()
+def test_the_frozen_stem_and_what_follows_are_the_whole(name):
+    backbone, images = random(name, stride=16, pyramid_stride=8, frozen_stride=8), torch.rand(2, 3, 64, 64)
+    assert backbone.has_stem
+    torch.testing.assert_close(backbone.after_stem(backbone.stem(images)), backbone(images))
+
+
+def test_gradients_after_the_stem_reach_what_is_trained_and_nothing_else():
+    backbone = random("resnet18", stride=16, frozen_stride=8)
+    backbone.after_stem(backbone.stem(torch.rand(1, 3, 64, 64)).detach()).sum().backward()
+    trained = {id(parameter) for parameter in backbone.trainable_parameters()}
+    for parameter in backbone.parameters():
+        assert (parameter.grad is not None) == (id(parameter) in trained)
+
+
+def test_no_stem_without_frozen_layers_or_above_the_features():
+    assert not random("resnet18", stride=16).has_stem
+    assert not random("resnet18", stride=16, pyramid_stride=8, frozen_stride=16).has_stem
+
+
+@pytest.mark.parametrize("stride", [16, 32, 3])
+def test_a_pyramid_needs_finer_features(stride):
+    with pytest.raises(UserError, match=f"no features of stride {stride} below stride 16") as error:
+        random("resnet18", stride=16, pyramid_stride=stride)
+    assert error.value.where == "backbone.pyramid_stride"
+    assert "8" in error.value.fix

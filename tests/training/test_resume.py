@@ -106,9 +106,11 @@ def test_interrupted_once(share, planted, tmp_path, whole):
     assert_same_end(out, reference)
 
 
-def test_fine_tuning_and_first_values_of_prototypes_are_part_of_the_run(planted, tmp_path):
-    """Stops in the plain classifier's epochs, while features are cached for the first stage, and later."""
-    prepared = merged(TWICE, {"model": {"start": "patches"}, "training": {"fine_tuning": {"epochs": 2}}})
+@pytest.mark.parametrize("how", ["patches", "parts"])
+def test_fine_tuning_and_first_values_of_prototypes_are_part_of_the_run(how, planted, tmp_path):
+    """Stops in the first classifier's epochs, while features are cached for the first stage, and later."""
+    first = {"epochs": 2, "parts": 2 * (how == "parts")}
+    prepared = merged(TWICE, {"model": {"start": how}, "training": {"fine_tuning": first}})
     tiny_train("st_protopnet", planted, tmp_path / "whole", **prepared)
     numbers, places = random.Random(0), set()
     for _ in range(100):

@@ -1,13 +1,20 @@
 """What comes before the family's own stages: a plain classifier, and prototypes that start from patches."""
 
+import inspect
+
 import pytest
 import torch
 from tiny_runs import journal, open_run, pictures, tiny_config, tiny_model, tiny_train
 
+from protoexplain.errors import UserError
+from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import patches_of
+from protoexplain.training import initial, stages
 from protoexplain.training.initial import start
+from protoexplain.training.part_start import start_from_parts
 from protoexplain.training.schedule import models_of, stages_of
+from protoexplain.training.stages import make_inputs
 
 
 def test_no_fine_tuning_unless_asked_for():
@@ -30,6 +37,76 @@ def test_fine_tuning_trains_a_plain_classifier_on_the_same_backbone():
     assert len(others) == len(rest) + 1
 
 
+PARTS = {"epochs": 2, "parts": 2}
+PYRAMID = {"pyramid_stride": 8, "frozen_stride": 8}
+
+
+def test_fine_tuning_with_parts_shares_the_backbone_too():
+    config = tiny_config("protopnet", training={"fine_tuning": {**PARTS, "part_weight": 0.3}})
+    first, *_ = stages_of(config)
+    assert first.losses == {"cross_entropy": 1.0, "parts": 0.3}
+    classifier, *others = models_of(config, tiny_model(config))
+    assert isinstance(classifier, PartClassifier)
+    assert classifier.backbone is others[0].backbone
+    assert classifier.teacher.backbone is not classifier.backbone
+
+
+def test_the_teacher_stays_as_the_backbone_was_and_the_stem_is_cached(planted, tmp_path, monkeypatch):
+    kinds = []
+    monkeypatch.setattr(stages, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest))
+    _make = inspect.unwrap(make_inputs)
+    seen = []
+    monkeypatch.setattr(initial, "start_from_parts", lambda run, teacher: seen.append(teacher) or begin(run, teacher))
+    begin = inspect.unwrap(start_from_parts)
+    changes = {"model": {"backbone": PYRAMID, "start": "parts"}, "training": {"fine_tuning": PARTS}}
+    tiny_train("protopnet", planted, tmp_path / "run", **changes)
+    assert kinds[:2] == ["stem", "stem"]
+    (teacher,) = seen
+    fresh = tiny_model(tiny_config("protopnet", **changes)).backbone
+    lines = journal(tmp_path / "run")
+    assert lines[0]["loss"] == pytest.approx(lines[0]["cross_entropy"] + 0.5 * lines[0]["parts"], rel=1e-5)
+    assert {name for name, _ in teacher.backbone.named_parameters()} == {name for name, _ in fresh.named_parameters()}
+    assert teacher.fitted
+
+
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
+@torch.no_grad()
+def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tmp_path):
+    config = tiny_config(family, model={"start": "parts"}, training={"fine_tuning": PARTS})
+    run = open_run(config, planted, tmp_path)
+    first = models_of(config, run.model)[0]
+    start(run, first)
+    images, labels = pictures(run)
+    shown = first.teacher(first.teacher.backbone(images)).argmax(1)
+    assert first.teacher.fitted
+    owners = run.model.prototype_class.split(run.model.branch_sizes())
+    for owner, (_, branch) in zip(owners, run.model.named_branches(), strict=True):
+        branch.addon.train()
+        z = torch.cat([branch.addon(run.model.backbone(part)) for part in images.split(8)])
+        for label in range(run.model.classes):
+            rows = (owner == label).nonzero()[:, 0]
+            for part, row in enumerate(rows):
+                cells = z[labels == label].permute(0, 2, 3, 1)[shown[labels == label] == part]
+                if len(cells):
+                    expected = branch.similarity.written(cells.mean(0, keepdim=True))[0]
+                    torch.testing.assert_close(branch.prototypes[row].flatten(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_parts_that_nothing_looked_for(planted, tmp_path):
+    config = tiny_config("protopnet", model={"start": "parts"})
+    run = open_run(config, planted, tmp_path)
+    with pytest.raises(UserError, match="looked for"):
+        start(run, models_of(config, run.model)[0])
+
+
+def test_as_many_prototypes_as_parts(planted, tmp_path):
+    config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "parts": 3}})
+    run = open_run(config, planted, tmp_path)
+    with pytest.raises(UserError, match="there are 3 parts") as error:
+        start(run, models_of(config, run.model)[0])
+    assert error.value.where == "model.prototypes_per_class"
+
+
 def test_fine_tuning_is_written_down_and_moves_the_backbone(planted, tmp_path):
     tiny_train("protopnet", planted, tmp_path / "run", training={"fine_tuning": {"epochs": 2}})
     lines = journal(tmp_path / "run")
@@ -49,7 +126,7 @@ def test_pooled_classifier_scores_the_mean_of_normalised_features():
 @pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
 def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path):
     run = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
-    start(run)
+    start(run, run.model)
     model = run.model
     images, labels = pictures(run)
     owners = model.prototype_class.split(model.branch_sizes())
@@ -64,7 +141,7 @@ def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path)
     flat = torch.cat([branch.prototypes.flatten(1) for _, branch in model.named_branches()])
     assert len(flat.unique(dim=0)) == len(flat)
     again = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
-    start(again)
+    start(again, again.model)
     assert torch.equal(flat, torch.cat([b.prototypes.flatten(1) for _, b in again.model.named_branches()]))
 
 
@@ -72,7 +149,7 @@ def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path)
 def test_shared_prototypes_start_from_patches_of_any_image(planted, tmp_path):
     config = tiny_config("prototypedl", model={"start": "patches", "latent_channels": 0, "prototypes": 5})
     run = open_run(config, planted, tmp_path)
-    start(run)
+    start(run, run.model)
     ((_, branch),) = run.model.named_branches()
     images, _ = pictures(run)
     gaps = torch.cdist(branch.prototypes.flatten(1), branch.addon(run.model.backbone(images)).flatten(1))
@@ -83,5 +160,5 @@ def test_shared_prototypes_start_from_patches_of_any_image(planted, tmp_path):
 def test_components_start_as_they_are(planted, tmp_path):
     run = open_run(tiny_config("cbc", model={"start": "patches"}), planted, tmp_path)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-    start(run)
+    start(run, run.model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())

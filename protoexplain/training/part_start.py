@@ -1,0 +1,115 @@
+"""Let prototypes start from the parts of the object: from the mean patch of each part in each class.
+
+The parts are discovered without part labels; which part a cell shows is told by a teacher that looks at the backbone as
+it was before fine-tuning.  N images, C classes, M parts, H x W cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from protoexplain.errors import UserError
+from protoexplain.models.base import Branch
+from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
+from protoexplain.training.foreground import coverage
+from protoexplain.training.part_discovery import discover_parts
+from protoexplain.training.stages import Run, clean_batches
+
+_BACKGROUND = 4
+"""Stream of random numbers, beside those of order, pictures and the choice of patches."""
+
+
+@torch.no_grad()
+def fit_teacher(run: Run, teacher: PartTeacher) -> None:
+    """Discover the parts in the training images of a run, unless the teacher knows them."""
+    if teacher.fitted:
+        return
+    features = torch.cat([teacher.backbone(images).half().cpu() for images, _, _ in _images(run, "parts")])
+    covered = coverage(run.data.train, run.data.crop, features.shape[2:])
+    run.watcher.line("looking for the parts of the object")
+    with torch.enable_grad():
+        discover_parts(teacher, features.to(run.fabric.device), covered.to(run.fabric.device), _seed(run))
+
+
+@torch.no_grad()
+def start_part_classifier(run: Run, model: PartClassifier) -> None:
+    """Discover the parts, and write the mean patches of each class and random patches of the background."""
+    fit_teacher(run, model.teacher)
+    start_from_parts(run, model.teacher)
+    generator = torch.Generator().manual_seed(_seed(run) + _BACKGROUND)
+    (_, branch), found = model.named_branches()[0], []
+    for images, _, _ in _images(run, "background"):
+        z = branch.addon.eval()(model.backbone(images)).permute(0, 2, 3, 1)
+        cells = z[model.teacher(model.teacher.backbone(images)).argmax(1) == model.parts]
+        if len(cells):
+            found.append(cells[int(torch.randint(len(cells), (), generator=generator))])
+        if len(found) == BACKGROUNDS:
+            break
+    for row, cell in enumerate(found):
+        model.background.data[row] = cell[:, None, None]
+
+
+@torch.no_grad()
+def start_from_parts(run: Run, teacher: PartTeacher) -> None:
+    """Write the mean patch of each part in each class into the prototypes of that class, in the order of the parts.
+
+    The add-ons work on batch statistics here, since they have seen no image yet.
+
+    Raises:
+        UserError: Classes do not have one prototype for each part, or maps are not as large as the teacher's.
+    """
+    model, parts = run.model, teacher.parts
+    branches = model.named_branches()
+    owners = model.prototype_class.split(model.branch_sizes())
+    for owner in owners:
+        if not torch.equal(owner.bincount(minlength=model.classes).cpu(), torch.full((model.classes,), parts)):
+            raise UserError(
+                f"there are {parts} parts, but classes do not have as many prototypes",
+                "model.prototypes_per_class",
+                f"set it to {parts}, or training.fine_tuning.parts to the number of prototypes",
+            )
+    model.eval()
+    for (_, branch), owner in zip(branches, owners, strict=True):
+        branch.addon.train()
+        total, count = _class_part_sums(run, branch, teacher)
+        mean = total / count.clamp_min(1)[..., None]
+        order = owner.argsort(stable=True)
+        written = branch.similarity.written(mean.flatten(0, 1))
+        known = count.flatten() > 0
+        branch.prototypes.data[order[known]] = written[known].view(-1, *branch.prototypes.shape[1:])
+        branch.addon.eval()
+
+
+def _class_part_sums(run: Run, branch: Branch, teacher: PartTeacher) -> tuple[Tensor, Tensor]:
+    """Sums [C,M,D] of the latent cells that show each part in the images of each class, and their numbers [C,M]."""
+    total: Tensor | None = None
+    count = torch.zeros(run.model.classes * teacher.parts, device=run.fabric.device)
+    for images, labels, _ in _images(run, "parts of the classes"):
+        z = branch.addon(run.model.backbone(images))
+        shown = teacher(teacher.backbone(images)).argmax(1)
+        if z.shape[2:] != shown.shape[1:] or branch.prototypes.shape[2:] != (1, 1):
+            raise UserError(
+                f"maps of {tuple(z.shape[2:])} cells cannot start from parts on {tuple(shown.shape[1:])} cells",
+                "model.start",
+                "use prototypes of one cell on the features of the backbone, or another start",
+            )
+        on_part = shown < teacher.parts
+        place = (labels[:, None, None] * teacher.parts + shown)[on_part]
+        cells = z.permute(0, 2, 3, 1)[on_part].float()
+        total = total if total is not None else cells.new_zeros(len(count), cells.shape[1])
+        total.index_add_(0, place, cells)
+        count += torch.bincount(place, minlength=len(count))
+    assert total is not None
+    shape = (run.model.classes, teacher.parts)
+    return total.view(*shape, -1), count.view(shape)
+
+
+def _images(run: Run, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    return clean_batches(run, list(range(len(run.data.train))), what)
+
+
+def _seed(run: Run) -> int:
+    return run.config.training.seed
