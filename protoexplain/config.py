@@ -52,7 +52,7 @@ class FineTuningConfig(BaseModel):
     lr_head: float = Field(3e-3, gt=0)
     """Of the layers on top, which are thrown away afterwards."""
     parts: int = Field(0, ge=0, le=64)
-    """The object is divided into so many parts, and each class gets a prototype of each: 0 has a plain classifier."""
+    """The object is divided into so many parts, and each class gets a prototype of each; 0: a plain classifier."""
     part_weight: float = Field(0.5, ge=0)
     """Of the cost that keeps every cell most similar to the prototype of its part, or of the background."""
 

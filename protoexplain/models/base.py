@@ -37,7 +37,7 @@ class FamilyConfig(BaseModel):
     backbone: BackboneConfig = BackboneConfig()
     start: Literal["random", "patches", "parts"] = "random"
     """Prototypes start as random numbers (published), as random patches of training images of their class if any, or
-    as the mean patches of the parts of the object in its class."""
+    as mean patches of the parts of the object that tell classes apart."""
 
 
 def identity(similarity: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import gather_patches, map_size
-from protoexplain.training.part_start import fit_teacher, start_from_parts, start_part_classifier
+from protoexplain.training.part_start import start_from_parts, start_part_classifier, use_batch_statistics
 from protoexplain.training.stages import Run
 
 _CHOICE = 3
@@ -44,9 +44,7 @@ def start(run: Run, first: PrototypeModel) -> None:
         if not isinstance(first, PartClassifier):
             fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
             raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
-        fit_teacher(run, first.teacher)
-        start_from_parts(run, first.teacher)
-    run.state.started.append(run.state.stage)
+        start_from_parts(run, first)
 
 
 @torch.no_grad()
@@ -74,7 +72,7 @@ def start_from_patches(run: Run) -> None:
         model.named_branches(),
         strict=True,
     ):
-        branch.addon.train()
+        use_batch_statistics(branch.addon)
         chosen = images[branch_rows]
         order = rng.permutation(np.unique(chosen)).tolist()
         patches: dict[int, Tensor] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.base import Branch
@@ -38,11 +38,11 @@ def fit_teacher(run: Run, teacher: PartTeacher) -> None:
 def start_part_classifier(run: Run, model: PartClassifier) -> None:
     """Discover the parts, and write the mean patches of each class and random patches of the background."""
     fit_teacher(run, model.teacher)
-    start_from_parts(run, model.teacher)
+    _write_means(run, model.teacher, torch.arange(model.parts))
     generator = torch.Generator().manual_seed(_seed(run) + _BACKGROUND)
     (_, branch), found = model.named_branches()[0], []
     for images, _, _ in _images(run, "background"):
-        z = branch.addon.eval()(model.backbone(images)).permute(0, 2, 3, 1)
+        z = branch.addon(model.backbone(images)).permute(0, 2, 3, 1)
         cells = z[model.teacher(model.teacher.backbone(images)).argmax(1) == model.parts]
         if len(cells):
             found.append(cells[int(torch.randint(len(cells), (), generator=generator))])
@@ -53,34 +53,69 @@ def start_part_classifier(run: Run, model: PartClassifier) -> None:
 
 
 @torch.no_grad()
-def start_from_parts(run: Run, teacher: PartTeacher) -> None:
-    """Write the mean patch of each part in each class into the prototypes of that class, in the order of the parts.
+def start_from_parts(run: Run, first: PartClassifier) -> None:
+    """Write mean patches of the parts that tell classes apart into the prototypes of each class.
 
-    The add-ons work on batch statistics here, since they have seen no image yet.
+    Args:
+        run: Its model has the same number of prototypes for each class, at most one for each part.
+        first: Trained.
 
     Raises:
-        UserError: Classes do not have one prototype for each part, or maps are not as large as the teacher's.
+        UserError: Numbers of prototypes that do not fit, or maps not as large as those of the parts.
     """
-    model, parts = run.model, teacher.parts
-    branches = model.named_branches()
+    model = run.model
     owners = model.prototype_class.split(model.branch_sizes())
-    for owner in owners:
-        if not torch.equal(owner.bincount(minlength=model.classes).cpu(), torch.full((model.classes,), parts)):
-            raise UserError(
-                f"there are {parts} parts, but classes do not have as many prototypes",
-                "model.prototypes_per_class",
-                f"set it to {parts}, or training.fine_tuning.parts to the number of prototypes",
-            )
+    counts = torch.stack([owner.bincount(minlength=model.classes) for owner in owners])
+    wanted = int(counts.max())
+    if not (counts == wanted).all() or wanted > first.parts:
+        raise UserError(
+            f"each class needs the same number of prototypes, at most one for each of the {first.parts} parts",
+            "model.prototypes_per_class",
+            f"choose at most {first.parts}, or raise training.fine_tuning.parts",
+        )
+    _write_means(run, first.teacher, telling_parts(run, first, wanted))
+
+
+@torch.no_grad()
+def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
+    """The `count` parts, ascending, whose similarities to the own class exceed those to others most on the average."""
+    first.eval()
+    margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
+    for images, labels, _ in _images(run, "parts that tell classes apart"):
+        best = first.activations(first.backbone(images)).view(len(labels), first.classes, first.parts)
+        own = best[torch.arange(len(labels)), labels]
+        margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
+        images_seen += len(labels)
+    told = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
+    run.watcher.line(f"how much each part tells of the class: {told}")
+    return margins.argsort(descending=True, stable=True)[:count].sort().values
+
+
+def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
+    """Write the mean patch of each of some parts in each class into the prototypes of that class, in order.
+
+    The add-ons work on batch statistics here, since they have seen no image yet.
+    """
+    model = run.model
     model.eval()
-    for (_, branch), owner in zip(branches, owners, strict=True):
-        branch.addon.train()
+    owners = model.prototype_class.split(model.branch_sizes())
+    for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
+        use_batch_statistics(branch.addon)
         total, count = _class_part_sums(run, branch, teacher)
-        mean = total / count.clamp_min(1)[..., None]
-        order = owner.argsort(stable=True)
-        written = branch.similarity.written(mean.flatten(0, 1))
-        known = count.flatten() > 0
-        branch.prototypes.data[order[known]] = written[known].view(-1, *branch.prototypes.shape[1:])
+        count = count[:, parts]
+        means = (total[:, parts] / count.clamp_min(1)[..., None]).flatten(0, 1)
+        written, known = branch.similarity.written(means), count.flatten() > 0
+        rows = owner.argsort(stable=True)[known]
+        branch.prototypes.data[rows] = written[known].view(-1, *branch.prototypes.shape[1:])
         branch.addon.eval()
+
+
+def use_batch_statistics(addon: nn.Module) -> None:
+    """Let layers that have seen no image work on the statistics of batches, and begin to collect them anew."""
+    addon.train()
+    for module in addon.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
 
 
 def _class_part_sums(run: Run, branch: Branch, teacher: PartTeacher) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ from protoexplain.training.journal import Journal, Silent, Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.splits import read_run_data
-from protoexplain.training.stages import Run, find_patches, run_stage
+from protoexplain.training.stages import Run, end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
 
 SAVE_EVERY_SECONDS = 30.0
@@ -173,9 +173,14 @@ def _train(
     try:
         for index in range(state.stage, len(stages)):
             run.model = models[index]
-            if index not in state.started and (index == 0 or run.model is not models[index - 1]):
+            if not state.started:
                 start(run, models[0])
+                state.started = True
             run_stage(run, index, stages[index])
+            run.model = models[index + 1]
+            if run.model is not models[index]:
+                start(run, models[0])
+            end_stage(run, index)
         run.model = model
         return _finish(run, out, command, time.perf_counter() - started)
     finally:

@@ -144,8 +144,8 @@ def make_inputs(run: Run, kind: Kind, records: tuple[ImageRecord, ...], augmente
 
 
 def run_stage(run: Run, index: int, stage: Stage) -> None:
-    """Train what is left of a stage, then project."""
-    state, fabric = run.state, run.fabric
+    """Train what is left of a stage, then project; `end_stage` follows."""
+    state = run.state
     trained = engine.freeze(run.model, stage.lr)
     if trained - {"head"} and state.epoch < stage.epochs:
         state.patches, state.proof = [], {}
@@ -153,9 +153,13 @@ def run_stage(run: Run, index: int, stage: Stage) -> None:
         _train(run, index, stage, trained)
     if stage.project:
         project(run, stage)
-    state.stage, state.epoch = index + 1, 0
+
+
+def end_stage(run: Run, index: int) -> None:
+    """Save the state, from which the next stage begins."""
+    run.state.stage, run.state.epoch = index + 1, 0
     run.checkpoint(True)
-    fabric.barrier()
+    run.fabric.barrier()
 
 
 def _train(run: Run, index: int, stage: Stage, trained: frozenset[str]) -> None:

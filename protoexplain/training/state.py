@@ -52,7 +52,7 @@ class RunState:
         stage: Index of the stage that runs.
         epoch: Finished epochs of it.
         sums: Of the steps of the running epoch.
-        started: Stages whose models have their first values.
+        started: Whether the first model has its first values.
         epochs_done: Stage name -> epochs trained under it.
         optimizers: Stage name -> state dict.
         patches: Where the prototypes lie now; empty if they moved since.
@@ -66,7 +66,7 @@ class RunState:
     stage: int = 0
     epoch: int = 0
     sums: EpochSums = field(default_factory=EpochSums)
-    started: list[int] = field(default_factory=list)
+    started: bool = False
     epochs_done: dict[str, int] = field(default_factory=dict)
     optimizers: dict[str, Any] = field(default_factory=dict)
     patches: list[Patches] = field(default_factory=list)

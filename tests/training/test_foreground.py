@@ -18,7 +18,8 @@ def record(tmp_path):
     Image.fromarray(mask).save(tmp_path / "mask.png")
 
     def make(box=None, mask=False):
-        return ImageRecord("bird.png", tmp_path / "bird.png", 0, "train", box, mask=tmp_path / "mask.png" if mask else None)
+        path = tmp_path / "mask.png" if mask else None
+        return ImageRecord("bird.png", tmp_path / "bird.png", 0, "train", box, mask=path)
 
     return make
 

@@ -78,7 +78,7 @@ def test_the_loss_prefers_compact_parts_of_equal_share():
 
 
 def test_an_image_without_an_object_does_no_harm():
-    features, coverage, _ = planted(4)
+    _, coverage, _ = planted(4)
     logits = torch.randn(4, PARTS + 1, SIDE, SIDE, requires_grad=True)
     loss = part_loss(logits, torch.zeros_like(coverage, dtype=torch.bool))
     loss.backward()

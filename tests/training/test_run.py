@@ -16,7 +16,7 @@ from protoexplain.training import run as run_module
 from protoexplain.training import stages
 from protoexplain.training.run import train
 from protoexplain.training.splits import read_run_data
-from protoexplain.training.stages import find_patches, run_stage
+from protoexplain.training.stages import end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, Snapshot, weights_of
 from protoexplain.training.verify import verify
 
@@ -179,6 +179,7 @@ class TestSettings:
         run = open_run(config, planted, tmp_path)
         for index, stage in enumerate(get_family("protopnet").stages(config.schedule)):
             run_stage(run, index, stage)
+            end_stage(run, index)
         similarity = find_patches(run)[0].similarity
         assert (similarity.max() > -1e-6) == (not published)
         assert (similarity.min() > -1e-6) == (not published)

@@ -12,7 +12,7 @@ from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import patches_of
 from protoexplain.training import initial, stages
 from protoexplain.training.initial import start
-from protoexplain.training.part_start import start_from_parts
+from protoexplain.training.part_start import fit_teacher, start_from_parts, telling_parts
 from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.stages import make_inputs
 
@@ -56,12 +56,12 @@ def test_the_teacher_stays_as_the_backbone_was_and_the_stem_is_cached(planted, t
     monkeypatch.setattr(stages, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest))
     _make = inspect.unwrap(make_inputs)
     seen = []
-    monkeypatch.setattr(initial, "start_from_parts", lambda run, teacher: seen.append(teacher) or begin(run, teacher))
+    monkeypatch.setattr(initial, "start_from_parts", lambda run, first: seen.append(first) or begin(run, first))
     begin = inspect.unwrap(start_from_parts)
     changes = {"model": {"backbone": PYRAMID, "start": "parts"}, "training": {"fine_tuning": PARTS}}
     tiny_train("protopnet", planted, tmp_path / "run", **changes)
     assert kinds[:2] == ["stem", "stem"]
-    (teacher,) = seen
+    teacher = seen[0].teacher
     fresh = tiny_model(tiny_config("protopnet", **changes)).backbone
     lines = journal(tmp_path / "run")
     assert lines[0]["loss"] == pytest.approx(lines[0]["cross_entropy"] + 0.5 * lines[0]["parts"], rel=1e-5)
@@ -75,6 +75,8 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
     config = tiny_config(family, model={"start": "parts"}, training={"fine_tuning": PARTS})
     run = open_run(config, planted, tmp_path)
     first = models_of(config, run.model)[0]
+    with torch.enable_grad():
+        fit_teacher(run, first.teacher)
     start(run, first)
     images, labels = pictures(run)
     shown = first.teacher(first.teacher.backbone(images)).argmax(1)
@@ -92,6 +94,23 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
                     torch.testing.assert_close(branch.prototypes[row].flatten(), expected, rtol=1e-3, atol=1e-4)
 
 
+@torch.no_grad()
+def test_parts_that_tell_classes_apart(planted, tmp_path):
+    """A part whose prototypes are the same for all classes tells nothing."""
+    config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "parts": 3}})
+    run = open_run(config, planted, tmp_path)
+    first = models_of(config, run.model)[0].eval()
+    ((_, branch),) = first.named_branches()
+    images, labels = pictures(run)
+    z = branch.addon(first.backbone(images)).flatten(2).mean(2)
+    prototypes = torch.stack([z[labels == label].mean(0) - z.mean(0) for label in range(first.classes)])
+    prototypes = prototypes[:, None].repeat(1, 3, 1)
+    prototypes[:, 1] = z.mean(0)
+    branch.prototypes.copy_(prototypes.flatten(0, 1)[..., None, None])
+    assert telling_parts(run, first, 2).tolist() == [0, 2]
+    assert telling_parts(run, first, 3).tolist() == [0, 1, 2]
+
+
 def test_parts_that_nothing_looked_for(planted, tmp_path):
     config = tiny_config("protopnet", model={"start": "parts"})
     run = open_run(config, planted, tmp_path)
@@ -99,10 +118,10 @@ def test_parts_that_nothing_looked_for(planted, tmp_path):
         start(run, models_of(config, run.model)[0])
 
 
-def test_as_many_prototypes_as_parts(planted, tmp_path):
-    config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "parts": 3}})
+def test_no_more_prototypes_than_parts(planted, tmp_path):
+    config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "parts": 1}})
     run = open_run(config, planted, tmp_path)
-    with pytest.raises(UserError, match="there are 3 parts") as error:
+    with pytest.raises(UserError, match="at most one for each of the 1 parts") as error:
         start(run, models_of(config, run.model)[0])
     assert error.value.where == "model.prototypes_per_class"
 

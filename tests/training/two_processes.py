@@ -14,7 +14,7 @@ from tiny_runs import open_run, tiny_config
 
 from protoexplain.models.registry import get_family
 from protoexplain.training.journal import Silent
-from protoexplain.training.stages import find_patches, make_inputs, run_stage
+from protoexplain.training.stages import end_stage, find_patches, make_inputs, run_stage
 
 FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl")
 
@@ -71,6 +71,7 @@ def go_through(fabric, family, data, scratch):
     rows = []
     for index, stage in enumerate(get_family(family).stages(run.config.schedule)):
         run_stage(run, index, stage)
+        end_stage(run, index)
         rows.append({"stage": stage.name, "differ": differences(fabric, run.model)})
     caches = [same_caches(run, alone, kind, few) for kind in ("features", "activations") for few in (False, True)]
     accuracy = run.evaluate(run.data.train)
