@@ -37,13 +37,17 @@ def _covered(record: ImageRecord, crop: Crop, size: tuple[int, int]) -> NDArray[
     if record.mask is not None:
         mask = load_mask(record.mask)
         region = cut(mask, geometry_of(record, (mask.shape[1], mask.shape[0]), crop, size[0]))
-        return cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        return _shrunk(region.astype(np.float32), size)
     if crop == "full" and record.box is not None:
         whole = np.zeros(image_size(record.path)[::-1], dtype=np.float32)
         x0, y0, x1, y1 = (round(edge) for edge in record.box.as_list())
         whole[max(y0, 0) : y1, max(x0, 0) : x1] = 1
-        return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+        return _shrunk(whole, size)
     return _middle(size)
+
+
+def _shrunk(covered: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(covered, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _middle(size: tuple[int, int]) -> NDArray[np.float32]:
