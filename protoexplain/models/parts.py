@@ -100,7 +100,7 @@ class PartClassifier(PrototypeModel):
     def from_images(
         self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
     ) -> PrototypeOutput:
-        return self._taught(super().from_images(images, names, active), names, self.teacher.backbone.forward, images)
+        return self._taught(super().from_images(images, names, active), names, self.teacher.backbone.__call__, images)
 
     def from_stem(
         self, maps: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
