@@ -11,7 +11,6 @@ B images, H x W cells, M parts.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,6 +58,16 @@ class PartTeacher(nn.Module):
         """Features [B,D,H,W] of the copied backbone -> logits [B,M+1,H,W]; the last is the background."""
         return self.layers(self.norm(features))
 
+    @torch.no_grad()
+    def of_images(self, images: Tensor) -> Tensor:
+        """int64 [B,H,W]: the part that each cell of some images shows, or M for the background."""
+        return self(self.backbone(images)).argmax(1)
+
+    @torch.no_grad()
+    def of_stem(self, maps: Tensor) -> Tensor:
+        """The same, from what the frozen stem of the backbone gave."""
+        return self(self.backbone.after_stem(maps)).argmax(1)  # type: ignore[operator]
+
 
 @dataclass(kw_only=True)
 class PartOutput(PrototypeOutput):
@@ -100,22 +109,14 @@ class PartClassifier(PrototypeModel):
     def from_images(
         self, images: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
     ) -> PrototypeOutput:
-        return self._taught(super().from_images(images, names, active), names, self.teacher.backbone.__call__, images)
+        output = super().from_images(images, names, active)
+        return _taught(output, self.teacher.of_images(images)) if "parts" in names else output
 
     def from_stem(
         self, maps: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
     ) -> PrototypeOutput:
-        return self._taught(super().from_stem(maps, names, active), names, self.teacher.backbone.after_stem, maps)
-
-    @torch.no_grad()
-    def _taught(
-        self, output: PrototypeOutput, names: frozenset[str], features: Callable[[Tensor], Tensor], values: Tensor
-    ) -> PrototypeOutput:
-        """With what the teacher says, where a loss term asks for it."""
-        if "parts" not in names:
-            return output
-        shown = self.teacher(features(values)).argmax(1)
-        return PartOutput(logits=output.logits, branches=output.branches, images=output.images, shown=shown)
+        output = super().from_stem(maps, names, active)
+        return _taught(output, self.teacher.of_stem(maps)) if "parts" in names else output
 
     def loss_terms(
         self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
@@ -139,6 +140,10 @@ class PartClassifier(PrototypeModel):
         of_part = likely.gather(1, target.clamp_max(self.parts - 1)[:, None])[:, 0]
         of_background = likely[:, self.parts :].logsumexp(1)
         return -(_mean(of_part, on_object) + _mean(of_background, ~on_object))
+
+
+def _taught(output: PrototypeOutput, shown: Tensor) -> PartOutput:
+    return PartOutput(logits=output.logits, branches=output.branches, images=output.images, shown=shown)
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def start_part_classifier(run: Run, model: PartClassifier) -> None:
     (_, branch), found = model.named_branches()[0], []
     for images, _, _ in _images(run, "background"):
         z = branch.addon(model.backbone(images)).permute(0, 2, 3, 1)
-        cells = z[model.teacher(model.teacher.backbone(images)).argmax(1) == model.parts]
+        cells = z[model.teacher.of_images(images) == model.parts]
         if len(cells):
             found.append(cells[int(torch.randint(len(cells), (), generator=generator))])
         if len(found) == BACKGROUNDS:
@@ -124,7 +124,7 @@ def _class_part_sums(run: Run, branch: Branch, teacher: PartTeacher) -> tuple[Te
     count = torch.zeros(run.model.classes * teacher.parts, device=run.fabric.device)
     for images, labels, _ in _images(run, "parts of the classes"):
         z = branch.addon(run.model.backbone(images))
-        shown = teacher(teacher.backbone(images)).argmax(1)
+        shown = teacher.of_images(images)
         if z.shape[2:] != shown.shape[1:] or branch.prototypes.shape[2:] != (1, 1):
             raise UserError(
                 f"maps of {tuple(z.shape[2:])} cells cannot start from parts on {tuple(shown.shape[1:])} cells",
