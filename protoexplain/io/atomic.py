@@ -68,7 +68,10 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         fill(temporary)
         (temporary / MANIFEST).write_text(manifest_of(temporary).to_json(), encoding="utf-8", newline="\n")
         _settle_tree(temporary)
-        temporary.rename(target)
+        try:
+            temporary.rename(target)
+        except OSError as error:
+            raise (_taken(target) if target.exists() else error) from error
         _settle_folder(target.parent)
 
 
@@ -152,8 +155,6 @@ def _taken(target: Path) -> UserError:
 
 
 def _refusal(target: Path, error: OSError, needed: int) -> UserError:
-    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-        return _taken(target)
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"cannot write: {error.strerror}", str(target), "choose another folder")
     place = target.parent
