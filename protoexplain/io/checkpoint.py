@@ -201,13 +201,14 @@ class Checkpoint:
             UserError: The folder holds something else, or cannot be written.
         """
         if not path.exists():
-            files = [file for file in self.path.rglob("*") if file.is_file() and not is_leftover(file)]
+            measured = [file for file in (self.path / MEASUREMENTS).glob("*") if file.is_file()]
+            measured = [file for file in measured if not is_leftover(file)]
+            names = [*read_manifest(self.path).files, *(f"{MEASUREMENTS}/{file.name}" for file in measured)]
 
             def fill(folder: Path) -> None:
-                for file in files:
-                    place = folder / file.relative_to(self.path)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, place)
+                for name in names:
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(self.path / name, folder / name)
 
             write_folder(path, fill)
         copy = Checkpoint.load(path)
