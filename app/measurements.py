@@ -17,7 +17,7 @@ from typing import Any, Literal
 from app.courtesy import Courtesy
 from app.examples import Examples
 from protoexplain.errors import UserError
-from protoexplain.io.atomic import write_file
+from protoexplain.io.atomic import require_writable, write_file
 from protoexplain.io.cache import cache_folder
 from protoexplain.io.checkpoint import Checkpoint, add_metrics
 from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
@@ -123,11 +123,12 @@ class Measurements:
             per_class: Only so many test images of each class; 0 takes all.
 
         Raises:
-            UserError: As `lacks`, or no metric was named.
+            UserError: As `lacks`, or no metric was named, or there is no place for the work and its results.
         """
         self.lacks(checkpoint)
         if not names:
             raise UserError("no metric was chosen", "", "tick at least one")
+        require_writable(self.folder)
         key = self._key(checkpoint)
         with self._lock:
             known = self._jobs.get(key)
@@ -197,7 +198,7 @@ class Measurements:
         try:
             if Checkpoint.load(checkpoint.path, verify=False).weights_sha256 != checkpoint.weights_sha256:
                 raise UserError("the checkpoint has changed meanwhile")
-            add_metrics(checkpoint.path, {INTERPRETABILITY: {name: r.to_dict() for name, r in results.items()}})
+            add_metrics(checkpoint, {INTERPRETABILITY: {name: r.to_dict() for name, r in results.items()}})
             self._file(checkpoint).unlink(missing_ok=True)
         except (UserError, OSError, shutil.Error) as error:
             log.warning("results are kept outside the checkpoint: %s", error)

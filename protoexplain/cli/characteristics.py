@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.results import CopyTo, add_results, open_for_results
 
 if TYPE_CHECKING:
     from protoexplain.explain.characteristics import Characteristics
@@ -23,6 +24,7 @@ def characteristics(
     split: Annotated[
         Literal["train", "test"], typer.Option(help="Images that are looked at; explanations use train.")
     ] = "train",
+    copy_to: CopyTo = None,
     as_json: Json = False,
 ) -> None:
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
@@ -32,10 +34,9 @@ def characteristics(
     from protoexplain.explain.pairs import PAIRS, find_pairs
     from protoexplain.explain.session import Explainer
     from protoexplain.explain.survey import Survey
-    from protoexplain.io.checkpoint import add_metrics
     from protoexplain.training.splits import read_data_of
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(open_for_results(checkpoint, copy_to))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
     images = read_data_of(loaded, data)
     records = images.train + images.validation if split == "train" else images.test
@@ -46,15 +47,19 @@ def characteristics(
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()
     measured[METRIC][f"{split} {PAIRS}"] = [pair.to_dict() for pair in pairs]
-    add_metrics(checkpoint, measured)
     owners = ["" if record.label < 0 else f" ({loaded.classes[record.label]})" for record in loaded.prototypes]
     sentences = [about_prototype(found, p, f"prototype {p}{owner}") for p, owner in enumerate(owners)]
-    if as_json:
-        print_json({"checkpoint": str(checkpoint), "metrics": measured, "sentences": sentences})
-        return
-    _print_table(found)
-    for text in [*sentences, *(pair.sentence for pair in pairs), *images.problems]:
-        say(text)
+
+    def show() -> None:
+        if as_json:
+            print_json({"checkpoint": str(loaded.path), "metrics": measured, "sentences": sentences})
+            return
+        _print_table(found)
+        for text in [*sentences, *(pair.sentence for pair in pairs), *images.problems]:
+            say(text)
+
+    add_results(loaded, measured, show)
+    show()
 
 
 def _print_table(found: Characteristics) -> None:

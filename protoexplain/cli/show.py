@@ -67,6 +67,9 @@ def info(
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from protoexplain.io.checkpoint import CARD
+    from protoexplain.io.manifest import MEASUREMENTS
+
     if as_json:
         print_json(
             {
@@ -81,7 +84,9 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
             }
         )
         return
-    say((checkpoint.path / "README.md").read_text(encoding="utf-8").rstrip())
+    for card in (checkpoint.path / CARD, checkpoint.path / MEASUREMENTS / CARD):
+        if card.is_file():
+            say(f"{card.read_text(encoding='utf-8').rstrip()}\n")
 
 
 def open_app(

@@ -223,8 +223,8 @@ class PrototypeModel(nn.Module):
         return None if others else branch.head.disagreement(activations, classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Class scores [B,C] -> probabilities; CBC's scores are probabilities already, one for each class."""
-        return logits if self.scores_are_probabilities else logits.softmax(1)
+        """Class scores [B,C] -> probabilities in [0, 1]; CBC's scores are such already, up to rounding."""
+        return logits.clamp(0, 1) if self.scores_are_probabilities else logits.softmax(1)
 
     def class_weights(self) -> Tensor:
         """[C,P]: change of each class score per unit of each prototype's activation."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
+from protoexplain.io.atomic import require_writable
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import select
 from protoexplain.memory import keep_freed_memory
@@ -122,6 +123,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
     """A run without schedule around the model of a checkpoint."""
     if out.exists():
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
+    require_writable(out.parent)
     keep_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config

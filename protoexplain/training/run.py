@@ -25,7 +25,7 @@ from lightning_fabric.strategies import DDPStrategy
 
 from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.errors import UserError
-from protoexplain.io.atomic import recover, write_file
+from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
@@ -104,7 +104,7 @@ def train(
 
 def _lock(lock: FileLock, out: Path) -> None:
     """Make the folder this program's own, before it starts further processes."""
-    out.mkdir(parents=True, exist_ok=True)
+    require_writable(out)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

@@ -13,7 +13,7 @@ from app.courtesy import Courtesy
 from app.examples import Examples
 from app.measurements import Measurements
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint import Checkpoint, add_metrics
 from protoexplain.metrics.runner import measure
 
 NAMES = ("accuracy", "consistency")
@@ -136,6 +136,27 @@ def test_what_cannot_be_measured_is_refused_or_told(measurements, checkpoint, tm
     job = ended(measurements, checkpoint)
     assert job.state == "failed"
     assert "images of things that the model does not know" in job.trouble
+
+
+def test_results_that_could_be_kept_nowhere_are_refused_before_the_work(examples, checkpoint, tmp_path):
+    (tmp_path / "file").touch()
+    measurements = Measurements(examples, Courtesy(), tmp_path / "file" / "measurements")
+    with pytest.raises(UserError, match="cannot write"):
+        measurements.start(checkpoint, NAMES)
+    assert measurements.job(checkpoint) is None
+
+
+def test_newer_results_of_others_stay(measurements, checkpoint):
+    """What was only taken over from before is not written again."""
+    results = measure(checkpoint, measurements.examples.images.root, NAMES, {"batch_size": 8})
+    told = {name: result.to_dict() for name, result in results.items()}
+    before = add_metrics(checkpoint, {"interpretability": {**told, "accuracy": {**told["accuracy"], "value": 0.25}}})
+    add_metrics(checkpoint, {"interpretability": {"accuracy": {**told["accuracy"], "value": 0.75}}})
+    measurements.start(before, ["accuracy", "stability"])
+    assert ended(measurements, before).state == "finished"
+    found = Checkpoint.load(checkpoint.path).metrics["interpretability"]
+    assert found["accuracy"]["value"] == 0.75
+    assert set(found) == {*NAMES, "stability"}
 
 
 def test_what_the_data_lack_is_said(measurements, checkpoint):

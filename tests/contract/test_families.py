@@ -93,6 +93,18 @@ def test_shapes(family, backbone):
     assert set(model.prototype_class.tolist()) in ({-1}, set(range(4)))
 
 
+def test_probabilities_lie_between_nothing_and_certainty(model):
+    """Whatever rounding has made of the scores; and scores that are probabilities already are not changed otherwise."""
+    scores = torch.tensor([[1.0000015, -1e-7, 0.25, 0.5]])
+    found = model.probabilities(scores)
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 1
+    if model.scores_are_probabilities:
+        assert torch.equal(found, torch.tensor([[1.0, 0.0, 0.25, 0.5]]))
+    else:
+        assert float(found.sum()) == pytest.approx(1)
+
+
 @torch.no_grad()
 def test_evidence_adds_up_to_the_scores(model):
     features = model.backbone(noise(4))

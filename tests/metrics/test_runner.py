@@ -211,7 +211,7 @@ class TestKeptResults:
         table = {name: result.to_dict() for name, result in results.items()}
         after = add_metrics(checkpoint.path, {"interpretability": table})
         assert {name: result.to_dict() for name, result in kept_results(after).items()} == table
-        card = (checkpoint.path / "README.md").read_text()
+        card = (checkpoint.path / "measurements" / "README.md").read_text()
         assert "| consistency |" in card
         shorter = {**table["accuracy"], "baselines": {}}
         replaced = add_metrics(checkpoint.path, {"interpretability": {"accuracy": shorter}})

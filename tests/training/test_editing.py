@@ -339,6 +339,9 @@ class TestSaved:
         (tmp_path / "there").mkdir()
         with pytest.raises(UserError, match="already"):
             edit(path, Decisions(), planted, tmp_path / "there")
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="cannot write"):
+            edit(tmp_path / "not even a checkpoint", Decisions(), planted, tmp_path / "file" / "new")
         made = bench("protopnet")
         same = carry_out(made, ())
         with pytest.raises(UserError, match="already"):

@@ -170,6 +170,12 @@ class TestRefusals:
             with pytest.raises(UserError, match="exists"):
                 work(made("protopnet").path, planted, tmp_path, Silent(), "")
 
+    def test_place_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        for work in (reproject, prune):
+            with pytest.raises(UserError, match="cannot write"):
+                work(tmp_path / "not even a checkpoint", tmp_path, tmp_path / "file" / "new", Silent(), "")
+
     def test_other_classes(self, made, tmp_path):
         draw(tmp_path / "two", classes=2, train_per_class=1, test_per_class=1, size=32)
         for work in (reproject, prune):

@@ -23,6 +23,12 @@ class TestRefusals:
             with pytest.raises(UserError, match="finished run"):
                 tiny_train("protopnet", planted, tmp_path / name)
 
+    def test_folder_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        for out in (tmp_path / "file", tmp_path / "file" / "run"):
+            with pytest.raises(UserError, match="cannot write"):
+                tiny_train("protopnet", tmp_path / "not even data", out)
+
     def test_interrupted_run_without_resume(self, planted, tmp_path):
         (tmp_path / STATE_FILE).write_bytes(b"something")
         with pytest.raises(UserError, match="interrupted run"):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.errors import UserError
+from protoexplain.io.atomic import require_writable
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.io.model_card import EDITS
 from protoexplain.io.prototypes import PrototypeRecord, select
@@ -57,7 +58,7 @@ def edit(
         UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data.
     """
     shown = watcher or Silent()
-    _refuse_existing(out)
+    _require_place(out)
     checkpoint = Checkpoint.load(path)
     meant = decisions.weights_sha256
     if meant and meant != checkpoint.weights_sha256:
@@ -89,7 +90,7 @@ def save(
     Raises:
         UserError: The folder exists or cannot be written, or a picture can no longer be read.
     """
-    _refuse_existing(out)
+    _require_place(out)
     parent = bench.checkpoint
     model = whole_model(bench, edited)
     origin = _origin(bench, edited, progress)
@@ -125,9 +126,11 @@ def whole_model(bench: Bench, edited: Edited) -> PrototypeModel:
     return model.eval()
 
 
-def _refuse_existing(out: Path) -> None:
+def _require_place(out: Path) -> None:
+    """Refuse a name that is taken, or a place that cannot be written, before the work."""
     if out.exists():
         raise UserError("there is something under this name already", str(out), "choose another name")
+    require_writable(out.parent)
 
 
 def _proof(bench: Bench, edited: Edited) -> dict[str, Tensor]:
