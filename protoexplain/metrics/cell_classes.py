@@ -1,7 +1,7 @@
-"""How well a linear classifier reads the class of an image from single cells of its maps.
+"""How well a linear classifier reads the class of an image from the cells beside its object, or from those on it.
 
-Ridge regression on one-hot classes, fitted to cells of training images and asked about cells of test images.  n cells,
-D numbers in a cell, C classes.
+Ridge regression on one-hot classes, fitted to training images and asked about test images; an image is the mean vector
+of its cells.  n images, D numbers in a cell, C classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from protoexplain.metrics.observations import Columns, Observations
 PENALTY = 0.01
 """Of the squared weights, for inputs of variance one and the mean squared error."""
 UNTRAINED = "backbone before training"
-_NO_CELL = "images without such a cell"
+_NO_CELL = "images without such a cell, or whose object is not known"
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def fitted(vectors: Tensor, labels: Tensor, classes: int) -> LinearReader:
     return LinearReader(centre, deviation, weights, bias)
 
 
-def cells_read(training: Columns, tested: Columns, which: str, kind: int, classes: int) -> Tensor:
-    """float64 [N]: percent of the cells of each test image whose class is read rightly.
+def images_read(training: Columns, tested: Columns, which: str, kind: int, classes: int) -> Tensor:
+    """float64 [N]: 100 for test images whose class is read rightly, else 0.
 
     NaN for images without such a cell, and for all where no training image has one.
 
@@ -68,23 +68,16 @@ def cells_read(training: Columns, tested: Columns, which: str, kind: int, classe
         kind: ``BACKGROUND`` or ``OBJECT``.
         classes: Number C.
     """
-    there, found = training[f"{which} found"][:, kind], tested[f"{which} found"][:, kind]
-    result = torch.full((len(found),), torch.nan, dtype=torch.float64)
-    if not there.any():
-        return result
-    owner = training["label"][:, None].expand_as(there)
-    reader = fitted(training[which][:, kind][there], owner[there], classes)
-    right = torch.zeros(found.shape, dtype=torch.float64)
-    right[found] = (
-        reader.classes(tested[which][:, kind][found]) == tested["label"][:, None].expand_as(found)[found]
-    ).double()
-    some = found.any(1)
-    result[some] = 100 * right[some].sum(1) / found[some].sum(1)
-    return result
+    learnt, asked = (columns[f"{which} found"][:, kind] for columns in (training, tested))
+    if not learnt.any():
+        return torch.full(asked.shape, torch.nan, dtype=torch.float64)
+    reader = fitted(training[which][learnt, kind], training["label"][learnt], classes)
+    right = reader.classes(tested[which][:, kind]) == tested["label"]
+    return 100 * right.double().masked_fill(~asked, torch.nan)
 
 
 def cell_class_score(seen: Observations, kind: int) -> Score:
-    """Mean over images of the percent of latent cells of a kind whose class is read rightly.
+    """Percent of test images whose class is read rightly from the latent cells of a kind.
 
     Beside it the same of the backbone before it was trained, where its weights are at hand; in the details that of
     the trained backbone's features.
@@ -94,7 +87,7 @@ def cell_class_score(seen: Observations, kind: int) -> Score:
     classes = seen.logits.shape[1]
 
     def read(which: str) -> Tensor:
-        return cells_read(training, tested, which, kind, classes)
+        return images_read(training, tested, which, kind, classes)
 
     values = read(LATENT)
     lost = len(values) - counted(values)
@@ -104,8 +97,6 @@ def cell_class_score(seen: Observations, kind: int) -> Score:
         details={
             "of_the_backbone_features": mean(read(FEATURES)),
             "chance": 100 / classes,
-            "training_images": len(training["label"]),
-            "training_cells": int(training[f"{LATENT} found"][:, kind].sum()),
-            "test_cells": int(tested[f"{LATENT} found"][:, kind].sum()),
+            "training_images": int(training[f"{LATENT} found"][:, kind].sum()),
         },
     )

@@ -58,7 +58,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "pixel_noise": _pixel_noise,
     "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
     "located": lambda settings: [Located(settings.seed)],
-    "cells": lambda settings: [Cells(settings.cells, settings.seed)],
+    "cells": lambda settings: [Cells()],
     "deletion": _masked("deletion"),
     "insertion": _masked("insertion"),
 }

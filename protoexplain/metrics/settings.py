@@ -40,10 +40,8 @@ class MeasureSettings(BaseModel):
     """The noise in pixels is clipped to this."""
     draws: int = Field(3, ge=1)
     """Passes with fresh noise of either kind; the published score is a single one."""
-    training_images: int = Field(20, ge=0)
-    """Training images of each class that the class is read from; 0 takes all."""
-    cells: int = Field(5, ge=1)
-    """Cells on the object and cells beside it that are drawn from an image for that."""
+    training_images: int = Field(0, ge=0)
+    """Training images of each class that a classifier of cells is fitted to; 0 takes all."""
     steps: int = Field(28, ge=1)
     """Of deletion and insertion."""
     shared_per_class: int = Field(10, ge=1)

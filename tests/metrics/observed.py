@@ -1,7 +1,6 @@
 """Observations made of random numbers, in any order of images and prototypes; and small measured checkpoints."""
 
 from dataclasses import replace
-
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +39,8 @@ def patches_of(one, generator):
     cells = torch.randint(3, (one.num_prototypes, 2), generator=generator).tolist()
     records = [
         PrototypeRecord(
-            number, str(int(one.branch[number])), int(one.prototype_class[number]), number, image_id=f"{number % 2}.jpg",
-            row=row, column=column, map_height=MAP[0], map_width=MAP[1], source_size=(80, 40),
+            number, str(int(one.branch[number])), int(one.prototype_class[number]), number,
+            image_id=f"{number % 2}.jpg", row=row, column=column, map_height=MAP[0], map_width=MAP[1], source_size=(80, 40),
         )
         for number, (row, column) in enumerate(cells)
     ]  # fmt: skip
@@ -50,13 +49,12 @@ def patches_of(one, generator):
 
 
 def cells_of(labels, generator):
-    """Vectors of three maps that know a little of the label, up to three of each kind; some images have none."""
+    """Vectors of three maps that know a little of the label; some images have none."""
     columns = {"label": labels}
     for name in ("latent", "features", "frozen"):
-        vectors = torch.randn(len(labels), 2, 3, 6, generator=generator)
-        vectors[..., 0] += labels[:, None, None]
-        columns[name] = vectors.half()
-        columns[f"{name} found"] = torch.rand(len(labels), 2, 3, generator=generator) < 0.6
+        columns[name] = torch.randn(len(labels), 2, 6, generator=generator)
+        columns[name][..., 0] += labels[:, None]
+        columns[f"{name} found"] = torch.rand(len(labels), 2, generator=generator) < 0.8
     return columns
 
 

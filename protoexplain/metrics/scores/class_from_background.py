@@ -1,7 +1,7 @@
-"""Class from the background: how much of the class a cell knows that shows nothing of the object.
+"""Class from the background: how much of the class the cells know that show nothing of the object.
 
-A cell sees far more of the image than it lies on.  What a classifier reads from latent cells that lie wholly beside
-the object has leaked there, and a prototype may answer to it anywhere.
+A cell sees far more of the image than it lies on.  What a linear classifier reads from the latent cells that lie
+wholly beside the object has leaked there, and a prototype may answer to it anywhere.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from protoexplain.metrics.observations import Observations
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:
-    """Percent of such cells of test images whose class is read rightly."""
+    """Percent of the test images whose class is read rightly."""
     return cell_class_score(seen, BACKGROUND)
 
 
 METRIC = Metric(
-    title="Class read from background cells",
-    help="How often a linear classifier names the class from one cell of the latent map that lies wholly beside the "
+    title="Class read from the background",
+    help="How often a linear classifier names the class from the cells of the latent map that lie wholly beside the "
     "object. Low is good: what is known there draws prototypes off the object.",
     unit="%",
     higher_is_better=False,

@@ -1,4 +1,4 @@
-"""Class from the object: how much of the class a single cell knows that shows nothing but the object.
+"""Class from the object: how much of the class the cells know that lie on the object.
 
 It says what prototypes on the object have to work with, and how much `class_from_background` is in comparison.
 """
@@ -12,14 +12,14 @@ from protoexplain.metrics.observations import Observations
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:
-    """Percent of such cells of test images whose class is read rightly."""
+    """Percent of the test images whose class is read rightly."""
     return cell_class_score(seen, OBJECT)
 
 
 METRIC = Metric(
-    title="Class read from object cells",
-    help="How often a linear classifier names the class from one cell of the latent map that lies wholly on the "
-    "object. High is good, as long as background cells do not tell it as well.",
+    title="Class read from the object",
+    help="How often a linear classifier names the class from the cells of the latent map whose middle lies on the "
+    "object. High is good, as long as the background does not tell it as well.",
     unit="%",
     higher_is_better=True,
     low=0,
