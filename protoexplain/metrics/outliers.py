@@ -1,6 +1,7 @@
-"""How familiar an image is, and the thresholds below which it counts as foreign (Nauta et al. 2023, PIP-Net).
+"""How familiar an image looks to a model, and the thresholds below which it counts as foreign.
 
-An image is as familiar as its best class score is high.  Class scores of known images [N,C] and of foreign ones [M,C].
+Published thresholds are on the best class score (Nauta et al. 2023, PIP-Net).  Class scores of known images [N,C] and
+of foreign ones [M,C].
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ _LOOSER = 1e-3
 
 
 def familiarity(scores: Tensor) -> Tensor:
-    """float64 [N]: the largest class score, by which known images are told from foreign ones."""
-    return scores.double().amax(1)
+    """float64 [N]: how far the best class score lies above the mean over the classes.
+
+    What an image adds to all scores alike speaks for no class.  With weights below zero, as ProtoPNet has them, it can
+    be all there is: where no prototype is found, every score is higher than in a known image.
+    """
+    exact = scores.double()
+    return exact.amax(1) - exact.mean(1)
 
 
 def threshold_of(familiar: Tensor, passing: float = 0.95) -> float:
@@ -66,7 +72,7 @@ def abstained(scores: Tensor) -> Tensor:
 
 def overall_threshold(scores: Tensor, passing: float = 0.95) -> float:
     """The largest score that a share of (1 - passing) of the known images does not reach (linear interpolation)."""
-    return float(np.quantile(familiarity(scores).numpy(), 1 - passing))
+    return float(np.quantile(scores.amax(1).double().numpy(), 1 - passing))
 
 
 def class_thresholds(scores: Tensor, passing: float = 0.95) -> Tensor:

@@ -40,7 +40,8 @@ def patches_of(one, generator):
     records = [
         PrototypeRecord(
             number, str(int(one.branch[number])), int(one.prototype_class[number]), number,
-            image_id=f"{number % 2}.jpg", row=row, column=column, map_height=MAP[0], map_width=MAP[1], source_size=(80, 40),
+            image_id=f"{number % 2}.jpg", row=row, column=column, map_height=MAP[0], map_width=MAP[1],
+            source_size=(80, 40),
         )
         for number, (row, column) in enumerate(cells)
     ]  # fmt: skip

@@ -1,8 +1,9 @@
 """Compactness: how many rows of an explanation carry nearly all of the lead of the answer over the runner-up.
 
 The rows of "why this class and not that one" are the prototypes with the difference of their evidence for both; in the
-order of what they contribute, the first ones that together reach the share of the lead are counted.  N images, P
-prototypes.
+order of what they contribute, the first ones that together reach the share of the lead are counted.  Rows that speak
+for the runner-up take from the lead again, so that few rows can reach it alone; how many carry the same share of all
+that speaks for the answer is told beside it.  N images, P prototypes.
 """
 
 from __future__ import annotations
@@ -63,36 +64,39 @@ def medians(counts: Numbers, values: Numbers) -> Numbers:
 def compute(seen: Observations, settings: CompactnessSettings) -> Score:
     """The median over images of the number of rows; all prototypes where all of them do not suffice."""
     contributions, lead = seen.columns["lead"]["contributions"], seen.columns["lead"]["lead"]
-    everything = contributions.shape[1]
-
-    def rows(share: float) -> Tensor:
-        return rows_to_carry(contributions, lead, share).clamp_max(everything)
-
-    def median(share: float) -> float:
-        known = rows(share)
-        return float(np.nanmedian(known.numpy())) if not known.isnan().all() else math.nan
-
-    own, shares = rows(settings.share), sorted({*_SHARES, settings.share})
-    found = own[~own.isnan()].numpy()
-    values, place = np.unique(found, return_inverse=True)
-    ends = interval_of(seen, np.eye(len(values))[place], lambda counts: medians(counts, values))
-    enough = rows_to_carry(contributions, lead, settings.share).isfinite()
+    everything, shares = contributions.shape[1], tuple(sorted({*_SHARES, settings.share}))
+    rows = {share: rows_to_carry(contributions, lead, share) for share in shares}
+    counts = {share: found.clamp_max(everything) for share, found in rows.items()}
+    own, favour = counts[settings.share], contributions.clamp_min(0)
+    in_favour, tied = favour.double().sum(1), int(own.isnan().sum())
+    values, place = np.unique(own[~own.isnan()].numpy(), return_inverse=True)
     return Score(
-        median(settings.share),
-        *ends,
-        n_used=len(found),
+        _median(own),
+        *interval_of(seen, np.eye(len(values))[place], lambda totals: medians(totals, values)),
+        n_used=len(own) - tied,
         over="images",
-        excluded={_NO_LEAD: len(own) - len(found)} if len(found) < len(own) else {},
+        excluded={_NO_LEAD: tied} if tied else {},
         baselines={_EQUAL: math.ceil((settings.share - _ROUNDING) * everything)},
-        curves=(Curve("share of the lead", tuple(shares), tuple(median(share) for share in shares), settings.share),),
-        details={"rows": listed(own), "images_whose_rows_do_not_suffice": int(len(found) - enough.sum())},
+        curves=(Curve("share of the lead", shares, tuple(map(_median, counts.values())), settings.share),),
+        details={
+            "rows": listed(own),
+            "images_whose_rows_do_not_suffice": int(rows[settings.share].isinf().sum()),
+            "rows_for_all_in_favour": _median(rows_to_carry(favour, in_favour, settings.share)),
+            "all_in_favour_per_lead": _median(in_favour / lead.double().masked_fill(lead <= 0, torch.nan)),
+        },
     )
+
+
+def _median(values: Tensor) -> float:
+    """Over the values that are not NaN; NaN without any."""
+    known = values[~values.isnan()]
+    return float(np.median(known.numpy())) if len(known) else math.nan
 
 
 METRIC = Metric(
     title="Compactness",
-    help="Median number of prototypes that carry 90 % of the lead of the answer over the runner-up, counted from the "
-    "one that contributes most. Low is good: so many rows have to be shown.",
+    help="Median number of prototypes that together reach 90 % of the lead of the answer over the runner-up, counted "
+    "from the one that contributes most. Low is good; what speaks for the runner-up is not counted.",
     unit="rows",
     higher_is_better=False,
     low=0,
