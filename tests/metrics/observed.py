@@ -45,8 +45,9 @@ def patches_of(one, generator):
         )
         for number, (row, column) in enumerate(cells)
     ]  # fmt: skip
-    bare = PrototypeRecord(5, records[5].branch, records[5].label, 5)
-    return TrainingPatches((*records[:5], bare, *records[6:]), images, "full")
+    *others, last = records
+    bare = PrototypeRecord(last.index, last.branch, last.label, last.index)
+    return TrainingPatches((*others, bare), images, "full")
 
 
 def cells_of(labels, generator):
