@@ -107,7 +107,8 @@ class Measurements:
             raise UserError("there is no data set to measure on", "", "start the app with --data FOLDER")
         checkpoint.require_classes(images.classes, images.root)
         records, size = tuple(images.split("test")), checkpoint.config.data.image_size
-        tested = Images(images.name, records, (), checkpoint.data.crop, size, images.part_names, ())
+        training = tuple(images.split("train"))
+        tested = Images(images.name, records, (), checkpoint.data.crop, size, images.part_names, (), training)
         return lacking(checkpoint, tested, None)
 
     def job(self, checkpoint: Checkpoint) -> Job | None:

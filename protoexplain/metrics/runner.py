@@ -25,16 +25,18 @@ from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.memory import keep_freed_memory
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.images import Images, read_foreign_images, read_test_images
+from protoexplain.metrics.images import Images, read_foreign_images, read_test_images, some_training_images
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.observations import Columns, Observations
 from protoexplain.metrics.passes import Chunk, Pass
+from protoexplain.metrics.patches import TrainingPatches
 from protoexplain.metrics.plan import planned
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.settings import MeasureSettings, parse_settings
 from protoexplain.metrics.store import ChunkStore, chunked
 from protoexplain.metrics.subject import Subject, subject_of
-from protoexplain.models.base import PrototypeModel
+from protoexplain.models.backbones import Backbone, before_training
+from protoexplain.models.base import FamilyConfig, PrototypeModel
 from protoexplain.training.journal import Silent, Watcher
 
 
@@ -130,15 +132,33 @@ def _observe(
     """Make the passes; the first process gets what all have seen, the others None."""
     model = checkpoint.model(fabric.device)
     subject = subject_of(model, checkpoint.classes, images.size, settings.shared_per_class)
-    kinds = {kind for name in names for kind in get_metric(name).passes}
+    kinds, learnt = (
+        {kind for name in names for kind in getattr(get_metric(name), which)} for which in ("passes", "training")
+    )
     before = _before_projection(checkpoint, model) if "unprojected" in kinds else None
-    looker = _Looker(model, before, checkpoint, subject, settings, folder, fabric, shown)
+    frozen = _before_training(checkpoint, fabric.device) if "cells" in kinds else None
+    looker = _Looker(model, before, frozen, checkpoint, subject, settings, folder, fabric, shown)
     columns = looker.look(images, planned(kinds, settings), "looking at test images")
     foreign = looker.look(others, planned({"scores"}, settings), "looking at foreign images") if others else None
+    training = None
+    if learnt:
+        chosen = some_training_images(images, settings.training_images, settings.seed)
+        training = looker.look(chosen, planned(learnt, settings), "looking at training images")
     if columns is None:
         return None
-    parts = images.parts()
-    return Observations(subject, images.ids, images.labels, columns, settings, images.fingerprint, parts, foreign)
+    patches = TrainingPatches(checkpoint.prototypes, images.training, images.crop)
+    return Observations(
+        subject,
+        images.ids,
+        images.labels,
+        columns,
+        settings,
+        images.fingerprint,
+        images.parts(),
+        foreign,
+        training,
+        patches,
+    )
 
 
 def _before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
@@ -149,12 +169,21 @@ def _before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> Prototy
     return before
 
 
+def _before_training(checkpoint: Checkpoint, device: torch.device) -> Backbone | None:
+    """The backbone with the weights that the training started from, None where they are not at hand."""
+    assert isinstance(checkpoint.config.model, FamilyConfig)
+    with torch.random.fork_rng(devices=[]):
+        backbone = before_training(checkpoint.config.model.backbone)
+    return None if backbone is None else backbone.eval().to(device)
+
+
 @dataclass(frozen=True)
 class _Looker:
     """Makes passes over images."""
 
     model: PrototypeModel
     before: PrototypeModel | None
+    frozen: Backbone | None
     checkpoint: Checkpoint
     subject: Subject
     settings: MeasureSettings
@@ -166,7 +195,8 @@ class _Looker:
     def look(self, images: Images, planned: Sequence[Pass], what: str) -> dict[str, Columns] | None:
         """The columns of all passes, in the first process; chunks that were kept before are not made again."""
         size = self.settings.batch_size
-        key = f"{self.checkpoint.weights_sha256}|{images.inputs_fingerprint}|{size}|{self.subject.shared_per_class}"
+        model = f"{self.checkpoint.weights_sha256}|{self.subject.shared_per_class}|{self.frozen is not None}"
+        key = f"{model}|{images.inputs_fingerprint}|{size}"
         store, chunks = ChunkStore(self.folder, key), chunked(len(images.records), size)
         own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)
         todo = [number for number in own if not all(store.has(repr(one), number) for one in planned)]
@@ -190,10 +220,8 @@ class _Looker:
     def _chunk(self, images: Images, indices: Sequence[int], pictures: torch.Tensor) -> Chunk:
         records = [images.records[index] for index in indices]
         geometries = [images.geometries[index] for index in indices]
-        labels = images.labels[indices]
-        return Chunk(
-            self.model, self.subject, pictures.to(self.fabric.device), labels, records, geometries, self.before
-        )
+        labels, inputs = images.labels[indices], pictures.to(self.fabric.device)
+        return Chunk(self.model, self.subject, inputs, labels, records, geometries, self.before, self.frozen)
 
 
 def _computed(

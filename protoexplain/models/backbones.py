@@ -128,6 +128,22 @@ class Backbone(nn.Module):
                 yield from module.parameters(recurse=False)
 
 
+def before_training(config: BackboneConfig) -> Backbone | None:
+    """The backbone with the weights that a training starts from; None where those are random, or cannot be had from an
+    installed package or a file.
+    """
+    package = WEIGHT_PACKAGES.get(config.name) if config.weights == "auto" else None
+    at_hand = importlib.util.find_spec(package) is not None if package else _is_file_of_weights(config.weights)
+    try:
+        return Backbone(config) if at_hand else None
+    except UserError:
+        return None
+
+
+def _is_file_of_weights(weights: str) -> bool:
+    return weights not in ("auto", "hub", "none") and Path(weights).is_file()
+
+
 def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
     """The module that gives the deepest features up to a stride."""
     modules = [level["module"] for level in levels if level["reduction"] <= stride]
