@@ -179,7 +179,7 @@ def similarity_map(question: Question) -> Attribution:
     target, maps = question.target, question.reading.maps
     if target.kind == "prototype":
         return _unsigned(_upsampled(question, maps[target.index]))
-    weights = question.reading.model.class_weights().detach()[target.index]
+    weights = question.reading.model.class_weights().detach()[target.index].cpu()
     return _signed(_upsampled(question, torch.einsum("p,phw->hw", weights, maps)))
 
 

@@ -79,7 +79,7 @@ def prune(
     before = run.evaluate(run.data.test)
     run.model.eval()
     nearest = nearest_labels(run.model, clean_batches(run, list(range(len(run.data.train))), "nearest images"), k)
-    doomed = unfaithful(nearest, run.model.prototype_class, threshold)
+    doomed = unfaithful(nearest, run.model.prototype_class.cpu(), threshold)
     kept = (~doomed).nonzero()[:, 0].tolist()
     if not kept:
         raise UserError("every prototype would be pruned", str(path), "lower --threshold")
