@@ -61,7 +61,7 @@ def pretended_device():
             switch(True)
             undone.callback(switch, False)
         known = "torch.optim.optimizer._get_fused_kernels_supported_devices"
-        undone.enter_context(mock.patch(known, lambda: ["cpu", DEVICE.type]))
+        undone.enter_context(mock.patch(known, return_value=["cpu", DEVICE.type]))
         undone.enter_context(_Computed())
         yield
 
@@ -99,14 +99,14 @@ class _Computed(TorchDispatchMode):
         if not results_there:
             return result
         changed = {id(value.held): value for value in given}
-        return tree_map_only(Tensor, lambda held: changed[id(held)] if id(held) in changed else _on_device(held), result)
+        return tree_map_only(Tensor, lambda held: changed[id(held)] if id(held) in changed else _sent(held), result)
 
 
 def _held(tensor):
     return tensor.held
 
 
-def _on_device(held):
+def _sent(held):
     if held.dtype in (torch.float64, torch.complex128):
         raise TypeError("the device knows no float64")
     with torch.inference_mode(held.is_inference()):

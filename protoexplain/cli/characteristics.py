@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 
 if TYPE_CHECKING:
     from protoexplain.explain.characteristics import Characteristics
@@ -23,9 +23,11 @@ def characteristics(
     split: Annotated[
         Literal["train", "test"], typer.Option(help="Images that are looked at; explanations use train.")
     ] = "train",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.appearance import likeness
     from protoexplain.explain.characteristic_words import about_prototype
     from protoexplain.explain.characteristics import METRIC
@@ -35,7 +37,7 @@ def characteristics(
     from protoexplain.io.checkpoint import add_metrics
     from protoexplain.training.splits import read_data_of
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
     images = read_data_of(loaded, data)
     records = images.train + images.validation if split == "train" else images.test

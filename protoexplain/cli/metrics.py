@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, ProgressWatcher, say, watching
+from protoexplain.cli.output import DEVICE_HELP, Device, Json, ProgressWatcher, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
@@ -47,7 +47,7 @@ def measure(
     images: PerClass = 0,
     assignments: Assignments = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", "--accelerator", help=DEVICE_HELP)] = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure consistency, stability, purity, localisation, deletion and more, with intervals and baselines.
@@ -55,12 +55,12 @@ def measure(
     Stopped by ctrl-C, the same command goes on where it was.
     """
     from protoexplain.io.checkpoint import Checkpoint, add_metrics
-    from protoexplain.metrics.runner import make_fabric
     from protoexplain.metrics.runner import measure as run_measurement
+    from protoexplain.training.fabric import make_fabric
 
     loaded = Checkpoint.load(checkpoint)
     settings = _settings(assignments or [], images)
-    fabric = make_fabric(devices, accelerator)
+    fabric = make_fabric(device, devices)
     fabric.launch()
     with _resumable() as watcher:
         names, work = _names(metrics), _work(checkpoint)
@@ -84,6 +84,7 @@ def compare(
     plots: Plots = None,
     images: PerClass = 0,
     assignments: Assignments = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Put models side by side: what is different between them, and what the data do not show to differ.
@@ -94,7 +95,9 @@ def compare(
     from protoexplain.metrics.compare import Measured
     from protoexplain.metrics.kept import distinct_names, kept_results
     from protoexplain.metrics.runner import measure as run_measurement
+    from protoexplain.training.fabric import make_fabric
 
+    fabric = make_fabric(device)
     if len(checkpoints) < 2:
         raise UserError("one checkpoint cannot be compared", "", "name two or more")
     names, models = _names(metrics), {}
@@ -104,7 +107,9 @@ def compare(
         if data is not None:
             settings, work = _settings(assignments or [], images), _work(path)
             with _resumable() as watcher:
-                results = run_measurement(loaded, data, names, settings, watcher, kept=results, work=work)
+                results = run_measurement(
+                    loaded, data, names, settings, watcher, kept=results, work=work, fabric=fabric
+                )
             add_metrics(path, {"interpretability": {metric: result.to_dict() for metric, result in results.items()}})
         models[name] = Measured.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
     if not all(model.results for model in models.values()):

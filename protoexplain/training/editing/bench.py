@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.records import ImageRecord
+from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
 from protoexplain.training.diagnose import beside_object
-from protoexplain.training.run import make_fabric
 from protoexplain.training.splits import RunData, read_data_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -124,17 +124,19 @@ class Bench:
 Progress = Callable[[int, int], None]
 
 
-def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = None) -> Bench:
+def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = None, device: str = AUTO) -> Bench:
     """Look at all pictures of a data set once.
 
     Args:
         checkpoint: To be edited.
         data: Folder of the data set that it was trained on.
         progress: Told (done, total) in pictures.
+        device: Where the model looks at them, as `resolve_device`.
 
     Raises:
-        UserError: Another data set, pictures that cannot be read, or too little room on the disk.
+        UserError: Another data set, pictures that cannot be read, too little room on the disk, or no such device.
     """
+    where = resolve_device(device)
     read = read_data_of(checkpoint, data)
     if read.image_set.fingerprint() != checkpoint.data.fingerprint:
         raise UserError(
@@ -142,8 +144,7 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
             str(data),
             f"use {checkpoint.data.name} as it was then",
         )
-    fabric = make_fabric(checkpoint.config.training.model_copy(update={"devices": 1}))
-    model = checkpoint.model(fabric.device)
+    model = checkpoint.model(where)
     splits = {TRAIN: read.train, VALIDATION: read.validation, TEST: read.test}
     total, done = sum(map(len, splits.values())), 0
     looks = {}
@@ -154,7 +155,7 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
             if progress:
                 progress(before + seen, total)
 
-        looks[name] = _look(model, images, read, checkpoint.config.data.image_size, fabric.device, told)
+        looks[name] = _look(model, images, read, checkpoint.config.data.image_size, where, told)
         done += len(images)
     proof = {name: tensor.clone() for name, tensor in checkpoint.proof().items()}
     return Bench(checkpoint, read, without_backbone(model).cpu().eval(), proof, looks)
