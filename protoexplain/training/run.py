@@ -38,6 +38,7 @@ from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
+from protoexplain.training.trial import try_model
 
 SAVE_EVERY_SECONDS = 30.0
 _CACHE = ".cache-"
@@ -153,6 +154,7 @@ def _train(
         watcher.line(f"left out: {problem}")
     family = get_family(config.family)
     model = family.build(config.model, len(data.image_set.classes))
+    try_model(config, model)
     harmless = config.data.model_copy(update={"workers": 0, "path": ""})
     settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
     run_id = hashlib.sha256(f"{settings}{data.image_set.fingerprint()}".encode()).hexdigest()
