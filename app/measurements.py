@@ -27,6 +27,7 @@ from protoexplain.metrics.images import Images
 from protoexplain.metrics.kept import kept_results
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.runner import measure
+from protoexplain.training.fabric import make_fabric
 
 log = logging.getLogger(__name__)
 BATCH = 8
@@ -72,10 +73,12 @@ class Measurements:
         examples: The data set.
         courtesy: Gives way to visitors.
         folder: Where results and interrupted work are kept; by default a folder of the user's cache.
+        device: Where models run.
     """
 
-    def __init__(self, examples: Examples, courtesy: Courtesy, folder: Path | None = None) -> None:
+    def __init__(self, examples: Examples, courtesy: Courtesy, folder: Path | None = None, device: str = "cpu") -> None:
         self.examples, self.courtesy, self.folder = examples, courtesy, folder or cache_folder() / "measurements"
+        self.device = device
         self._jobs: dict[str, Job] = {}
         self._stopped: set[str] = set()
         self._kept: dict[str, tuple[int, dict[str, MetricResult]]] = {}
@@ -164,6 +167,7 @@ class Measurements:
                     watcher,
                     kept=self.results(checkpoint),
                     work=self.folder / "work" / key,
+                    fabric=make_fabric(self.device),
                 )
             self._keep(checkpoint, results)
             self.note(key, state="finished")

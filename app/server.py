@@ -27,6 +27,7 @@ from app.network import check_host, free_port
 from app.state import ModelStore
 from app.surveys import EveryTestPicture
 from app.uploads import LARGEST, make_folder
+from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import shipped_checkpoints
 
@@ -45,6 +46,7 @@ def serve(
     auth: Path | None = None,
     add_user: str | None = None,
     mcp: bool = False,
+    device: str = AUTO,
 ) -> None:
     """Run the app until it is stopped.
 
@@ -56,6 +58,7 @@ def serve(
         auth: File of the users who may log in.
         add_user: Ask for the password of this user, write both into the file, and do not run.
         mcp: Whether to offer the explanation of a picture to programs by the Model Context Protocol, too.
+        device: Where models run, as `resolve_device`.
 
     Raises:
         UserError: As `create_app`; an address that others can reach without a login, or a taken port.
@@ -65,7 +68,7 @@ def serve(
         return
     check_host(host, login=auth is not None)
     chosen = free_port(host, port)
-    app = create_app(checkpoints, data, auth, mcp)
+    app = create_app(checkpoints, data, auth, mcp, device)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     code = 0
     try:
@@ -107,7 +110,11 @@ def _listen(app: FastAPI, host: str, port: int) -> None:
 
 
 def create_app(
-    checkpoints: Path | None = None, data: Path | None = None, auth: Path | None = None, mcp: bool = False
+    checkpoints: Path | None = None,
+    data: Path | None = None,
+    auth: Path | None = None,
+    mcp: bool = False,
+    device: str = AUTO,
 ) -> FastAPI:
     """The app for an ASGI server, or to be mounted in another one: `site.mount("/birds", create_app())`.
 
@@ -118,10 +125,12 @@ def create_app(
         data: Data set to take pictures from; None takes the training pictures inside the checkpoints.
         auth: File of the users who may log in; None lets everybody in who can reach the address.
         mcp: As `serve`.
+        device: As `serve`.
 
     Raises:
-        UserError: No such folder, data or users that cannot be read, or a missing package.
+        UserError: No such folder or device, data or users that cannot be read, or a missing package.
     """
+    where = resolve_device(device)
     root = (checkpoints or shipped_checkpoints()).resolve()
     if not root.is_dir():
         raise UserError("there is no such folder of checkpoints", str(root), "check --checkpoints")
@@ -132,10 +141,10 @@ def create_app(
     examples = Examples(data)
     work = (
         Answers(EveryTestPicture(), examples, VISITORS),
-        Measurements(examples, VISITORS),
+        Measurements(examples, VISITORS, device=str(where)),
         Answers(NearestPatches(), examples, VISITORS),
     )
-    library = Library(ModelStore(root), examples, *work)
+    library = Library(ModelStore(root, device=str(where)), examples, *work)
     threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     make_folder()

@@ -65,10 +65,11 @@ class ModelStore:
     Args:
         root: Folder to scan.
         kept: Models in memory.
+        device: Where they run.
     """
 
-    def __init__(self, root: Path, kept: int = KEPT_MODELS) -> None:
-        self.root, self.kept = root.resolve(), kept
+    def __init__(self, root: Path, kept: int = KEPT_MODELS, device: str = "cpu") -> None:
+        self.root, self.kept, self.device = root.resolve(), kept, device
         self._lock = threading.RLock()
         self._seen: dict[str, _Seen] = {}
         self._listed: dict[str, Listed] = {}
@@ -117,7 +118,7 @@ class ModelStore:
             loaded = self._loaded.get(name)
             if loaded is None or loaded.checkpoint != checkpoint:
                 try:
-                    self._loaded[name] = Explainer(checkpoint)
+                    self._loaded[name] = Explainer(checkpoint, self.device)
                 except UserError:
                     if loaded is None:
                         raise

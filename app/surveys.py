@@ -94,7 +94,7 @@ def _guesses(explainer: Explainer, dataset: ImageDataset, places: range) -> dict
             continue
     if not found:
         return {}
-    pictures = torch.stack([pixels for _, pixels in found]).float().div_(255)
+    pictures = torch.stack([pixels for _, pixels in found]).to(explainer.device).float().div_(255)
     probabilities = explainer.model.probabilities(explainer.model(pictures).logits)
     best = probabilities.topk(min(2, probabilities.shape[1]))
     told = zip(found, best.indices.tolist(), best.values.clamp(0, 1).tolist(), strict=True)

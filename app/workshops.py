@@ -54,10 +54,11 @@ class Workshops:
     Args:
         examples: Knows the data set.
         courtesy: Gives way to visitors.
+        device: Where models look at pictures.
     """
 
-    def __init__(self, examples: Examples, courtesy: Courtesy) -> None:
-        self.examples, self.courtesy = examples, courtesy
+    def __init__(self, examples: Examples, courtesy: Courtesy, device: str = "cpu") -> None:
+        self.examples, self.courtesy, self.device = examples, courtesy, device
         self._benches: OrderedDict[str, Bench] = OrderedDict()
         self._trials: OrderedDict[Key, Trial] = OrderedDict()
         self._lock, self._turn = threading.Lock(), threading.Lock()
@@ -122,7 +123,10 @@ class Workshops:
                 raise UserError("there is no data set", "", "start the app with --data FOLDER")
             watcher = _Watcher(self, key)
             bench = open_bench(
-                checkpoint, images.root, lambda done, total: watcher.progress("looking at all pictures", done, total)
+                checkpoint,
+                images.root,
+                lambda done, total: watcher.progress("looking at all pictures", done, total),
+                self.device,
             )
         with self._lock:
             self._benches[checkpoint.weights_sha256] = bench

@@ -68,7 +68,7 @@ class Desk:
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    workshops = Workshops(library.examples, VISITORS)
+    workshops = Workshops(library.examples, VISITORS, library.store.device)
     desk_area = form("edit-desk")
     with gr.Column(elem_id="edit-work"):
         one_area, shelf_area = form("edit-one"), form("edit-shelf")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.cli.results import CopyTo, add_results, open_for_results
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ def characteristics(
         Literal["train", "test"], typer.Option(help="Images that are looked at; explanations use train.")
     ] = "train",
     copy_to: CopyTo = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.appearance import likeness
     from protoexplain.explain.characteristic_words import about_prototype
     from protoexplain.explain.characteristics import METRIC
@@ -36,7 +38,7 @@ def characteristics(
     from protoexplain.explain.survey import Survey
     from protoexplain.training.splits import read_data_of
 
-    explainer = Explainer(open_for_results(checkpoint, copy_to))
+    explainer = Explainer(open_for_results(checkpoint, copy_to), resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
     images = read_data_of(loaded, data)
     records = images.train + images.validation if split == "train" else images.test

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 
 Source = Annotated[Path, typer.Argument(help="Folder of a checkpoint.")]
 Data = Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")]
@@ -26,13 +26,14 @@ def project(
     data: Data,
     out: Out,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 20,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Write the nearest training patches into the prototypes, refit the last layer, and save a new checkpoint."""
     from protoexplain.training.rework import reproject
 
     with watching() as watcher:
-        result = reproject(checkpoint, data, out, watcher, _command(), epochs)
+        result = reproject(checkpoint, data, out, watcher, _command(), epochs, device)
     _tell(result.metrics, out, as_json)
 
 
@@ -43,13 +44,14 @@ def prune(
     k: Annotated[int, typer.Option(min=1, help="Nearest training images that are looked at.")] = 6,
     threshold: Annotated[int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")] = 3,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 100,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Remove prototypes whose nearest training images show other classes, refit the last layer, save anew."""
     from protoexplain.training.rework import prune as prune_checkpoint
 
     with watching() as watcher:
-        result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs)
+        result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs, device)
     _tell(result.metrics, out, as_json)
 
 
@@ -58,6 +60,7 @@ def edit(
     decisions: Annotated[Path, typer.Option("--decisions", help="YAML or JSON file: what is done to which prototype.")],
     data: Data,
     out: Out,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Carry out what a person decided on single prototypes, refit the head, and save a new checkpoint.
@@ -80,7 +83,7 @@ def edit(
 
     read = read_decisions(decisions)
     with watching() as watcher:
-        result = edit_checkpoint(checkpoint, read, data, out, watcher, _command())
+        result = edit_checkpoint(checkpoint, read, data, out, watcher, _command(), device)
     if as_json:
         print_json({"checkpoint": str(out), "report": result.report.to_dict()})
         return
@@ -88,12 +91,14 @@ def edit(
     say(f"checkpoint: {out}")
 
 
-def evaluate(checkpoint: Source, data: Data, as_json: Json = False) -> None:
+def evaluate(checkpoint: Source, data: Data, device: Device = "auto", as_json: Json = False) -> None:
     """Accuracy on the test images: overall, top 5, by class, and the most frequent confusions."""
+    from protoexplain.devices import resolve_device
     from protoexplain.training.evaluate import evaluate as evaluate_checkpoint
 
+    where = resolve_device(device)
     with watching() as watcher:
-        result = evaluate_checkpoint(checkpoint, data, watcher)
+        result = evaluate_checkpoint(checkpoint, data, watcher, where)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -105,21 +110,24 @@ def verify(
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Also check every prototype against its data.")
     ] = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
     from dataclasses import asdict
 
+    from protoexplain.devices import resolve_device
     from protoexplain.io.checkpoint import Checkpoint
     from protoexplain.training.splits import read_run_data
     from protoexplain.training.verify import verify as verify_checkpoint
 
+    where = resolve_device(device)
     loaded = Checkpoint.load(checkpoint, verify=False)
     with watching() as watcher:
         config = loaded.config
         images = read_run_data(config.data, config.training.seed, data) if data else None
         report = verify_checkpoint(
-            loaded, images, progress=lambda done, total: watcher.progress("searching nearer patches", done, total)
+            loaded, images, where, lambda done, total: watcher.progress("searching nearer patches", done, total)
         )
     if as_json:
         print_json({**asdict(report), "passed": report.passed})

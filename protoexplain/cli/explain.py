@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
@@ -56,16 +56,18 @@ def explain(
     characteristics: Annotated[
         bool, typer.Option("--characteristics", help="Say of each match whether hue, shape, texture ... matter to it.")
     ] = False,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
     import json
 
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.attribution import find_method
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, resolve_device(device))
     find_method(method, "prototype")
     rule, edit = explainer.box_rule(box), _edit(change or [])
     labels = None if why is None else [explainer.label(why)]

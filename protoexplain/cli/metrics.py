@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, ProgressWatcher, say, watching
+from protoexplain.cli.output import DEVICE_HELP, Device, Json, ProgressWatcher, say, watching
 from protoexplain.cli.results import CopyTo, add_results, open_for_results, work_folder
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
@@ -50,19 +50,19 @@ def measure(
     assignments: Assignments = None,
     copy_to: CopyTo = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", "--accelerator", help=DEVICE_HELP)] = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure consistency, stability, purity, localisation, deletion and more, with intervals and baselines.
 
     Stopped by ctrl-C, the same command goes on where it was.
     """
-    from protoexplain.metrics.runner import make_fabric
     from protoexplain.metrics.runner import measure as run_measurement
+    from protoexplain.training.fabric import make_fabric
 
     loaded = open_for_results(checkpoint, copy_to, resumable=True)
     settings = _settings(assignments or [], images)
-    fabric = make_fabric(devices, accelerator)
+    fabric = make_fabric(device, devices)
     fabric.launch()
     with _resumable() as watcher:
         names, work = _names(metrics), work_folder(loaded)
@@ -87,6 +87,7 @@ def compare(
     plots: Plots = None,
     images: PerClass = 0,
     assignments: Assignments = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Put models side by side: what is different between them, and what the data do not show to differ.
@@ -97,7 +98,9 @@ def compare(
     from protoexplain.metrics.compare import Measured
     from protoexplain.metrics.kept import distinct_names, kept_results
     from protoexplain.metrics.runner import measure as run_measurement
+    from protoexplain.training.fabric import make_fabric
 
+    fabric = make_fabric(device)
     if len(checkpoints) < 2:
         raise UserError("one checkpoint cannot be compared", "", "name two or more")
     names, models = _names(metrics), {}
@@ -107,7 +110,9 @@ def compare(
         if data is not None:
             settings, work = _settings(assignments or [], images), work_folder(loaded)
             with _resumable() as watcher:
-                results = run_measurement(loaded, data, names, settings, watcher, kept=results, work=work)
+                results = run_measurement(
+                    loaded, data, names, settings, watcher, kept=results, work=work, fabric=fabric
+                )
             told = _told(results, "json" if as_json else form)
             add_results(loaded, _table(results), partial(_put, told, None))
         models[name] = Measured.of(loaded, {m: r for m, r in results.items() if names is None or m in names})

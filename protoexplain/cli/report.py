@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import say, watching
+from protoexplain.cli.output import Device, say, watching
 
 
 def register(app: typer.Typer) -> None:
@@ -32,9 +32,11 @@ def report(
         str | None,
         typer.Option(help="With commas: model, accuracy, metrics, images, prototypes, reproduce; all by default."),
     ] = None,
+    device: Device = "auto",
 ) -> None:
     """Write a report: the model, how far to trust it, the given images explained, its prototypes, how to repeat it."""
     from protoexplain.data.reading import read_image_set
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.session import Explainer
     from protoexplain.report.formats import require_format, write_report
     from protoexplain.report.gather import SECTIONS, Wanted, gather, given_images, require_sections
@@ -43,7 +45,7 @@ def report(
     require_format(out)
     names = tuple(SECTIONS) if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
     chosen = require_sections(names)
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, resolve_device(device))
     loaded = explainer.checkpoint
     image_set = None if data is None else read_image_set(data, loaded.config.data.source)
     originals = {}

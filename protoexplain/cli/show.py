@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,9 +104,10 @@ def open_app(
         bool,
         typer.Option("--mcp", help="Answer programs by the Model Context Protocol, too."),
     ] = False,
+    device: Device = "auto",
 ) -> None:
     """Open the web app: pick a checkpoint, drop in an image, see why."""
-    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp)
+    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp, device=device)
 
 
 def demo(host: Host = "127.0.0.1", port: Port = None) -> None:

@@ -20,6 +20,7 @@ from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import PUBLISHED, BoxRule
 from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
+from protoexplain.models.precision import exact
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxR
 
 def _effects(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
     """[R,P]: what each prototype adds to the lead of the predicted class over each rival beyond not being found."""
-    weights = reading.model.class_weights().detach().double()
-    return (reading.activations - reading.model.missing()) * (weights[predicted] - weights[rivals])
+    weights, missing = exact(reading.model.class_weights().detach()), exact(reading.model.missing())
+    return (reading.activations - missing) * (weights[predicted] - weights[rivals])
 
 
 def _leads(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
@@ -135,8 +136,8 @@ def _without(
 ) -> Change:
     """Compute the scores anew as if some prototypes had not been found."""
     model, activations = reading.model, reading.activations.clone()
-    activations[removed] = model.missing()[removed].to(activations)
-    scores = model.from_activations(activations[None].to(reading.scores.dtype)).logits
+    activations[removed] = exact(model.missing())[removed]
+    scores = model.from_activations(activations[None].to(model.class_weights())).logits.cpu()
     after = reading.with_scores(scores[0], model.probabilities(scores)[0])
     (found,) = matches(reading, [predicted], removed, box_rule)
     return Change(

@@ -1,6 +1,6 @@
 """What a model makes of one picture, from one forward pass; all explanations of the picture start here.
 
-P prototypes, C classes.  Evidence is computed in float64, so that its sums can be checked.
+P prototypes, C classes.  All numbers are on the CPU.  Evidence is computed in float64, so that its sums can be checked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from protoexplain.errors import UserError
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.heads import Evidence
+from protoexplain.models.precision import exact
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Reading:
 
     Args:
         model: In eval mode; read only.
-        picture: [3,S,S] in [0, 1].
+        picture: [3,S,S] in [0, 1], on the model's device.
         geometry: Where the picture lies in the given image.
         class_names: By label.
         records: Where the prototypes come from, by number; empty where unknown.
@@ -100,7 +101,7 @@ class Reading:
                 raise UserError(f"there is no class number {label}", "", f"choose a number from 0 to {highest}")
 
     def _chosen(self, labels: Sequence[int]) -> Tensor:
-        return torch.tensor(list(labels), dtype=torch.long, device=self.activations.device)
+        return torch.tensor(list(labels), dtype=torch.long)
 
 
 @torch.no_grad()
@@ -121,10 +122,10 @@ def read(
         geometry,
         tuple(class_names),
         tuple(records),
-        tuple(each for maps in model.activation_maps(features) for each in maps[0]),
-        output.activations[0].double(),
-        output.logits[0],
-        model.probabilities(output.logits)[0],
+        tuple(each.cpu() for maps in model.activation_maps(features) for each in maps[0]),
+        exact(output.activations[0]),
+        output.logits[0].cpu(),
+        model.probabilities(output.logits)[0].cpu(),
     )
 
 

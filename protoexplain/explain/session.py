@@ -90,10 +90,11 @@ class Explainer:
         device: Where the model runs.
     """
 
-    def __init__(self, checkpoint: Path | Checkpoint, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Path | Checkpoint, device: str | torch.device = "cpu") -> None:
         keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
-        self.model: PrototypeModel = self.checkpoint.model(device)
+        self.device = torch.device(device)
+        self.model: PrototypeModel = self.checkpoint.model(self.device)
 
     @property
     def title(self) -> str:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from pydantic import BaseModel
 
 from protoexplain.data.loading import batches
@@ -37,6 +36,7 @@ from protoexplain.metrics.store import ChunkStore, chunked
 from protoexplain.metrics.subject import Subject, subject_of
 from protoexplain.models.backbones import Backbone, before_training
 from protoexplain.models.base import FamilyConfig, PrototypeModel
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.journal import Silent, Watcher
 
 
@@ -63,7 +63,7 @@ def measure(
         foreign: Images of things that the model does not know, for the metric that needs them.
         kept: Earlier results of the same model; those with the same settings on the same images are taken over.
         work: Folder for what was seen so far, in which an interrupted measurement goes on; removed at the end.
-        fabric: Devices and processes, launched; by default one process on the CPU.
+        fabric: Devices and processes, launched; by default one process on the best device there is.
 
     Returns:
         Metric -> result, the same in all processes.
@@ -78,7 +78,7 @@ def measure(
     shared, own = parse_settings(settings or {}, known)
     images = read_test_images(loaded, data, shared.images_per_class)
     others = read_foreign_images(loaded, foreign) if foreign else None
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    fabric = fabric or make_fabric()
     shown = watcher if watcher and fabric.global_rank == 0 else Silent()
     for problem in (*images.problems, *(others.problems if others else ())):
         shown.line(f"left out: {problem}")
@@ -96,11 +96,6 @@ def measure(
         seen = _observe(loaded, images, others, todo, shared, folder, fabric, shown)
         results = fabric.broadcast(_computed(todo, own, seen, shown) if seen else {})
     return {name: known_results.get(name) or results[name] for name in wanted}
-
-
-def make_fabric(devices: int, accelerator: str) -> Fabric:
-    """Devices and processes; not launched yet."""
-    return Fabric(accelerator=accelerator, devices=devices, strategy=DDPStrategy() if devices > 1 else "auto")
 
 
 def _possible(known: Sequence[str], lacks: Mapping[Need, tuple[str, str]], named: bool, shown: Watcher) -> list[str]:

@@ -153,7 +153,10 @@ def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
 def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type
     if not timm.is_model(name):
         raise UserError(f"unknown backbone '{name}'", "backbone.name", _nearest_model(name))
-    net = timm.create_model(name, pretrained=False, num_classes=0)
+    try:
+        net = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except TypeError:  # only transformers that can take pictures of any size know the argument
+        net = timm.create_model(name, pretrained=False, num_classes=0)
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"{name} gives no feature maps", "backbone.name", "choose a convolutional timm model")
     return net

@@ -1,7 +1,8 @@
 """Heads turn prototype activations [B,P] into class scores [B,C], and say exactly how.
 
 The contract of every head: for any chosen classes, presence + absence evidence summed over prototypes, plus the
-bias, equals the class score.
+bias, equals the class score.  Class scores are computed in float32 under autocast, too.  Evidence is computed where
+and in the precision that the activations come in.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from protoexplain.models.precision import exact, in_float32
 
 _USUAL_SHARE = 0.1
 """Of a batch in the running mean of activations."""
@@ -82,11 +85,12 @@ class LinearHead(Head):
     def class_weights(self) -> Tensor:
         return self.weight
 
+    @in_float32
     def forward(self, activations: Tensor) -> Tensor:
         return F.linear(activations, self.class_weights())
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        presence = activations[:, :, None] * self.class_weights()[classes].T
+        presence = activations[:, :, None] * self.class_weights()[classes].T.to(activations)
         return Evidence(presence, torch.zeros_like(presence), activations.new_zeros(len(classes)))
 
     def keep(self, prototypes: Tensor) -> None:
@@ -138,11 +142,11 @@ class DistanceHead(LinearHead):
     def forward(self, activations: Tensor) -> Tensor:
         """[B,P] -> [B,C]; the usual activations follow those of the batches that are trained on.
 
-        Summed in float64, because large numbers of both signs cancel.
+        Summed in float64 on the CPU, because large numbers of both signs cancel.
         """
         if self.training and torch.is_grad_enabled():
             self.usual.lerp_(activations.detach().mean(0).to(self.usual), _USUAL_SHARE)
-        return F.linear(activations.double(), self.class_weights().double()).to(activations)
+        return F.linear(exact(activations), exact(self.class_weights())).to(activations)
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
         usual = self.missing().to(activations)
@@ -207,22 +211,28 @@ class ReasoningHead(Head):
         positive, negative = self.joint_logits.softmax(0).chunk(2)
         return positive, negative
 
+    def _for_classes(self, classes: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
+        """P and N of some classes, each [K,k], where and as the activations are."""
+        positive, negative = (side[:, classes].to(activations) for side in self.reasoning())
+        return positive, negative
+
     def class_weights(self) -> Tensor:
         positive, negative = self.reasoning()
         return (positive - negative).T
 
+    @in_float32
     def forward(self, activations: Tensor) -> Tensor:
         positive, negative = self.reasoning()
         return activations @ (positive - negative) + negative.sum(0)
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        positive, negative = (side[:, classes] for side in self.reasoning())
+        positive, negative = self._for_classes(classes, activations)
         found = activations[:, :, None]
         return Evidence(found * positive, (1 - found) * negative, activations.new_zeros(len(classes)))
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence:
         """What was missed, which with the evidence adds up to one: found though unwanted, missing though wanted."""
-        positive, negative = (side[:, classes] for side in self.reasoning())
+        positive, negative = self._for_classes(classes, activations)
         found = activations[:, :, None]
         return Evidence(found * negative, (1 - found) * positive, activations.new_zeros(len(classes)))
 

@@ -58,13 +58,19 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(checkpoint: Path | Checkpoint, data: Path, watcher: Watcher | None = None) -> Evaluation:
+def evaluate(
+    checkpoint: Path | Checkpoint,
+    data: Path,
+    watcher: Watcher | None = None,
+    device: str | torch.device = "cpu",
+) -> Evaluation:
     """Classify all test images.
 
     Args:
         checkpoint: Folder, or loaded.
         data: Data set with the same classes.
         watcher: Is shown the progress.
+        device: Where the model runs.
 
     Raises:
         UserError: Unreadable, or other classes than the model's.
@@ -74,12 +80,12 @@ def evaluate(checkpoint: Path | Checkpoint, data: Path, watcher: Watcher | None 
     run_data = read_data_of(loaded, data)
     if not run_data.test:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
-    model = loaded.model()
+    model = loaded.model(device)
     dataset = ImageDataset(run_data.test, run_data.crop, config.data.image_size)
     confusion = MulticlassConfusionMatrix(num_classes=len(loaded.classes))
     top5 = done = 0
     for batch in batches(dataset, range(len(dataset)), BATCH):
-        logits = model(batch.images[:, 0]).logits
+        logits = model(batch.images[:, 0].to(device)).logits.cpu()
         confusion.update(logits.argmax(1), batch.labels)
         best = logits.topk(min(5, logits.shape[1])).indices
         top5 += int((best == batch.labels[:, None]).any(1).sum())

@@ -23,7 +23,7 @@ def nearest_of(similarity: Tensor, labels: Tensor, k: int = K) -> Tensor:
 
 @torch.inference_mode()
 def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = K) -> Tensor:
-    """Labels [P,k] of the k nearest images of each prototype (one patch each, any class), nearest first.
+    """Labels [P,k], on the CPU, of the k nearest images of each prototype (one patch each, any class), nearest first.
 
     Ties go to the image seen first; -1 fills up where there are fewer images.
     """
@@ -34,7 +34,7 @@ def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor
             branch.similarity.best(branch.addon(features), branch.prototypes)[0] for _, branch in model.named_branches()
         ]
         nearest.update(torch.cat(best, 1), indices, labels)
-    return nearest.patches().label
+    return nearest.patches().label.cpu()
 
 
 def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> Tensor:

@@ -17,6 +17,7 @@ from lightning_fabric import seed_everything
 from torch import Tensor
 
 from protoexplain.config import RunConfig
+from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
 from protoexplain.io.checkpoint import Checkpoint
@@ -26,25 +27,28 @@ from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.feature_cache import FeatureCache, accuracy_of, head_inputs, look
 from protoexplain.training.journal import Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
-from protoexplain.training.run import RunResult, make_fabric
+from protoexplain.training.run import RunResult
 from protoexplain.training.splits import read_data_of
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
 
-def reproject(path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0) -> RunResult:
+def reproject(
+    path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0, device: str = AUTO
+) -> RunResult:
     """Write the nearest patches of a data set into the prototypes, refit the last layer, save a new checkpoint.
 
     Raises:
-        UserError: The family writes no patches, other classes, or `out` exists.
+        UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
     """
-    run, checkpoint = _open(path, data, out, watcher)
+    run, checkpoint = _open(path, data, out, watcher, device)
     if not run.model.writes_prototypes:
         raise UserError(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
@@ -82,13 +86,14 @@ def prune(
     k: int = 6,
     threshold: int = 3,
     epochs: int = 100,
+    device: str = AUTO,
 ) -> RunResult:
     """Remove prototypes whose k nearest training images hold fewer than `threshold` of their class, refit, save.
 
     Raises:
-        UserError: Nothing can be pruned, all would be, other classes, or `out` exists.
+        UserError: Nothing can be pruned, all would be, other classes, `out` exists, or there is no such device.
     """
-    run, checkpoint = _open(path, data, out, watcher)
+    run, checkpoint = _open(path, data, out, watcher, device)
     if bool((run.model.prototype_class < 0).all()):
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
     with closing(run):
@@ -119,17 +124,17 @@ def prune(
         return _result(keep(run, out, origin, proof, metrics, command, nearest), metrics)
 
 
-def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Checkpoint]:
-    """A run without schedule around the model of a checkpoint."""
+def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:
+    """A run without schedule around the model of a checkpoint, on a device of this computer and in full precision."""
     if out.exists():
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
     require_writable(out.parent)
+    fabric = make_fabric(device)
     keep_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)
     run_data = read_data_of(checkpoint, data)
-    fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
     run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)

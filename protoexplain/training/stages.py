@@ -19,6 +19,7 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
+from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.journal import Journal, Watcher
 from protoexplain.training.pictures import Pictures
@@ -164,7 +165,8 @@ def fit(run: Run, index: int, stage: Stage, trained: frozenset[str], inputs: Inp
     """Train the groups that `engine.freeze` left free for what is left of a stage's epochs, on given inputs."""
     state, fabric, training, kind = run.state, run.fabric, run.config.training, inputs.kind
     step = fabric.setup_module(engine.TrainStep(run.model, kind, frozenset(stage.losses)))
-    raw_optimizer = engine.make_optimizer(run.model, stage, trained)
+    fused = training.gradient_clip is None or not scales_gradients(fabric)
+    raw_optimizer = engine.make_optimizer(run.model, stage, trained, fused)
     if stage.name in state.optimizers:
         engine.take_over(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)

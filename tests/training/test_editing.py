@@ -20,10 +20,10 @@ from protoexplain.training.editing.edit import carry_out, refit
 from protoexplain.training.editing.report import report
 from protoexplain.training.editing.save import edit, save, whole_model
 from protoexplain.training.evaluate import evaluate
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.inputs import CachedInputs
 from protoexplain.training.journal import Silent
 from protoexplain.training.rework import head_stage
-from protoexplain.training.run import make_fabric
 from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
@@ -98,7 +98,7 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
     plain = without_backbone(whole)
     run = Run(
         config,
-        make_fabric(config.training),
+        make_fabric("cpu"),
         made.data,
         plain,
         RunState(),

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
@@ -42,7 +43,13 @@ class EditResult:
 
 
 def edit(
-    path: Path, decisions: Decisions, data: Path, out: Path, watcher: Watcher | None = None, command: str = ""
+    path: Path,
+    decisions: Decisions,
+    data: Path,
+    out: Path,
+    watcher: Watcher | None = None,
+    command: str = "",
+    device: str = AUTO,
 ) -> EditResult:
     """Carry out a file of decisions: edit, refit the head, save a new checkpoint.
 
@@ -53,9 +60,11 @@ def edit(
         out: The new checkpoint.
         watcher: Is shown the progress.
         command: How to make it again, for the model card.
+        device: Where the model looks at the pictures, as `resolve_device`.
 
     Raises:
-        UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data.
+        UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or
+            there is no such device.
     """
     shown = watcher or Silent()
     _require_place(out)
@@ -67,7 +76,7 @@ def edit(
             f"{path}, {checkpoint.weights_sha256[:16]}…",
             "name that checkpoint, or leave weights_sha256 out of the file if the numbers mean the same prototypes",
         )
-    bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total))
+    bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device)
     edited = carry_out(bench, decisions.decisions)
     epochs = refit(bench, edited, decisions.epochs, shown)
     found = report(bench, carry_out(bench, ()), edited, epochs)
