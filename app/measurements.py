@@ -102,12 +102,9 @@ class Measurements:
         Raises:
             UserError: There is no data set, or it is another model's.
         """
-        images = self.examples.images
-        if images is None:
-            raise UserError("there is no data set to measure on", "", "start the app with --data FOLDER")
-        checkpoint.require_classes(images.classes, images.root)
-        records, size = tuple(images.split("test")), checkpoint.config.data.image_size
-        tested = Images(images.name, records, (), checkpoint.data.crop, size, images.part_names, ())
+        view = self.examples.matching_view(checkpoint)
+        images, size = view.image_set, checkpoint.config.data.image_size
+        tested = Images(images.name, view.listed("test"), (), view.crop, size, images.part_names, ())
         return lacking(checkpoint, tested, None)
 
     def job(self, checkpoint: Checkpoint) -> Job | None:
@@ -143,8 +140,8 @@ class Measurements:
         self._stopped.add(self._key(checkpoint))
 
     def _run(self, checkpoint: Checkpoint, per_class: int, key: str) -> None:
-        images = self.examples.images
-        assert images is not None
+        folder = self.examples.folder
+        assert folder is not None
         try:
             with self._turn:
                 watcher = _Watcher(self, key)
@@ -156,7 +153,7 @@ class Measurements:
                 )
                 results = measure(
                     alone,
-                    images.root,
+                    folder,
                     self._jobs[key].names,
                     {"images_per_class": per_class, "batch_size": BATCH},
                     watcher,

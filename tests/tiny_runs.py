@@ -7,10 +7,10 @@ import torch
 from lightning_fabric import Fabric
 
 from protoexplain.config import merged, parse
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
 from protoexplain.training.journal import JOURNAL_FILE, Silent
 from protoexplain.training.run import train
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run
 from protoexplain.training.state import RunState
 
@@ -57,7 +57,7 @@ def tiny_train(family, planted, out, *, options=None, **changes):
 
 def open_run(config, planted, scratch, interrupted=lambda: False, model=None):
     """A run without a folder, to go through single stages."""
-    data = read_run_data(config.data, config.training.seed, planted)
+    data = view_of_run(config.data, planted)
     model = model or tiny_model(config, len(data.image_set.classes))
     fabric = Fabric(accelerator="cpu", devices=1)
     return Run(config, fabric, data, model, RunState(), Silent(), None, Path(scratch), lambda now: None, interrupted)

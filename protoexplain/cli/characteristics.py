@@ -26,6 +26,7 @@ def characteristics(
     as_json: Json = False,
 ) -> None:
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
+    from protoexplain.data.dataset_view import matching_view
     from protoexplain.explain.appearance import likeness
     from protoexplain.explain.characteristic_words import about_prototype
     from protoexplain.explain.characteristics import METRIC
@@ -33,15 +34,14 @@ def characteristics(
     from protoexplain.explain.session import Explainer
     from protoexplain.explain.survey import Survey
     from protoexplain.io.checkpoint import add_metrics
-    from protoexplain.training.splits import read_data_of
 
     explainer = Explainer(checkpoint)
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
-    images = read_data_of(loaded, data)
+    images = matching_view(loaded, data)
     records = images.train + images.validation if split == "train" else images.test
     with watching() as watcher:
         survey = Survey(explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress)
-        found = survey.run(records, split, images.image_set.fingerprint())
+        found = survey.run(records, split, images.fingerprint)
     looks = likeness([explainer.patch(record.index) for record in loaded.prototypes])
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()
@@ -53,7 +53,7 @@ def characteristics(
         print_json({"checkpoint": str(checkpoint), "metrics": measured, "sentences": sentences})
         return
     _print_table(found)
-    for text in [*sentences, *(pair.sentence for pair in pairs), *images.problems]:
+    for text in [*sentences, *(pair.sentence for pair in pairs), *images.notices, *images.problems]:
         say(text)
 
 

@@ -49,7 +49,7 @@ class Reading:
     picture: Tensor
     geometry: Geometry
     class_names: tuple[str, ...]
-    records: tuple[PrototypeRecord, ...]
+    records: Sequence[PrototypeRecord]
     maps: Tensor
     activations: Tensor
     scores: Tensor

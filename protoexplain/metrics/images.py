@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from protoexplain.data.dataset_view import DatasetView, matching_view, view_of
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.loading import Crop, ImageDataset, geometry_of, readable
-from protoexplain.data.reading import read_image_set
-from protoexplain.data.records import ImageRecord, ImageSet
+from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import image_size
@@ -33,6 +33,7 @@ class Images:
         size: Side S of the input.
         part_names: Empty where the data set has none.
         problems: What was left out, one sentence each.
+        notices: What is to be known about which images these are, one sentence each.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Images:
     size: int
     part_names: tuple[str, ...]
     problems: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -91,10 +93,8 @@ def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> 
     Raises:
         UserError: Unreadable, other classes, or no test image.
     """
-    image_set = read_image_set(data, "auto", checkpoint.config.training.seed)
-    checkpoint.require_classes(image_set.classes, data)
-    chosen = _first_of_each_class(image_set.split("test"), per_class)
-    images = _read(image_set, chosen, checkpoint.data.crop, checkpoint.config.data.image_size)
+    view = matching_view(checkpoint, data)
+    images = _read(view, _first_of_each_class(view.listed("test"), per_class), checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
     return images
@@ -106,19 +106,20 @@ def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:
     Raises:
         UserError: Unreadable, or no image.
     """
-    image_set = read_image_set(folder)
-    records = image_set.split("test") or list(image_set.records)
-    boxed = checkpoint.data.crop == "box" and all(record.box for record in records)
-    images = _read(image_set, records, "box" if boxed else "full", checkpoint.config.data.image_size)
+    view = view_of(checkpoint, folder)
+    images = _read(view, view.listed("test") or view.image_set.records, checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no image", str(folder), "protoexplain data check says what was found")
     return images
 
 
-def _read(image_set: ImageSet, records: Sequence[ImageRecord], crop: Crop, size: int) -> Images:
+def _read(view: DatasetView, records: Sequence[ImageRecord], size: int) -> Images:
     good, problems = readable(records)
-    geometries = tuple(geometry_of(record, image_size(record.path), crop, size) for record in good)
-    return Images(image_set.name, tuple(good), geometries, crop, size, image_set.part_names, problems)
+    geometries = tuple(geometry_of(record, image_size(record.path), view.crop, size) for record in good)
+    image_set = view.image_set
+    return Images(
+        image_set.name, tuple(good), geometries, view.crop, size, image_set.part_names, problems, view.notices
+    )
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from lightning_fabric import seed_everything
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import matching_view
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import select
@@ -26,7 +27,6 @@ from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import nearest_labels, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult, make_fabric
-from protoexplain.training.splits import read_data_of
 from protoexplain.training.stages import Run, clean_batches, find_patches, run_stage
 from protoexplain.training.state import RunState
 
@@ -55,7 +55,7 @@ def reproject(path: Path, data: Path, out: Path, watcher: Watcher, command: str,
     )
     metrics = {"test_accuracy_before": before, "test_accuracy_projected": after}
     metrics |= {"test_accuracy": run.evaluate(run.data.test)}
-    return _result(keep(run, out, Provenance(records, origin.pictures), proof, metrics, command), metrics)
+    return _result(keep(run, out, replace(origin, records=records), proof, metrics, command), metrics)
 
 
 def prune(
@@ -92,7 +92,9 @@ def prune(
     }
     remove(run.model, doomed)
     _refit(run, epochs)
-    origin = Provenance(select(checkpoint.prototypes, kept), pictures_of(checkpoint, kept))
+    maps = checkpoint.prototype_maps()
+    records = select(checkpoint.prototypes, kept)
+    origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
     metrics = {
         "prototypes_removed": int(doomed.sum()),
         "classes_without_prototypes": len(emptied),
@@ -110,11 +112,13 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)
-    run_data = read_data_of(checkpoint, data)
+    view = matching_view(checkpoint, data)
+    for notice in view.notices:
+        watcher.line(notice)
     fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
-    run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
+    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
     return run, checkpoint
 
 

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import ImageDataset, batches, epoch_order, shard
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
@@ -20,7 +21,6 @@ from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs, InputBatch, Inputs, Kind, cache
 from protoexplain.training.journal import Journal, Watcher
-from protoexplain.training.splits import RunData
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 EPOCHS_PER_STAGE = 100_000
@@ -33,7 +33,7 @@ class Run:
 
     config: RunConfig
     fabric: Fabric
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
     state: RunState
     watcher: Watcher

@@ -13,8 +13,8 @@ from app.courtesy import Courtesy
 from app.examples import Examples
 from app.neighbours import NEAREST, SPLITS, NearestPatches, Search
 from app.views import prototypes as views
+from protoexplain.data.dataset_view import matching_view
 from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.training.splits import read_data_of
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def found(neighbours, explainer):
 def test_they_are_those_of_the_explanations_of_prototypes(neighbours, explainer, birds, examples):
     assert neighbours.known(explainer.checkpoint) == Search()
     search = found(neighbours, explainer)
-    images = read_data_of(explainer.checkpoint, birds)
+    images = matching_view(explainer.checkpoint, birds)
     splits = {name: images.dataset(getattr(images, name), explainer.checkpoint.config.data) for name in SPLITS}
     expected = explain_prototypes(
         explainer.model, explainer.checkpoint.prototypes, explainer.checkpoint.classes, splits, NEAREST

@@ -8,6 +8,7 @@ import torch
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.config import MAX_YAML_BYTES
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint, add_metrics
@@ -24,7 +25,6 @@ from protoexplain.training.inputs import CachedInputs
 from protoexplain.training.journal import Silent
 from protoexplain.training.rework import head_stage
 from protoexplain.training.run import make_fabric
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify
@@ -57,7 +57,7 @@ def moved(number, found=None):
 
 
 def verified(checkpoint, planted):
-    found = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
+    found = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert found.passed, found.as_text()
     return found
 
@@ -409,5 +409,5 @@ def test_forged_similarity_of_a_chosen_patch_is_found(bench, planted, tmp_path):
             ),
         }
     )
-    found = verify(forged, read_run_data(new.config.data, new.config.training.seed, planted))
+    found = verify(forged, view_of_run(new.config.data, planted))
     assert [check.name for check in found.checks if not check.passed] == ["chosen patches"]

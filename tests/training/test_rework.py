@@ -8,12 +8,12 @@ import pytest
 import torch
 from tiny_runs import tiny_train
 
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.journal import Silent
 from protoexplain.training.rework import prune, reproject
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
 
 
@@ -36,7 +36,7 @@ def content(folder):
 
 
 def verified(checkpoint, planted):
-    report = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
+    report = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert report.passed, report.as_text()
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from protoexplain.data.dataset_view import DatasetView, matching_view
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
@@ -28,7 +29,6 @@ from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
 from protoexplain.training.diagnose import beside_object
 from protoexplain.training.run import make_fabric
-from protoexplain.training.splits import RunData, read_data_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _AT_ONCE = 256
@@ -69,7 +69,7 @@ class Bench:
     """
 
     checkpoint: Checkpoint
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
     proof: Mapping[str, Tensor]
     looks: Mapping[str, Looks]
@@ -135,8 +135,8 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
     Raises:
         UserError: Another data set, pictures that cannot be read, or too little room on the disk.
     """
-    read = read_data_of(checkpoint, data)
-    if read.image_set.fingerprint() != checkpoint.data.fingerprint:
+    read = matching_view(checkpoint, data)
+    if not read.as_trained:
         raise UserError(
             "this is not the data set that the model was trained on, so its prototypes lie on other pictures",
             str(data),
@@ -169,7 +169,7 @@ def without_backbone(model: PrototypeModel) -> PrototypeModel:
 def _look(
     model: PrototypeModel,
     images: tuple[ImageRecord, ...],
-    data: RunData,
+    data: DatasetView,
     size: int,
     device: torch.device,
     told: Callable[[int], None],
