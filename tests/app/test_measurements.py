@@ -140,9 +140,10 @@ def test_what_cannot_be_measured_is_refused_or_told(measurements, checkpoint, tm
 
 def test_what_the_data_lack_is_said(measurements, checkpoint):
     assert set(measurements.lacks(checkpoint)) == {"foreign"}
-    images = measurements.examples.images
-    bare = tuple(dataclasses.replace(record, parts={}, mask=None) for record in images.records)
-    measurements.examples.images = dataclasses.replace(images, records=bare)
+    view = measurements.examples.view(checkpoint)
+    bare = tuple(dataclasses.replace(record, parts={}, mask=None) for record in view.image_set.records)
+    poorer = dataclasses.replace(view, image_set=dataclasses.replace(view.image_set, records=bare))
+    measurements.examples.view = lambda checkpoint: poorer
     lacks = measurements.lacks(checkpoint)
     assert set(lacks) == {"foreign", "parts", "regions"}
     assert "part locations" in lacks["parts"][0]
