@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from metrics.measured_checkpoints import keep_checkpoint
+from patch_maps import assert_maps_fit, marked
 from unsplit import as_of_older_program
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import geometry_of
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.box_rules import PUBLISHED, BestCell, Percentile
+from protoexplain.explain.box_rules import BestCell, Percentile
 from protoexplain.explain.match import matches
-from protoexplain.explain.patch_boxes import MarkedRecords, marked_by
+from protoexplain.explain.patch_boxes import marked_by
 from protoexplain.explain.session import Explainer
 
 CELL = BestCell()
@@ -37,23 +38,16 @@ def bird(planted):
     return read_image_set(planted).split("test")[0]
 
 
-def marked(explainer, rule):
-    checkpoint, size = explainer.checkpoint, explainer.checkpoint.config.data.image_size
-    return MarkedRecords(checkpoint.prototypes, checkpoint.prototype_maps(), rule, size)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_rule_of_projection_gives_what_was_recorded(family, explainer):
-    made = explainer(family)
-    assert tuple(marked(made, PUBLISHED)) == made.checkpoint.prototypes
-    assert all(found is not None for found in made.checkpoint.prototype_maps())
+    assert_maps_fit(explainer(family).checkpoint)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_best_cell_is_the_recorded_one(family, explainer, planted):
     made = explainer(family)
     size, images = made.checkpoint.config.data.image_size, {r.id: r for r in read_image_set(planted).records}
-    for record in marked(made, CELL):
+    for record in marked(made.checkpoint, CELL):
         cell = Geometry(Box(0, 0, size, size), size).cell_box(
             record.row, record.column, record.map_height, record.map_width
         )
@@ -69,7 +63,7 @@ def test_an_explanation_marks_patches_by_its_own_rule(explainer, bird):
     patches = [match.patch for shown in result.explanation.classes for match in shown.found]
     assert patches
     for patch in patches:
-        assert patch.input_box == marked(made, CELL)[patch.index].input_box
+        assert patch.input_box == marked(made.checkpoint, CELL)[patch.index].input_box
         assert patch.input_box != made.record(patch.index).input_box
     contrast = made.contrast(result.seen, box_rule=CELL)
     told = [part.for_this for part in contrast.separations]
@@ -77,13 +71,13 @@ def test_an_explanation_marks_patches_by_its_own_rule(explainer, bird):
     told += [part.match for part in change.removed] if change else []
     assert told
     for match in told:
-        assert match.patch.input_box == marked(made, CELL)[match.prototype].input_box
+        assert match.patch.input_box == marked(made.checkpoint, CELL)[match.prototype].input_box
         assert match.box == matches(result.seen.reading, [0], [match.prototype], CELL)[0][match.prototype].box
 
 
 def test_pictures_of_patches_follow_the_rule(explainer):
     made = explainer("protopnet")
-    x0, y0, x1, y1 = map(int, marked(made, CELL)[0].input_box)
+    x0, y0, x1, y1 = map(int, marked(made.checkpoint, CELL)[0].input_box)
     assert made.patch(0, CELL).shape == (y1 - y0, x1 - x0, 3)
     assert made.patch(0).shape != made.patch(0, CELL).shape
     assert not np.array_equal(made.source(0), made.source(0, CELL))
@@ -96,7 +90,7 @@ def test_prototypes_that_the_model_draws_stay_whole(explainer):
 
 def test_without_maps_the_recorded_boxes_stay(explainer, tmp_path):
     old = Explainer(as_of_older_program(explainer("protopnet").checkpoint, tmp_path / "old"))
-    assert tuple(marked(old, CELL)) == old.checkpoint.prototypes
+    assert marked(old.checkpoint, CELL) == old.checkpoint.prototypes
     assert np.array_equal(old.patch(0), old.patch(0, CELL))
 
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from patch_maps import assert_maps_fit
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.config import MAX_YAML_BYTES
@@ -59,6 +60,8 @@ def moved(number, found=None):
 def verified(checkpoint, planted):
     found = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert found.passed, found.as_text()
+    assert_maps_fit(checkpoint)
+    assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
     return found
 
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from patch_maps import assert_maps_fit
 from tiny_runs import tiny_train
 
 from protoexplain.data.dataset_view import view_of_run
@@ -38,6 +39,8 @@ def content(folder):
 def verified(checkpoint, planted):
     report = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert report.passed, report.as_text()
+    assert_maps_fit(checkpoint)
+    assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
 
 
 def strictly_pruned(checkpoint, planted, out):
