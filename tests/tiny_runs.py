@@ -1,6 +1,7 @@
 """Configurations and runs of every family that train in about a second."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -61,6 +62,12 @@ def open_run(config, planted, scratch, interrupted=lambda: False, model=None):
     model = model or tiny_model(config, len(data.image_set.classes))
     fabric = Fabric(accelerator="cpu", devices=1)
     return Run(config, fabric, data, model, RunState(), Silent(), None, Path(scratch), lambda now: None, interrupted)
+
+
+def with_train(view, records):
+    """A view of a data set with other training images, or the same in another order."""
+    others = (record for record in view.image_set.records if view.split_ids.part_of[record.id] != "train")
+    return replace(view, image_set=replace(view.image_set, records=(*records, *others)))
 
 
 def pictures(run, count=None):

@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
-from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train
+from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train, with_train
 
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
@@ -243,7 +242,7 @@ def test_unreadable_image_is_left_out_and_told(planted, tmp_path):
 
 def test_class_without_readable_image_keeps_its_prototypes_unprojected(planted, tmp_path):
     run = open_run(tiny_config("protopnet"), planted, tmp_path)
-    run.data = replace(run.data, train=tuple(r for r in run.data.train if r.label != 2))
+    run.data = with_train(run.data, tuple(r for r in run.data.train if r.label != 2))
     stage = get_family("protopnet").stages(run.config.schedule)[1]
     before = run.model.branches["main"].prototypes.detach().clone()
     run_stage(run, 0, stage.model_copy(update={"epochs": 0}))
