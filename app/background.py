@@ -156,4 +156,4 @@ class Answers(Generic[T]):
         return Answer(value, total, total) if self.question.sound(checkpoint, value) else Answer()
 
     def _key(self, checkpoint: Checkpoint) -> str:
-        return f"{checkpoint.weights_sha256[:32]}-{(self.examples.fingerprint or 'none')[:32]}"
+        return f"{checkpoint.weights_sha256[:32]}-{(self.examples.fingerprint(checkpoint) or 'none')[:32]}"

@@ -105,14 +105,11 @@ class Measurements:
         Raises:
             UserError: There is no data set, or it is another model's.
         """
-        images = self.examples.images
-        if images is None:
-            raise UserError("there is no data set to measure on", "", "start the app with --data FOLDER")
-        checkpoint.require_classes(images.classes, images.root)
-        records, size = tuple(images.split("test")), checkpoint.config.data.image_size
-        training = tuple(images.split("train"))
-        tested = Images(images.name, records, (), checkpoint.data.crop, size, images.part_names, (), training)
-        return lacking(checkpoint, tested, None)
+        view = self.examples.matching_view(checkpoint)
+        images, size = view.image_set, checkpoint.config.data.image_size
+        tested, training = view.listed("test"), view.listed("train")
+        looked_at = Images(images.name, tested, (), view.crop, size, images.part_names, (), training)
+        return lacking(checkpoint, looked_at, None)
 
     def job(self, checkpoint: Checkpoint) -> Job | None:
         """The last measurement that was asked for since the app started."""
@@ -148,8 +145,8 @@ class Measurements:
         self._stopped.add(self._key(checkpoint))
 
     def _run(self, checkpoint: Checkpoint, per_class: int, key: str) -> None:
-        images = self.examples.images
-        assert images is not None
+        folder = self.examples.folder
+        assert folder is not None
         try:
             with self._turn:
                 watcher = _Watcher(self, key)
@@ -161,7 +158,7 @@ class Measurements:
                 )
                 results = measure(
                     alone,
-                    images.root,
+                    folder,
                     self._jobs[key].names,
                     {"images_per_class": per_class, "batch_size": BATCH},
                     watcher,

@@ -75,13 +75,10 @@ class EveryTestPicture:
 
 
 def _dataset(examples: Examples, checkpoint: Checkpoint) -> ImageDataset:
-    images = examples.images
-    if images is None:
-        raise UserError("there is no data set whose test pictures could be looked at")
-    checkpoint.require_classes(images.classes, images.root)
+    view = examples.matching_view(checkpoint)
     keys = {subject.key for subject in examples.of(checkpoint)}
-    records = [record for record in images.records if record.id in keys]
-    return ImageDataset(records, checkpoint.data.crop, checkpoint.config.data.image_size)
+    records = [record for record in view.image_set.records if record.id in keys]
+    return ImageDataset(records, view.crop, checkpoint.config.data.image_size)
 
 
 @torch.inference_mode()

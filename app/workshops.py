@@ -118,13 +118,13 @@ class Workshops:
         with self._lock:
             bench = self._benches.get(checkpoint.weights_sha256)
         if bench is None:
-            images = self.examples.images
-            if images is None:
+            folder = self.examples.folder
+            if folder is None:
                 raise UserError("there is no data set", "", "start the app with --data FOLDER")
             watcher = _Watcher(self, key)
             bench = open_bench(
                 checkpoint,
-                images.root,
+                folder,
                 lambda done, total: watcher.progress("looking at all pictures", done, total),
                 self.device,
             )

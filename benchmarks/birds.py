@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from protoexplain.config import RunConfig, parse
+from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
 from protoexplain.data.planted import draw
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
-from protoexplain.training.splits import RunData, read_run_data
 
 PER_CLASS, BATCH = 10, 32
 LITE0 = {"name": "tf_efficientnet_lite0", "stride": 16}
@@ -27,7 +27,7 @@ class Subject:
 
     title: str
     config: RunConfig
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
 
     def dataset(self, augmentation: str = "none") -> ImageDataset:
@@ -57,7 +57,7 @@ def make_subject(folder: Path, quick: bool, backbone: Mapping[str, object] = LIT
             "training": {"batch_size": BATCH},
         }
     )
-    data = read_run_data(config.data, config.training.seed)
+    data = view_of_run(config.data)
     torch.manual_seed(0)
     model = get_family("protopnet").build(config.model, classes).eval()
     subject = Subject(f"{backbone['name']} at stride {backbone['stride']}", config, data, model)

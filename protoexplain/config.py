@@ -36,6 +36,8 @@ class DataConfig(BaseModel):
     """Named pipeline of random changes to training images."""
     validation: float = Field(0.1, ge=0, lt=1)
     """Share of the training images held out, class by class, to choose the best checkpoint; 0 takes the last one."""
+    split_seed: int = Field(0, ge=0)
+    """Chooses the images that are held out, and the test images of folders without a published split."""
     workers: int = Field(0, ge=0)
     """Processes that load images."""
 

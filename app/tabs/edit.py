@@ -84,7 +84,7 @@ def build(library: Library, chosen: gr.State) -> None:
         now = replace(before, model=choice.model, prototype=number(words, "prototype"), place=None, saving="", saved="")
         now = replace(now, wish=read_wish(words) if words else Wish())
         if library.examples.images_of(checkpoint) is None:
-            given = library.examples.images is not None
+            given = library.examples.folder is not None
             return [
                 replace(now, waiting=False),
                 views.without_data(checkpoint.data.name, given),

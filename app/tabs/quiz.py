@@ -86,7 +86,8 @@ def build(library: Library, chosen: gr.State) -> None:
             found = library.surveys.ask(explainer)
             if not found.complete:
                 return shown(replace(now, waiting=not found.trouble), views.waiting(now.wish, found))
-        subjects, data = library.examples.of(explainer.checkpoint), library.examples.fingerprint
+        subjects = library.examples.of(explainer.checkpoint)
+        data = library.examples.fingerprint(explainer.checkpoint)
         session = begin(
             explainer.checkpoint, choice.model, data, subjects, found.value or {}, now.wish, secrets.token_hex(4)
         )

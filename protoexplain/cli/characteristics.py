@@ -29,6 +29,7 @@ def characteristics(
     as_json: Json = False,
 ) -> None:
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
+    from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
     from protoexplain.explain.appearance import likeness
     from protoexplain.explain.characteristic_words import about_prototype
@@ -36,15 +37,14 @@ def characteristics(
     from protoexplain.explain.pairs import PAIRS, find_pairs
     from protoexplain.explain.session import Explainer
     from protoexplain.explain.survey import Survey
-    from protoexplain.training.splits import read_data_of
 
     explainer = Explainer(open_for_results(checkpoint, copy_to), resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
-    images = read_data_of(loaded, data)
+    images = matching_view(loaded, data)
     records = images.train + images.validation if split == "train" else images.test
     with watching() as watcher:
         survey = Survey(explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress)
-        found = survey.run(records, split, images.image_set.fingerprint())
+        found = survey.run(records, split, images.fingerprint)
     looks = likeness([explainer.patch(record.index) for record in loaded.prototypes])
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()
@@ -57,7 +57,7 @@ def characteristics(
             print_json({"checkpoint": str(loaded.path), "metrics": measured, "sentences": sentences})
             return
         _print_table(found)
-        for text in [*sentences, *(pair.sentence for pair in pairs), *images.problems]:
+        for text in [*sentences, *(pair.sentence for pair in pairs), *images.notices, *images.problems]:
             say(text)
 
     add_results(loaded, measured, show)

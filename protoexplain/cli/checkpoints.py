@@ -116,16 +116,17 @@ def verify(
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
     from dataclasses import asdict
 
+    from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
     from protoexplain.io.checkpoint import Checkpoint
-    from protoexplain.training.splits import read_run_data
     from protoexplain.training.verify import verify as verify_checkpoint
 
     where = resolve_device(device)
     loaded = Checkpoint.load(checkpoint, verify=False)
     with watching() as watcher:
-        config = loaded.config
-        images = read_run_data(config.data, config.training.seed, data) if data else None
+        images = view_of(loaded, data) if data else None
+        for notice in images.notices if images else ():
+            watcher.line(notice)
         report = verify_checkpoint(
             loaded, images, where, lambda done, total: watcher.progress("searching nearer patches", done, total)
         )

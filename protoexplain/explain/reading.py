@@ -50,7 +50,7 @@ class Reading:
     picture: Tensor
     geometry: Geometry
     class_names: tuple[str, ...]
-    records: tuple[PrototypeRecord, ...]
+    records: Sequence[PrototypeRecord]
     maps: tuple[Tensor, ...]
     activations: Tensor
     scores: Tensor

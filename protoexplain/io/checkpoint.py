@@ -2,6 +2,8 @@
 
 model.safetensors    all tensors of the model
 proof.safetensors    prototypes as they were before projection, by branch, where they were projected
+maps.safetensors     the activation map of each prototype over its training picture
+split.json           ids of the training, validation and test images
 config.yaml          what was asked for
 prototypes.json      classes, data set, and the training patch of each prototype
 thumbs/              pictures of the patches and of the images they come from
@@ -45,7 +47,9 @@ from protoexplain.io.manifest import (
 )
 from protoexplain.io.measurements import joined, read_measurements, without, write_measurements
 from protoexplain.io.model_card import measurements_card, model_card
+from protoexplain.io.prototype_maps import MAPS, read_maps, write_maps
 from protoexplain.io.prototypes import FORMAT, Contents, DataInfo, PrototypeRecord, parse_contents
+from protoexplain.io.split_ids import SPLIT, SplitIds, parse_split_ids
 from protoexplain.io.tensors import load_into, read_tensors, write_tensors
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -59,7 +63,7 @@ CONFIG, PROTOTYPES, METRICS, CARD, THUMBS = (
     "thumbs",
 )
 REQUIRED = (MODEL, CONFIG, PROTOTYPES, METRICS, CARD)
-OPTIONAL = (PROOF,)
+OPTIONAL = (PROOF, MAPS, SPLIT)
 
 log = logging.getLogger(__name__)
 _KNOWN = re.compile(rf"{THUMBS}/[A-Za-z0-9_-]+\.(png|jpg)")
@@ -235,6 +239,26 @@ class Checkpoint:
         branches = dict.fromkeys(record.branch for record in self.prototypes)
         return {name: tensors[name] for name in branches if name in tensors}
 
+    def split_ids(self) -> SplitIds | None:
+        """The images that it was trained, chosen and tested on; None in checkpoints of older programs.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        path = self.path / SPLIT
+        return parse_split_ids(read_limited(path, MAX_JSON_BYTES), str(path)) if path.exists() else None
+
+    def prototype_maps(self) -> tuple[Tensor | None, ...]:
+        """The activation map [H,W] of each prototype over its source picture, as it was before it was written.
+
+        None where a prototype has no training image, and throughout in checkpoints of older programs.
+
+        Raises:
+            UserError: The file is damaged, or does not fit the prototypes.
+        """
+        path = self.path / MAPS
+        return read_maps(path, self.prototypes) if path.exists() else (None,) * len(self.prototypes)
+
     def picture(self, index: int, kind: Literal["patch", "source"]) -> bytes | None:
         """The encoded picture of a prototype, None where it has no training image.
 
@@ -256,6 +280,8 @@ def save_checkpoint(
     pictures: Mapping[str, bytes],
     proof: Mapping[str, Tensor],
     metrics: Mapping[str, Any],
+    split: SplitIds | None = None,
+    maps: Sequence[Tensor | None] | None = None,
     command: str = "",
 ) -> Checkpoint:
     """Write a checkpoint and read it back.
@@ -270,6 +296,8 @@ def save_checkpoint(
         pictures: File name -> encoded picture, as the records name them.
         proof: Branch -> prototypes before projection; empty where none were projected.
         metrics: JSON values; numbers that are not finite become null.
+        split: The images that it was trained, chosen and tested on; None where that is unknown.
+        maps: Activation map [H,W] of each prototype over its source picture, None where it has none.
         command: How to make it again.
 
     Raises:
@@ -289,6 +317,10 @@ def save_checkpoint(
         write_tensors(folder / MODEL, model.state_dict())
         if proof:
             write_tensors(folder / PROOF, proof)
+        if split is not None:
+            (folder / SPLIT).write_bytes(split.to_json())
+        if maps is not None:
+            write_maps(folder / MAPS, maps)
         (folder / CONFIG).write_bytes(config.to_yaml().encode())
         (folder / PROTOTYPES).write_bytes(contents.to_json())
         (folder / METRICS).write_bytes(json.dumps(plain_metrics, indent=1, allow_nan=False).encode())

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from protoexplain.data.dataset_view import DatasetView, matching_view, view_of
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.loading import Crop, ImageDataset, geometry_of, readable
-from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
@@ -35,6 +35,7 @@ class Images:
         part_names: Empty where the data set has none.
         problems: What was left out, one sentence each.
         training: The training images of the same data set; none of their files was opened.
+        notices: What is to be known about which images these are, one sentence each.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Images:
     part_names: tuple[str, ...]
     problems: tuple[str, ...]
     training: tuple[ImageRecord, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -112,14 +114,12 @@ def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> 
     Raises:
         UserError: Unreadable, other classes, or no test image.
     """
-    image_set = read_image_set(data, "auto", checkpoint.config.training.seed)
-    checkpoint.require_classes(image_set.classes, data)
-    chosen = _first_of_each_class(image_set.split("test"), per_class)
-    size = checkpoint.config.data.image_size
-    images = _read(image_set.name, image_set.part_names, chosen, checkpoint.data.crop, size)
+    view = matching_view(checkpoint, data)
+    chosen = _first_of_each_class(view.listed("test"), per_class)
+    images = _read_of(view, chosen, checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
-    return replace(images, training=tuple(image_set.split("train")))
+    return replace(images, training=view.listed("train"), notices=view.notices)
 
 
 def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:
@@ -128,11 +128,9 @@ def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:
     Raises:
         UserError: Unreadable, or no image.
     """
-    image_set = read_image_set(folder)
-    records = image_set.split("test") or list(image_set.records)
-    boxed = checkpoint.data.crop == "box" and all(record.box for record in records)
-    crop: Crop = "box" if boxed else "full"
-    images = _read(image_set.name, image_set.part_names, records, crop, checkpoint.config.data.image_size)
+    view = view_of(checkpoint, folder)
+    chosen = view.listed("test") or view.image_set.records
+    images = _read_of(view, chosen, checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no image", str(folder), "protoexplain data check says what was found")
     return images
@@ -140,6 +138,10 @@ def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:
 
 def _has_regions(records: Sequence[ImageRecord], crop: Crop) -> bool:
     return (crop == "full" and any(record.box for record in records)) or any(record.mask for record in records)
+
+
+def _read_of(view: DatasetView, records: Sequence[ImageRecord], size: int) -> Images:
+    return _read(view.image_set.name, view.image_set.part_names, records, view.crop, size)
 
 
 def _read(name: str, part_names: tuple[str, ...], records: Sequence[ImageRecord], crop: Crop, size: int) -> Images:

@@ -80,6 +80,8 @@ def measure(
     others = read_foreign_images(loaded, foreign) if foreign else None
     fabric = fabric or make_fabric()
     shown = watcher if watcher and fabric.global_rank == 0 else Silent()
+    for notice in images.notices:
+        shown.line(notice)
     for problem in (*images.problems, *(others.problems if others else ())):
         shown.line(f"left out: {problem}")
     wanted = _possible(known, lacking(loaded, images, others), names is not None, shown)

@@ -67,6 +67,8 @@ def keep(
         records=origin.records,
         pictures=origin.pictures,
         proof=proof,
+        split=run.data.split_ids,
+        maps=origin.maps,
         metrics={**metrics, "findings": [finding.sentence for finding in findings]},
         command=command,
     )

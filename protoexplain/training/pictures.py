@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import ImageDataset, Loader, MemoryLimit
 from protoexplain.data.records import ImageRecord
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.splits import RunData
 
 DECODED_BYTES = 1 << 30
 """Of all pictures that a run keeps decoded: over its splits, its workers and its processes."""
@@ -24,7 +24,7 @@ class Pictures:
         processes: How many train together, each with workers of its own.
     """
 
-    def __init__(self, data: RunData, config: RunConfig, device: torch.device, processes: int) -> None:
+    def __init__(self, data: DatasetView, config: RunConfig, device: torch.device, processes: int) -> None:
         self.data = data
         workers, seed = config.data.workers, config.training.seed
         kept = MemoryLimit(DECODED_BYTES // (max(1, workers) * processes))
@@ -43,5 +43,5 @@ class Pictures:
         return ImageInputs(self.dataset(records, augmented), self.loader)
 
 
-def _splits(data: RunData) -> tuple[tuple[ImageRecord, ...], ...]:
+def _splits(data: DatasetView) -> tuple[tuple[ImageRecord, ...], ...]:
     return data.train, data.validation, data.test

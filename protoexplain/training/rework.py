@@ -17,6 +17,7 @@ from lightning_fabric import seed_everything
 from torch import Tensor
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import matching_view
 from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
@@ -35,7 +36,6 @@ from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult
-from protoexplain.training.splits import read_data_of
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
@@ -73,7 +73,7 @@ def reproject(
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
         nearest = nearest_of(similarity, seen.labels)
-        kept = keep(run, out, Provenance(records, origin.pictures), proof, metrics, command, nearest)
+        kept = keep(run, out, replace(origin, records=records), proof, metrics, command, nearest)
         return _result(kept, metrics)
 
 
@@ -113,7 +113,8 @@ def prune(
         remove(model, doomed)
         similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
         _refit(run, similarity, seen.labels, epochs)
-        origin = Provenance(select(checkpoint.prototypes, kept), pictures_of(checkpoint, kept))
+        records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
+        origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
         metrics = {
             "prototypes_removed": int(doomed.sum()),
             "classes_without_prototypes": len(emptied),
@@ -134,10 +135,12 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)
-    run_data = read_data_of(checkpoint, data)
+    view = matching_view(checkpoint, data)
+    for notice in view.notices:
+        watcher.line(notice)
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
-    run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
+    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
     return run, checkpoint
 
 

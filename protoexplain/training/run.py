@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
 from protoexplain.config import RunConfig, TrainingConfig
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, require_writable, write_file
@@ -35,7 +36,6 @@ from protoexplain.training.initial import start
 from protoexplain.training.journal import Journal, Silent, Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.schedule import models_of, stages_of
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
 from protoexplain.training.trial import try_model
@@ -148,7 +148,7 @@ def _train(
         torch.set_num_threads(config.training.threads)
     torch.use_deterministic_algorithms(config.training.deterministic, warn_only=True)
     seed_everything(config.training.seed, workers=True, verbose=False)
-    data = read_run_data(config.data, config.training.seed, data_path)
+    data = view_of_run(config.data, data_path)
     watcher.line(f"training {config.family} on {data.image_set.root}, into {out}")
     for problem in data.problems:
         watcher.line(f"left out: {problem}")
@@ -157,7 +157,7 @@ def _train(
     try_model(config, model)
     harmless = config.data.model_copy(update={"workers": 0, "path": ""})
     settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
-    run_id = hashlib.sha256(f"{settings}{data.image_set.fingerprint()}".encode()).hexdigest()
+    run_id = hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
     stages, models = stages_of(config), models_of(config, model)
     state = load_state(out, models, run_id) if resume and (out / STATE_FILE).exists() else RunState()
     fabric.barrier()

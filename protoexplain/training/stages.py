@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import ImageDataset
 from protoexplain.data.orders import epoch_order, shard
 from protoexplain.data.records import ImageRecord
@@ -23,7 +24,6 @@ from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.journal import Journal, Watcher
 from protoexplain.training.pictures import Pictures
-from protoexplain.training.splits import RunData
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 EPOCHS_PER_STAGE = 100_000
@@ -36,7 +36,7 @@ class Run:
 
     config: RunConfig
     fabric: Fabric
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
     state: RunState
     watcher: Watcher

@@ -12,11 +12,11 @@ from app.courtesy import Courtesy
 from app.examples import Examples
 from app.views import edit as views
 from app.workshops import Trial, Workshops
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.editing.decisions import Decision, Decisions, History, parse_decisions
 from protoexplain.training.editing.save import edit
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>'
@@ -170,7 +170,7 @@ class TestSaving:
         result = workshops.save(checkpoint, (GONE,), place)
         assert "mine" in {entry.name for entry in store.scan()[0]}
         assert result.checkpoint.metrics["edits"][0]["who"] == "Ada"
-        data = read_run_data(checkpoint.config.data, 0, birds)
+        data = view_of_run(checkpoint.config.data, birds)
         found = verify(result.checkpoint, data)
         assert found.passed, found.as_text()
         file = parse_decisions(actions.file_of(checkpoint, (GONE,)), "file")

@@ -148,7 +148,7 @@ def test_results_that_could_be_kept_nowhere_are_refused_before_the_work(examples
 
 def test_newer_results_of_others_stay(measurements, checkpoint):
     """What was only taken over from before is not written again."""
-    results = measure(checkpoint, measurements.examples.images.root, NAMES, {"batch_size": 8})
+    results = measure(checkpoint, measurements.examples.folder, NAMES, {"batch_size": 8})
     told = {name: result.to_dict() for name, result in results.items()}
     before = add_metrics(checkpoint, {"interpretability": {**told, "accuracy": {**told["accuracy"], "value": 0.25}}})
     add_metrics(checkpoint, {"interpretability": {"accuracy": {**told["accuracy"], "value": 0.75}}})
@@ -161,9 +161,10 @@ def test_newer_results_of_others_stay(measurements, checkpoint):
 
 def test_what_the_data_lack_is_said(measurements, checkpoint):
     assert set(measurements.lacks(checkpoint)) == {"foreign"}
-    images = measurements.examples.images
-    bare = tuple(dataclasses.replace(record, parts={}, mask=None) for record in images.records)
-    measurements.examples.images = dataclasses.replace(images, records=bare)
+    view = measurements.examples.view(checkpoint)
+    bare = tuple(dataclasses.replace(record, parts={}, mask=None) for record in view.image_set.records)
+    poorer = dataclasses.replace(view, image_set=dataclasses.replace(view.image_set, records=bare))
+    measurements.examples.view = lambda checkpoint: poorer
     lacks = measurements.lacks(checkpoint)
     assert set(lacks) == {"foreign", "parts", "regions"}
     assert "part locations" in lacks["parts"][0]

@@ -107,7 +107,7 @@ def test_measured_metrics_are_not_ticked_again(measured):
 
 
 def test_without_data_the_reason_is_said(library):
-    library.measurements.examples.images = None
+    library.measurements.examples.folder = None
     todo = work(library, CHOICE)
     assert "no data set" in todo.trouble[0]
     assert "--data" in views.work(todo)

@@ -98,12 +98,13 @@ def test_a_model_of_other_classes_and_no_data_are_told(store, explainer, planted
 
 
 def test_unreadable_pictures_are_left_out(surveys, explainer, examples, tmp_path, monkeypatch):
-    images = examples.images
+    view = examples.view(explainer.checkpoint)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     first = examples.of(explainer.checkpoint)[0].key
-    records = tuple(dataclasses.replace(r, path=broken) if r.id == first else r for r in images.records)
-    monkeypatch.setattr(examples, "images", dataclasses.replace(images, records=records))
+    records = tuple(dataclasses.replace(r, path=broken) if r.id == first else r for r in view.image_set.records)
+    other = dataclasses.replace(view, image_set=dataclasses.replace(view.image_set, records=records))
+    monkeypatch.setattr(examples, "view", lambda checkpoint: other)
     survey = finished(surveys, explainer)
     assert first not in survey.value
     assert len(survey.value) == survey.total - 1

@@ -163,7 +163,7 @@ class TestPlaceForResults:
             raise AssertionError("the work has begun")
 
         monkeypatch.setattr("protoexplain.metrics.runner.read_test_images", work)
-        monkeypatch.setattr("protoexplain.training.splits.read_data_of", work)
+        monkeypatch.setattr("protoexplain.data.dataset_view.matching_view", work)
         paths = [folder / "one", read_only] if command == "compare" else [read_only]
         code, out, err = cli(command, *paths, "-d", planted)
         assert (code, out) == (2, "")

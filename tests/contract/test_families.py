@@ -2,12 +2,11 @@
 
 import json
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model
+from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model, with_train
 
 from protoexplain import registry
 from protoexplain.config import parse
@@ -165,7 +164,7 @@ def test_memory_layout_does_not_matter(model):
 
 def test_two_steps_of_every_stage(run):
     """Weights of the trained groups move, those of the others stay, and nothing turns into NaN."""
-    run.data = replace(run.data, train=run.data.train[::2])
+    run.data = with_train(run.data, run.data.train[::2])
     assert run.config.training.batch_size < len(run.data.train) <= 2 * run.config.training.batch_size
     for index, stage in enumerate(single_stages(run.config)):
         before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
@@ -240,7 +239,7 @@ def brute_force(model, images, labels):
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_projection_finds_what_a_search_over_all_patches_finds(run, batch_size):
     run.config = tiny_config(run.config.family, training={"batch_size": batch_size})
-    run.data = replace(run.data, train=shuffled(run.data.train))
+    run.data = with_train(run.data, shuffled(run.data.train))
     images, labels = pictures(run)
     expected = brute_force(run.model, images, labels)
     found = find_patches(run)

@@ -8,6 +8,7 @@ import torch
 from filelock import FileLock
 from metrics.measured_checkpoints import Told, keep_checkpoint
 
+from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import add_metrics
@@ -92,7 +93,7 @@ def test_passes_are_shared(checkpoints, planted, looked):
 
 def test_training_images_are_looked_at_once_for_all_that_asks(checkpoints, planted, looked):
     names = ["class_from_background", "class_from_object", "accuracy"]
-    everything = len(read_image_set(planted).split("train"))
+    everything = len(view_of(checkpoints["protopnet"], planted).train)
     told = Told()
     results = measure(checkpoints["protopnet"], planted, names, QUICK, told)
     assert sum(looked) == 1 + 8 + everything

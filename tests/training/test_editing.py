@@ -5,9 +5,11 @@ import json
 
 import pytest
 import torch
+from patch_maps import assert_maps_fit
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.config import MAX_YAML_BYTES
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint, add_metrics
@@ -24,7 +26,6 @@ from protoexplain.training.fabric import make_fabric
 from protoexplain.training.inputs import CachedInputs
 from protoexplain.training.journal import Silent
 from protoexplain.training.rework import head_stage
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify
@@ -57,8 +58,10 @@ def moved(number, found=None):
 
 
 def verified(checkpoint, planted):
-    found = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
+    found = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert found.passed, found.as_text()
+    assert_maps_fit(checkpoint)
+    assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
     return found
 
 
@@ -412,5 +415,5 @@ def test_forged_similarity_of_a_chosen_patch_is_found(bench, planted, tmp_path):
             ),
         }
     )
-    found = verify(forged, read_run_data(new.config.data, new.config.training.seed, planted))
+    found = verify(forged, view_of_run(new.config.data, planted))
     assert [check.name for check in found.checks if not check.passed] == ["chosen patches"]

@@ -7,8 +7,10 @@ from collections import Counter
 
 import pytest
 import torch
+from patch_maps import assert_maps_fit
 from tiny_runs import tiny_train
 
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
@@ -18,7 +20,6 @@ from protoexplain.training.evaluate import evaluate
 from protoexplain.training.journal import Silent
 from protoexplain.training.prune import nearest_labels
 from protoexplain.training.rework import prune, reproject
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
 
 
@@ -41,8 +42,10 @@ def content(folder):
 
 
 def verified(checkpoint, planted):
-    report = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
+    report = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert report.passed, report.as_text()
+    assert_maps_fit(checkpoint)
+    assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
 
 
 def strictly_pruned(checkpoint, planted, out):
@@ -125,7 +128,7 @@ def test_every_picture_is_looked_at_once(work, made, planted, tmp_path, monkeypa
     monkeypatch.setattr(ImageDataset, "pixels", counted)
     options = {"epochs": 3} if work is reproject else {"epochs": 3, "threshold": 0}
     work(before.path, planted, tmp_path / "new", Silent(), "", **options)
-    data = read_run_data(before.config.data, before.config.training.seed, planted)
+    data = view_of_run(before.config.data, planted)
     assert data.validation
     assert read == Counter(record.id for part in (data.train, data.validation, data.test) for record in part)
 
@@ -135,7 +138,7 @@ def test_numbers_are_those_of_passes_over_the_pictures(family, made, planted, tm
     """Accuracies and findings come from latent maps, and are the same as of the new checkpoint on its pictures."""
     before = made(family)
     result = reproject(before.path, planted, tmp_path / "new", Silent(), "", 3)
-    after, data = result.checkpoint, read_run_data(before.config.data, before.config.training.seed, planted)
+    after, data = result.checkpoint, view_of_run(before.config.data, planted)
     for checkpoint, name in ((before, "test_accuracy_before"), (after, "test_accuracy")):
         assert result.metrics[name] == pytest.approx(evaluate(checkpoint, planted).accuracy)
     dataset = data.dataset(data.train, before.config.data)

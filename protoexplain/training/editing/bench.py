@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from protoexplain.data.dataset_view import DatasetView, matching_view
 from protoexplain.data.loading import ImageDataset
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
@@ -20,7 +21,6 @@ from protoexplain.models.similarity import map_size
 from protoexplain.training.diagnose import beside_object
 from protoexplain.training.feature_cache import FeatureCache, look
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.splits import RunData, read_data_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _BATCH = 16
@@ -39,7 +39,7 @@ class Bench:
     """
 
     checkpoint: Checkpoint
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
     proof: Mapping[str, Tensor]
     looks: Mapping[str, FeatureCache]
@@ -107,8 +107,8 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
         UserError: Another data set, pictures that cannot be read, too little room on the disk, or no such device.
     """
     where = resolve_device(device)
-    read = read_data_of(checkpoint, data)
-    if read.image_set.fingerprint() != checkpoint.data.fingerprint:
+    read = matching_view(checkpoint, data)
+    if not read.as_trained:
         raise UserError(
             "this is not the data set that the model was trained on, so its prototypes lie on other pictures",
             str(data),

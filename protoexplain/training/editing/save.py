@@ -77,6 +77,8 @@ def edit(
             "name that checkpoint, or leave weights_sha256 out of the file if the numbers mean the same prototypes",
         )
     bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device)
+    for notice in bench.data.notices:
+        shown.line(notice)
     edited = carry_out(bench, decisions.decisions)
     epochs = refit(bench, edited, decisions.epochs, shown)
     found = report(bench, carry_out(bench, ()), edited, epochs)
@@ -113,6 +115,8 @@ def save(
         records=origin.records,
         pictures=origin.pictures,
         proof=_proof(bench, edited),
+        split=bench.data.split_ids,
+        maps=origin.maps,
         metrics={
             "test_accuracy_before": found.before.test.value,
             "test_accuracy": found.after.test.value,
@@ -158,19 +162,20 @@ def _proof(bench: Bench, edited: Edited) -> dict[str, Tensor]:
 def _origin(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
     """Records and pictures: those of the parent, and new ones of the prototypes that lie elsewhere now."""
     parent = bench.checkpoint
-    records = list(parent.prototypes)
+    records, maps = list(parent.prototypes), list(parent.prototype_maps())
     cut = _cut_out(bench, edited, progress)
-    for record in cut.records:
-        records[record.index] = record
+    for record, found in zip(cut.records, cut.maps, strict=True):
+        records[record.index], maps[record.index] = record, found
     stayed = [index for index in edited.kept if index not in edited.moved]
-    return Provenance(select(records, edited.kept), {**pictures_of(parent, stayed), **cut.pictures})
+    pictures = {**pictures_of(parent, stayed), **cut.pictures}
+    return Provenance(select(records, edited.kept), pictures, tuple(maps[index] for index in edited.kept))
 
 
 def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
     """The prototypes that lie elsewhere now; their pictures bear names that no picture of the parent bears."""
     moved = {index: spot for index, spot in edited.moved.items() if index in edited.kept}
     if not moved:
-        return Provenance((), {})
+        return Provenance((), {}, ())
     patches, start = [], 0
     for (_, branch), size in zip(bench.model.named_branches(), bench.model.branch_sizes(), strict=True):
         own = {index - start: spot for index, spot in moved.items() if start <= index < start + size}
@@ -201,7 +206,8 @@ def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provena
         )
         for index in sorted(moved)
     )
-    return Provenance(records, {names[name]: picture for name, picture in origin.pictures.items()})
+    pictures = {names[name]: picture for name, picture in origin.pictures.items()}
+    return Provenance(records, pictures, tuple(origin.maps[index] for index in sorted(moved)))
 
 
 def _mark(picture: bytes) -> str:
