@@ -166,6 +166,7 @@ def test_what_the_data_lack_is_said(measurements, checkpoint):
     poorer = dataclasses.replace(view, image_set=dataclasses.replace(view.image_set, records=bare))
     measurements.examples.view = lambda checkpoint: poorer
     lacks = measurements.lacks(checkpoint)
-    assert set(lacks) == {"foreign", "parts", "regions"}
+    assert set(lacks) == {"foreign", "parts", "regions", "training_regions"}
     assert "part locations" in lacks["parts"][0]
     assert "masks" in lacks["regions"][0]
+    assert "masks" in lacks["training_regions"][0]
