@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import select
+from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
@@ -127,7 +127,7 @@ def _refit(run: Run, epochs: int) -> None:
     try:
         run_stage(run, 0, head.model_copy(update={"epochs": epochs}))
     finally:
-        shutil.rmtree(run.scratch, ignore_errors=True)
+        remove_scratch(run.scratch)
     run.model.eval()
 
 

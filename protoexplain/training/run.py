@@ -27,6 +27,7 @@ from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, write_file
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
@@ -179,7 +180,7 @@ def _train(
         run.model = model
         return _finish(run, out, command, time.perf_counter() - started)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_scratch(scratch)
         if journal:
             journal.close()
 
