@@ -11,12 +11,6 @@ from protoexplain.errors import UserError
 FIRST_PORT, LAST_PORT = 7860, 7959
 BACKLOG = 128
 """Connections that wait while the app starts."""
-OWN_PORT: int = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
-"""Socket option under which nobody else can listen on the port.
-
-With SO_REUSEADDR a port that is listened on is refused everywhere but on Windows, which lets both have it; Windows,
-and Windows alone, has SO_EXCLUSIVEADDRUSE for that.
-"""
 
 
 def is_local(host: str) -> bool:
@@ -71,9 +65,17 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    """A socket whose port nobody else can have.
+
+    With SO_REUSEADDR a port that is listened on is refused, but for Windows, which lets both have it; Windows, and
+    Windows alone, knows SO_EXCLUSIVEADDRUSE.
+
+    Raises:
+        OSError: It cannot listen there.
+    """
     own = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        own.setsockopt(socket.SOL_SOCKET, OWN_PORT, 1)
+        own.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
         own.bind((host, port))
         own.listen(BACKLOG)
     except OSError:

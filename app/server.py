@@ -135,7 +135,7 @@ def _answer(app: FastAPI, host: str, door: socket.socket) -> None:
 def create_app(
     checkpoints: Path | None = None, data: Path | None = None, auth: Path | None = None, mcp: bool = False
 ) -> FastAPI:
-    """The app for an ASGI server, or to be mounted in another one: `site.mount("/birds", create_app())`.
+    """The app for an ASGI server, or to be mounted in another one, which then should take over its lifespan.
 
     It answers `/healthz` (alive) and `/readyz` (a model is loaded) without a login.
 

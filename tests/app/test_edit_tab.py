@@ -19,7 +19,7 @@ from protoexplain.errors import UserError
 from protoexplain.training.editing.decisions import Decision, History
 
 MODEL = Choice("a-protopnet")
-MINE, OTHERS = (tuple([Decision(prototype=number, do="remove", reason="other")]) for number in (1, 2))
+MINE, OTHERS = ((Decision(prototype=number, do="remove", reason="other"),) for number in (1, 2))
 REPORT = SimpleNamespace(rows=list, changed=(), epochs=1, concerned={})
 
 

@@ -10,8 +10,8 @@ import re
 import pytest
 
 from app.actions.metrics import GROUPS, OTHERS, Order, grouped, read_order, report, work
-from app.library import Choice
 from app.jobs import Job, JobState
+from app.library import Choice
 from app.plots import plot_of, spread_of
 from app.views import metrics as views
 from protoexplain.errors import UserError

@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 
 from app import reports as reports_module
 from app.actions.report import OFFERED, Wish, make, offered, read_form, read_wish
-from app.library import Choice
 from app.jobs import Job, JobQueue, JobState
+from app.library import Choice
 from app.reports import ReportFiles, Reports
 from app.routes import add_routes
 from app.views import report as views

@@ -47,6 +47,12 @@ def test_maps_in_functions_that_failed_are_closed_first(tmp_path, maps, open_at_
     def batches(values):
         yield from values
 
+    def work():
+        try:
+            fail()
+        finally:
+            remove_scratch(folder)
+
     def fail():
         values = np.memmap(folder / "values", dtype=np.float32, mode="w+", shape=(3,))
         half_read = batches(values)
@@ -57,10 +63,7 @@ def test_maps_in_functions_that_failed_are_closed_first(tmp_path, maps, open_at_
             raise KeyError("another one while the first was handled") from None
 
     with pytest.raises(KeyError):
-        try:
-            fail()
-        finally:
-            remove_scratch(folder)
+        work()
     assert len(maps) == 1
     assert open_at_removal == [0]
     assert not folder.exists()
