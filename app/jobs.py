@@ -112,8 +112,10 @@ REQUESTS = Requests()
 class RunningJob(Generic[T]):
     """A job as its own work sees it: takes the progress, and stops the work where somebody cancelled it."""
 
-    def __init__(self, queue: JobQueue, key: JobKey) -> None:
-        self._queue, self._key, self.cancelled = queue, key, threading.Event()
+    future: Future[None]
+
+    def __init__(self, job: Job[T], requests: Requests) -> None:
+        self.job, self._requests, self.cancelled = job, requests, threading.Event()
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Remember how far the work is, then let requests go first.
@@ -121,16 +123,16 @@ class RunningJob(Generic[T]):
         Raises:
             CancelledError: Somebody cancelled the job.
         """
-        self._queue._update(self._key, what=what, done=done, total=total)
+        self.job = replace(self.job, what=what, done=done, total=total)
         self.yield_to_requests()
 
     def line(self, text: str) -> None:
         """Remember a sentence that is worth reading beside the result."""
-        self._queue._update(self._key, notes=(*self._queue.find(self._key).notes, text))
+        self.job = replace(self.job, notes=(*self.job.notes, text))
 
     def show(self, result: T) -> None:
         """Remember the part of the result that is known already."""
-        self._queue._update(self._key, result=result)
+        self.job = replace(self.job, result=result)
 
     def yield_to_requests(self) -> None:
         """Return as soon as nobody waits for an answer.
@@ -138,7 +140,7 @@ class RunningJob(Generic[T]):
         Raises:
             CancelledError: Somebody cancelled the job.
         """
-        while self._queue.requests.waiting and not self.cancelled.wait(PAUSE):
+        while self._requests.waiting and not self.cancelled.wait(PAUSE):
             pass
         if self.cancelled.is_set():
             raise CancelledError
@@ -156,17 +158,19 @@ class JobQueue:
 
     def __init__(self, requests: Requests = REQUESTS, remembered: int = REMEMBERED) -> None:
         self.requests, self._remembered = requests, remembered
-        self._jobs: OrderedDict[JobKey, Job[Any]] = OrderedDict()
-        self._under_way: dict[JobKey, tuple[RunningJob[Any], Future[None]]] = {}
+        self._under_way: dict[JobKey, RunningJob[Any]] = {}
+        self._over: OrderedDict[JobKey, Job[Any]] = OrderedDict()
         self._workers: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(max_workers=1))
         self._lock = threading.RLock()
 
     def find(self, key: JobKey) -> Job[Any]:
         """What is known of a job."""
         with self._lock:
-            if key in self._jobs:
-                self._jobs.move_to_end(key)
-            return self._jobs.get(key, Job())
+            if key in self._under_way:
+                return self._under_way[key].job
+            if key in self._over:
+                self._over.move_to_end(key)
+            return self._over.get(key, Job())
 
     def submit(
         self, key: JobKey, work: Callable[[RunningJob[T]], T], total: int = 0, result: T | None = None
@@ -180,33 +184,35 @@ class JobQueue:
             result: The part of the result that is known before the start.
         """
         with self._lock:
-            if self.find(key).under_way:
-                return self.find(key)
-            job = self._jobs[key] = Job(JobState.WAITING, WAITING, total=total, result=result)
-            running = RunningJob[T](self, key)
-            self._under_way[key] = running, self._workers[key.kind].submit(self._run, key, work, running)
+            if key in self._under_way:
+                return self._under_way[key].job
+            self.forget(key)
+            job = Job(JobState.WAITING, WAITING, total=total, result=result)
+            running = RunningJob(job, self.requests)
+            running.future = self._workers[key.kind].submit(self._run, key, work, running)
+            self._under_way[key] = running
             return job
 
     def remember(self, key: JobKey, job: Job[Any]) -> None:
-        """Take over a job that is over, as it was found elsewhere."""
+        """Take over a job that is over."""
         with self._lock:
-            self._jobs[key] = job
-            self._make_room()
+            self._over[key] = job
+            while len(self._over) > self._remembered:
+                self._over.popitem(last=False)
 
     def forget(self, key: JobKey) -> None:
         """Let go of a job that is over."""
         with self._lock:
-            if key not in self._under_way:
-                self._jobs.pop(key, None)
+            self._over.pop(key, None)
 
     def cancel(self, key: JobKey) -> None:
         """Stop a job at its next step, or before it has begun."""
         with self._lock:
-            if key in self._under_way:
-                running, future = self._under_way[key]
+            running = self._under_way.get(key)
+            if running is not None:
                 running.cancelled.set()
-                if future.cancel():
-                    self._end(key, JobState.CANCELLED)
+                if running.future.cancel():
+                    self._end(key, state=JobState.CANCELLED)
 
     def close(self) -> None:
         """Cancel all jobs and take no further ones."""
@@ -219,28 +225,18 @@ class JobQueue:
     def _run(self, key: JobKey, work: Callable[[RunningJob[T]], T], running: RunningJob[T]) -> None:
         try:
             running.yield_to_requests()
-            self._update(key, state=JobState.RUNNING, what="starting")
+            running.job = replace(running.job, state=JobState.RUNNING, what="starting")
             result = work(running)
-            self._end(key, JobState.FINISHED, result=result, done=self.find(key).total)
+            self._end(key, state=JobState.FINISHED, result=result, done=running.job.total)
         except CancelledError:
-            self._end(key, JobState.CANCELLED)
+            self._end(key, state=JobState.CANCELLED)
         except UserError as error:
-            self._end(key, JobState.FAILED, error=error)
+            self._end(key, state=JobState.FAILED, error=error)
         except Exception:
             log.exception("a job of the kind '%s' failed", key.kind)
-            self._end(key, JobState.FAILED, error=UserError("something went wrong in the program", "", "see its log"))
+            ours = UserError("something went wrong in the program", "", "see its log")
+            self._end(key, state=JobState.FAILED, error=ours)
 
-    def _update(self, key: JobKey, **changes: Any) -> None:  # noqa: ANN401
+    def _end(self, key: JobKey, **changes: Any) -> None:  # noqa: ANN401
         with self._lock:
-            self._jobs[key] = replace(self._jobs[key], **changes)
-
-    def _end(self, key: JobKey, state: JobState, **changes: Any) -> None:  # noqa: ANN401
-        with self._lock:
-            self._update(key, state=state, what="", **changes)
-            del self._under_way[key]
-            self._make_room()
-
-    def _make_room(self) -> None:
-        over = [key for key in self._jobs if key not in self._under_way]
-        for key in over[: max(len(over) - self._remembered, 0)]:
-            del self._jobs[key]
+            self.remember(key, replace(self._under_way.pop(key).job, what="", **changes))
