@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from app.jobs import Job, JobKey, JobQueue, JobState, Requests
+from app.jobs import WAITING, Job, JobKey, JobQueue, JobState, Requests
 from protoexplain.errors import UserError
 
 KEY = JobKey("survey", "model")
@@ -55,7 +55,7 @@ def test_a_job_tells_how_far_it_is_and_what_it_found(jobs, gate):
         return "all"
 
     assert jobs.find(KEY) == Job()
-    assert jobs.submit(KEY, work, total=7) == Job(JobState.WAITING, jobs.find(KEY).what, total=7)
+    assert jobs.submit(KEY, work, total=7) == Job(JobState.WAITING, WAITING, total=7)
     until(lambda: jobs.find(KEY).done == 3)
     assert jobs.find(KEY) == Job(JobState.RUNNING, "counting", 3, 7, "a part", ("one was left out",))
     gate.set()
