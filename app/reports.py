@@ -60,7 +60,8 @@ class Reports:
         self._started: dict[str, float] = {}
         """Token -> when the report was asked for, oldest first."""
         self._lock = threading.Lock()
-        self._place: Path | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="protoexplain-reports-"))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
     def start(self, explainer: Explainer, given: Sequence[Given], wanted: Wanted, name: str) -> str:
         """Begin a report in the background; returns its token.
@@ -130,20 +131,13 @@ class Reports:
             except UserError as error:
                 made = replace(made, missing={**made.missing, ending: error})
                 continue
-            path = self._folder() / f"{made.token}{ending}"
+            path = self._folder / f"{made.token}{ending}"
             path.write_bytes(content)
             made = replace(made, files={**made.files, ending: path})
         return made
 
     def _job(self, token: str) -> Job[ReportFiles]:
         return self.jobs.find(JobKey(KIND, token))
-
-    def _folder(self) -> Path:
-        with self._lock:
-            if self._place is None:
-                self._place = Path(tempfile.mkdtemp(prefix="protoexplain-reports-"))
-                atexit.register(shutil.rmtree, self._place, ignore_errors=True)
-            return self._place
 
     def _sweep(self) -> None:
         """Remove reports that are too old or too many; those under way stay."""
@@ -153,5 +147,5 @@ class Reports:
             if now - self._started[token] > self._seconds or len(over) - number > self._remembered:
                 del self._started[token]
                 self.jobs.forget(JobKey(KIND, token))
-                for path in self._place.glob(f"{token}.*") if self._place else ():
+                for path in self._folder.glob(f"{token}.*"):
                     path.unlink(missing_ok=True)
