@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
-from app.background import Answer, Answers, Told
+from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.jobs import Job, RunningJob
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.errors import UserError
 from protoexplain.explain.prototype import SplitExplanation, explain_prototypes
@@ -19,20 +20,20 @@ SPLITS = ("train", "test")
 
 Nearest = tuple[Mapping[str, SplitExplanation], ...]
 """Of each prototype: split -> its images."""
-Search = Answer[Nearest]
-Neighbours = Answers[Nearest]
+Search = Job[Nearest]
+Neighbours = DatasetJobs[Nearest]
 
 
 class NearestPatches:
     """Which patches of all pictures are nearest to each prototype?"""
 
     name = "neighbours"
-    kept: TypeAdapter[Nearest] = TypeAdapter(tuple[dict[str, SplitExplanation], ...])
+    adapter: TypeAdapter[Nearest] = TypeAdapter(tuple[dict[str, SplitExplanation], ...])
 
     def pictures(self, examples: Examples, checkpoint: Checkpoint) -> int:
         return len(_own(examples, checkpoint).image_set.records)
 
-    def answer(self, examples: Examples, explainer: Explainer, told: Told[Nearest]) -> Nearest:
+    def run(self, examples: Examples, explainer: Explainer, job: RunningJob[Nearest]) -> Nearest:
         checkpoint = explainer.checkpoint
         view = _own(examples, checkpoint)
         config = checkpoint.config.data.model_copy(update={"workers": 0})
@@ -42,14 +43,14 @@ class NearestPatches:
             checkpoint.classes,
             {name: view.dataset(getattr(view, name), config) for name in SPLITS},
             NEAREST,
-            progress=lambda done, total: told(done, total, None),
+            progress=lambda done, total: job.progress("looking at all pictures", done, total),
         )
         return tuple(dict(entry.splits) for entry in found)
 
-    def sound(self, checkpoint: Checkpoint, value: Nearest) -> bool:
+    def valid(self, checkpoint: Checkpoint, result: Nearest) -> bool:
         labels = range(len(checkpoint.classes))
-        near = [near for entry in value for split in entry.values() for near in (*split.nearest, *split.nearest_own)]
-        return all(one.label in labels for one in near) and len(value) == len(checkpoint.prototypes)
+        near = [near for entry in result for split in entry.values() for near in (*split.nearest, *split.nearest_own)]
+        return all(one.label in labels for one in near) and len(result) == len(checkpoint.prototypes)
 
 
 def _own(examples: Examples, checkpoint: Checkpoint) -> DatasetView:

@@ -101,9 +101,8 @@ def wire(panel: Panel, library: Library, desk: Desk, strip: gr.Tabs, tabs: Seque
 
     def pictured(choice: Choice, wish: Wish) -> list[Any]:
         found = shelf(library, choice, wish)
-        under_way = found.waiting and not found.survey.trouble
         pictures = views.pictures(found, wish, choice.model, library.checkpoint(choice).classes)
-        return [pictures, wish, gr.Timer(active=under_way)]
+        return [pictures, wish, gr.Timer(active=found.waiting and found.survey.under_way)]
 
     def go(query: str, before: Choice | None, here: str) -> list[Any]:
         return shown(arrive(library, parse(query), before, tabs, here), before)

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from app.library import Choice, Library
-from app.measurements import Job
+from app.measurements import Measurement
 from app.plots import Plot, Spread, plot_of, spread_of
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
@@ -165,7 +165,7 @@ class Work:
     groups: Mapping[str, tuple[Offer, ...]]
     trouble: tuple[str, str]
     missing: tuple[str, ...]
-    job: Job | None
+    job: Measurement
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from protoexplain.io.checkpoint import Checkpoint
 
 Host = Annotated[str, typer.Option(help="Address to listen on; one that others can reach only with --auth.")]
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one from 7860 on by default.")]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port; by default the first free one from 7860 on, 0 for any free one."),
+]
 Auth = Annotated[Path | None, typer.Option(help="File of the users who may log in, a line 'name:hash' for each.")]
 
 

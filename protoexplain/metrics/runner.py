@@ -6,7 +6,6 @@ Every process looks at its own chunks of images; the first one computes the scor
 from __future__ import annotations
 
 import copy
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pydantic import BaseModel
 from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.images import Images, read_foreign_images, read_test_images, some_training_images
@@ -252,4 +252,4 @@ def _working_folder(given: Path | None, fabric: Fabric) -> Iterator[Path]:
     finally:
         lock.release()
         if first and (finished or given is None):
-            shutil.rmtree(path, ignore_errors=True)
+            remove_scratch(path)

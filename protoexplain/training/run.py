@@ -28,6 +28,7 @@ from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
@@ -188,7 +189,7 @@ def _train(
     finally:
         run.close()
         if main:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_scratch(scratch)
         if journal:
             journal.close()
 

@@ -11,14 +11,9 @@ from app.actions.panel import facts
 from app.actions.pictures import UNSURE, WRONG, Wish, shelf
 from app.actions.quiz import Wish as QuizWish
 from app.actions.quiz import begin
-from app.background import Answers
-from app.courtesy import Courtesy
 from app.examples import Examples
-from app.library import Choice, Library
-from app.measurements import Measurements
-from app.neighbours import NearestPatches
+from app.library import Choice
 from app.state import ModelStore
-from app.surveys import EveryTestPicture
 from app.views import panel as views
 from protoexplain.data.reading import read_image_set
 from protoexplain.training.editing.bench import TEST, TRAIN, open_bench
@@ -39,13 +34,15 @@ def models(flowers, tmp_path_factory):
 
 
 @pytest.fixture
-def library(models, flowers, tmp_path):
-    examples, store = Examples(flowers), ModelStore(models)
+def store(models):
+    store = ModelStore(models)
     store.scan()
-    surveys = Answers(EveryTestPicture(), examples, Courtesy(), tmp_path / "surveys")
-    neighbours = Answers(NearestPatches(), examples, Courtesy(), tmp_path / "neighbours")
-    measurements = Measurements(examples, Courtesy(), tmp_path / "measurements")
-    return Library(store, examples, surveys, measurements, neighbours)
+    return store
+
+
+@pytest.fixture
+def examples(flowers):
+    return Examples(flowers)
 
 
 @pytest.fixture
@@ -63,11 +60,11 @@ def tested(checkpoint, flowers):
 
 def complete(ask):
     until = time.monotonic() + 60
-    while not (answer := ask()).complete:
-        assert not answer.trouble
+    while not (job := ask()).finished:
+        assert not job.error
         assert time.monotonic() < until
         time.sleep(0.02)
-    return answer
+    return job
 
 
 def test_test_pictures_are_those_of_the_model(library, checkpoint, tested):
@@ -83,18 +80,18 @@ def test_quiz_asks_about_test_pictures(library, checkpoint, tested):
 
 
 def test_wrong_and_unsure_lists_hold_test_pictures(library, checkpoint, tested):
-    survey = complete(lambda: library.surveys.ask(library.explainer(MODEL)))
-    assert survey.value.keys() == tested
+    survey = complete(lambda: library.surveys.request(library.explainer(MODEL)))
+    assert survey.result.keys() == tested
     wrong, unsure = (shelf(library, MODEL, Wish(show)).pictures for show in (WRONG, UNSURE))
     assert {subject.key for subject, _ in unsure} == tested
     assert {subject.key for subject, _ in wrong} <= tested
 
 
 def test_nearest_test_pictures_are_test_pictures(library, checkpoint, tested):
-    found = complete(lambda: library.neighbours.ask(library.explainer(MODEL)))
-    near = [one.image for entry in found.value for one in entry["test"].nearest]
+    found = complete(lambda: library.neighbours.request(library.explainer(MODEL)))
+    near = [one.image for entry in found.result for one in entry["test"].nearest]
     assert set(near) <= tested
-    assert {one.image for entry in found.value for one in entry["train"].nearest}.isdisjoint(tested)
+    assert {one.image for entry in found.result for one in entry["train"].nearest}.isdisjoint(tested)
 
 
 def test_edit_knows_the_data_set_again(library, checkpoint, tested, flowers):

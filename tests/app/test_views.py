@@ -69,7 +69,7 @@ def test_a_refusal_says_what_and_how_to_go_on_but_not_where_on_our_disk():
 
 def test_hostile_names_among_the_pictures_are_text(library):
     subject = dataclasses.replace(library.examples.of(library.store.listed("a-protopnet").checkpoint)[0], truth=HOSTILE)
-    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey(trouble=HOSTILE), waiting=True)
+    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey(error=UserError(HOSTILE)), waiting=True)
     for wish in (pictures.Wish(), pictures.Wish("wrong")):
         page = panel.pictures(shown, wish, HOSTILE, [HOSTILE]) + panel.picture_wishes(wish, [HOSTILE], asks=True)
         assert "<script" not in page
