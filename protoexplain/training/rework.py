@@ -130,7 +130,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Che
     fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
-    run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
+    run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False, 0)
     return run, checkpoint
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoexplain.config import DataConfig
-from protoexplain.data.loading import Crop, ImageDataset, MemoryLimit, readable
+from protoexplain.data.loading import Crop, ImageDataset, readable
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
@@ -42,7 +43,7 @@ class RunData:
         config: DataConfig,
         augmentation: str = "none",
         seed: int = 0,
-        kept: MemoryLimit | None = None,
+        kept: PictureStore | None = None,
     ) -> ImageDataset:
         return ImageDataset(records, self.crop, config.image_size, augmentation, seed, kept)
 
