@@ -11,7 +11,8 @@ from torch import Tensor
 
 from protoexplain.config import RunConfig, parse
 from protoexplain.data.dataset_view import DatasetView, view_of_run
-from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
+from protoexplain.data.loading import ImageDataset, batches
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.planted import draw
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -32,7 +33,7 @@ class Subject:
 
     def dataset(self, augmentation: str = "none") -> ImageDataset:
         """The training images; nothing is decoded yet."""
-        return self.data.dataset(self.data.train, self.config.data, augmentation, kept=MemoryLimit(1 << 30))
+        return self.data.dataset(self.data.train, self.config.data, augmentation, kept=PictureStore(1 << 30))
 
     def batches(self, dataset: ImageDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Images, labels and indices in order."""

@@ -18,8 +18,9 @@ from torch import nn
 
 from protoexplain.config import resolve
 from protoexplain.data.dataset_view import view_of_run
-from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
+from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.orders import epoch_order
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.registry import get_family
@@ -55,7 +56,7 @@ def main() -> None:
     ]
     optimizer = torch.optim.Adam(rows, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    pictures = data.dataset(data.train, config.data, "light", config.training.seed, MemoryLimit(1 << 30))
+    pictures = data.dataset(data.train, config.data, "light", config.training.seed, PictureStore(1 << 30))
     test = data.dataset(data.test, config.data)
     started = time.perf_counter()
     for epoch in range(epochs):

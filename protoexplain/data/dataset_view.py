@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Literal
 
 from protoexplain.config import DataConfig
 from protoexplain.data.geometry import Box
-from protoexplain.data.loading import Crop, ImageDataset, MemoryLimit, readable
+from protoexplain.data.loading import Crop, ImageDataset, readable
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.reading import find_source, read_image_set, source_names
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.data.source import Problems
@@ -130,7 +131,7 @@ class DatasetView:
         config: DataConfig,
         augmentation: str = "none",
         seed: int = 0,
-        kept: MemoryLimit | None = None,
+        kept: PictureStore | None = None,
     ) -> ImageDataset:
         return ImageDataset(records, self.crop, config.image_size, augmentation, seed, kept)
 

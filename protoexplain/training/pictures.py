@@ -6,12 +6,10 @@ import torch
 
 from protoexplain.config import RunConfig
 from protoexplain.data.dataset_view import DatasetView
-from protoexplain.data.loading import ImageDataset, Loader, MemoryLimit
+from protoexplain.data.loading import ImageDataset, Loader
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.records import ImageRecord
 from protoexplain.training.inputs import ImageInputs
-
-DECODED_BYTES = 1 << 30
-"""Of all pictures that a run keeps decoded: over its splits, its workers and its processes."""
 
 
 class Pictures:
@@ -22,12 +20,15 @@ class Pictures:
         config: Their size and changes, and the number of workers.
         device: Where batches will go.
         processes: How many train together, each with workers of its own.
+        decoded_bytes: Most bytes of pictures that stay decoded, over all splits, workers and processes.
     """
 
-    def __init__(self, data: DatasetView, config: RunConfig, device: torch.device, processes: int) -> None:
+    def __init__(
+        self, data: DatasetView, config: RunConfig, device: torch.device, processes: int, decoded_bytes: int
+    ) -> None:
         self.data = data
         workers, seed = config.data.workers, config.training.seed
-        kept = MemoryLimit(DECODED_BYTES // (max(1, workers) * processes))
+        kept = PictureStore(decoded_bytes // (max(1, workers) * processes))
         wanted = [(data.train, config.data.augmentation), *((part, "none") for part in _splits(data))]
         made = [(records, data.dataset(records, config.data, name, seed, kept)) for records, name in wanted]
         self._augmented = made[0][1]

@@ -140,7 +140,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
         watcher.line(notice)
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
-    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
+    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False, 0)
     return run, checkpoint
 
 

@@ -26,6 +26,7 @@ from protoexplain.training.journal import Journal, Watcher
 from protoexplain.training.pictures import Pictures
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
+DECODED_BYTES = 1 << 30
 EPOCHS_PER_STAGE = 100_000
 """Epoch numbers of a stage start at its index times this, so that no two epochs draw the same pictures."""
 
@@ -45,6 +46,8 @@ class Run:
     checkpoint: Callable[[bool], None]
     """Save the state: at once if True, else if the last time is long ago."""
     interrupted: Callable[[], bool]
+    decoded_bytes: int = DECODED_BYTES
+    """Most bytes of pictures that stay decoded; 0 where each is looked at once."""
     _pictures: Pictures | None = field(default=None, repr=False)
 
     def tick(self, what: str, done: int, total: int, together: bool = False) -> None:
@@ -65,7 +68,9 @@ class Run:
     def pictures(self) -> Pictures:
         """Those of the run's data; their workers stay for as long as the run."""
         if self._pictures is None or self._pictures.data is not self.data:
-            self._pictures = Pictures(self.data, self.config, self.fabric.device, self.fabric.world_size)
+            self._pictures = Pictures(
+                self.data, self.config, self.fabric.device, self.fabric.world_size, self.decoded_bytes
+            )
         return self._pictures
 
     def close(self) -> None:
