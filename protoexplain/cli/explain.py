@@ -44,8 +44,12 @@ def explain(
         str, typer.Option(help="Heat maps: map (the similarity map), or a method of `protoexplain attribute`.")
     ] = "map",
     box: Annotated[
-        str, typer.Option(help="Boxes: percentile:95, share:0.5 of the maximum, cell, or receptive-field.")
-    ] = "percentile:95",
+        str,
+        typer.Option(
+            help="Boxes: peak:95 (the connected place of the peak in the top 5 % of the map), published (all of the"
+            " top 5 %, as percentile:95), share:0.5 of the maximum, cell, or receptive-field."
+        ),
+    ] = "peak:95",
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
     ] = 19,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
 
@@ -75,7 +75,7 @@ class Change:
         return {**asdict(self), "lead": self.lead, "lead_after": self.lead_after, "additive_error": self.check()}
 
 
-def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxRule = PUBLISHED) -> Change | None:
+def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxRule = DEFAULT) -> Change | None:
     """The fewest prototypes without which another class overtakes the predicted one.
 
     Args:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.match import Match, Statement, matches, statements
 from protoexplain.explain.match_characteristics import MatchCharacteristics
@@ -94,7 +94,7 @@ class Explanation:
         predictions: Classes by score, best first.
         classes: The explained classes.
         unit: What scores and evidence are measured in.
-        box_rule: How boxes were drawn, such as ``percentile:95``.
+        box_rule: How boxes were drawn, such as ``peak:95``.
         notices: What was done to the image when it was read, and whether the model abstains.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
     """
@@ -104,7 +104,7 @@ class Explanation:
     predictions: tuple[Prediction, ...]
     classes: tuple[ClassExplanation, ...]
     unit: Literal["logit", "probability"]
-    box_rule: str = str(PUBLISHED)
+    box_rule: str = str(DEFAULT)
     notices: tuple[str, ...] = ()
     maps: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -147,7 +147,7 @@ def explain(
     rows: int = 10,
     notices: Sequence[str] = (),
     records: Sequence[PrototypeRecord] = (),
-    box_rule: BoxRule = PUBLISHED,
+    box_rule: BoxRule = DEFAULT,
 ) -> Explanation:
     """Explain the classes of one image.
 
@@ -181,7 +181,7 @@ def explain_reading(
     top_classes: int = 3,
     rows: int = 10,
     notices: Sequence[str] = (),
-    box_rule: BoxRule = PUBLISHED,
+    box_rule: BoxRule = DEFAULT,
 ) -> Explanation:
     """As `explain`, of a picture that was read already."""
     ranked = reading.ranked

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Reading
 from protoexplain.io.prototypes import Edges, PrototypeRecord
@@ -69,7 +69,7 @@ def statements(reading: Reading, labels: Sequence[int], prototypes: Sequence[int
 
 
 def matches(
-    reading: Reading, labels: Sequence[int], prototypes: Sequence[int], rule: BoxRule = PUBLISHED
+    reading: Reading, labels: Sequence[int], prototypes: Sequence[int], rule: BoxRule = DEFAULT
 ) -> list[dict[int, Match]]:
     """As `statements`, with places."""
     places = _places(reading, prototypes, rule)

@@ -20,7 +20,7 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule, parse_box_rule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule, parse_box_rule
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
@@ -195,7 +195,7 @@ class Explainer:
         labels: Sequence[int] | None = None,
         top_classes: int = 3,
         rows: int = 10,
-        box_rule: BoxRule = PUBLISHED,
+        box_rule: BoxRule = DEFAULT,
     ) -> ExplainedImage:
         """Explain one image.
 

@@ -1,7 +1,7 @@
 """Where each prototype comes from: image, cell, boxes and pictures, so that explaining needs no training data.
 
-Boxes follow ProtoPNet (Chen et al. 2019): pixels at or above the 95th percentile of the activation map of the
-prototype, as it was before it was written, on its image.
+Boxes are drawn by the default rule of explanations, on the activation map of the prototype, as it was before it was
+written, on its image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from protoexplain.data.check import Progress, for_each
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, cut, geometry_of
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.boxes import high_activation_boxes, upsample
+from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.io.images import load_image, sha256_of
 from protoexplain.io.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.models.base import PrototypeModel
@@ -132,9 +132,8 @@ def _located(
 
 
 def _boxes(maps: Tensor, size: int) -> list[Box]:
-    """Boxes of high activation of maps [P,H,W], in input pixels."""
-    parts = maps.split(_MAPS_AT_ONCE)
-    return [box for part in parts for box in high_activation_boxes(upsample(part, size, size))]
+    """Boxes of maps [P,H,W], in input pixels."""
+    return [box for part in maps.split(_MAPS_AT_ONCE) for box in DEFAULT(part, size)]
 
 
 def _cut_out(image: ImageRecord, records: Sequence[PrototypeRecord], crop: Crop, size: int) -> Provenance:
