@@ -1,4 +1,4 @@
-"""`protoexplain project | prune | edit | evaluate | verify`: work on a checkpoint.  Nothing is overwritten."""
+"""`protoexplain project | prune | edit | evaluate | verify | upgrade`: work on a checkpoint, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new c
 
 
 def register(app: typer.Typer) -> None:
-    for command in (project, prune, edit, evaluate, verify):
+    for command in (project, prune, edit, evaluate, verify, upgrade):
         app.command()(command)
 
 
@@ -127,6 +127,18 @@ def verify(
         say(report.as_text())
     if not report.passed:
         raise typer.Exit(1)
+
+
+def upgrade(checkpoint: Source, data: Data, out: Out) -> None:
+    """Copy an old checkpoint and add what is usual for its prototypes in the training images; weights stay as they are.
+
+    Explanations then count evidence against the usual image, and heat maps of a prototype share one scale.
+    """
+    from protoexplain.training.upgrade import upgrade as upgrade_checkpoint
+
+    with watching() as watcher:
+        upgrade_checkpoint(checkpoint, data, out, watcher)
+    say(f"checkpoint: {out}")
 
 
 def _command() -> str:

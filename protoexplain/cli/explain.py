@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Evidence, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
@@ -50,6 +50,7 @@ def explain(
             " top 5 %, as percentile:95), share:0.5 of the maximum, cell, or receptive-field."
         ),
     ] = "peak:95",
+    evidence: Evidence = "shapley",
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
     ] = 19,
@@ -69,7 +70,7 @@ def explain(
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, evidence=evidence)
     find_method(method, "prototype")
     rule, edit = explainer.box_rule(box), _edit(change or [])
     labels = None if why is None else [explainer.label(why)]
@@ -78,6 +79,8 @@ def explain(
     out.mkdir(parents=True, exist_ok=True)
     told, refused = [], []
     with watching() as watcher:
+        for notice in explainer.notices:
+            watcher.line(f"note: {notice}")
         for number, path in enumerate(images):
             try:
                 seen = explainer.see(path, box=boxes.get(path.resolve()))

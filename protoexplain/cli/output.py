@@ -16,6 +16,13 @@ from protoexplain.io.json_values import finite
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+Evidence = Annotated[
+    str,
+    typer.Option(
+        help="Evidence of linear heads: shapley (against the usual image) or product (similarity x weight, published)."
+    ),
+]
+
 
 def say(text: str) -> None:
     """A line for people, on standard output."""

@@ -2,7 +2,8 @@
 
 `explain` returns, for each shown class, the prototypes that speak for and against it.  For every class the evidence
 of the shown rows, plus what all other prototypes add, plus the bias, equals the class score; `Explanation.check` does
-the sum.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add up to one.
+the sum.  Where evidence counts from what is usual, the score is told relative to the average class, which changes no
+probability.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add to one.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Prediction, Reading, read
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.heads import Evidence
+from protoexplain.models.heads import Evidence, EvidenceKind
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
 Said = TypeVar("Said", bound=Statement)
 
@@ -38,14 +39,15 @@ class ClassExplanation:
     Args:
         label: Class index.
         name: Class name.
-        score: Class score (logit; for CBC a probability).
+        score: Class score: a logit, relative to the mean over the classes where evidence is ``shapley``; for CBC a
+            probability.
         probability: In [0, 1].
         found: Prototypes by the size of what their presence adds, largest first.
         missing: Prototypes by what their absence adds, largest first; empty for heads that do not reason by absence.
         unwanted: Prototypes that were found though the class wants to miss them, costliest first; empty as above.
         lacking: Prototypes that are missing though the class wants to find them, costliest first; empty as above.
         remainder: What all prototypes add beside the numbers shown in `found` and `missing`.
-        bias: What no prototype is responsible for.
+        bias: What no prototype is responsible for; where evidence is ``shapley``, the score of an average image.
         disagreement_remainder: What is lost beside the numbers shown in `unwanted` and `lacking`; None for heads
             without disagreement.
     """
@@ -94,6 +96,8 @@ class Explanation:
         predictions: Classes by score, best first.
         classes: The explained classes.
         unit: What scores and evidence are measured in.
+        evidence: How evidence is counted: ``shapley`` is (activation - usual activation) x (weight - mean weight over
+            the classes), ``product`` is activation x weight, ``reasoning`` is by presence and absence.
         box_rule: How boxes were drawn, such as ``peak:95``.
         notices: What was done to the image when it was read, and whether the model abstains.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
@@ -104,6 +108,7 @@ class Explanation:
     predictions: tuple[Prediction, ...]
     classes: tuple[ClassExplanation, ...]
     unit: Literal["logit", "probability"]
+    evidence: EvidenceKind
     box_rule: str = str(DEFAULT)
     notices: tuple[str, ...] = ()
     maps: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
@@ -213,6 +218,7 @@ def explain_reading(
         tuple(predictions.values()),
         classes,
         reading.unit,
+        reading.evidence_kind,
         str(box_rule),
         (*notices, ABSTAINED) if reading.abstains else tuple(notices),
         dict(zip(wanted, reading.maps[wanted].float().cpu().numpy(), strict=True)),

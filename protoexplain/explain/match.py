@@ -24,6 +24,7 @@ class Statement:
         prototype: Number of the prototype.
         prototype_label: Its class, -1 where all classes share it.
         similarity: Activation at its best place in the image, in the unit of the family.
+        usual: That of an average training image, from which evidence counts; None where it counts from zero.
         presence: What it adds to the class score because it was found; negative where it speaks against the class.
         absence: What it adds because it is missing as expected.
         unwanted: What is lost because it was found though it should be missing; None for heads without.
@@ -35,6 +36,7 @@ class Statement:
     prototype: int
     prototype_label: int
     similarity: float
+    usual: float | None
     presence: float
     absence: float
     unwanted: float | None
@@ -56,11 +58,14 @@ class Match(Statement):
         cell: (row, column) of the best place in the map.
         peak: (x, y) of the centre of that cell, in pixels of the given image.
         box: Around the best place by the explanation's rule, (x0, y0, x1, y1) in pixels of the given image.
+        heat_range: Activations at which the colours of its heat map begin and end, by the training images; None where
+            these are unknown or the map is one cell, and the map's own range has to do.
     """
 
     cell: tuple[int, int]
     peak: tuple[float, float]
     box: Edges
+    heat_range: tuple[float, float] | None
 
 
 def statements(reading: Reading, labels: Sequence[int], prototypes: Sequence[int]) -> list[dict[int, Statement]]:
@@ -85,6 +90,8 @@ def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int])
     kinds["unwanted"] = nothing if untold is None else _columns(untold.presence, chosen)
     kinds["lacking"] = nothing if untold is None else _columns(untold.absence, chosen)
     similarity = reading.activations[chosen].tolist()
+    counted = reading.evidence_kind == "shapley"
+    usual = reading.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
     owners = reading.model.prototype_class[chosen].tolist()
     return [
         {
@@ -92,6 +99,7 @@ def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int])
                 "prototype": prototype,
                 "prototype_label": owners[i],
                 "similarity": similarity[i],
+                "usual": usual[i],
                 "patch": reading.records[prototype] if reading.records else None,
                 **{name: values[k][i] for name, values in kinds.items()},
             }
@@ -111,12 +119,14 @@ def _places(reading: Reading, prototypes: Sequence[int], rule: BoxRule) -> dict[
     height, width = maps.shape[1:]
     cells = [divmod(cell, width) for cell in maps.flatten(1).argmax(1).tolist()]
     boxes = [geometry.box_to_source(box) for box in rule(maps, geometry.input_size)]
+    statistics = None if height * width == 1 else reading.model.statistics
     down, across = geometry.input_size / height, geometry.input_size / width
     return {
         prototype: {
             "cell": cell,
             "peak": geometry.to_source((cell[1] + 0.5) * across, (cell[0] + 0.5) * down),
             "box": (box.x0, box.y0, box.x1, box.y1),
+            "heat_range": None if statistics is None else statistics.span(prototype),
         }
         for prototype, cell, box in zip(prototypes, cells, boxes, strict=True)
     }

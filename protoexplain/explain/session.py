@@ -24,6 +24,7 @@ from protoexplain.explain.box_rules import DEFAULT, BoxRule, parse_box_rule
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
+from protoexplain.explain.evidence import SHAPLEY, count_evidence
 from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.local import Explanation, explain_reading
 from protoexplain.explain.match import Match, Statement
@@ -88,12 +89,17 @@ class Explainer:
     Args:
         checkpoint: Path of a checkpoint folder, or one that was loaded.
         device: Where the model runs.
+        evidence: How evidence is counted, see `count_evidence`.
+
+    Raises:
+        UserError: The checkpoint is damaged, or evidence cannot be counted in such a way.
     """
 
-    def __init__(self, checkpoint: Path | Checkpoint, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Path | Checkpoint, device: str = "cpu", evidence: str = SHAPLEY) -> None:
         keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.model: PrototypeModel = self.checkpoint.model(device)
+        self.notices = count_evidence(self.model, evidence)
 
     @property
     def title(self) -> str:
@@ -218,7 +224,7 @@ class Explainer:
             labels=labels,
             top_classes=top_classes,
             rows=rows,
-            notices=seen.notices,
+            notices=(*seen.notices, *self.notices),
             box_rule=box_rule,
         )
         return ExplainedImage(explanation, seen)

@@ -1,13 +1,14 @@
 """A trained model as one folder that needs nothing else: weights, prototypes with pictures, their proof.
 
-model.safetensors    all tensors of the model
-proof.safetensors    prototypes as they were before projection, by branch, where they were projected
-config.yaml          what was asked for
-prototypes.json      classes, data set, and the training patch of each prototype
-thumbs/              pictures of the patches and of the images they come from
-metrics.json         what was measured
-README.md            model card
-MANIFEST.json        size and SHA-256 of each file
+model.safetensors        all tensors of the model
+proof.safetensors        prototypes as they were before projection, by branch, where they were projected
+activations.safetensors  usual activation and range of each prototype in the training images; not in old checkpoints
+config.yaml              what was asked for
+prototypes.json          classes, data set, and the training patch of each prototype
+thumbs/                  pictures of the patches and of the images they come from
+metrics.json             what was measured
+README.md                model card
+MANIFEST.json            size and SHA-256 of each file
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -34,10 +35,11 @@ from protoexplain.io.manifest import MANIFEST, MAX_JSON_BYTES, read_limited, ver
 from protoexplain.io.model_card import model_card
 from protoexplain.io.prototypes import FORMAT, Contents, DataInfo, PrototypeRecord, parse_contents
 from protoexplain.io.tensors import load_into, read_tensors, write_tensors
+from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 
-MODEL, PROOF = "model.safetensors", "proof.safetensors"
+MODEL, PROOF, ACTIVATIONS = "model.safetensors", "proof.safetensors", "activations.safetensors"
 CONFIG, PROTOTYPES, METRICS, CARD, THUMBS = (
     "config.yaml",
     "prototypes.json",
@@ -99,7 +101,7 @@ class Checkpoint:
         for name in sorted(set(REQUIRED) - set(manifest.files)):
             raise UserError(f"the checkpoint has no {name}", str(path), _FIX)
         for name in manifest.files:
-            if name not in (*REQUIRED, PROOF) and not _KNOWN.fullmatch(name):
+            if name not in (*REQUIRED, PROOF, ACTIVATIONS) and not _KNOWN.fullmatch(name):
                 raise UserError(f"a checkpoint holds no file '{name}'", str(path), _FIX)
         contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
         pictures = {f"{THUMBS}/{name}" for r in contents.prototypes for name in (r.patch, r.source) if name}
@@ -143,6 +145,7 @@ class Checkpoint:
                     str(self.path / PROTOTYPES),
                     _FIX,
                 )
+        model.know(self._statistics())
         return model.eval().to(device)
 
     def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
@@ -177,6 +180,22 @@ class Checkpoint:
         branches = dict.fromkeys(record.branch for record in self.prototypes)
         return {name: tensors[name] for name in branches if name in tensors}
 
+    def _statistics(self) -> ActivationStatistics | None:
+        """What the training images give to each prototype, None in old checkpoints.
+
+        Raises:
+            UserError: The file is damaged, or about other prototypes.
+        """
+        path = self.path / ACTIVATIONS
+        if not path.exists():
+            return None
+        tensors, wanted = read_tensors(path), [field.name for field in fields(ActivationStatistics)]
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if shapes != dict.fromkeys(wanted, (len(self.prototypes),)):
+            what = f"{path.name} does not hold {' and '.join(wanted)} of {len(self.prototypes)} prototypes"
+            raise UserError(what, str(path), _FIX)
+        return ActivationStatistics(**tensors)
+
     def picture(self, index: int, kind: Literal["patch", "source"]) -> bytes | None:
         """The encoded picture of a prototype, None where it has no training image.
 
@@ -205,7 +224,7 @@ def save_checkpoint(
 
     Args:
         path: The folder to be.
-        model: On any device.
+        model: On any device; what it knows of its activations is kept, too.
         config: That built the model.
         classes: Names by label.
         data: What it was trained on.
@@ -233,6 +252,8 @@ def save_checkpoint(
         write_tensors(folder / MODEL, model.state_dict())
         if proof:
             write_tensors(folder / PROOF, proof)
+        if model.statistics is not None:
+            write_tensors(folder / ACTIVATIONS, vars(model.statistics))
         (folder / CONFIG).write_bytes(config.to_yaml().encode())
         (folder / PROTOTYPES).write_bytes(contents.to_json())
         _write_metrics(folder, config, contents, plain_metrics)

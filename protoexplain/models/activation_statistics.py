@@ -6,7 +6,7 @@ P prototypes, B images of a batch, H x W cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ class ActivationStatistics:
 
     def keep(self, prototypes: Tensor) -> ActivationStatistics:
         """Of the chosen prototypes (indices)."""
-        return ActivationStatistics(*(values[prototypes] for values in astuple(self)))
+        return ActivationStatistics(self.usual[prototypes], self.low[prototypes], self.high[prototypes])
 
     def span(self, prototype: int) -> tuple[float, float]:
         """Low and high of a prototype."""

@@ -202,8 +202,11 @@ class PrototypeModel(nn.Module):
 
     def activation_maps(self, features: Tensor) -> Tensor:
         """[B,P,H,W] over all branches, in units of the activation: the maximum of each map is the activation."""
-        maps = [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
-        return torch.cat(maps, 1)
+        return torch.cat(self.maps_by_branch(features), 1)
+
+    def maps_by_branch(self, features: Tensor) -> list[Tensor]:
+        """Activation maps [B,P,H,W] of each branch."""
+        return [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
 
     @property
     def evidence_kind(self) -> EvidenceKind:
@@ -227,15 +230,25 @@ class PrototypeModel(nn.Module):
         """Class scores [B,C] as evidence adds up to them: relative to the average class where it is told so."""
         return logits - logits.mean(1, keepdim=True) if self.evidence_kind == "shapley" else logits
 
+    @property
+    def counts_from_usual(self) -> bool:
+        """Whether evidence counts from usual activations where these are known."""
+        return all(branch.head.counts_from_usual for _, branch in self.named_branches())
+
     def know(self, statistics: ActivationStatistics | None) -> None:
         """Let the model know what the training images give to its prototypes; evidence then counts from what is usual.
 
         Scores and probabilities do not change.
         """
         self.statistics = statistics
+        if statistics is not None:
+            self.count_from(statistics.usual)
+
+    def count_from(self, usual: Tensor | None) -> None:
+        """Let evidence count from these activations [P], where the family's does so, or from zero."""
         sizes = self.branch_sizes()
-        usual = [None] * len(sizes) if statistics is None else statistics.usual.split(sizes)
-        for (_, branch), part in zip(self.named_branches(), usual, strict=True):
+        parts = [None] * len(sizes) if usual is None else usual.split(sizes)
+        for (_, branch), part in zip(self.named_branches(), parts, strict=True):
             branch.head.count_from(part)
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:

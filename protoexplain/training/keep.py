@@ -1,4 +1,4 @@
-"""Turn a trained model into a checkpoint: find out where its prototypes come from and what is wrong with them."""
+"""Turn a trained model into a checkpoint: where its prototypes come from, what is usual for them, what is wrong."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from protoexplain.explain.nearest import Nearest
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.projection import Patches
 from protoexplain.training.provenance import Provenance, data_info, provenance
-from protoexplain.training.prune import nearest_labels
+from protoexplain.training.prune import K, best_similarities
 from protoexplain.training.stages import Run, clean_batches
 
 
@@ -43,10 +46,10 @@ def keep(
     metrics: Mapping[str, Any],
     command: str,
 ) -> tuple[Checkpoint, tuple[Finding, ...]]:
-    """Diagnose the prototypes of a run's model, and save it as it is.
+    """Look at all training images once, diagnose the prototypes of a run's model, and save it.
 
     Args:
-        run: Its model is saved.
+        run: Its model is saved, and knows from now on what the training images give to its prototypes.
         path: The checkpoint to be.
         origin: Of all prototypes.
         proof: Prototypes before they were written from their patches, by branch; empty where patches only illustrate.
@@ -54,7 +57,9 @@ def keep(
         command: How to make it again.
     """
     run.model.eval()
-    findings = diagnose(run.model, origin.records, run.data.train, run.data.crop, _nearest(run))
+    nearest = _look(run)
+    shared = bool((run.model.prototype_class < 0).all())
+    findings = diagnose(run.model, origin.records, run.data.train, run.data.crop, None if shared else nearest)
     checkpoint = save_checkpoint(
         path,
         model=run.model,
@@ -70,8 +75,14 @@ def keep(
     return checkpoint, findings
 
 
-def _nearest(run: Run) -> Tensor | None:
-    """Labels of the training images nearest to each prototype; None where all classes share them."""
-    if bool((run.model.prototype_class < 0).all()):
-        return None
-    return nearest_labels(run.model, clean_batches(run, list(range(len(run.data.train))), "nearest images"))
+@torch.no_grad()
+def _look(run: Run) -> Tensor:
+    """Tell the model its statistics.  Labels [P,K] of the training images nearest to each prototype."""
+    model = run.model
+    nearest, running = Nearest(K, model.num_prototypes), RunningStatistics()
+    for images, labels, indices in clean_batches(run, list(range(len(run.data.train))), "usual activations"):
+        features = model.backbone(images)
+        nearest.update(best_similarities(model, features), indices, labels)
+        running.update(model.maps_by_branch(features))
+    model.know(running.statistics())
+    return nearest.patches().label

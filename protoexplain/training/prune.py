@@ -10,21 +10,26 @@ from torch import Tensor
 from protoexplain.explain.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
 
+K = 6
+"""Nearest training images that are looked at."""
+
 
 @torch.inference_mode()
-def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = 6) -> Tensor:
+def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = K) -> Tensor:
     """Labels [P,k] of the k nearest images of each prototype (one patch each, any class), nearest first.
 
     Ties go to the image seen first; -1 fills up where there are fewer images.
     """
     nearest = Nearest(k, model.num_prototypes)
     for images, labels, indices in batches:
-        features = model.backbone(images)
-        best = [
-            branch.similarity.best(branch.addon(features), branch.prototypes)[0] for _, branch in model.named_branches()
-        ]
-        nearest.update(torch.cat(best, 1), indices, labels)
+        nearest.update(best_similarities(model, model.backbone(images)), indices, labels)
     return nearest.patches().label
+
+
+def best_similarities(model: PrototypeModel, features: Tensor) -> Tensor:
+    """[B,P] of each prototype's best patch."""
+    branches = [branch for _, branch in model.named_branches()]
+    return torch.cat([branch.similarity.best(branch.addon(features), branch.prototypes)[0] for branch in branches], 1)
 
 
 def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> Tensor:

@@ -31,7 +31,8 @@ from protoexplain.training.run import make_fabric
 from protoexplain.training.splits import RunData, read_data_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-_AT_ONCE = 256
+AT_ONCE = 256
+"""Latent maps that are compared with prototypes in one step."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Looks:
 
     def best(self, branch_name: str, branch: Branch, prototypes: Tensor) -> Tensor:
         """Similarity [N,p] of the best patches to other prototypes [p,D,h,w] of a branch."""
-        parts = self.latents[branch_name].split(_AT_ONCE)
+        parts = self.latents[branch_name].split(AT_ONCE)
         return torch.cat([branch.similarity.best(part, prototypes)[0] for part in parts]).detach()
 
 

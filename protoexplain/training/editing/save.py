@@ -19,9 +19,10 @@ from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.io.model_card import EDITS
 from protoexplain.io.prototypes import PrototypeRecord, select
+from protoexplain.models.activation_statistics import ActivationStatistics, RunningStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.diagnose import Finding
-from protoexplain.training.editing.bench import TRAIN, Bench, Progress, open_bench
+from protoexplain.training.editing.bench import AT_ONCE, TRAIN, Bench, Progress, open_bench
 from protoexplain.training.editing.decisions import Decision, Decisions
 from protoexplain.training.editing.edit import Edited, carry_out, refit
 from protoexplain.training.editing.report import Report, findings_of, report
@@ -92,6 +93,7 @@ def save(
     _refuse_existing(out)
     parent = bench.checkpoint
     model = whole_model(bench, edited)
+    model.know(_statistics(bench, edited))
     origin = _origin(bench, edited, progress)
     findings = findings_of(bench, edited, origin.records)
     checkpoint = save_checkpoint(
@@ -123,6 +125,19 @@ def whole_model(bench: Bench, edited: Edited) -> PrototypeModel:
     model.keep(torch.tensor(edited.kept, dtype=torch.long))
     model.load_state_dict({**model.state_dict(), **edited.model.state_dict()})
     return model.eval()
+
+
+@torch.no_grad()
+def _statistics(bench: Bench, edited: Edited) -> ActivationStatistics:
+    """What the training images give to the prototypes that are left, where they lie now."""
+    running, branches = RunningStatistics(), edited.model.named_branches()
+    latents = [bench.looks[TRAIN].latents[name].split(AT_ONCE) for name, _ in branches]
+    for parts in zip(*latents, strict=True):
+        similarity = [
+            branch.similarity.maps(part, branch.prototypes) for (_, branch), part in zip(branches, parts, strict=True)
+        ]
+        running.update([branch.activation_maps(maps) for (_, branch), maps in zip(branches, similarity, strict=True)])
+    return running.statistics()
 
 
 def _refuse_existing(out: Path) -> None:
