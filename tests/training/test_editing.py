@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from statistics_of_images import knows_its_images
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.config import MAX_YAML_BYTES
@@ -59,6 +60,7 @@ def moved(number, found=None):
 def verified(checkpoint, planted):
     found = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
     assert found.passed, found.as_text()
+    knows_its_images(checkpoint, planted)
     return found
 
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from statistics_of_images import knows_its_images
 from tiny_runs import tiny_train
 
 from protoexplain.data.planted import draw
@@ -38,6 +39,7 @@ def content(folder):
 def verified(checkpoint, planted):
     report = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
     assert report.passed, report.as_text()
+    knows_its_images(checkpoint, planted)
 
 
 def strictly_pruned(checkpoint, planted, out):
