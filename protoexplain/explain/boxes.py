@@ -62,9 +62,9 @@ def peak_boxes(maps: Tensor, percentile: float = 95.0) -> list[Box]:
 
     boxes = []
     for pixels in maps.detach().cpu().numpy():
-        marked = (pixels >= _percentile(pixels.ravel(), percentile)).astype(np.uint8)
-        _, components, bounds, _ = cv2.connectedComponentsWithStats(marked)
-        x, y, width, height = map(int, bounds[components.flat[pixels.argmax()], :4])
+        marked = (pixels >= _percentile(pixels.ravel(), percentile)).view(np.uint8)
+        row, column = divmod(int(pixels.argmax()), pixels.shape[1])
+        x, y, width, height = cv2.floodFill(marked, None, (column, row), 2, flags=8)[3]
         boxes.append(Box(x, y, x + width, y + height))
     return boxes
 
