@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+_HIGH = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +22,8 @@ class ActivationStatistics:
     Args:
         usual: float32 [P] mean activation; the activation of an image is that of its best cell.
         low: float32 [P] mean of all cells of all images, where the colours of a heat map begin.
-        high: float32 [P] second highest activation, where they end: the highest one is that of the image which a
-            prototype was written from, and no other image comes near it.
+        high: float32 [P] activation that one image in a hundred exceeds, where they end; the best image does not count,
+            since a prototype may have been written from it, and then no other image comes near.
     """
 
     usual: Tensor
@@ -37,23 +40,23 @@ class ActivationStatistics:
 
 
 class RunningStatistics:
-    """Gathers the statistics while batches pass by."""
+    """Gathers the statistics while batches pass by; keeps one number for each image and prototype."""
 
     def __init__(self) -> None:
-        self._images = 0
-        self._activations, self._cells, self._best = torch.zeros(1), torch.zeros(1), torch.empty(0)
+        self._activations: list[Tensor] = []
+        self._cells: list[Tensor] = []
 
     @torch.no_grad()
     def update(self, maps: Sequence[Tensor]) -> None:
         """Count a batch in: the activation maps [B,P,H,W] of each branch, which may differ in their cells."""
-        activations = torch.cat([branch.flatten(2).amax(2) for branch in maps], 1).double().cpu()
-        cells = torch.cat([branch.flatten(2).double().mean(2) for branch in maps], 1).cpu()
-        self._images += len(activations)
-        self._activations, self._cells = self._activations + activations.sum(0), self._cells + cells.sum(0)
-        seen = torch.cat([self._best, activations]) if len(self._best) else activations
-        self._best = seen.topk(min(2, len(seen)), dim=0).values
+        flat = [branch.flatten(2) for branch in maps]
+        self._activations.append(torch.cat([cells.amax(2) for cells in flat], 1).float().cpu())
+        self._cells.append(torch.cat([cells.double().mean(2).sum(0) for cells in flat]).cpu())
 
     def statistics(self) -> ActivationStatistics:
         """Of all images so far, at least one."""
-        usual, low = self._activations / self._images, self._cells / self._images
-        return ActivationStatistics(usual.float(), low.float(), self._best[-1].float())
+        activations = torch.cat(self._activations)
+        others = activations.sort(0).values[: max(1, len(activations) - 1)]
+        high = np.quantile(others.numpy(), _HIGH, axis=0)
+        low = torch.stack(self._cells).sum(0) / len(activations)
+        return ActivationStatistics(activations.double().mean(0).float(), low.float(), torch.from_numpy(high).float())

@@ -65,7 +65,7 @@ class TestExplain:
         code, told, trouble = cli("explain", made(family), bird.path, "-d", planted, "-o", tmp_path, "--rows", 2)
         assert code == 0, trouble
         (entry,) = read(tmp_path / "explanation.json")["explanations"]
-        assert entry["schema"] == 3
+        assert entry["schema"] == 4
         assert entry["contrast"]["this"]["label"] == entry["predictions"][0]["label"]
         assert entry["contrast"]["other"]["label"] == entry["predictions"][1]["label"]
         assert [one["prototype"] for one in entry["honesty"]] == [

@@ -27,7 +27,8 @@ def test_statistics_are_those_of_a_loop_whatever_the_batch():
             activations = [float(image.max()) for image in images]
             torch.testing.assert_close(float(found.usual[p]), sum(activations) / 7)
             torch.testing.assert_close(float(found.low[p]), float(images.mean()), atol=1e-6, rtol=1e-5)
-            assert float(found.high[p]) == sorted(activations)[-2]
+            fifth, sixth = sorted(activations)[4:6]
+            torch.testing.assert_close(float(found.high[p]), fifth + 0.95 * (sixth - fifth), atol=1e-6, rtol=1e-5)
 
 
 def test_the_image_that_a_prototype_was_written_from_does_not_set_the_range():
