@@ -34,7 +34,7 @@ from app.surveys import EveryTestPicture
 from app.uploads import LARGEST, make_folder
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import shipped_checkpoints
+from protoexplain.io.checkpoint_folders import shipped_checkpoints
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

@@ -11,7 +11,8 @@ from typing import Literal
 
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint_folders import find_checkpoints
 from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 
 log = logging.getLogger(__name__)

@@ -1,10 +1,10 @@
 """What the activation maps of a checkpoint's prototypes have to give."""
 
-from protoexplain.explain.box_rules import PUBLISHED
+from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.explain.patch_boxes import MarkedRecords
 
 
-def marked(checkpoint, rule=PUBLISHED):
+def marked(checkpoint, rule=DEFAULT):
     """The records with boxes by a rule; the rule of projection by default."""
     size = checkpoint.config.data.image_size
     return tuple(MarkedRecords(checkpoint.prototypes, checkpoint.prototype_maps(), rule, size))

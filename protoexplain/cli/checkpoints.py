@@ -1,4 +1,4 @@
-"""`protoexplain project | prune | edit | evaluate | verify`: work on a checkpoint.  Nothing is overwritten."""
+"""`protoexplain project | prune | edit | evaluate | verify | upgrade`: work on a checkpoint, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new c
 
 
 def register(app: typer.Typer) -> None:
-    for command in (project, prune, edit, evaluate, verify):
+    for command in (project, prune, edit, evaluate, verify, upgrade):
         app.command()(command)
 
 
@@ -136,6 +136,19 @@ def verify(
         say(report.as_text())
     if not report.passed:
         raise typer.Exit(1)
+
+
+def upgrade(checkpoint: Source, data: Data, out: Out, device: Device = "auto") -> None:
+    """Copy an old checkpoint and add what newer ones hold; weights and measurements stay as they are.
+
+    Explanations then count evidence against the usual image, heat maps of a prototype share one scale, every rule for
+    boxes also holds for the training images of prototypes, and the data set may grow.
+    """
+    from protoexplain.training.upgrade import upgrade as upgrade_checkpoint
+
+    with watching() as watcher:
+        upgrade_checkpoint(checkpoint, data, out, watcher, device)
+    say(f"checkpoint: {out}")
 
 
 def _command() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from protoexplain.cli.output import Device, Json, print_json, say, watching
+from protoexplain.cli.output import Device, Evidence, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
@@ -45,8 +45,13 @@ def explain(
         str, typer.Option(help="Heat maps: map (the similarity map), or a method of `protoexplain attribute`.")
     ] = "map",
     box: Annotated[
-        str, typer.Option(help="Boxes: percentile:95, share:0.5 of the maximum, cell, or receptive-field.")
-    ] = "percentile:95",
+        str,
+        typer.Option(
+            help="Boxes: peak:95 (the connected place of the peak in the top 5 % of the map), published (all of the"
+            " top 5 %, as percentile:95), share:0.5 of the maximum, cell, or receptive-field."
+        ),
+    ] = "peak:95",
+    evidence: Evidence = "shapley",
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
     ] = 19,
@@ -69,7 +74,7 @@ def explain(
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
 
-    explainer = Explainer(checkpoint, resolve_device(device))
+    explainer = Explainer(checkpoint, resolve_device(device), evidence)
     find_method(method, "prototype")
     rule, edit = explainer.box_rule(box), _edit(change or [])
     labels = None if why is None else [explainer.label(why)]
@@ -78,7 +83,7 @@ def explain(
     out.mkdir(parents=True, exist_ok=True)
     told, refused = [], []
     with watching() as watcher:
-        for notice in view.notices if view else ():
+        for notice in (*(view.notices if view else ()), *(f"note: {notice}" for notice in explainer.notices)):
             watcher.line(notice)
         for number, path in enumerate(images):
             try:

@@ -18,6 +18,13 @@ DEVICE_HELP = "auto (the best there is), cpu, cuda, cuda:1 or mps."
 Device = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
+Evidence = Annotated[
+    str,
+    typer.Option(
+        help="Evidence of linear heads: shapley (against the usual image) or product (similarity x weight, published)."
+    ),
+]
+
 
 def say(text: str) -> None:
     """A line for people, on standard output."""

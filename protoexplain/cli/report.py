@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import Device, say, watching
+from protoexplain.cli.output import Device, Evidence, say, watching
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +28,7 @@ def report(
             "--data", "-d", help="The data set that it was trained on: true classes, boxes, whole training pictures."
         ),
     ] = None,
+    evidence: Evidence = "shapley",
     sections: Annotated[
         str | None,
         typer.Option(help="With commas: model, accuracy, metrics, images, prototypes, reproduce; all by default."),
@@ -45,7 +46,7 @@ def report(
     require_format(out)
     names = tuple(SECTIONS) if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
     chosen = require_sections(names)
-    explainer = Explainer(checkpoint, resolve_device(device))
+    explainer = Explainer(checkpoint, resolve_device(device), evidence)
     loaded = explainer.checkpoint
     view = None if data is None else matching_view(loaded, data)
     originals = {record.id: record.path for record in view.image_set.records} if view else {}

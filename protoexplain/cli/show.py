@@ -117,7 +117,7 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
     """Draw the embedded data set, train where no checkpoint is shipped, and open the app."""
     from protoexplain.cli.train import DEFAULT_PRESET, EMBEDDED
     from protoexplain.data.planted import draw
-    from protoexplain.io.checkpoint import find_checkpoints, shipped_checkpoints
+    from protoexplain.io.checkpoint_folders import find_checkpoints, shipped_checkpoints
 
     with watching() as watcher:
         draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))
@@ -136,7 +136,7 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
 def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None, **more: object) -> None:
     from importlib.metadata import entry_points
 
-    from protoexplain.io.checkpoint import shipped_checkpoints
+    from protoexplain.io.checkpoint_folders import shipped_checkpoints
 
     servers = entry_points(group="protoexplain.app")
     if not servers:

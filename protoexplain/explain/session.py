@@ -19,10 +19,11 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule, Fields, parse_box_rule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
+from protoexplain.explain.evidence import SHAPLEY, count_evidence
 from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.local import Explanation, explain_reading
 from protoexplain.explain.match import Match, Statement
@@ -87,13 +88,20 @@ class Explainer:
     Args:
         checkpoint: Path of a checkpoint folder, or one that was loaded.
         device: Where the model runs.
+        evidence: How evidence is counted, see `count_evidence`.
+
+    Raises:
+        UserError: The checkpoint is damaged, or evidence cannot be counted in such a way.
     """
 
-    def __init__(self, checkpoint: Path | Checkpoint, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, checkpoint: Path | Checkpoint, device: str | torch.device = "cpu", evidence: str = SHAPLEY
+    ) -> None:
         keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)
+        self.notices = count_evidence(self.model, evidence)
         self._pictures = PatchPictures(self.checkpoint, self.model.draws_prototypes)
 
     @property
@@ -196,7 +204,7 @@ class Explainer:
         labels: Sequence[int] | None = None,
         top_classes: int = 3,
         rows: int = 10,
-        box_rule: BoxRule = PUBLISHED,
+        box_rule: BoxRule = DEFAULT,
     ) -> ExplainedImage:
         """Explain one image.
 
@@ -219,7 +227,7 @@ class Explainer:
             labels=labels,
             top_classes=top_classes,
             rows=rows,
-            notices=seen.notices,
+            notices=(*seen.notices, *self.notices),
             box_rule=box_rule,
         )
         return ExplainedImage(explanation, seen)
@@ -235,12 +243,12 @@ class Explainer:
         this: int | None = None,
         other: int | None = None,
         rows: int = 10,
-        box_rule: BoxRule = PUBLISHED,
+        box_rule: BoxRule = DEFAULT,
     ) -> Contrast:
         """Why `this` class (the best one by default) and not the `other` (the second best), as `contrast`."""
         return contrast(self._marked(seen.reading, box_rule), this, other, rows, box_rule)
 
-    def what_would_change(self, seen: Seen, rival: int | None = None, box_rule: BoxRule = PUBLISHED) -> Change | None:
+    def what_would_change(self, seen: Seen, rival: int | None = None, box_rule: BoxRule = DEFAULT) -> Change | None:
         """The fewest prototypes without which another class, or the named one, overtakes; as `what_would_change`."""
         return what_would_change(self._marked(seen.reading, box_rule), rival, box_rule)
 
@@ -286,11 +294,11 @@ class Explainer:
         """With the patches of the prototypes marked by the same rule as the picture."""
         return replace(reading, records=self._pictures.records(rule))
 
-    def patch(self, prototype: int, rule: BoxRule = PUBLISHED) -> RGB | None:
+    def patch(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """Picture of the patch, its box drawn by a rule; None where the prototype has none."""
         return self._pictures.patch(prototype, rule)
 
-    def source(self, prototype: int, rule: BoxRule = PUBLISHED) -> RGB | None:
+    def source(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """The training image of the patch with its box by a rule, None where the prototype has none."""
         return self._pictures.source(prototype, rule)
 

@@ -1,16 +1,17 @@
 """A trained model as one folder that needs nothing else: weights, prototypes with pictures, their proof.
 
-model.safetensors    all tensors of the model
-proof.safetensors    prototypes as they were before projection, by branch, where they were projected
-maps.safetensors     the activation map of each prototype over its training picture
-split.json           ids of the training, validation and test images
-config.yaml          what was asked for
-prototypes.json      classes, data set, and the training patch of each prototype
-thumbs/              pictures of the patches and of the images they come from
-metrics.json         what the training measured
-README.md            model card
-MANIFEST.json        size and SHA-256 of each file above
-measurements/        what was measured since then, a file for each measurement, and a card of them
+model.safetensors        all tensors of the model
+proof.safetensors        prototypes as they were before projection, by branch, where they were projected
+maps.safetensors         the activation map of each prototype over its training picture; not in old checkpoints
+activations.safetensors  usual activation and range of each prototype in the training images; not in old checkpoints
+split.json               ids of the training, validation and test images; not in old checkpoints
+config.yaml              what was asked for
+prototypes.json          classes, data set, and the training patch of each prototype
+thumbs/                  pictures of the patches and of the images they come from
+metrics.json             what the training measured
+README.md                model card
+MANIFEST.json            size and SHA-256 of each file above
+measurements/            what was measured since then, a file for each measurement, and a card of them
 
 Once it is saved, nothing in it is written again but the measurements, which the manifest does not cover.
 """
@@ -19,10 +20,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ from torch import Tensor
 import protoexplain
 from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
+from protoexplain.io.activation_statistics import ACTIVATIONS, read_statistics, write_statistics
 from protoexplain.io.atomic import is_leftover, require_writable, write_file, write_folder
 from protoexplain.io.json_values import finite
 from protoexplain.io.manifest import (
@@ -51,6 +52,7 @@ from protoexplain.io.prototype_maps import MAPS, read_maps, write_maps
 from protoexplain.io.prototypes import FORMAT, Contents, DataInfo, PrototypeRecord, parse_contents
 from protoexplain.io.split_ids import SPLIT, SplitIds, parse_split_ids
 from protoexplain.io.tensors import load_into, read_tensors, write_tensors
+from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 
@@ -63,13 +65,12 @@ CONFIG, PROTOTYPES, METRICS, CARD, THUMBS = (
     "thumbs",
 )
 REQUIRED = (MODEL, CONFIG, PROTOTYPES, METRICS, CARD)
-OPTIONAL = (PROOF, MAPS, SPLIT)
+OPTIONAL = (PROOF, MAPS, ACTIVATIONS, SPLIT)
 
 log = logging.getLogger(__name__)
 _KNOWN = re.compile(rf"{THUMBS}/[A-Za-z0-9_-]+\.(png|jpg)")
 _PACKAGES = ("torch", "torchvision", "timm", "safetensors", "numpy", "pillow")
 _FIX = "use a checkpoint as the program wrote it"
-_DEPTH = 2
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ class Checkpoint:
                     str(self.path / PROTOTYPES),
                     _FIX,
                 )
+        model.know(self._statistics())
         return model.eval().to(device)
 
     def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
@@ -205,20 +207,23 @@ class Checkpoint:
             UserError: The folder holds something else, or cannot be written.
         """
         if not path.exists():
-            measured = [file for file in (self.path / MEASUREMENTS).glob("*") if file.is_file()]
-            measured = [file for file in measured if not is_leftover(file)]
-            names = [*read_manifest(self.path).files, *(f"{MEASUREMENTS}/{file.name}" for file in measured)]
-
-            def fill(folder: Path) -> None:
-                for name in names:
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(self.path / name, folder / name)
-
-            write_folder(path, fill)
+            write_folder(path, self.copy_files)
         copy = Checkpoint.load(path)
         if copy.sha256 != self.sha256:
             raise UserError(f"the folder is no copy of {self.path}", str(path), "choose another name")
         return copy
+
+    def copy_files(self, folder: Path) -> None:
+        """Copy all its files but the manifest into a folder, with its measurements.
+
+        Raises:
+            OSError: A file cannot be read or written.
+        """
+        measured = [file for file in (self.path / MEASUREMENTS).glob("*") if file.is_file() and not is_leftover(file)]
+        names = [*read_manifest(self.path).files, *(f"{MEASUREMENTS}/{file.name}" for file in measured)]
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path / name, folder / name)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -259,6 +264,10 @@ class Checkpoint:
         path = self.path / MAPS
         return read_maps(path, self.prototypes) if path.exists() else (None,) * len(self.prototypes)
 
+    def _statistics(self) -> ActivationStatistics | None:
+        path = self.path / ACTIVATIONS
+        return read_statistics(path, len(self.prototypes)) if path.exists() else None
+
     def picture(self, index: int, kind: Literal["patch", "source"]) -> bytes | None:
         """The encoded picture of a prototype, None where it has no training image.
 
@@ -288,7 +297,7 @@ def save_checkpoint(
 
     Args:
         path: The folder to be.
-        model: On any device.
+        model: On any device; what it knows of its activations is kept, too.
         config: That built the model.
         classes: Names by label.
         data: What it was trained on.
@@ -321,6 +330,8 @@ def save_checkpoint(
             (folder / SPLIT).write_bytes(split.to_json())
         if maps is not None:
             write_maps(folder / MAPS, maps)
+        if model.statistics is not None:
+            write_statistics(folder / ACTIVATIONS, model.statistics)
         (folder / CONFIG).write_bytes(config.to_yaml().encode())
         (folder / PROTOTYPES).write_bytes(contents.to_json())
         (folder / METRICS).write_bytes(json.dumps(plain_metrics, indent=1, allow_nan=False).encode())
@@ -356,33 +367,6 @@ def add_metrics(checkpoint: Path | Checkpoint, measured: Mapping[str, Any]) -> C
         write_file(place / CARD, measurements_card(metrics, weights))
         shown = metrics  # what another program added meanwhile is not in this card, which may have replaced its card
     return replace(loaded, metrics=metrics)
-
-
-def find_checkpoints(folder: Path, onerror: Callable[[OSError], None] | None = None) -> list[Path]:
-    """Checkpoint folders at or at most two levels below a folder, such as those of several runs.
-
-    Args:
-        folder: Where to look.
-        onerror: Is told of each folder that cannot be read, by `filename`; they are passed over.
-    """
-    found = []
-    for name, folders, files in os.walk(folder, onerror=onerror, followlinks=True):
-        place = Path(name)
-        is_checkpoint = MANIFEST in files and MODEL in files
-        if is_checkpoint and not is_leftover(place):
-            found.append(place)
-        if is_checkpoint or len(place.relative_to(folder).parts) == _DEPTH:
-            folders.clear()
-    return sorted(found)
-
-
-def shipped_checkpoints() -> Path:
-    """The folder of the checkpoints that come with the program."""
-    package = Path(protoexplain.__file__).parent
-    repository = package.parent
-    if (repository / "pyproject.toml").is_file() and (repository / "checkpoints").is_dir():
-        return repository / "checkpoints"
-    return package / "_checkpoints"
 
 
 def _read_config(path: Path) -> RunConfig:

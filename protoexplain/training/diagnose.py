@@ -53,7 +53,7 @@ def diagnose(
         prototypes: Its records.
         images: The training images.
         crop: How they were cut.
-        nearest: Labels [P,k] of the images nearest to each prototype (`prune.nearest_labels`), if known.
+        nearest: Labels [P,k] of the images nearest to each prototype (as of `Responses`), if known.
     """
     findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
     if model.silent_below is not None:

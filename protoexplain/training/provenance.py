@@ -1,7 +1,7 @@
 """Where each prototype comes from: image, cell, boxes and pictures, so that explaining needs no training data.
 
-Boxes follow ProtoPNet (Chen et al. 2019): pixels at or above the 95th percentile of the activation map of the
-prototype, as it was before it was written, on its image.
+Boxes are drawn by the default rule of explanations, on the activation map of the prototype, as it was before it was
+written, on its image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, cut, geometry_of
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.boxes import high_activation_boxes, upsample
+from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.io.images import load_image, sha256_of
 from protoexplain.io.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.models.base import PrototypeModel
@@ -77,9 +77,9 @@ def provenance(
     for record, place in zip(located, torch.cat([found.image for found in patches]).tolist(), strict=True):
         if place >= 0:
             on_image[place].append(record)
-    cut_out = for_each(sorted(on_image), lambda place: _cut_out(images[place], on_image[place], crop, size), progress)
-    completed = {record.index: record for records, _ in cut_out for record in records}
-    pictures = {name: picture for _, cut_pictures in cut_out for name, picture in cut_pictures.items()}
+    parts = for_each(sorted(on_image), lambda place: cut_out(images[place], on_image[place], crop, size), progress)
+    completed = {record.index: record for records, _ in parts for record in records}
+    pictures = {name: picture for _, cut_pictures in parts for name, picture in cut_pictures.items()}
     described = tuple(completed.get(record.index, record) for record in located)
     drawn = _drawn(model, described) if model.draws_prototypes else {}
     each = [one for branch in maps for one in branch.unbind()]
@@ -151,12 +151,11 @@ def _located(
 
 
 def _boxes(maps: Tensor, size: int) -> list[Box]:
-    """Boxes of high activation of maps [P,H,W], in input pixels."""
-    parts = maps.split(_MAPS_AT_ONCE)
-    return [box for part in parts for box in high_activation_boxes(upsample(part, size, size))]
+    """Boxes of maps [P,H,W], in input pixels."""
+    return [box for part in maps.split(_MAPS_AT_ONCE) for box in DEFAULT(part, size)]
 
 
-def _cut_out(
+def cut_out(
     image: ImageRecord, records: Sequence[PrototypeRecord], crop: Crop, size: int
 ) -> tuple[list[PrototypeRecord], dict[str, bytes]]:
     """Complete the records of one image, and cut its picture and theirs."""

@@ -72,8 +72,8 @@ def reproject(
             "test_accuracy_projected": projected,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
-        nearest = nearest_of(similarity, seen.labels)
-        kept = keep(run, out, replace(origin, records=records), proof, metrics, command, nearest)
+        latents = seen.batches(run.fabric.device)
+        kept = keep(run, out, replace(origin, records=records), proof, metrics, command, latents)
         return _result(kept, metrics)
 
 
@@ -121,8 +121,8 @@ def prune(
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
-        nearest = nearest_of(similarity, seen.labels)
-        return _result(keep(run, out, origin, proof, metrics, command, nearest), metrics)
+        latents = seen.batches(run.fabric.device)
+        return _result(keep(run, out, origin, proof, metrics, command, latents), metrics)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:

@@ -15,6 +15,7 @@ from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.planted import draw
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.training import projection
@@ -62,6 +63,7 @@ def sample_checkpoint(
     if model.writes_prototypes:
         projection.write(model, patches)
     _fit_head(model, loaded, steps)
+    _look(model, loaded)
     described = provenance(model, patches, run_data.train, run_data.crop, image_size, projected=model.writes_prototypes)
     return save_checkpoint(
         folder,
@@ -76,6 +78,13 @@ def sample_checkpoint(
         maps=described.maps,
         metrics={"test_accuracy": 0.875},
     )
+
+
+@torch.no_grad()
+def _look(model: PrototypeModel, loaded: tuple[torch.Tensor, ...]) -> None:
+    running = RunningStatistics()
+    running.update(model.activation_maps(model.backbone(loaded[0])))
+    model.know(running.statistics())
 
 
 def _loaded(data: DatasetView, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

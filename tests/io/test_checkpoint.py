@@ -14,10 +14,18 @@ from saved_checkpoints import CLASSES, DATA, built, records_of, refused, save
 from write_steps import contents, killed_at, watch_steps
 
 from protoexplain.io import atomic
-from protoexplain.io.checkpoint import Checkpoint, add_metrics, find_checkpoints, shipped_checkpoints
+from protoexplain.io.checkpoint import (
+    ACTIVATIONS,
+    MODEL,
+    Checkpoint,
+    add_metrics,
+    find_checkpoints,
+    shipped_checkpoints,
+)
 from protoexplain.io.manifest import verify_folder
 from protoexplain.io.model_card import escaped
 from protoexplain.io.prototypes import PrototypeRecord, select
+from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.registry import family_names, get_family
 
 
@@ -50,6 +58,29 @@ def test_round_trip_is_exact(family, tmp_path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(again(images).logits, model(images).logits)
+
+
+def statistics_of(model):
+    generator = torch.Generator().manual_seed(1)
+    return ActivationStatistics(*(torch.rand(model.num_prototypes, generator=generator) for _ in range(3)))
+
+
+@pytest.mark.parametrize("family", ["st_protopnet", "prototypedl", "cbc"])
+def test_what_the_training_images_give_comes_back(family, tmp_path):
+    config, model = built(family)
+    old = save(tmp_path / "old", config, model)
+    assert old.model().statistics is None
+    assert not (old.path / ACTIVATIONS).exists()
+    known = statistics_of(model)
+    model.know(known)
+    again = save(tmp_path / "new", config, model).model()
+    assert {name: values.tolist() for name, values in vars(again.statistics).items()} == {
+        name: values.tolist() for name, values in vars(known).items()
+    }
+    assert again.evidence_kind == model.evidence_kind
+    assert torch.equal(again.missing(), model.missing())
+    if family != "prototypedl":
+        assert (tmp_path / "old" / MODEL).read_bytes() == (tmp_path / "new" / MODEL).read_bytes()
 
 
 @pytest.mark.parametrize("family", family_names())

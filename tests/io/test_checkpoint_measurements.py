@@ -12,7 +12,8 @@ from write_steps import contents, killed_at, watch_steps
 
 from protoexplain.errors import UserError
 from protoexplain.io import checkpoint as checkpoints
-from protoexplain.io.checkpoint import Checkpoint, add_metrics, find_checkpoints
+from protoexplain.io.checkpoint import Checkpoint, add_metrics
+from protoexplain.io.checkpoint_folders import find_checkpoints
 
 OLD = {"interpretability": {"consistency": {"value": 40.0}, "purity": {"value": 0.5}}}
 NEW = {

@@ -10,7 +10,8 @@ from tiny_runs import SCHEDULES, journal, tiny_raw
 
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint_folders import find_checkpoints
 from protoexplain.training.verify import verify
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from patch_maps import assert_maps_fit
+from statistics_of_images import knows_its_images
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.config import MAX_YAML_BYTES
@@ -62,6 +63,7 @@ def verified(checkpoint, planted):
     assert found.passed, found.as_text()
     assert_maps_fit(checkpoint)
     assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
+    knows_its_images(checkpoint, planted)
     return found
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 import torch
 from patch_maps import assert_maps_fit
+from statistics_of_images import knows_its_images
 from tiny_runs import tiny_train
 
 from protoexplain.data.dataset_view import view_of_run
@@ -18,7 +19,8 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.diagnose import diagnose
 from protoexplain.training.evaluate import evaluate
 from protoexplain.training.journal import Silent
-from protoexplain.training.prune import nearest_labels
+from protoexplain.training.projection import latent_batches
+from protoexplain.training.responses import responses
 from protoexplain.training.rework import prune, reproject
 from protoexplain.training.verify import verify
 
@@ -46,6 +48,7 @@ def verified(checkpoint, planted):
     assert report.passed, report.as_text()
     assert_maps_fit(checkpoint)
     assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
+    knows_its_images(checkpoint, planted)
 
 
 def strictly_pruned(checkpoint, planted, out):
@@ -143,7 +146,8 @@ def test_numbers_are_those_of_passes_over_the_pictures(family, made, planted, tm
         assert result.metrics[name] == pytest.approx(evaluate(checkpoint, planted).accuracy)
     dataset = data.dataset(data.train, before.config.data)
     (batch,) = batches(dataset, range(len(dataset)), len(dataset))
-    nearest = nearest_labels(after.model(), [(batch.images[:, 0], batch.labels, batch.indices)])
+    seen = latent_batches(after.model(), [(batch.images[:, 0], batch.labels, batch.indices)])
+    nearest = responses(after.model(), seen).nearest
     found = diagnose(after.model(), after.prototypes, data.train, data.crop, nearest)
     assert result.findings == found
     assert "other classes" in {finding.kind for finding in found}

@@ -1,9 +1,9 @@
 """Compactness: how many rows of an explanation carry nearly all of the lead of the answer over the runner-up.
 
-The rows of "why this class and not that one" are the prototypes with the difference of their evidence for both; in the
-order of what they contribute, the first ones that together reach the share of the lead are counted.  Rows that speak
-for the runner-up take from the lead again, so that few rows can reach it alone; how many carry the same share of all
-that speaks for the answer is told beside it.  N images, P prototypes.
+The rows of "why this class and not that one" are the prototypes with the difference of their evidence for both, the
+largest first.  They carry the lead from the row on after which all further ones together change it by little, so that
+rows which cancel each other do not count as an explanation.  How many carry the same share of all that speaks for the
+answer is told beside it.  N images, P prototypes.
 """
 
 from __future__ import annotations
@@ -37,21 +37,22 @@ class CompactnessSettings(BaseModel):
 
 
 def rows_to_carry(contributions: Tensor, lead: Tensor, share: float) -> Tensor:
-    """How many of the largest contributions reach a share of the lead.
+    """How many rows carry a share of the lead: all further ones together, however many, stay below the rest of it.
 
     Args:
-        contributions: [N,P] evidence of each prototype for the first class minus that for the second.
+        contributions: [N,P] evidence of each prototype for the first class minus that for the second; the rows are
+            these in the order of their size.
         lead: [N] score of the first class minus that of the second, not negative.
         share: In (0, 1].
 
     Returns:
-        float64 [N]: NaN without a lead; infinite where all rows together do not reach it, since a constant of the
-        class carries the rest.
+        float64 [N]: from 1 to P; NaN without a lead.
     """
-    carried = contributions.double().sort(1, descending=True).values.cumsum(1)
-    reached = carried >= (share - _ROUNDING) * lead.double()[:, None]
-    rows = (reached.double().argmax(1) + 1).double().masked_fill(~reached.any(1), torch.inf)
-    return rows.masked_fill(lead <= 0, torch.nan)
+    exact, order = contributions.double(), contributions.abs().argsort(dim=1, descending=True, stable=True)
+    carried = exact.gather(1, order).cumsum(1)
+    apart = (carried[:, -1:] - carried).abs() > (1 - share + _ROUNDING) * lead.double()[:, None]
+    number = torch.arange(1, carried.shape[1] + 1, dtype=torch.double)
+    return (1 + (number * apart).amax(1)).masked_fill(lead <= 0, torch.nan)
 
 
 def medians(counts: Numbers, values: Numbers) -> Numbers:
@@ -62,11 +63,10 @@ def medians(counts: Numbers, values: Numbers) -> Numbers:
 
 
 def compute(seen: Observations, settings: CompactnessSettings) -> Score:
-    """The median over images of the number of rows; all prototypes where all of them do not suffice."""
+    """The median over images of the number of rows."""
     contributions, lead = seen.columns["lead"]["contributions"], seen.columns["lead"]["lead"]
     everything, shares = contributions.shape[1], tuple(sorted({*_SHARES, settings.share}))
-    rows = {share: rows_to_carry(contributions, lead, share) for share in shares}
-    counts = {share: found.clamp_max(everything) for share, found in rows.items()}
+    counts = {share: rows_to_carry(contributions, lead, share) for share in shares}
     own, favour = counts[settings.share], contributions.clamp_min(0)
     in_favour, tied = favour.double().sum(1), int(own.isnan().sum())
     values, place = np.unique(own[~own.isnan()].numpy(), return_inverse=True)
@@ -80,7 +80,6 @@ def compute(seen: Observations, settings: CompactnessSettings) -> Score:
         curves=(Curve("share of the lead", shares, tuple(map(_median, counts.values())), settings.share),),
         details={
             "rows": listed(own),
-            "images_whose_rows_do_not_suffice": int(rows[settings.share].isinf().sum()),
             "rows_for_all_in_favour": _median(rows_to_carry(favour, in_favour, settings.share)),
             "all_in_favour_per_lead": _median(in_favour / lead.double().masked_fill(lead <= 0, torch.nan)),
         },
@@ -95,8 +94,8 @@ def _median(values: Tensor) -> float:
 
 METRIC = Metric(
     title="Compactness",
-    help="Median number of prototypes that together reach 90 % of the lead of the answer over the runner-up, counted "
-    "from the one that contributes most. Low is good; what speaks for the runner-up is not counted.",
+    help="Median number of prototypes, those that count most first, after which all others together change the lead of "
+    "the answer over the runner-up by less than 10 %. Low is good.",
     unit="rows",
     higher_is_better=False,
     low=0,

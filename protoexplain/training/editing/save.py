@@ -30,6 +30,7 @@ from protoexplain.training.editing.report import Report, findings_of, report
 from protoexplain.training.journal import Silent, Watcher
 from protoexplain.training.projection import Patches
 from protoexplain.training.provenance import Provenance, data_info, provenance
+from protoexplain.training.responses import responses
 from protoexplain.training.rework import pictures_of
 
 
@@ -104,6 +105,8 @@ def save(
     _require_place(out)
     parent = bench.checkpoint
     model = whole_model(bench, edited)
+    latents = bench.looks[TRAIN].batches(torch.device("cpu"))
+    model.know(responses(edited.model, latents).statistics)
     origin = _origin(bench, edited, progress)
     findings = findings_of(bench, edited, origin.records)
     checkpoint = save_checkpoint(
