@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.pictures import Picture, Region
 from protoexplain.explain.local import Prediction
+from protoexplain.models.heads import EvidenceKind
 from protoexplain.report.report import Sum
 
 
@@ -18,6 +19,7 @@ class Row:
         prototype: Its number in the model.
         owner: Its class, None where all classes share it.
         similarity: In the unit of the family.
+        usual: That of an average training image, None where evidence does not count from it.
         evidence: What it adds to the class score.
         share: Length of the bar, 0 to 1 of the longest.
         part: The part of the picture, cut out; None in rows about what is missing, as the next two.
@@ -36,6 +38,7 @@ class Row:
     prototype: int
     owner: str | None
     similarity: float
+    usual: float | None
     evidence: float
     share: float
     part: Picture | None
@@ -67,6 +70,7 @@ class Case:
         missing: Rows that speak for it by their absence.
         total: The parts of its score.
         by_probability: Whether evidence is measured in probability (else in points of the class score).
+        evidence: How it is counted; where it is ``shapley``, scores are told relative to the average class.
         notices: What was done to the picture.
     """
 
@@ -83,6 +87,7 @@ class Case:
     missing: tuple[Row, ...]
     total: Sum
     by_probability: bool
+    evidence: EvidenceKind
     notices: tuple[str, ...]
 
     @property

@@ -69,7 +69,7 @@ class Drawing:
         index = match.prototype
         if self.method == SIMILARITY:
             heat = upsample(self.reading.maps[index].float().cpu(), HEAT_SIDE, HEAT_SIDE).numpy()
-            return heat_layer(heat, f"Heat map: where the picture looks like prototype {index}")
+            return heat_layer(heat, f"Heat map: where the picture looks like prototype {index}", match.heat_range)
         found = self.explainer.attribute(self.image, Target("prototype", index), [self.method], ()).maps[self.method]
         alt = f"{METHODS[self.method].title}: pixels that raise the similarity to prototype {index}"
         return heat_layer(found.heat.clip(min=0) if found.signed else found.heat, alt)
@@ -96,6 +96,7 @@ class Drawing:
             prototype=match.prototype,
             owner=owner,
             similarity=match.similarity,
+            usual=match.usual,
             evidence=evidence,
             share=abs(share),
             part=part,

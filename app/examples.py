@@ -11,13 +11,13 @@ import random
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
 
+from protoexplain.data.dataset_view import DatasetView, view_of
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import readable
 from protoexplain.data.reading import read_image_set
@@ -63,37 +63,69 @@ class Examples:
     """The examples of each checkpoint.
 
     Args:
-        data: A data set whose test images are the examples; None takes the pictures inside each checkpoint.
+        data: A data set of which the test images of each checkpoint are its examples; None takes the pictures inside
+            the checkpoint.
 
     Raises:
         UserError: The data set cannot be read.
     """
 
     def __init__(self, data: Path | None) -> None:
-        self.images = read_image_set(data) if data else None
-        self._of_data = _test_images(self.images) if self.images else None
-        self._of_checkpoints: dict[str, tuple[Subject, ...]] = {}
-        self._by_token = {subject.token: subject for subject in self._of_data or ()}
+        self.folder = data
+        if data:
+            read_image_set(data)
+        self._views: dict[str, DatasetView] = {}
+        self._subjects: dict[str, tuple[Subject, ...]] = {}
+        self._by_token: dict[str, Subject] = {}
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """Of the data set; empty where there is none."""
-        return self.images.fingerprint() if self.images else ""
+    def view(self, checkpoint: Checkpoint) -> DatasetView | None:
+        """The data set as a checkpoint sees it; None where there is none.
+
+        Raises:
+            UserError: It can no longer be read.
+        """
+        if self.folder is None:
+            return None
+        if checkpoint.sha256 not in self._views:
+            self._views[checkpoint.sha256] = view_of(checkpoint, self.folder)
+        return self._views[checkpoint.sha256]
+
+    def matching_view(self, checkpoint: Checkpoint) -> DatasetView:
+        """The data set as a checkpoint sees it.
+
+        Raises:
+            UserError: There is none, or it has other classes than the model.
+        """
+        view = self.view(checkpoint)
+        if view is None or self.folder is None:
+            raise UserError("there is no data set", "", "start the app with --data FOLDER")
+        checkpoint.require_classes(view.image_set.classes, self.folder)
+        return view
+
+    def own_view(self, checkpoint: Checkpoint) -> DatasetView | None:
+        """The data set, if it is the one that a checkpoint was trained on."""
+        view = self.view(checkpoint)
+        return view if view is not None and view.as_trained else None
 
     def images_of(self, checkpoint: Checkpoint) -> ImageSet | None:
-        """The data set, if it is the one that a checkpoint was trained on."""
-        return self.images if self.fingerprint == checkpoint.data.fingerprint else None
+        """The images that a checkpoint was made on, if the data set is the one that it was trained on."""
+        view = self.own_view(checkpoint)
+        return view.image_set if view is not None else None
+
+    def fingerprint(self, checkpoint: Checkpoint) -> str:
+        """Of the data set as a checkpoint sees it; empty where there is none."""
+        view = self.view(checkpoint)
+        return "" if view is None else view.fingerprint
 
     def of(self, checkpoint: Checkpoint) -> tuple[Subject, ...]:
         """The examples for a checkpoint, in an order that is always the same."""
-        if self._of_data is not None:
-            return self._of_data
-        if checkpoint.sha256 not in self._of_checkpoints:
-            found = _training_pictures(checkpoint)
-            self._of_checkpoints[checkpoint.sha256] = found
+        if checkpoint.sha256 not in self._subjects:
+            view = self.view(checkpoint)
+            found = _training_pictures(checkpoint) if view is None else _test_images(view)
+            self._subjects[checkpoint.sha256] = found
             self._by_token |= {subject.token: subject for subject in found}
-        return self._of_checkpoints[checkpoint.sha256]
+        return self._subjects[checkpoint.sha256]
 
     def find(self, checkpoint: Checkpoint, key: str) -> Subject:
         """An example by its key.
@@ -121,14 +153,14 @@ class Examples:
         return self._thumbnails[token]
 
 
-def _test_images(found: ImageSet) -> tuple[Subject, ...]:
+def _test_images(view: DatasetView) -> tuple[Subject, ...]:
     """All of them, class by class in turn; the first ones were opened to see whether they can be read."""
-    records = found.split("test") or list(found.records)
+    classes, records = view.image_set.classes, list(view.listed("test") or view.image_set.records)
     random.Random(0).shuffle(records)
     ordered = list(_in_turns(records, [record.label for record in records]))
     opened, _ = readable(ordered[:OPENED])
     return tuple(
-        Subject(record.id, Path(record.id).name, record.path, found.classes[record.label], record.box)
+        Subject(record.id, Path(record.id).name, record.path, classes[record.label], record.box)
         for record in (*opened, *ordered[OPENED:])
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.address import Address, Words
+from app.edits import Edits
 from app.examples import Examples, Frame, Subject
 from app.measurements import Measurements
 from app.neighbours import Neighbours
@@ -59,7 +60,8 @@ class Library:
     surveys: Surveys
     measurements: Measurements
     neighbours: Neighbours
-    reports: Reports = field(default_factory=Reports)
+    reports: Reports
+    edits: Edits
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.

@@ -6,51 +6,55 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
-from app.background import Answer, Answers, Told
+from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.jobs import Job, RunningJob
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.errors import UserError
 from protoexplain.explain.prototype import SplitExplanation, explain_prototypes
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.splits import read_data_of
 
 NEAREST = 5
 SPLITS = ("train", "test")
 
 Nearest = tuple[Mapping[str, SplitExplanation], ...]
 """Of each prototype: split -> its images."""
-Search = Answer[Nearest]
-Neighbours = Answers[Nearest]
+Search = Job[Nearest]
+Neighbours = DatasetJobs[Nearest]
 
 
 class NearestPatches:
     """Which patches of all pictures are nearest to each prototype?"""
 
     name = "neighbours"
-    kept: TypeAdapter[Nearest] = TypeAdapter(tuple[dict[str, SplitExplanation], ...])
+    adapter: TypeAdapter[Nearest] = TypeAdapter(tuple[dict[str, SplitExplanation], ...])
 
     def pictures(self, examples: Examples, checkpoint: Checkpoint) -> int:
-        images = examples.images_of(checkpoint)
-        if images is None:
-            raise UserError("the data set of the model is not at hand")
-        return len(images.records)
+        return len(_own(examples, checkpoint).image_set.records)
 
-    def answer(self, examples: Examples, explainer: Explainer, told: Told[Nearest]) -> Nearest:
-        checkpoint, images = explainer.checkpoint, examples.images
-        assert images is not None
-        data = read_data_of(checkpoint, images.root)
+    def run(self, examples: Examples, explainer: Explainer, job: RunningJob[Nearest]) -> Nearest:
+        checkpoint = explainer.checkpoint
+        view = _own(examples, checkpoint)
         config = checkpoint.config.data.model_copy(update={"workers": 0})
         found = explain_prototypes(
             explainer.model,
             checkpoint.prototypes,
             checkpoint.classes,
-            {name: data.dataset(getattr(data, name), config) for name in SPLITS},
+            {name: view.dataset(getattr(view, name), config) for name in SPLITS},
             NEAREST,
-            progress=lambda done, total: told(done, total, None),
+            progress=lambda done, total: job.progress("looking at all pictures", done, total),
         )
         return tuple(dict(entry.splits) for entry in found)
 
-    def sound(self, checkpoint: Checkpoint, value: Nearest) -> bool:
+    def valid(self, checkpoint: Checkpoint, result: Nearest) -> bool:
         labels = range(len(checkpoint.classes))
-        near = [near for entry in value for split in entry.values() for near in (*split.nearest, *split.nearest_own)]
-        return all(one.label in labels for one in near) and len(value) == len(checkpoint.prototypes)
+        near = [near for entry in result for split in entry.values() for near in (*split.nearest, *split.nearest_own)]
+        return all(one.label in labels for one in near) and len(result) == len(checkpoint.prototypes)
+
+
+def _own(examples: Examples, checkpoint: Checkpoint) -> DatasetView:
+    view = examples.own_view(checkpoint)
+    if view is None:
+        raise UserError("the data set of the model is not at hand")
+    return view

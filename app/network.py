@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 
 from protoexplain.errors import UserError
 
 FIRST_PORT, LAST_PORT = 7860, 7959
+BACKLOG = 128
+"""Connections that wait while the app starts."""
 
 
 def is_local(host: str) -> bool:
@@ -32,19 +35,50 @@ def check_host(host: str, login: bool) -> None:
         )
 
 
-def free_port(host: str, port: int | None) -> int:
-    """The port, or the first free one.
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket that listens already, so that nobody can take the port before the app answers.
+
+    Args:
+        host: An address of this computer.
+        port: 0 takes any free port; None the first free one from 7860 on.
 
     Raises:
-        UserError: There is none.
+        UserError: The port is taken or not allowed, no port is free, or this computer has no such address.
     """
-    for candidate in [port] if port else range(FIRST_PORT, LAST_PORT + 1):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError:
-                continue
-            return candidate
-    taken = f"port {port} is taken" if port else f"all ports from {FIRST_PORT} to {LAST_PORT} are taken"
-    raise UserError(taken, "--port", "choose another one" + (", or leave it out" if port else ""))
+    for candidate in range(FIRST_PORT, LAST_PORT + 1) if port is None else [port]:
+        try:
+            return _listening(host, candidate)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise UserError(
+                    f"this computer cannot listen on the address '{host}': {error.strerror}",
+                    "--host",
+                    "give an address of this computer, as 127.0.0.1",
+                ) from error
+            taken = error
+    if port is None:
+        fix = "free one of them, give another port, or give --port 0 for any free one"
+        raise UserError(f"all ports from {FIRST_PORT} to {LAST_PORT} are taken", "--port", fix) from taken
+    reason = "is taken" if taken.errno == errno.EADDRINUSE else f"cannot be used: {taken.strerror}"
+    fix = f"choose another one, --port 0 for any free one, or leave it out for the first free one from {FIRST_PORT} on"
+    raise UserError(f"port {port} {reason}", "--port", fix) from taken
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket whose port nobody else can have.
+
+    With SO_REUSEADDR a port that is listened on is refused, but for Windows, which lets both have it; Windows, and
+    Windows alone, knows SO_EXCLUSIVEADDRUSE.
+
+    Raises:
+        OSError: It cannot listen there.
+    """
+    own = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        own.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
+        own.bind((host, port))
+        own.listen(BACKLOG)
+    except OSError:
+        own.close()
+        raise
+    return own

@@ -87,7 +87,9 @@ def wire(panel: Panel, library: Library, desk: Desk, strip: gr.Tabs, tabs: Seque
                 gr.skip(),
             ]
         names = gr.Dropdown(choices=views.titles(arrival.listed), value=choice.model)
-        about = views.facts(facts(library.checkpoint(choice)), arrival.broken)
+        checkpoint = library.checkpoint(choice)
+        view = library.examples.view(checkpoint)
+        about = views.facts(facts(checkpoint, view.notices if view else ()), arrival.broken)
         if before is not None and before.model == choice.model:
             return [*top, names, about, *[gr.skip()] * len(lists)]
         return [*top, names, about, *listed(choice, Wish())]
@@ -95,13 +97,12 @@ def wire(panel: Panel, library: Library, desk: Desk, strip: gr.Tabs, tabs: Seque
     def listed(choice: Choice, wish: Wish) -> list[Any]:
         """The form of test pictures and the pictures."""
         classes = library.checkpoint(choice).classes
-        return [views.picture_wishes(wish, classes, library.examples.images is not None), *pictured(choice, wish)]
+        return [views.picture_wishes(wish, classes, library.examples.folder is not None), *pictured(choice, wish)]
 
     def pictured(choice: Choice, wish: Wish) -> list[Any]:
         found = shelf(library, choice, wish)
-        under_way = found.waiting and not found.survey.trouble
         pictures = views.pictures(found, wish, choice.model, library.checkpoint(choice).classes)
-        return [pictures, wish, gr.Timer(active=under_way)]
+        return [pictures, wish, gr.Timer(active=found.waiting and found.survey.under_way)]
 
     def go(query: str, before: Choice | None, here: str) -> list[Any]:
         return shown(arrive(library, parse(query), before, tabs, here), before)

@@ -15,7 +15,7 @@ from PIL import Image
 from app.state import mark_of
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.render import RGB
+from protoexplain.explain.render import RGB, heat_level
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
 from protoexplain.report.pictures import Region, region_of
@@ -90,10 +90,9 @@ def drawn_picture(rgb: RGB, alt: str, box: Region | None = None) -> Picture:
     return Picture(_data_uri(buffer.getvalue(), "jpeg"), alt, rgb.shape[1], rgb.shape[0], box)
 
 
-def heat_layer(heat: NDArray[np.float32], alt: str) -> Picture:
-    """A heat map [H,W] to be laid over a picture: stretched to its own range, cold places see-through."""
-    low, high = float(heat.min()), float(heat.max())
-    level = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+def heat_layer(heat: NDArray[np.float32], alt: str, ends: tuple[float, float] | None = None) -> Picture:
+    """A heat map [H,W] to be laid over a picture, cold places see-through; `ends` are those of `heat_level`."""
+    level = heat_level(heat, ends)
     layer = (_HEAT(level) * 255).round().astype(np.uint8)
     layer[..., 3] = (255 * level**HAZE).round()
     buffer = io.BytesIO()

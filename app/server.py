@@ -6,29 +6,35 @@ import atexit
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.actions.explain import explain_case
 from app.actions.panel import favourite
-from app.background import Answers
-from app.courtesy import VISITORS
+from app.dataset_jobs import DatasetJobs
+from app.edits import Edits
 from app.examples import Examples
+from app.jobs import JobQueue
 from app.library import Library
 from app.login import Login, ask_user
 from app.measurements import Measurements
 from app.neighbours import NearestPatches
-from app.network import check_host, free_port
+from app.network import check_host, listen
+from app.reports import Reports
 from app.state import ModelStore
 from app.surveys import EveryTestPicture
 from app.uploads import LARGEST, make_folder
+from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import shipped_checkpoints
+from protoexplain.io.checkpoint_folders import shipped_checkpoints
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -45,6 +51,7 @@ def serve(
     auth: Path | None = None,
     add_user: str | None = None,
     mcp: bool = False,
+    device: str = AUTO,
 ) -> None:
     """Run the app until it is stopped.
 
@@ -52,28 +59,29 @@ def serve(
         checkpoints: Folder whose checkpoints can be chosen.
         data: Data set to take pictures from; None takes the training pictures inside the checkpoints.
         host: Address to listen on; one that others can reach only with `auth`.
-        port: None takes the first free one from 7860 on.
+        port: None takes the first free one from 7860 on, 0 any free one.
         auth: File of the users who may log in.
         add_user: Ask for the password of this user, write both into the file, and do not run.
         mcp: Whether to offer the explanation of a picture to programs by the Model Context Protocol, too.
+        device: Where models run, as `resolve_device`.
 
     Raises:
-        UserError: As `create_app`; an address that others can reach without a login, or a taken port.
+        UserError: As `create_app`; an address that others can reach without a login, as `listen`, or a server that does
+            not start.
     """
     if add_user is not None:
         ask_user(auth, add_user)
         return
     check_host(host, login=auth is not None)
-    chosen = free_port(host, port)
-    app = create_app(checkpoints, data, auth, mcp)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    code = 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="protoexplain-empty-") as empty:
-            os.chdir(empty)  # Gradio may hand out files below the working directory
-            _listen(app, host, chosen)
-    except SystemExit as stop:
-        code = int(stop.code or 0)
+    with listen(host, port) as door:
+        app = create_app(checkpoints, data, auth, mcp, device)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        code = 0
+        try:
+            with _empty_working_folder():
+                _answer(app, host, door)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
     _leave(code)
 
 
@@ -85,16 +93,37 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _listen(app: FastAPI, host: str, port: int) -> None:
-    """Answer until a signal comes; then stop within a moment, whoever is still connected."""
+@contextmanager
+def _empty_working_folder() -> Iterator[None]:
+    """Work in an empty folder, for Gradio may hand out files below the working directory.
+
+    It is left before it is removed: Windows does not remove the folder that a process works in.
+    """
+    with tempfile.TemporaryDirectory(prefix="protoexplain-empty-") as empty:
+        os.chdir(empty)
+        try:
+            yield
+        finally:
+            os.chdir(Path(empty).parent)
+
+
+def _answer(app: FastAPI, host: str, door: socket.socket) -> None:
+    """Answer until a signal comes; then stop within a moment, whoever is still connected.
+
+    Raises:
+        UserError: The server does not start.
+    """
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    port = door.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     try:
         while not server.started and thread.is_alive():
             time.sleep(0.02)
+        if not server.started:
+            raise UserError(f"the app cannot be started on port {port}", "", "see above, or try --port 0")
         print(f"Running on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         while thread.is_alive():
             thread.join(1)
@@ -107,9 +136,13 @@ def _listen(app: FastAPI, host: str, port: int) -> None:
 
 
 def create_app(
-    checkpoints: Path | None = None, data: Path | None = None, auth: Path | None = None, mcp: bool = False
+    checkpoints: Path | None = None,
+    data: Path | None = None,
+    auth: Path | None = None,
+    mcp: bool = False,
+    device: str = AUTO,
 ) -> FastAPI:
-    """The app for an ASGI server, or to be mounted in another one: `site.mount("/birds", create_app())`.
+    """The app for an ASGI server, or to be mounted in another one, which then should take over its lifespan.
 
     It answers `/healthz` (alive) and `/readyz` (a model is loaded) without a login.
 
@@ -118,10 +151,12 @@ def create_app(
         data: Data set to take pictures from; None takes the training pictures inside the checkpoints.
         auth: File of the users who may log in; None lets everybody in who can reach the address.
         mcp: As `serve`.
+        device: As `serve`.
 
     Raises:
-        UserError: No such folder, data or users that cannot be read, or a missing package.
+        UserError: No such folder or device, data or users that cannot be read, or a missing package.
     """
+    where = resolve_device(device)
     root = (checkpoints or shipped_checkpoints()).resolve()
     if not root.is_dir():
         raise UserError("there is no such folder of checkpoints", str(root), "check --checkpoints")
@@ -130,12 +165,16 @@ def create_app(
     login = Login(auth) if auth else None
     data = data.resolve() if data else None
     examples = Examples(data)
-    work = (
-        Answers(EveryTestPicture(), examples, VISITORS),
-        Measurements(examples, VISITORS),
-        Answers(NearestPatches(), examples, VISITORS),
+    jobs = JobQueue()
+    library = Library(
+        ModelStore(root, device=str(where)),
+        examples,
+        surveys=DatasetJobs(EveryTestPicture(), examples, jobs),
+        measurements=Measurements(examples, jobs, device=str(where)),
+        neighbours=DatasetJobs(NearestPatches(), examples, jobs),
+        reports=Reports(jobs),
+        edits=Edits(examples, jobs, str(where)),
     )
-    library = Library(ModelStore(root), examples, *work)
     threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     make_folder()
@@ -145,7 +184,12 @@ def create_app(
     from app.page import build, looks
     from app.routes import add_routes
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    @asynccontextmanager
+    async def jobs_end_with_the_server(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        jobs.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=jobs_end_with_the_server)
     add_routes(app, library, lambda request: login is None or _has_logged_in(app, request))
     page = build(library)
     gr.mount_gradio_app(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from typing import Literal
 
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
-from protoexplain.io.manifest import MANIFEST
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint_folders import find_checkpoints
+from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 
+log = logging.getLogger(__name__)
 KEPT_MODELS = 3
 
 
@@ -39,9 +42,14 @@ class Broken:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a folder held when it was last read; it is read again only after its manifest changed."""
+    """What a folder held when it was last read; it is read again only after its files changed.
 
-    changed: int
+    Args:
+        changed: When they did, see `_last_change`; None where it is to be read again in any case.
+        result: The checkpoint, or why there is none.
+    """
+
+    changed: tuple[int, ...] | None
     result: Checkpoint | UserError
 
 
@@ -58,10 +66,11 @@ class ModelStore:
     Args:
         root: Folder to scan.
         kept: Models in memory.
+        device: Where they run.
     """
 
-    def __init__(self, root: Path, kept: int = KEPT_MODELS) -> None:
-        self.root, self.kept = root.resolve(), kept
+    def __init__(self, root: Path, kept: int = KEPT_MODELS, device: str = "cpu") -> None:
+        self.root, self.kept, self.device = root.resolve(), kept, device
         self._lock = threading.RLock()
         self._seen: dict[str, _Seen] = {}
         self._listed: dict[str, Listed] = {}
@@ -73,9 +82,11 @@ class ModelStore:
         A model in memory stays available when its folder vanishes or breaks.
         """
         with self._lock:
-            places = {self._name(path): path for path in find_checkpoints(self.root)}
+            unreadable: list[OSError] = []
+            places = {self._name(path): path for path in find_checkpoints(self.root, unreadable.append)}
             self._seen = {name: self._read(name, path) for name, path in places.items()}
-            listed, broken = {}, []
+            listed: dict[str, Listed] = {}
+            broken = [Broken(self._name(Path(error.filename)), _reason(error)) for error in unreadable]
             for name, seen in self._seen.items():
                 if isinstance(seen.result, Checkpoint):
                     listed[name] = Listed(name, seen.result)
@@ -106,9 +117,9 @@ class ModelStore:
         with self._lock:
             checkpoint = self.listed(name).checkpoint
             loaded = self._loaded.get(name)
-            if loaded is None or loaded.checkpoint.sha256 != checkpoint.sha256:
+            if loaded is None or loaded.checkpoint != checkpoint:
                 try:
-                    self._loaded[name] = Explainer(checkpoint)
+                    self._loaded[name] = Explainer(checkpoint, self.device)
                 except UserError:
                     if loaded is None:
                         raise
@@ -145,11 +156,32 @@ class ModelStore:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
     def _read(self, name: str, path: Path) -> _Seen:
-        before = self._seen.get(name)
-        changed = (path / MANIFEST).stat().st_mtime_ns
-        if before is not None and before.changed == changed:
-            return before
+        """What a folder holds; whatever is wrong with it is its own trouble and no other's."""
+        before, changed = self._seen.get(name), None
         try:
+            changed = _last_change(path)
+            if before is not None and before.changed == changed:
+                return before
             return _Seen(changed, Checkpoint.load(path))
         except UserError as error:
-            return _Seen(changed, error)
+            return _Seen(None if isinstance(error.__cause__, OSError) else changed, error)
+        except OSError as error:
+            return _Seen(None, UserError(_reason(error)))
+        except Exception:
+            log.exception("reading %s failed", path)
+            return _Seen(changed, UserError("it cannot be read; the program's log says more"))
+
+
+def _last_change(path: Path) -> tuple[int, ...]:
+    """Times at which the manifest and the folder of measurements changed, in nanoseconds.
+
+    Raises:
+        OSError: The folder is gone, or may not be read.
+    """
+    measurements = path / MEASUREMENTS
+    places = (path / MANIFEST, *([measurements] if measurements.exists() else []))
+    return tuple(place.stat().st_mtime_ns for place in places)
+
+
+def _reason(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror}"

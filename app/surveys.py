@@ -9,8 +9,9 @@ from typing import Annotated
 import torch
 from pydantic import Field, TypeAdapter
 
-from app.background import Answer, Answers, Told
+from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.jobs import Job, RunningJob
 from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
@@ -48,40 +49,38 @@ class Guess:
 
 Guesses = Mapping[str, Guess]
 """Key of a picture -> guess."""
-Survey = Answer[Guesses]
-Surveys = Answers[Guesses]
+Survey = Job[Guesses]
+Surveys = DatasetJobs[Guesses]
 
 
 class EveryTestPicture:
     """What does the model say about each test picture?  Unreadable ones are left out."""
 
     name = "surveys"
-    kept: TypeAdapter[Guesses] = TypeAdapter(dict[str, Guess])
+    adapter: TypeAdapter[Guesses] = TypeAdapter(dict[str, Guess])
 
     def pictures(self, examples: Examples, checkpoint: Checkpoint) -> int:
         return len(_dataset(examples, checkpoint))
 
-    def answer(self, examples: Examples, explainer: Explainer, told: Told[Guesses]) -> Guesses:
+    def run(self, examples: Examples, explainer: Explainer, job: RunningJob[Guesses]) -> Guesses:
         dataset, guesses = _dataset(examples, explainer.checkpoint), dict[str, Guess]()
         for start in range(0, len(dataset), BATCH):
             places = range(start, min(start + BATCH, len(dataset)))
             guesses |= _guesses(explainer, dataset, places)
-            told(places.stop, len(dataset), dict(guesses))
+            job.show(dict(guesses))
+            job.progress("looking at the test pictures", places.stop, len(dataset))
         return guesses
 
-    def sound(self, checkpoint: Checkpoint, value: Guesses) -> bool:
+    def valid(self, checkpoint: Checkpoint, result: Guesses) -> bool:
         classes = len(checkpoint.classes)
-        return all(guess.label < classes and guess.truth < classes for guess in value.values())
+        return all(guess.label < classes and guess.truth < classes for guess in result.values())
 
 
 def _dataset(examples: Examples, checkpoint: Checkpoint) -> ImageDataset:
-    images = examples.images
-    if images is None:
-        raise UserError("there is no data set whose test pictures could be looked at")
-    checkpoint.require_classes(images.classes, images.root)
+    view = examples.matching_view(checkpoint)
     keys = {subject.key for subject in examples.of(checkpoint)}
-    records = [record for record in images.records if record.id in keys]
-    return ImageDataset(records, checkpoint.data.crop, checkpoint.config.data.image_size)
+    records = [record for record in view.image_set.records if record.id in keys]
+    return ImageDataset(records, view.crop, checkpoint.config.data.image_size)
 
 
 @torch.inference_mode()
@@ -94,11 +93,11 @@ def _guesses(explainer: Explainer, dataset: ImageDataset, places: range) -> dict
             continue
     if not found:
         return {}
-    pictures = torch.stack([pixels for _, pixels in found]).float().div_(255)
+    pictures = torch.stack([pixels for _, pixels in found]).to(explainer.device).float().div_(255)
     probabilities = explainer.model.probabilities(explainer.model(pictures).logits)
     best = probabilities.topk(min(2, probabilities.shape[1]))
-    told = zip(found, best.indices.tolist(), best.values.clamp(0, 1).tolist(), strict=True)
+    rows = zip(found, best.indices.tolist(), best.values.clamp(0, 1).tolist(), strict=True)
     return {
         dataset.records[place].id: Guess(labels[0], values[0], values[-1], dataset.records[place].label)
-        for (place, _), labels, values in told
+        for (place, _), labels, values in rows
     }

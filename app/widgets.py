@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.courtesy import VISITORS
+from app.jobs import REQUESTS
 from app.views.templating import breakdown, refusal, sentences
 from protoexplain.errors import UserError
 
@@ -59,7 +59,7 @@ def guarded(action: Callable[..., Any], failed: Callable[[str], Any]) -> Callabl
     @wraps(action)
     def handler(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         try:
-            with VISITORS.visitor():
+            with REQUESTS.answering():
                 return action(*arguments, **named)
         except UserError as error:
             return failed(refusal(error))

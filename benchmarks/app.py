@@ -27,6 +27,7 @@ from benchmarks.birds import LITE0
 from benchmarks.timing import Settings, settings, show
 from benchmarks.visitors import crowded
 from protoexplain.config import parse
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import batches
 from protoexplain.data.planted import draw
 from protoexplain.explain.session import Explainer
@@ -34,7 +35,6 @@ from protoexplain.io.checkpoint import save_checkpoint
 from protoexplain.models.registry import get_family
 from protoexplain.training import projection
 from protoexplain.training.provenance import data_info, provenance
-from protoexplain.training.splits import read_run_data
 
 START, FORWARDS, OVERHEAD, GALLERY, GROWTH = 30.0, 3.0, 0.5, 2.0, 100.0
 """Targets: seconds to the first explanation; a click in forward passes and seconds beyond; seconds of the gallery;
@@ -69,7 +69,7 @@ def make_checkpoint(folder: Path, data: Path, per_class: int, size: int) -> None
             "data": {"path": str(data), "image_size": size, "validation": 0},
         }
     )
-    read = read_run_data(config.data, 0)
+    read = view_of_run(config.data)
     torch.manual_seed(0)
     model = get_family("protopnet").build(config.model, len(read.image_set.classes)).eval()
     dataset = read.dataset(read.train, config.data)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from protoexplain.config import RunConfig, parse
-from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
+from protoexplain.data.dataset_view import DatasetView, view_of_run
+from protoexplain.data.loading import ImageDataset, batches
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.planted import draw
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
-from protoexplain.training.splits import RunData, read_run_data
 
 PER_CLASS, BATCH = 10, 32
 LITE0 = {"name": "tf_efficientnet_lite0", "stride": 16}
@@ -27,12 +28,12 @@ class Subject:
 
     title: str
     config: RunConfig
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
 
     def dataset(self, augmentation: str = "none") -> ImageDataset:
         """The training images; nothing is decoded yet."""
-        return self.data.dataset(self.data.train, self.config.data, augmentation, kept=MemoryLimit(1 << 30))
+        return self.data.dataset(self.data.train, self.config.data, augmentation, kept=PictureStore(1 << 30))
 
     def batches(self, dataset: ImageDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Images, labels and indices in order."""
@@ -57,7 +58,7 @@ def make_subject(folder: Path, quick: bool, backbone: Mapping[str, object] = LIT
             "training": {"batch_size": BATCH},
         }
     )
-    data = read_run_data(config.data, config.training.seed)
+    data = view_of_run(config.data)
     torch.manual_seed(0)
     model = get_family("protopnet").build(config.model, classes).eval()
     subject = Subject(f"{backbone['name']} at stride {backbone['stride']}", config, data, model)

@@ -2,6 +2,9 @@
 
     python -m benchmarks.metric_tables CHECKPOINT... --data DIR --foreign DIR --scratch DIR --masked 2
 
+Checkpoints of one method trained with several seeds are joined with commas, A,B,C, and get one column: the mean, the
+deviation over the trainings, and the mean ends of their intervals, which are about other images.
+
 Deletion and insertion look at a hundred masked pictures of an image, so they get fewer images.  What was measured is
 kept in the copies; the same command goes on where it was stopped.
 """
@@ -18,9 +21,10 @@ from protoexplain.io.checkpoint import Checkpoint, add_metrics
 from protoexplain.metrics.kept import distinct_names, kept_results
 from protoexplain.metrics.registry import metric_names
 from protoexplain.metrics.runner import measure
+from protoexplain.metrics.seeds import over_seeds
 from protoexplain.metrics.tables import as_markdown, as_text
 
-MASKED = ("deletion", "insertion")
+MASKED, FOREIGN = ("deletion", "insertion"), {"foreign_accepted", "foreign_auroc"}
 
 
 def parts_of_the_work(checkpoint: Checkpoint, masked: int) -> Iterator[tuple[list[str], dict[str, int]]]:
@@ -35,7 +39,7 @@ def measured(path: Path, options: argparse.Namespace) -> Checkpoint:
     for names, settings in parts_of_the_work(Checkpoint.load(path), options.masked):
         loaded = Checkpoint.load(path)
         kept, work = kept_results(loaded), path.with_name(f".{path.name}.measuring")
-        foreign = options.foreign if "foreign_accepted" in names else None
+        foreign = options.foreign if FOREIGN & set(names) else None
         with watching() as watcher:
             results = measure(loaded, options.data, names, settings, watcher, foreign=foreign, kept=kept, work=work)
         add_metrics(path, {"interpretability": {name: result.to_dict() for name, result in results.items()}})
@@ -44,19 +48,24 @@ def measured(path: Path, options: argparse.Namespace) -> Checkpoint:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("checkpoints", nargs="+", help="each with others of the same method joined by commas")
     parser.add_argument("--data", type=Path, required=True, help="data set of all checkpoints")
     parser.add_argument("--foreign", type=Path, required=True, help="images of other things")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the copies")
     parser.add_argument("--masked", type=int, default=2, help="images of each class for deletion and insertion")
     options = parser.parse_args()
-    models = {}
-    for name, path in zip(distinct_names(options.checkpoints), options.checkpoints, strict=True):
-        copied = options.scratch / name.replace("/", "-")
-        if not copied.exists():
-            shutil.copytree(path, copied)
-        models[name] = kept_results(measured(copied, options))
-        print(f"{name}\n\n{as_text(models[name])}\n")
+    methods = [[Path(path) for path in joined.split(",")] for joined in options.checkpoints]
+    paths = [path for method in methods for path in method]
+    names, models = dict(zip(paths, distinct_names(paths), strict=True)), {}
+    for method in methods:
+        trainings = []
+        for path in method:
+            copied = options.scratch / names[path].replace("/", "-")
+            if not copied.exists():
+                shutil.copytree(path, copied)
+            trainings.append(kept_results(measured(copied, options)))
+            print(f"{names[path]}\n\n{as_text(trainings[-1])}\n")
+        models[names[method[0]]] = over_seeds(trainings) if len(trainings) > 1 else trainings[0]
     print(as_markdown(models))
 
 

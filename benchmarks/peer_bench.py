@@ -17,6 +17,7 @@ from statistics import mean, median
 from benchmarks.digits import write_digits
 from benchmarks.timing import Settings, Times, run_command, settings, show, timed
 from protoexplain.config import resolve
+from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import batches
 from protoexplain.explain.render import draw_box, match_heat
@@ -24,7 +25,6 @@ from protoexplain.explain.session import Explainer
 from protoexplain.training import projection
 from protoexplain.training.provenance import provenance
 from protoexplain.training.run import train
-from protoexplain.training.splits import RunData, read_run_data
 
 HEAT_MAPS = 10
 
@@ -82,7 +82,7 @@ class EpochClock:
         return [end - start for start, end in pairwise(self.ends)]
 
 
-def project(explainer: Explainer, data: RunData, pictures: bool) -> None:
+def project(explainer: Explainer, data: DatasetView, pictures: bool) -> None:
     """Search and writing, as the peer's projection; with boxes, hashes and pictures if wanted."""
     model, config = explainer.model, explainer.checkpoint.config
     dataset = data.dataset(data.train, config.data)
@@ -126,7 +126,7 @@ def measure(work: Work, folder: Path, options: Settings) -> None:
     run = folder / "run"
     result = train(config, run, data_path=images, watcher=clock)
     size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file()) / 1e6
-    explainer, data = Explainer(result.checkpoint), read_run_data(config.data, 0, images)
+    explainer, data = Explainer(result.checkpoint), view_of_run(config.data, images)
     image = next(record.path for record in data.test)
     searching = repeated(lambda: project(explainer, data, pictures=False), options.repeats)
     cutting = repeated(lambda: project(explainer, data, pictures=True), options.repeats)

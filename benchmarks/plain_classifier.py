@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from protoexplain.config import resolve
-from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
+from protoexplain.data.dataset_view import view_of_run
+from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.orders import epoch_order
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.registry import get_family
-from protoexplain.training.splits import read_run_data
 
 
 @torch.inference_mode()
@@ -46,7 +47,7 @@ def main() -> None:
     config = resolve(arguments.config, None, arguments.assignments)
     stages = get_family(config.family).stages(config.schedule)
     epochs = arguments.epochs or sum(stage.epochs for stage in stages if "backbone" in stage.lr)
-    data = read_run_data(config.data, config.training.seed, arguments.data)
+    data = view_of_run(config.data, arguments.data)
     torch.manual_seed(config.training.seed)
     model = PooledClassifier(Backbone(config.model.backbone), len(data.image_set.classes))
     rows = [
@@ -55,7 +56,7 @@ def main() -> None:
     ]
     optimizer = torch.optim.Adam(rows, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    pictures = data.dataset(data.train, config.data, "light", config.training.seed, MemoryLimit(1 << 30))
+    pictures = data.dataset(data.train, config.data, "light", config.training.seed, PictureStore(1 << 30))
     test = data.dataset(data.test, config.data)
     started = time.perf_counter()
     for epoch in range(epochs):

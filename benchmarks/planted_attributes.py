@@ -32,7 +32,8 @@ from protoexplain.explain.local_scores import LocalScores, local_scores
 from protoexplain.explain.perturbations import MODIFICATIONS, RGB
 from protoexplain.explain.survey import Survey
 from protoexplain.explain.variants import PUBLISHED, variants
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints, shipped_checkpoints
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint_folders import find_checkpoints, shipped_checkpoints
 from protoexplain.io.images import load_image
 
 ATTRIBUTES = ("hue", "shape", "texture", "contrast", "saturation")

@@ -36,6 +36,8 @@ class DataConfig(BaseModel):
     """Named pipeline of random changes to training images."""
     validation: float = Field(0.1, ge=0, lt=1)
     """Share of the training images held out, class by class, to choose the best checkpoint; 0 takes the last one."""
+    split_seed: int = Field(0, ge=0)
+    """Chooses the images that are held out, and the test images of folders without a published split."""
     workers: int = Field(0, ge=0)
     """Processes that load images."""
 
@@ -65,13 +67,14 @@ class TrainingConfig(BaseModel):
     seed: int = Field(0, ge=0)
     batch_size: int = Field(32, ge=1)
     accelerator: str = "auto"
-    """Fabric accelerator: auto, cpu, cuda, mps."""
+    """Device of the training: auto (the best there is), cpu, cuda, cuda:1 or mps."""
     devices: int = Field(1, ge=1)
     """Processes (DDP where more than one)."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     threads: int | None = Field(None, ge=1)
     """CPU threads; None leaves torch's default."""
     deterministic: bool = True
+    """Bit for bit the same weights whenever a run is repeated on a CPU; accelerators come close to them."""
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; None does not clip."""
     passes: int = Field(1, ge=1)

@@ -1,16 +1,17 @@
 """Configurations and runs of every family that train in about a second."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
 from protoexplain.config import merged, parse
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
 from protoexplain.training.journal import JOURNAL_FILE, Silent
 from protoexplain.training.run import train
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run
 from protoexplain.training.state import RunState
 
@@ -57,10 +58,16 @@ def tiny_train(family, planted, out, *, options=None, **changes):
 
 def open_run(config, planted, scratch, interrupted=lambda: False, model=None):
     """A run without a folder, to go through single stages."""
-    data = read_run_data(config.data, config.training.seed, planted)
+    data = view_of_run(config.data, planted)
     model = model or tiny_model(config, len(data.image_set.classes))
     fabric = Fabric(accelerator="cpu", devices=1)
     return Run(config, fabric, data, model, RunState(), Silent(), None, Path(scratch), lambda now: None, interrupted)
+
+
+def with_train(view, records):
+    """A view of a data set with other training images, or the same in another order."""
+    others = (record for record in view.image_set.records if view.split_ids.part_of[record.id] != "train")
+    return replace(view, image_set=replace(view.image_set, records=(*records, *others)))
 
 
 def pictures(run, count=None):

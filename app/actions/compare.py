@@ -19,6 +19,7 @@ from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
 from protoexplain.explain.session import Explainer
 from protoexplain.explain.words import LEAST
+from protoexplain.models.heads import EvidenceKind
 
 PICTURES, MODELS = "pictures", "models"
 ROWS = 6
@@ -126,6 +127,7 @@ class Comparison:
         rows: Largest difference first.
         rest: Difference of all that is not shown, None where differences do not add up (two models).
         by_probability: Whether evidence is measured in probability (else in points of the class score).
+        evidence: How it is counted on the left; where it is ``shapley``, scores are relative to the average class.
     """
 
     left: Side
@@ -133,6 +135,7 @@ class Comparison:
     rows: tuple[Row, ...]
     rest: float | None
     by_probability: bool
+    evidence: EvidenceKind
 
     @property
     def agree(self) -> bool:
@@ -175,7 +178,7 @@ def two_pictures(explainer: Explainer, left: Subject, right: Subject, rows: int 
     shown = _rows(one, other, pairs)
     rest = leads[0] - leads[1] - sum(row.difference for row in shown)
     sides = one.side([pair.left for pair in pairs], leads[0]), other.side([pair.right for pair in pairs], leads[1])
-    return Comparison(sides[0], sides[1], shown, rest, explainer.unit == "probability")
+    return Comparison(*sides, shown, rest, explainer.unit == "probability", one.reading.evidence_kind)
 
 
 def two_models(
@@ -203,7 +206,7 @@ def two_models(
     pairs.sort(key=lambda pair: -abs(pair.difference))
     left_side = one.side([pair.left for pair in pairs], float(one.reading.scores.max()))
     right_side = other.side([pair.right for pair in pairs], float(other.reading.scores.max()))
-    return Comparison(left_side, right_side, _rows(one, other, pairs), None, by_probability=True)
+    return Comparison(left_side, right_side, _rows(one, other, pairs), None, True, one.reading.evidence_kind)
 
 
 @dataclass(frozen=True)

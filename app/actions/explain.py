@@ -112,6 +112,7 @@ def explain_case(
         missing=tuple(draw.absent(i, m, m.absence / longest) for i, m in enumerate(missing, len(found) + 1)),
         total=_sum(shown, found, missing),
         by_probability=explainer.unit == "probability",
+        evidence=explanation.evidence,
         notices=explanation.notices,
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from app.library import Choice, Library
-from app.measurements import Job
+from app.measurements import Measurement
 from app.plots import Plot, Spread, plot_of, spread_of
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
@@ -23,14 +23,18 @@ from protoexplain.metrics.tables import as_csv, as_latex, beaten_by, comparison_
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Can its answers be trusted?": (
         "accuracy",
+        "accuracy_under_noise",
         "calibration_error",
         "abstention",
         "foreign_accepted",
+        "foreign_auroc",
         "projection_gap",
     ),
     "Does each prototype look for one thing?": (
         "consistency",
+        "part_consistency",
         "stability",
+        "stability_pixel_noise",
         "purity",
         "purity_most_often",
         "augmentation_consistency",
@@ -42,8 +46,14 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "outside_inside_ratio",
         "heatmap_iou",
     ),
+    "Does it know the object, or what is around it?": (
+        "class_from_background",
+        "class_from_object",
+        "off_object",
+    ),
     "Do its heat maps show what counts?": ("deletion", "insertion"),
     "Are its explanations short and varied?": (
+        "compactness",
         "explanation_size",
         "explanation_size_all_classes",
         "active_prototypes",
@@ -51,6 +61,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "weight_sparsity",
         "distinctness",
         "redundancy",
+        "repeated_patches",
     ),
 }
 OTHERS: Final = "Further metrics"
@@ -154,7 +165,7 @@ class Work:
     groups: Mapping[str, tuple[Offer, ...]]
     trouble: tuple[str, str]
     missing: tuple[str, ...]
-    job: Job | None
+    job: Measurement
 
 
 @dataclass(frozen=True)

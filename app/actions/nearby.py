@@ -66,7 +66,7 @@ def nearby(explainer: Explainer, search: Search, index: int, images: ImageSet | 
         index: Number of the prototype.
         images: The data set of the model.
     """
-    if images is None or search.value is None or index not in range(len(search.value)):
+    if images is None or search.result is None or index not in range(len(search.result)):
         return ()
     owner = explainer.checkpoint.prototypes[index].label
     return tuple(
@@ -76,7 +76,7 @@ def nearby(explainer: Explainer, search: Search, index: int, images: ImageSet | 
             found.fires,
             found.foreign,
         )
-        for split, found in search.value[index].items()
+        for split, found in search.result[index].items()
     )
 
 

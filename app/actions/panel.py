@@ -29,6 +29,7 @@ class Facts:
         test_images: It was tested on.
         accuracy: Share of the test images it named rightly, None where that was not measured.
         cropped: Whether it learned from pictures cut to the object.
+        notices: What is to be known about the test pictures, one sentence each.
     """
 
     family: str
@@ -40,10 +41,11 @@ class Facts:
     test_images: int
     accuracy: float | None
     cropped: bool
+    notices: tuple[str, ...]
 
 
-def facts(checkpoint: Checkpoint) -> Facts:
-    """What a checkpoint says about itself."""
+def facts(checkpoint: Checkpoint, notices: tuple[str, ...] = ()) -> Facts:
+    """What a checkpoint says about itself, with the notices of the data set that it is shown with."""
     family, accuracy = get_family(checkpoint.config.family), checkpoint.metrics.get("test_accuracy")
     return Facts(
         family=family.title,
@@ -55,6 +57,7 @@ def facts(checkpoint: Checkpoint) -> Facts:
         test_images=checkpoint.data.test_images,
         accuracy=accuracy if isinstance(accuracy, float) else None,
         cropped=checkpoint.data.crop == "box",
+        notices=notices,
     )
 
 

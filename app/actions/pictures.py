@@ -55,12 +55,12 @@ def shelf(library: Library, choice: Choice, wish: Wish) -> Shelf:
     """
     checkpoint = library.checkpoint(choice)
     surveys = library.surveys
-    survey = surveys.known(checkpoint) if wish.show == ALL else surveys.ask(library.explainer(choice))
-    if wish.show != ALL and not survey.complete:
+    survey = surveys.known(checkpoint) if wish.show == ALL else surveys.request(library.explainer(choice))
+    if wish.show != ALL and not survey.finished:
         return Shelf((), 0, survey, waiting=True)
     truth = checkpoint.classes[wish.label] if wish.label is not None and wish.label < len(checkpoint.classes) else None
     subjects = [s for s in library.examples.of(checkpoint) if truth in (None, s.truth)]
-    pairs = [(subject, (survey.value or {}).get(subject.key)) for subject in subjects]
+    pairs = [(subject, (survey.result or {}).get(subject.key)) for subject in subjects]
     if wish.show != ALL:
         judged = [(subject, guess) for subject, guess in pairs if guess is not None]
         pairs = list(_wrong(judged) if wish.show == WRONG else sorted(judged, key=lambda pair: pair[1].lead))

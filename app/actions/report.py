@@ -8,7 +8,6 @@ from app.actions.explain import region_of_interest
 from app.address import Words
 from app.examples import Subject
 from app.library import Choice, Library
-from app.reports import Job
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
 from protoexplain.report.gather import Given, Wanted, require_sections
@@ -64,8 +63,8 @@ def offered(library: Library, choice: Choice) -> tuple[Subject, ...]:
     return tuple(subject for subject in subjects if choice.upload or subject.key != choice.image)[:OFFERED]
 
 
-def make(library: Library, choice: Choice, wish: Wish) -> Job:
-    """Begin the report.
+def make(library: Library, choice: Choice, wish: Wish) -> str:
+    """Begin the report; returns its token.
 
     Raises:
         UserError: Nothing was chosen, or there is no checkpoint or picture.

@@ -24,6 +24,7 @@ from protoexplain.explain.perturbations import MODIFICATIONS
 from protoexplain.explain.session import Explainer, Seen
 from protoexplain.explain.what_if import Edit, Shift, WhatIf, what_if
 from protoexplain.explain.words import LEAST
+from protoexplain.models.heads import EvidenceKind
 
 CELLS: Final = 32
 """Rows and columns of the grid that is painted on; it fits into an address."""
@@ -197,6 +198,7 @@ class Outcome:
         gains: Prototypes by which it gains.
         rest: The part of the change that is due to all other prototypes.
         by_probability: Whether evidence is measured in probability (else in points of the class score).
+        evidence: How it is counted; where it is ``shapley``, scores are told relative to the average class.
         changed: Whether anything was changed at all.
         notices: What was done to the picture before.
     """
@@ -209,6 +211,7 @@ class Outcome:
     gains: tuple[Moved, ...]
     rest: float
     by_probability: bool
+    evidence: EvidenceKind
     changed: bool
     notices: tuple[str, ...]
 
@@ -263,6 +266,7 @@ def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) 
         gains=gains,
         rest=found.change - listed,
         by_probability=explainer.unit == "probability",
+        evidence=seen.reading.evidence_kind,
         changed=changed,
         notices=seen.notices,
     )

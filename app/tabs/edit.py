@@ -12,15 +12,16 @@ import gradio as gr
 from app.actions import edit as actions
 from app.actions.edit import Wish, read_wish
 from app.address import Words, number, parse
-from app.courtesy import VISITORS
+from app.edits import EditPreview
+from app.jobs import Job, JobState
 from app.library import Choice, Library
 from app.tab import Tab
 from app.views import edit as views
 from app.widgets import QUIET, form, guarded
-from app.workshops import Trial, Workshops
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.editing.decisions import History
+from protoexplain.training.editing.decisions import Decision, History
+from protoexplain.training.editing.save import EditResult
 
 ASKS_EVERY = 0.7
 """Seconds between looks at how far a refit is."""
@@ -28,7 +29,7 @@ STEPS: Mapping[str, Callable[[History], History]] = {"undo": History.undo, "redo
 
 
 @dataclass(frozen=True)
-class Desk:
+class EditState:
     """Where a visitor is.
 
     Args:
@@ -40,7 +41,8 @@ class Desk:
         reason: As chosen last.
         note: As filled in.
         who: As filled in.
-        saving: Name of the checkpoint that is saved next.
+        saving: Name of the checkpoint that is being saved.
+        to_save: Decisions that are carried out for it.
         saved: Name of the one that was.
         waiting: Whether an answer is due.
         offered: Whether patches were offered for the open prototype.
@@ -55,6 +57,7 @@ class Desk:
     note: str = ""
     who: str = ""
     saving: str = ""
+    to_save: tuple[Decision, ...] = ()
     saved: str = ""
     waiting: bool = False
     offered: bool = False
@@ -62,20 +65,20 @@ class Desk:
     def about(self, checkpoint: Checkpoint) -> History:
         return self.histories.get(checkpoint.weights_sha256, History())
 
-    def with_history(self, checkpoint: Checkpoint, history: History) -> Desk:
+    def with_history(self, checkpoint: Checkpoint, history: History) -> EditState:
         return replace(self, histories={**self.histories, checkpoint.weights_sha256: history}, saved="")
 
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    workshops = Workshops(library.examples, VISITORS)
-    desk_area = form("edit-desk")
+    edits = library.edits
+    overview_area = form("edit-overview")
     with gr.Column(elem_id="edit-work"):
         one_area, shelf_area = form("edit-one"), form("edit-shelf")
-    state, clock = gr.State(Desk()), gr.Timer(ASKS_EVERY, active=False)
-    page = [state, desk_area, one_area, shelf_area, clock]
+    state, clock = gr.State(EditState()), gr.Timer(ASKS_EVERY, active=False)
+    page = [state, overview_area, one_area, shelf_area, clock]
 
-    def another_choice(choice: Choice, before: Desk) -> list[Any]:
+    def another_choice(choice: Choice, before: EditState) -> list[Any]:
         """A link, or another model; another picture changes nothing here."""
         words = choice.wish(TAB.name)
         if not words and choice.model == before.model:
@@ -84,7 +87,7 @@ def build(library: Library, chosen: gr.State) -> None:
         now = replace(before, model=choice.model, prototype=number(words, "prototype"), place=None, saving="", saved="")
         now = replace(now, wish=read_wish(words) if words else Wish())
         if library.examples.images_of(checkpoint) is None:
-            given = library.examples.images is not None
+            given = library.examples.folder is not None
             return [
                 replace(now, waiting=False),
                 views.without_data(checkpoint.data.name, given),
@@ -92,10 +95,10 @@ def build(library: Library, chosen: gr.State) -> None:
                 "",
                 gr.Timer(active=False),
             ]
-        workshops.ask(checkpoint)
+        edits.request_preview(checkpoint)
         return shown(choice, now)
 
-    def step(choice: Choice, now: Desk, event: gr.EventData) -> list[Any]:
+    def step(choice: Choice, now: EditState, event: gr.EventData) -> list[Any]:
         words = dict(parse(str(event.query)).words)
         checkpoint = library.checkpoint(choice)
         if library.examples.images_of(checkpoint) is None or now.model != choice.model:
@@ -107,14 +110,13 @@ def build(library: Library, chosen: gr.State) -> None:
         except UserError as error:
             return shown(choice, now, error, in_one="prototype" in words)
 
-    def stepped(checkpoint: Checkpoint, now: Desk, words: Words) -> Desk:
+    def stepped(checkpoint: Checkpoint, now: EditState, words: Words) -> EditState:
         history, prototype = now.about(checkpoint), number(words, "prototype")
         if "open" in words:
-            workshops.ask(checkpoint)
+            edits.request_preview(checkpoint)
             return replace(now, prototype=number(words, "open"), place=None, note="")
         if prototype is not None and ("cell" in words or words.get("do") in ("remove", "reproject")):
-            bench = workshops.bench(checkpoint)
-            decision = actions.decided(bench, words, prototype, now.who, _today())
+            decision = actions.decided(edits.features(checkpoint), words, prototype, now.who, _today())
             decided = now.with_history(checkpoint, history.decide(decision))
             return replace(decided, prototype=None, place=None, note="")
         match words.get("do"):
@@ -129,15 +131,15 @@ def build(library: Library, chosen: gr.State) -> None:
             case "undo" | "redo" as direction:
                 return now.with_history(checkpoint, STEPS[direction](history))
             case "refit" if history.now:
-                workshops.ask(checkpoint, history.now)
+                edits.request_preview(checkpoint, history.now)
             case "save" if history.now:
-                return replace(now, saving=actions.new_place(library.store.root, words.get("name", "")).name)
+                place = actions.new_place(library.store.root, words.get("name", ""))
+                edits.save(checkpoint, history.now, place)
+                return replace(now, saving=place.name, to_save=history.now, saved="")
         return now
 
-    def look(choice: Choice, now: Desk) -> list[Any]:
+    def look(choice: Choice, now: EditState) -> list[Any]:
         """Is it done?  Only what has changed is shown."""
-        if now.saving and now.model == choice.model:
-            return saved(choice, replace(now, saving=""), now.saving)
         found = shown(choice, now)
         if now.offered or found[0].waiting:  # what is being filled in stays
             found[0], found[2] = replace(found[0], offered=now.offered), gr.skip()
@@ -145,37 +147,37 @@ def build(library: Library, chosen: gr.State) -> None:
             found[3] = gr.skip()
         return found
 
-    def saved(choice: Choice, now: Desk, name: str) -> list[Any]:
-        checkpoint = library.checkpoint(choice)
-        try:
-            place = actions.new_place(library.store.root, name)
-            workshops.save(checkpoint, now.about(checkpoint).now, place)
-        except UserError as error:
-            return shown(choice, now, error)
-        return shown(choice, replace(now, saved=name))
+    def saving_of(checkpoint: Checkpoint, now: EditState) -> Job[EditResult]:
+        """The job that saves a new checkpoint, where there is one."""
+        return edits.saving(checkpoint, now.to_save, library.store.root / now.saving) if now.saving else Job()
 
-    def trial_of(checkpoint: Checkpoint, history: History) -> tuple[Trial, Trial]:
+    def previews(checkpoint: Checkpoint, history: History) -> tuple[EditPreview, EditPreview]:
         """Of what is decided, and of the model as it is."""
-        first = workshops.known(checkpoint, ())
-        return (workshops.known(checkpoint, history.now) if history.now else first), first
+        first = edits.preview(checkpoint, ())
+        return (edits.preview(checkpoint, history.now) if history.now else first), first
 
-    def shown(choice: Choice, now: Desk, trouble: UserError | None = None, in_one: bool = False) -> list[Any]:
+    def shown(choice: Choice, now: EditState, trouble: UserError | None = None, in_one: bool = False) -> list[Any]:
         explainer = library.explainer(choice)
         checkpoint = explainer.checkpoint
         history = now.about(checkpoint)
-        trial, first = trial_of(checkpoint, history)
-        current = trial.report if trial.report is not None else first.report
-        busy = trial if trial.what or trial.report or trial.trouble else replace(first, report=None)
-        waiting = bool(busy.what or first.what or now.saving)
+        preview, first = previews(checkpoint, history)
+        saving = saving_of(checkpoint, now)
+        if now.saving and not saving.under_way:
+            now = replace(now, saving="", saved=now.saving if saving.finished else "")
+            trouble = trouble or saving.error
+        current = preview.result or first.result
+        jobs: tuple[Job[Any], ...] = (saving, preview, first)
+        busy = next((job for job in jobs if job.under_way), first if preview.state == JobState.NEW else preview)
+        waiting = busy.under_way
         words = {"class": now.wish.label, "found": 1 if now.wish.found else None, "prototype": now.prototype}
         owners = {r.index: checkpoint.classes[r.label] if r.label >= 0 else None for r in checkpoint.prototypes}
-        desk = views.desk(
+        overview = views.overview(
             history,
             busy,
-            trial.report is not None,
+            preview.result,
             checkpoint.classes,
             owners,
-            actions.renamed(library.examples, checkpoint, trial.report) if trial.report else (),
+            actions.renamed(library.examples, checkpoint, preview.result) if preview.result else (),
             words,
             file=actions.file_of(checkpoint, history.now),
             model=choice.model,
@@ -186,21 +188,21 @@ def build(library: Library, chosen: gr.State) -> None:
         )
         one = ""
         if now.prototype is not None:
-            opened = actions.opened(checkpoint, workshops.bench(checkpoint), history, current, now.prototype, now.place)
+            opened = actions.opened(checkpoint, edits.features(checkpoint), history, current, now.prototype, now.place)
             one = views.one(opened, now.reason, now.note, now.who, trouble if in_one else None)
         tiles = actions.shelf(explainer, history, current, now.wish)
         shelf = views.shelf(
-            tiles, len(checkpoint.prototypes), now.wish, checkpoint.classes, first.report is not None, now.prototype
+            tiles, len(checkpoint.prototypes), now.wish, checkpoint.classes, first.finished, now.prototype
         )
-        offered = bool(one) and workshops.bench(checkpoint) is not None
-        return [replace(now, waiting=waiting, offered=offered), desk, one, shelf, gr.Timer(active=waiting)]
+        offered = bool(one) and edits.features(checkpoint) is not None
+        return [replace(now, waiting=waiting, offered=offered), overview, one, shelf, gr.Timer(active=waiting)]
 
     def failed(message: str) -> list[Any]:
         return [gr.skip(), message, "", "", gr.Timer(active=False)]
 
     options = {**QUIET, "trigger_mode": "multiple", "concurrency_id": "edit", "concurrency_limit": 1}
     chosen.change(guarded(another_choice, failed), [chosen, state], page, **options)
-    for area in (desk_area, one_area, shelf_area):
+    for area in (overview_area, one_area, shelf_area):
         area.wish(guarded(step, failed), [chosen, state], page, **options)
     clock.tick(guarded(look, failed), [chosen, state], page, **{**options, "trigger_mode": "once"})
 

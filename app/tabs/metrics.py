@@ -56,7 +56,7 @@ def build(library: Library, chosen: gr.State) -> None:
     def look(choice: Choice, now: tuple[str, str]) -> list[Any]:
         """How far the measurement is; when it is over, what it found."""
         todo = work(library, choice)
-        if todo.job is not None and todo.job.under_way:
+        if todo.job.under_way:
             return [gr.skip(), gr.skip(), gr.skip(), views.work(todo), gr.skip()]
         library.store.scan()
         return told(choice, now[1])
@@ -67,13 +67,12 @@ def build(library: Library, chosen: gr.State) -> None:
         other = other if other in [name for _, name in models] else ""
         found = report(library, choice, other, {name: title for title, name in listed})
         todo = work(library, choice)
-        under_way = todo.job is not None and todo.job.under_way
         return [
             (choice.model, other),
             views.wishes(models, other),
             views.report(found, choice.model, other),
             views.work(todo),
-            gr.Timer(active=under_way),
+            gr.Timer(active=todo.job.under_way),
         ]
 
     def failed(message: str) -> list[Any]:

@@ -65,7 +65,7 @@ def build(library: Library, chosen: gr.State) -> None:
 
     def search(choice: Choice, asked: int | None) -> list[Any]:
         explainer = library.explainer(choice)
-        library.neighbours.ask(explainer)
+        library.neighbours.request(explainer)
         return look(choice, asked)
 
     def look(choice: Choice, asked: int | None) -> list[Any]:

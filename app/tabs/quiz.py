@@ -83,12 +83,13 @@ def build(library: Library, chosen: gr.State) -> None:
         explainer = library.explainer(choice)
         found = Survey()
         if now.wish.task == AGREEMENT:
-            found = library.surveys.ask(explainer)
-            if not found.complete:
-                return shown(replace(now, waiting=not found.trouble), views.waiting(now.wish, found))
-        subjects, data = library.examples.of(explainer.checkpoint), library.examples.fingerprint
+            found = library.surveys.request(explainer)
+            if not found.finished:
+                return shown(replace(now, waiting=found.under_way), views.waiting(now.wish, found))
+        subjects = library.examples.of(explainer.checkpoint)
+        data = library.examples.fingerprint(explainer.checkpoint)
         session = begin(
-            explainer.checkpoint, choice.model, data, subjects, found.value or {}, now.wish, secrets.token_hex(4)
+            explainer.checkpoint, choice.model, data, subjects, found.result or {}, now.wish, secrets.token_hex(4)
         )
         return following(choice, replace(now, session=session, waiting=False))
 

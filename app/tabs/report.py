@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,9 @@ import gradio as gr
 
 from app.actions.report import Wish, make, offered, read_form, read_wish
 from app.address import parse
+from app.jobs import Job
 from app.library import Choice, Library
+from app.reports import ReportFiles
 from app.tab import Tab
 from app.views import report as views
 from app.widgets import QUIET, form, guarded, html
@@ -22,7 +25,7 @@ NOTHING_SAID = Wish()
 
 
 @dataclass(frozen=True)
-class Desk:
+class ReportState:
     """Where a visitor is.
 
     Args:
@@ -43,37 +46,37 @@ def build(library: Library, chosen: gr.State) -> None:
     wishes = form("report-wish")
     status = html(elem_id="report-status")
     preview = html(elem_id="report-preview")
-    state = gr.State(Desk())
+    state = gr.State(ReportState())
     clock = gr.Timer(ASKS_EVERY, active=False)
     page = [state, wishes, status, preview, clock]
 
-    def another_choice(choice: Choice, before: Desk) -> list[Any]:
+    def another_choice(choice: Choice, before: ReportState) -> list[Any]:
         """A link, another model, or another picture; a report stays until another model is chosen."""
         words = choice.wish(TAB.name)
         wish = read_wish(words) if words else before.wish
-        now = replace(before, wish=wish) if before.model == choice.model else Desk(wish, choice.model)
+        now = replace(before, wish=wish) if before.model == choice.model else ReportState(wish, choice.model)
         asked = views.wishes(wish, library.subject(choice), offered(library, choice))
         return shown(now, asked)
 
-    def another_wish(choice: Choice, before: Desk, event: gr.EventData) -> list[Any]:
+    def another_wish(choice: Choice, before: ReportState, event: gr.EventData) -> list[Any]:
         """A tick is remembered; the button begins the report."""
         words = dict(parse(str(event.query)).words)
         now = replace(before, wish=read_form(words), model=choice.model)
         if words.get("do") == "make":
-            now = replace(now, token=make(library, choice, now.wish).token)
+            now = replace(now, token=make(library, choice, now.wish))
         return shown(now, gr.skip())
 
-    def look(now: Desk) -> list[Any]:
+    def look(now: ReportState) -> list[Any]:
         return shown(now, gr.skip())
 
-    def shown(now: Desk, asked: object) -> list[Any]:
-        try:
-            job = library.reports.find(now.token) if now.token else None
-        except UserError:  # made so long ago that it was removed
-            job = None
-        ready = job.token if job is not None and PREVIEW in job.files else ""
-        page = gr.skip() if ready == now.previewed else views.preview(job)
-        clock = gr.Timer(active=job is not None and not job.over)
+    def shown(now: ReportState, asked: object) -> list[Any]:
+        job = Job[ReportFiles]()
+        if now.token:
+            with suppress(UserError):  # made so long ago that it was removed
+                job = library.reports.find(now.token)
+        ready = now.token if job.result and PREVIEW in job.result.files else ""
+        page = gr.skip() if ready == now.previewed else views.preview(ready)
+        clock = gr.Timer(active=job.under_way)
         return [replace(now, previewed=ready), asked, views.status(now.wish, job), page, clock]
 
     def failed(message: str) -> list[Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.actions.edit import REASONS, SHOWN_CHANGES, Marked, Opened, Renamed, Wish
+from app.jobs import Job
 from app.views.templating import carried, page, sentence
-from app.workshops import Trial
 from protoexplain.errors import UserError
 from protoexplain.training.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
+from protoexplain.training.editing.report import Report
 
 
 def without_data(data: str, given: bool) -> str:
@@ -21,10 +23,10 @@ def without_data(data: str, given: bool) -> str:
     return page("edit/without_data.html", data=data, given=given)
 
 
-def desk(
+def overview(
     history: History,
-    trial: Trial,
-    known: bool,
+    job: Job[Any],
+    report: Report | None,
     classes: Sequence[str],
     owners: Mapping[int, str | None],
     changes: Sequence[Renamed],
@@ -41,8 +43,8 @@ def desk(
 
     Args:
         history: What is decided, and the way back.
-        trial: Of what is decided, or the first look at the model.
-        known: Whether the report is about what is decided now.
+        job: What is being done: saving, trying out what is decided, or looking at the model for the first time.
+        report: What the decisions change, where that is known.
         classes: Names by label.
         owners: Prototype -> its class.
         changes: Test pictures that are named otherwise.
@@ -50,15 +52,15 @@ def desk(
         file: The decisions as text.
         model: Name of the checkpoint.
         name: Proposed for the new one.
-        saving: Name of what is being saved.
+        saving: Name under which `job` saves a new checkpoint; empty where it does something else.
         saved: Name of what was saved.
         trouble: What could not be done.
     """
     return page(
-        "edit/desk.html",
+        "edit/overview.html",
         history=history,
-        trial=trial,
-        known=known,
+        job=job,
+        report=report,
         classes=classes,
         owners=owners,
         changes=changes[:SHOWN_CHANGES],
@@ -70,7 +72,7 @@ def desk(
         name=name,
         saving=saving,
         saved=saved,
-        notice=_told(trouble),
+        notice=_in_sentences(trouble),
     )
 
 
@@ -90,12 +92,12 @@ def one(shown: Opened, reason: Reason | str, note: str, who: str, trouble: UserE
         reason=reason,
         note=note,
         who=who,
-        notice=_told(trouble),
+        notice=_in_sentences(trouble),
         longest_note=LONGEST_NOTE,
         longest_name=LONGEST_NAME,
     )
 
 
-def _told(trouble: UserError | None) -> tuple[str, str] | None:
+def _in_sentences(trouble: UserError | None) -> tuple[str, str] | None:
     """What is wrong, and what to do."""
     return (sentence(trouble.what), sentence(trouble.fix)) if trouble else None

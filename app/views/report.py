@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from app.actions.report import Wish
 from app.examples import Subject
-from app.reports import Job
+from app.jobs import Job
+from app.reports import ReportFiles
 from app.views.templating import page
 from protoexplain.report.report import SECTIONS
 
@@ -16,11 +17,11 @@ def wishes(wish: Wish, subject: Subject, offered: Sequence[Subject]) -> str:
     return page("report/wishes.html", wish=wish, subject=subject, offered=offered, sections=SECTIONS)
 
 
-def status(wish: Wish, job: Job | None) -> str:
+def status(wish: Wish, job: Job[ReportFiles]) -> str:
     """How far the report is; when it is made, its files."""
     return page("report/status.html", words=wish.words, job=job)
 
 
-def preview(job: Job | None) -> str:
-    """The report in a frame of its own, which runs no scripts."""
-    return page("report/preview.html", job=job) if job else ""
+def preview(token: str) -> str:
+    """A report in a frame of its own, which runs no scripts; nothing without a token."""
+    return page("report/preview.html", token=token) if token else ""

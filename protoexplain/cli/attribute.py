@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
@@ -36,6 +36,7 @@ def attribute(
         Path | None, typer.Option("--data", "-d", help="Data set that holds the image; its box is taken from it.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Attribute a number to pixels by many methods, tell how well each describes the model, and recommend one.
@@ -49,7 +50,9 @@ def attribute(
 
     import numpy as np
 
-    from protoexplain.cli.explain import boxes_of
+    from protoexplain.cli.explain import look_at
+    from protoexplain.data.dataset_view import view_of
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD
     from protoexplain.explain.attribution_fit import NEIGHBOURHOODS
     from protoexplain.explain.attribution_sheet import attribution_sheet, error_table
@@ -58,8 +61,8 @@ def attribute(
     from protoexplain.explain.words import about_fit
     from protoexplain.io.atomic import write_file
 
-    explainer = Explainer(checkpoint)
-    seen = explainer.see(image, box=boxes_of(data, explainer).get(image.resolve()))
+    explainer = Explainer(checkpoint, resolve_device(device))
+    seen = look_at(explainer, image, None if data is None else view_of(explainer.checkpoint, data))
     if prototype is not None:
         target, what = Target("prototype", prototype), f"activation of prototype {prototype}"
     else:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
+from protoexplain.cli.results import CopyTo, add_results, open_for_results
 
 if TYPE_CHECKING:
     from protoexplain.explain.characteristics import Characteristics
@@ -23,38 +24,44 @@ def characteristics(
     split: Annotated[
         Literal["train", "test"], typer.Option(help="Images that are looked at; explanations use train.")
     ] = "train",
+    copy_to: CopyTo = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
+    from protoexplain.data.dataset_view import matching_view
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.appearance import likeness
     from protoexplain.explain.characteristic_words import about_prototype
     from protoexplain.explain.characteristics import METRIC
     from protoexplain.explain.pairs import PAIRS, find_pairs
     from protoexplain.explain.session import Explainer
     from protoexplain.explain.survey import Survey
-    from protoexplain.io.checkpoint import add_metrics
-    from protoexplain.training.splits import read_data_of
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(open_for_results(checkpoint, copy_to), resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
-    images = read_data_of(loaded, data)
+    images = matching_view(loaded, data)
     records = images.train + images.validation if split == "train" else images.test
     with watching() as watcher:
         survey = Survey(explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress)
-        found = survey.run(records, split, images.image_set.fingerprint())
+        found = survey.run(records, split, images.fingerprint)
     looks = likeness([explainer.patch(record.index) for record in loaded.prototypes])
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()
     measured[METRIC][f"{split} {PAIRS}"] = [pair.to_dict() for pair in pairs]
-    add_metrics(checkpoint, measured)
     owners = ["" if record.label < 0 else f" ({loaded.classes[record.label]})" for record in loaded.prototypes]
     sentences = [about_prototype(found, p, f"prototype {p}{owner}") for p, owner in enumerate(owners)]
-    if as_json:
-        print_json({"checkpoint": str(checkpoint), "metrics": measured, "sentences": sentences})
-        return
-    _print_table(found)
-    for text in [*sentences, *(pair.sentence for pair in pairs), *images.problems]:
-        say(text)
+
+    def show() -> None:
+        if as_json:
+            print_json({"checkpoint": str(loaded.path), "metrics": measured, "sentences": sentences})
+            return
+        _print_table(found)
+        for text in [*sentences, *(pair.sentence for pair in pairs), *images.notices, *images.problems]:
+            say(text)
+
+    add_results(loaded, measured, show)
+    show()
 
 
 def _print_table(found: Characteristics) -> None:

@@ -1,4 +1,4 @@
-"""`protoexplain project | prune | edit | evaluate | verify`: work on a checkpoint.  Nothing is overwritten."""
+"""`protoexplain project | prune | edit | evaluate | verify | upgrade`: work on a checkpoint, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 
 Source = Annotated[Path, typer.Argument(help="Folder of a checkpoint.")]
 Data = Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")]
@@ -17,7 +17,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new c
 
 
 def register(app: typer.Typer) -> None:
-    for command in (project, prune, edit, evaluate, verify):
+    for command in (project, prune, edit, evaluate, verify, upgrade):
         app.command()(command)
 
 
@@ -26,13 +26,14 @@ def project(
     data: Data,
     out: Out,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 20,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Write the nearest training patches into the prototypes, refit the last layer, and save a new checkpoint."""
     from protoexplain.training.rework import reproject
 
     with watching() as watcher:
-        result = reproject(checkpoint, data, out, watcher, _command(), epochs)
+        result = reproject(checkpoint, data, out, watcher, _command(), epochs, device)
     _tell(result.metrics, out, as_json)
 
 
@@ -43,13 +44,14 @@ def prune(
     k: Annotated[int, typer.Option(min=1, help="Nearest training images that are looked at.")] = 6,
     threshold: Annotated[int, typer.Option(min=1, help="A prototype stays if so many of them have its class.")] = 3,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 100,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Remove prototypes whose nearest training images show other classes, refit the last layer, save anew."""
     from protoexplain.training.rework import prune as prune_checkpoint
 
     with watching() as watcher:
-        result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs)
+        result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs, device)
     _tell(result.metrics, out, as_json)
 
 
@@ -58,6 +60,7 @@ def edit(
     decisions: Annotated[Path, typer.Option("--decisions", help="YAML or JSON file: what is done to which prototype.")],
     data: Data,
     out: Out,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Carry out what a person decided on single prototypes, refit the head, and save a new checkpoint.
@@ -80,7 +83,7 @@ def edit(
 
     read = read_decisions(decisions)
     with watching() as watcher:
-        result = edit_checkpoint(checkpoint, read, data, out, watcher, _command())
+        result = edit_checkpoint(checkpoint, read, data, out, watcher, _command(), device)
     if as_json:
         print_json({"checkpoint": str(out), "report": result.report.to_dict()})
         return
@@ -88,12 +91,14 @@ def edit(
     say(f"checkpoint: {out}")
 
 
-def evaluate(checkpoint: Source, data: Data, as_json: Json = False) -> None:
+def evaluate(checkpoint: Source, data: Data, device: Device = "auto", as_json: Json = False) -> None:
     """Accuracy on the test images: overall, top 5, by class, and the most frequent confusions."""
+    from protoexplain.devices import resolve_device
     from protoexplain.training.evaluate import evaluate as evaluate_checkpoint
 
+    where = resolve_device(device)
     with watching() as watcher:
-        result = evaluate_checkpoint(checkpoint, data, watcher)
+        result = evaluate_checkpoint(checkpoint, data, watcher, where)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -105,21 +110,25 @@ def verify(
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Also check every prototype against its data.")
     ] = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
     from dataclasses import asdict
 
+    from protoexplain.data.dataset_view import view_of
+    from protoexplain.devices import resolve_device
     from protoexplain.io.checkpoint import Checkpoint
-    from protoexplain.training.splits import read_run_data
     from protoexplain.training.verify import verify as verify_checkpoint
 
+    where = resolve_device(device)
     loaded = Checkpoint.load(checkpoint, verify=False)
     with watching() as watcher:
-        config = loaded.config
-        images = read_run_data(config.data, config.training.seed, data) if data else None
+        images = view_of(loaded, data) if data else None
+        for notice in images.notices if images else ():
+            watcher.line(notice)
         report = verify_checkpoint(
-            loaded, images, progress=lambda done, total: watcher.progress("searching nearer patches", done, total)
+            loaded, images, where, lambda done, total: watcher.progress("searching nearer patches", done, total)
         )
     if as_json:
         print_json({**asdict(report), "passed": report.passed})
@@ -127,6 +136,19 @@ def verify(
         say(report.as_text())
     if not report.passed:
         raise typer.Exit(1)
+
+
+def upgrade(checkpoint: Source, data: Data, out: Out, device: Device = "auto") -> None:
+    """Copy an old checkpoint and add what newer ones hold; weights and measurements stay as they are.
+
+    Explanations then count evidence against the usual image, heat maps of a prototype share one scale, every rule for
+    boxes also holds for the training images of prototypes, and the data set may grow.
+    """
+    from protoexplain.training.upgrade import upgrade as upgrade_checkpoint
+
+    with watching() as watcher:
+        upgrade_checkpoint(checkpoint, data, out, watcher, device)
+    say(f"checkpoint: {out}")
 
 
 def _command() -> str:

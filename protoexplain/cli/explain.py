@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Evidence, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from protoexplain.data.geometry import Box
+    from protoexplain.data.dataset_view import DatasetView
+    from protoexplain.explain.box_rules import BoxRule
     from protoexplain.explain.match import Match
     from protoexplain.explain.render import RGB
-    from protoexplain.explain.session import ExplainedImage, Explainer
+    from protoexplain.explain.session import ExplainedImage, Explainer, Seen
     from protoexplain.explain.what_if import Edit
 
 
@@ -44,8 +45,13 @@ def explain(
         str, typer.Option(help="Heat maps: map (the similarity map), or a method of `protoexplain attribute`.")
     ] = "map",
     box: Annotated[
-        str, typer.Option(help="Boxes: percentile:95, share:0.5 of the maximum, cell, or receptive-field.")
-    ] = "percentile:95",
+        str,
+        typer.Option(
+            help="Boxes: peak:95 (the connected place of the peak in the top 5 % of the map), published (all of the"
+            " top 5 %, as percentile:95), share:0.5 of the maximum, cell, or receptive-field."
+        ),
+    ] = "peak:95",
+    evidence: Evidence = "shapley",
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
     ] = 19,
@@ -56,27 +62,32 @@ def explain(
     characteristics: Annotated[
         bool, typer.Option("--characteristics", help="Say of each match whether hue, shape, texture ... matter to it.")
     ] = False,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
     import json
 
+    from protoexplain.data.dataset_view import view_of
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.attribution import find_method
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, resolve_device(device), evidence)
     find_method(method, "prototype")
     rule, edit = explainer.box_rule(box), _edit(change or [])
     labels = None if why is None else [explainer.label(why)]
     other = None if against is None else explainer.label(against)
-    boxes = boxes_of(data, explainer)
+    view = None if data is None else view_of(explainer.checkpoint, data)
     out.mkdir(parents=True, exist_ok=True)
     told, refused = [], []
     with watching() as watcher:
+        for notice in (*(view.notices if view else ()), *(f"note: {notice}" for notice in explainer.notices)):
+            watcher.line(notice)
         for number, path in enumerate(images):
             try:
-                seen = explainer.see(path, box=boxes.get(path.resolve()))
+                seen = look_at(explainer, path, view)
             except UserError as error:
                 refused.append(error)
                 watcher.line(f"left out: {error}")
@@ -85,7 +96,7 @@ def explain(
             if characteristics:
                 result = explainer.with_characteristics(result)
             picture = out / f"{_unique_stem(path, images)}.png"
-            sheet, answers = _answers(explainer, result, other, rows, method, random_boxes, edit)
+            sheet, answers = _answers(explainer, result, other, rows, method, random_boxes, edit, rule)
             write_file(picture, sheet)
             told.append({**result.explanation.to_dict(), **answers, "path": str(path), "picture": str(picture)})
             watcher.progress("explaining", number + 1, len(images))
@@ -127,6 +138,7 @@ def _answers(
     method: str,
     random_boxes: int,
     edit: Edit | None,
+    rule: BoxRule,
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
     from protoexplain.explain.attribution_methods import METHODS
@@ -136,22 +148,24 @@ def _answers(
     from protoexplain.explain.words import about_decision, about_pictures, about_what_if
 
     shown, seen = result.explanation.classes[0], result.seen
-    contrast = explainer.contrast(seen, shown.label, other, rows) if len(explainer.checkpoint.classes) > 1 else None
-    change = explainer.what_would_change(seen)
+    contrast = (
+        explainer.contrast(seen, shown.label, other, rows, rule) if len(explainer.checkpoint.classes) > 1 else None
+    )
+    change = explainer.what_would_change(seen, box_rule=rule)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
     told = about_decision(contrast, change, result.explanation.unit)
     sentences = [f"Note: {ABSTAINED}."] if seen.reading.abstains else told
     otherwise = None
     if edit is not None:
-        otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows)
+        otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows, box_rule=rule)
         sentences.append(about_what_if(otherwise))
     titles = about_pictures(explainer.model.draws_prototypes)
     picture = sheet(
         result.explanation,
         shown,
         result.rgb,
-        explainer.patch,
-        explainer.source,
+        lambda prototype: explainer.patch(prototype, rule),
+        lambda prototype: explainer.source(prototype, rule),
         explainer.name,
         rows,
         heat=None if method == "map" else _heat(explainer, result, method),
@@ -180,13 +194,14 @@ def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable
     return heat
 
 
-def boxes_of(data: Path | None, explainer: Explainer) -> dict[Path, Box | None]:
-    """The box of every image of a data set, by file; empty where the model looks at whole images."""
-    if data is None or explainer.checkpoint.data.crop != "box":
-        return {}
-    from protoexplain.data.reading import read_image_set
+def look_at(explainer: Explainer, path: Path, view: DatasetView | None) -> Seen:
+    """Look at a file as its data set says; whoever reads the explanation is told if the model has learned from it."""
+    from dataclasses import replace
 
-    return {record.path.resolve(): record.box for record in read_image_set(data).records}
+    if view is None:
+        return explainer.see(path)
+    seen = explainer.see(path, box=view.region(path))
+    return replace(seen, notices=(*seen.notices, *view.about(path)))
 
 
 def _unique_stem(path: Path, images: list[Path]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from protoexplain.cli.output import Json, ProgressWatcher, say, watching
+from protoexplain.cli.output import DEVICE_HELP, Device, Json, ProgressWatcher, say, watching
+from protoexplain.cli.results import CopyTo, add_results, open_for_results, work_folder
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
 
@@ -46,31 +48,32 @@ def measure(
     foreign: Annotated[Path | None, typer.Option(help="Images of things that the model does not know.")] = None,
     images: PerClass = 0,
     assignments: Assignments = None,
+    copy_to: CopyTo = None,
     devices: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[str, typer.Option("--device", "--accelerator", help=DEVICE_HELP)] = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure consistency, stability, purity, localisation, deletion and more, with intervals and baselines.
 
     Stopped by ctrl-C, the same command goes on where it was.
     """
-    from protoexplain.io.checkpoint import Checkpoint, add_metrics
-    from protoexplain.metrics.runner import make_fabric
     from protoexplain.metrics.runner import measure as run_measurement
+    from protoexplain.training.fabric import make_fabric
 
-    loaded = Checkpoint.load(checkpoint)
+    loaded = open_for_results(checkpoint, copy_to, resumable=True)
     settings = _settings(assignments or [], images)
-    fabric = make_fabric(devices, accelerator)
+    fabric = make_fabric(device, devices)
     fabric.launch()
     with _resumable() as watcher:
-        names, work = _names(metrics), _work(checkpoint)
+        names, work = _names(metrics), work_folder(loaded)
         results = run_measurement(loaded, data, names, settings, watcher, foreign=foreign, work=work, fabric=fabric)
     if fabric.global_rank == 0:
         if not results:
             raise UserError("none of the metrics can be measured on these data", "--metrics", "see the lines above")
-        _put(_told(results, "json" if as_json else form), out)
+        told = _told(results, "json" if as_json else form)
+        add_results(loaded, _table(results), partial(_put, told, None))
+        _put(told, out)
         _draw({checkpoint.name: results}, plots)
-        add_metrics(checkpoint, {"interpretability": {name: result.to_dict() for name, result in results.items()}})
 
 
 def compare(
@@ -84,28 +87,34 @@ def compare(
     plots: Plots = None,
     images: PerClass = 0,
     assignments: Assignments = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Put models side by side: what is different between them, and what the data do not show to differ.
 
     Without --data, what `measure` has added to the checkpoints is compared.
     """
-    from protoexplain.io.checkpoint import Checkpoint, add_metrics
+    from protoexplain.io.checkpoint import Checkpoint
     from protoexplain.metrics.compare import Measured
     from protoexplain.metrics.kept import distinct_names, kept_results
     from protoexplain.metrics.runner import measure as run_measurement
+    from protoexplain.training.fabric import make_fabric
 
+    fabric = make_fabric(device)
     if len(checkpoints) < 2:
         raise UserError("one checkpoint cannot be compared", "", "name two or more")
     names, models = _names(metrics), {}
-    for name, path in zip(distinct_names(checkpoints), checkpoints, strict=True):
-        loaded = Checkpoint.load(path)
+    opened = [Checkpoint.load(path) if data is None else open_for_results(path, resumable=True) for path in checkpoints]
+    for name, loaded in zip(distinct_names(checkpoints), opened, strict=True):
         results = kept_results(loaded)
         if data is not None:
-            settings, work = _settings(assignments or [], images), _work(path)
+            settings, work = _settings(assignments or [], images), work_folder(loaded)
             with _resumable() as watcher:
-                results = run_measurement(loaded, data, names, settings, watcher, kept=results, work=work)
-            add_metrics(path, {"interpretability": {metric: result.to_dict() for metric, result in results.items()}})
+                results = run_measurement(
+                    loaded, data, names, settings, watcher, kept=results, work=work, fabric=fabric
+                )
+            told = _told(results, "json" if as_json else form)
+            add_results(loaded, _table(results), partial(_put, told, None))
         models[name] = Measured.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
     if not all(model.results for model in models.values()):
         lacking = next(name for name, model in models.items() if not model.results)
@@ -138,9 +147,9 @@ def _settings(assignments: list[str], images: int) -> dict[str, Any]:
     return settings
 
 
-def _work(checkpoint: Path) -> Path:
-    """Where an interrupted measurement goes on."""
-    return checkpoint.with_name(f".{checkpoint.name}.measuring")
+def _table(results: Mapping[str, MetricResult]) -> dict[str, Any]:
+    """As checkpoints hold them."""
+    return {"interpretability": {name: result.to_dict() for name, result in results.items()}}
 
 
 def _told(results: Mapping[str, MetricResult], form: Format) -> str:

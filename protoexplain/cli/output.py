@@ -1,4 +1,4 @@
-"""What commands print: progress for people, JSON for scripts."""
+"""What commands share: where they compute, and what they print, progress for people and JSON for scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from protoexplain.io.json_values import finite
 
+DEVICE_HELP = "auto (the best there is), cpu, cuda, cuda:1 or mps."
+Device = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+Evidence = Annotated[
+    str,
+    typer.Option(
+        help="Evidence of linear heads: shapley (against the usual image) or product (similarity x weight, published)."
+    ),
+]
 
 
 def say(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.io.json_values import finite
 
 
@@ -25,22 +25,24 @@ def prototypes(
     level: Annotated[
         float, typer.Option(min=0, max=1, help="A prototype fires at this share of its highest training activation.")
     ] = 0.5,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Find the patches nearest to each prototype in training and test images, and how often it fires."""
     import json
     from dataclasses import replace
 
+    from protoexplain.data.dataset_view import matching_view
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.characteristic_words import about_prototype
     from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
     from protoexplain.explain.prototype import explain_prototypes
     from protoexplain.explain.session import Explainer
     from protoexplain.io.atomic import write_file
-    from protoexplain.training.splits import read_data_of
 
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
-    images = read_data_of(loaded, data)
+    images = matching_view(loaded, data)
     splits = {name: images.dataset(getattr(images, name), config.data) for name in ("train", "test")}
     with watching() as watcher:
         told = explain_prototypes(
@@ -77,6 +79,8 @@ def prototypes(
     if as_json:
         print_json(content)
         return
+    for notice in images.notices:
+        say(notice)
     for problem in images.problems:
         say(f"left out: {problem}")
     judged = [entry for entry in told if entry.splits["train"].foreign is not None]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from protoexplain.cli.output import say, watching
+from protoexplain.cli.output import Device, Evidence, say, watching
 
 
 def register(app: typer.Typer) -> None:
@@ -28,13 +28,16 @@ def report(
             "--data", "-d", help="The data set that it was trained on: true classes, boxes, whole training pictures."
         ),
     ] = None,
+    evidence: Evidence = "shapley",
     sections: Annotated[
         str | None,
         typer.Option(help="With commas: model, accuracy, metrics, images, prototypes, reproduce; all by default."),
     ] = None,
+    device: Device = "auto",
 ) -> None:
     """Write a report: the model, how far to trust it, the given images explained, its prototypes, how to repeat it."""
-    from protoexplain.data.reading import read_image_set
+    from protoexplain.data.dataset_view import matching_view
+    from protoexplain.devices import resolve_device
     from protoexplain.explain.session import Explainer
     from protoexplain.report.formats import require_format, write_report
     from protoexplain.report.gather import SECTIONS, Wanted, gather, given_images, require_sections
@@ -43,16 +46,15 @@ def report(
     require_format(out)
     names = tuple(SECTIONS) if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
     chosen = require_sections(names)
-    explainer = Explainer(checkpoint)
+    explainer = Explainer(checkpoint, resolve_device(device), evidence)
     loaded = explainer.checkpoint
-    image_set = None if data is None else read_image_set(data, loaded.config.data.source)
-    originals = {}
-    if image_set is not None and data is not None:
-        loaded.require_classes(image_set.classes, data)
-        originals = {record.id: record.path for record in image_set.records}
+    view = None if data is None else matching_view(loaded, data)
+    originals = {record.id: record.path for record in view.image_set.records} if view else {}
     command = printable(shlex.join(["protoexplain", *sys.argv[1:]]))
     with watching() as watcher:
-        given = given_images(images or [], image_set, loaded)
+        for notice in view.notices if view else ():
+            watcher.line(notice)
+        given = given_images(images or [], view)
         made = gather(explainer, given, Wanted(chosen, command, originals), watcher.progress)
         for refused in made.refused:
             watcher.line(f"left out: {refused.name}: {refused.reason}")

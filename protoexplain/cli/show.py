@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from protoexplain.cli.output import Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
     from protoexplain.io.checkpoint import Checkpoint
 
 Host = Annotated[str, typer.Option(help="Address to listen on; one that others can reach only with --auth.")]
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port; a free one from 7860 on by default.")]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port; by default the first free one from 7860 on, 0 for any free one."),
+]
 Auth = Annotated[Path | None, typer.Option(help="File of the users who may log in, a line 'name:hash' for each.")]
 
 
@@ -67,6 +70,9 @@ def info(
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from protoexplain.io.checkpoint import CARD
+    from protoexplain.io.manifest import MEASUREMENTS
+
     if as_json:
         print_json(
             {
@@ -81,7 +87,9 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
             }
         )
         return
-    say((checkpoint.path / "README.md").read_text(encoding="utf-8").rstrip())
+    for card in (checkpoint.path / CARD, checkpoint.path / MEASUREMENTS / CARD):
+        if card.is_file():
+            say(f"{card.read_text(encoding='utf-8').rstrip()}\n")
 
 
 def open_app(
@@ -99,16 +107,17 @@ def open_app(
         bool,
         typer.Option("--mcp", help="Answer programs by the Model Context Protocol, too."),
     ] = False,
+    device: Device = "auto",
 ) -> None:
     """Open the web app: pick a checkpoint, drop in an image, see why."""
-    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp)
+    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp, device=device)
 
 
 def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
     """Draw the embedded data set, train where no checkpoint is shipped, and open the app."""
     from protoexplain.cli.train import DEFAULT_PRESET, EMBEDDED
     from protoexplain.data.planted import draw
-    from protoexplain.io.checkpoint import find_checkpoints, shipped_checkpoints
+    from protoexplain.io.checkpoint_folders import find_checkpoints, shipped_checkpoints
 
     with watching() as watcher:
         draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))
@@ -127,7 +136,7 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
 def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None, **more: object) -> None:
     from importlib.metadata import entry_points
 
-    from protoexplain.io.checkpoint import shipped_checkpoints
+    from protoexplain.io.checkpoint_folders import shipped_checkpoints
 
     servers = entry_points(group="protoexplain.app")
     if not servers:

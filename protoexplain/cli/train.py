@@ -38,12 +38,17 @@ def train(
         list[str] | None, typer.Option("--set", "-s", help="key=value, for example schedule.warm_epochs=3.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Try the model once, print the resolved configuration and stop.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
     settings = _resolve(config, assignments or [])
     if dry_run:
+        from protoexplain.training.trial import try_configuration
+
+        try_configuration(settings)
         _print_configuration(settings, as_json)
         return
     folder = out or _free_folder(Path("runs") / Path(config).stem, resume)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from protoexplain.data.augmentation import find_augmentation
 from protoexplain.data.check import Progress, for_each
 from protoexplain.data.geometry import Box, Geometry
+from protoexplain.data.picture_store import PictureStore, Place
 from protoexplain.data.records import ImageRecord
 from protoexplain.data.warps import Frame
 from protoexplain.errors import UserError
@@ -48,26 +49,6 @@ class Batch:
         return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.indices.pin_memory())
 
 
-class MemoryLimit:
-    """How many bytes the data sets of a process may keep together; a copy for another process has all of them left.
-
-    Args:
-        size: In bytes.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = self.left = size
-
-    def take(self, needed: int) -> bool:
-        """Whether so many bytes were left; then they no longer are."""
-        fits = needed <= self.left
-        self.left -= needed if fits else 0
-        return fits
-
-    def __reduce__(self) -> tuple[type[MemoryLimit], tuple[int]]:
-        return MemoryLimit, (self.size,)
-
-
 class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     """Pictures of records, cut, resized and augmented.
 
@@ -77,8 +58,8 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         size: Side S of the pictures.
         augmentation: Name of an augmentation; ``none`` gives the test-time picture.
         seed: Seed of the augmentation, not negative.
-        kept: Prepared pictures are kept in memory up to this limit, which several data sets may share; whoever looks
-            at the pictures once keeps none.
+        kept: Where prepared pictures are kept, which several data sets may share; whoever looks at the pictures once
+            keeps none.
 
     Raises:
         UserError: Unknown augmentation; or ``box`` where a record has none.
@@ -91,13 +72,13 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         size: int,
         augmentation: str = "none",
         seed: int = 0,
-        kept: MemoryLimit | None = None,
+        kept: PictureStore | None = None,
     ) -> None:
         self.records, self.crop, self.size, self.seed = tuple(records), crop, size, seed
         self.augmentation = find_augmentation(augmentation)
         self.epoch = 0
-        self._cache: dict[int, Frame] = {}
-        self._limit = kept or MemoryLimit(0)
+        self._cache: dict[int, tuple[Place, int, int]] = {}
+        self._kept = kept or PictureStore(0)
         boxless = [record.id for record in records if crop == "box" and record.box is None]
         if boxless:
             raise UserError(
@@ -136,13 +117,15 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
 
     def _prepared(self, index: int) -> Frame:
         if index in self._cache:
-            return self._cache[index]
+            place, width, height = self._cache[index]
+            return Frame(self._kept.get(place), width, height)
         record = self.records[index]
         rgb = load_image(record.path).rgb
         geometry = geometry_of(record, (rgb.shape[1], rgb.shape[0]), self.crop, self.size)
         frame = self.augmentation.prepare(cut(rgb, geometry), self.size)
-        if self._limit.take(frame.rgb.nbytes):
-            self._cache[index] = frame
+        kept = self._kept.put(frame.rgb)
+        if kept is not None:
+            self._cache[index] = kept, frame.width, frame.height
         return frame
 
 

@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 
 from protoexplain.explain.attribution_methods import PART_NOISE, exponential_kernel
 from protoexplain.explain.question import Question
+from protoexplain.models.precision import exact
 
 Changed = Iterator[tuple[Tensor, Tensor]]
 USELESS = 0.95
@@ -113,11 +114,11 @@ def fit_errors(
         Name -> error, at least 0; None where the score does not vary, so that there is nothing to fit.
     """
     generator = torch.Generator().manual_seed(question.seed + 1)
-    slopes = torch.stack([weights.flatten() for weights in fits.values()]).double()
+    slopes = exact(torch.stack([weights.flatten() for weights in fits.values()]))
     score, values, guesses, weights = question.score, [], [], []
     for pictures, importance in neighbourhood.draw(question, samples, generator):
-        values.append(score(pictures).double())
-        guesses.append((pictures - question.picture).flatten(1).double() @ slopes.T)
+        values.append(exact(score(pictures)))
+        guesses.append(exact((pictures - question.picture).flatten(1)) @ slopes.T)
         weights.append(importance.to(values[-1]))
     truth, told, share = torch.cat(values), torch.cat(guesses), torch.cat(weights)
     variance = _variance(truth[:, None], share)[0]

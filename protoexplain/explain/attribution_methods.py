@@ -180,7 +180,7 @@ def similarity_map(question: Question) -> Attribution:
     target, maps = question.target, question.reading.maps
     if target.kind == "prototype":
         return _unsigned(_upsampled(question, maps[target.index]))
-    weights = question.reading.model.class_weights().detach()[target.index]
+    weights = question.reading.model.class_weights().detach()[target.index].cpu()
     weighted = [torch.einsum("p,phw->hw", weights[places], stack) for places, stack in by_size(maps)]
     return _signed(torch.stack([_upsampled(question, cells) for cells in weighted]).sum(0))
 

@@ -1,7 +1,8 @@
 """Where the box around the best place of a prototype is drawn.
 
-The published rule (Chen et al. 2019) is the default: the pixels in the top 5 % of the upsampled map.  A rule is called
-with activation maps [N,H,W] and the side of the input, and gives one box for each map in input pixels.
+The default is the connected component of the peak among the pixels in the top 5 % of the upsampled map.  The published
+rule (Chen et al. 2019) takes in all of these pixels, so that one stray place makes a box that covers half the picture.
+A rule is called with activation maps [N,H,W] and the side of the input, and gives one box for each map in input pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.boxes import boxes_above, high_activation_boxes, upsample
+from protoexplain.explain.boxes import boxes_above, high_activation_boxes, peak_boxes, upsample
 from protoexplain.explain.map_sizes import by_size
 
 
@@ -38,8 +39,21 @@ class BoxRule(Protocol):
 
 
 @dataclass(frozen=True)
+class PeakComponent:
+    """Tight bounds of the connected component, holding the peak, of the pixels at or above a percentile of the map."""
+
+    level: float = 95.0
+
+    def __call__(self, maps: Tensor, size: int) -> list[Box]:
+        return peak_boxes(upsample(maps.cpu(), size, size), self.level)
+
+    def __str__(self) -> str:
+        return f"peak:{self.level:g}"
+
+
+@dataclass(frozen=True)
 class Percentile:
-    """Tight bounds of the pixels at or above a percentile of the upsampled map."""
+    """Tight bounds of all pixels at or above a percentile of the upsampled map, however far apart (published)."""
 
     level: float = 95.0
 
@@ -94,6 +108,7 @@ class ReceptiveFieldOfCell:
         return "receptive-field"
 
 
+DEFAULT = PeakComponent()
 PUBLISHED = Percentile()
 
 
@@ -106,7 +121,7 @@ def boxes_of(rule: BoxRule, maps: Sequence[Tensor], size: int) -> list[Box]:
 
 
 def parse_box_rule(text: str, fields: Callable[[], Fields]) -> BoxRule:
-    """A rule by name: percentile, percentile:90, share, share:0.6, cell or receptive-field.
+    """A rule by name: peak, peak:90, published, percentile:90, share, share:0.6, cell or receptive-field.
 
     Args:
         text: Name, and after a colon the level.
@@ -116,18 +131,24 @@ def parse_box_rule(text: str, fields: Callable[[], Fields]) -> BoxRule:
         UserError: No such rule, or a level out of its range.
     """
     name, _, level = text.partition(":")
-    known = ("percentile", "share", "cell", "receptive-field")
-    if name not in known:
-        raise UserError(f"unknown rule for boxes '{name}'", text, nearest_name(name, known))
-    if level and name in known[2:]:
+    levelled: dict[str, tuple[Callable[..., BoxRule], float]] = {
+        "peak": (PeakComponent, 100),
+        "percentile": (Percentile, 100),
+        "share": (ShareOfMaximum, 1),
+    }
+    plain: dict[str, Callable[[], BoxRule]] = {
+        "published": lambda: PUBLISHED,
+        "cell": BestCell,
+        "receptive-field": lambda: ReceptiveFieldOfCell(fields()),
+    }
+    if name in levelled:
+        rule, highest = levelled[name]
+        return rule(_number(level, highest, text)) if level else rule()
+    if name not in plain:
+        raise UserError(f"unknown rule for boxes '{name}'", text, nearest_name(name, (*levelled, *plain)))
+    if level:
         raise UserError(f"the rule '{name}' takes no level", text, f"write {name}")
-    if name == "cell":
-        return BestCell()
-    if name == "receptive-field":
-        return ReceptiveFieldOfCell(fields())
-    if name == "percentile":
-        return Percentile(_number(level, 100, text)) if level else Percentile()
-    return ShareOfMaximum(_number(level, 1, text)) if level else ShareOfMaximum()
+    return plain[name]()
 
 
 def _number(text: str, highest: float, where: str) -> float:

@@ -1,7 +1,7 @@
-"""From a coarse activation map to pixels: cubic upsampling, the box of high activation, the heat map.
+"""From a coarse activation map to pixels: cubic upsampling, boxes of high activation, the heat map.
 
-As published with ProtoPNet (Chen et al. 2019): kernel parameter a = -0.75, half-pixel centres, edges
-replicated.
+Upsampling, `high_activation_boxes` and overlays are as published with ProtoPNet (Chen et al. 2019): kernel parameter
+a = -0.75, half-pixel centres, edges replicated.
 """
 
 from __future__ import annotations
@@ -50,6 +50,23 @@ def high_activation_boxes(maps: Tensor, percentile: float = 95.0) -> list[Box]:
     maps = maps.detach().cpu()
     levels = [_percentile(pixels, percentile) for pixels in maps.flatten(1).numpy()]
     return boxes_above(maps, torch.tensor(levels, dtype=maps.dtype))
+
+
+def peak_boxes(maps: Tensor, percentile: float = 95.0) -> list[Box]:
+    """Tight bounds of the connected component that holds the first maximum of each map [N,H,W].
+
+    Components are made of the pixels at or above a percentile (linear interpolation) of the map; pixels that touch
+    at a corner are connected.
+    """
+    import cv2
+
+    boxes = []
+    for pixels in maps.detach().cpu().numpy():
+        marked = (pixels >= _percentile(pixels.ravel(), percentile)).view(np.uint8)
+        row, column = divmod(int(pixels.argmax()), pixels.shape[1])
+        x, y, width, height = cv2.floodFill(marked, None, (column, row), 2, flags=8)[3]
+        boxes.append(Box(x, y, x + width, y + height))
+    return boxes
 
 
 def _percentile(values: NDArray[np.floating], percentile: float) -> float:

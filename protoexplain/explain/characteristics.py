@@ -127,7 +127,7 @@ def known_characteristics(
 
 def _damaged(why: str) -> UserError:
     fix = "measure them again: protoexplain characteristics"
-    return UserError(f"the table of characteristics is damaged: {why}", "metrics.json", fix)
+    return UserError(f"the table of characteristics is damaged: {why}", "measurements of the checkpoint", fix)
 
 
 def _rows(numbers: Tensor) -> tuple[Row, ...]:

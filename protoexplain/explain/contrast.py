@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
 
@@ -74,7 +74,7 @@ class Contrast:
 
 
 def contrast(
-    reading: Reading, this: int | None = None, other: int | None = None, rows: int = 10, box_rule: BoxRule = PUBLISHED
+    reading: Reading, this: int | None = None, other: int | None = None, rows: int = 10, box_rule: BoxRule = DEFAULT
 ) -> Contrast:
     """Why `this` and not `other`.
 

@@ -1,9 +1,9 @@
 """What would change the answer: the smallest set of prototypes without which the model predicts another class.
 
-Without a prototype means: as if it had not been found, its activation is zero, or where activations are distances
-that of an average picture.  All heads are affine in the
-activations, so removals shrink the lead of the predicted class independently of each other, and for a fixed rival the
-largest effects first are the smallest set; the smallest over all rivals is the smallest of all.  Forgetting a
+Without a prototype means: as if it were found as in an average picture, no more and no less; or, where evidence does
+not count from what is usual, as if it had not been found at all, with an activation of zero.  All heads are affine in
+the activations, so removals shrink the lead of the predicted class independently of each other, and for a fixed rival
+the largest effects first are the smallest set; the smallest over all rivals is the smallest of all.  Forgetting a
 prototype would be something else where the weights of a class have a fixed sum (CBC, RBF-net, EvalProtoPNet): the
 others would then gain weight.  The answer is verified by computing the scores anew.
 """
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
+from protoexplain.models.precision import exact
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Change:
         predicted_after: The predicted class without them.
         rival_after: The rival without them.
         outcome: The class that the model then predicts: the rival, unless a third class gains more.
+        as_usual: Whether the removed prototypes are left as in an average picture; otherwise as if not found at all.
     """
 
     predicted: Prediction
@@ -54,6 +56,7 @@ class Change:
     predicted_after: Prediction
     rival_after: Prediction
     outcome: Prediction
+    as_usual: bool
 
     @property
     def lead(self) -> float:
@@ -75,7 +78,7 @@ class Change:
         return {**asdict(self), "lead": self.lead, "lead_after": self.lead_after, "additive_error": self.check()}
 
 
-def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxRule = PUBLISHED) -> Change | None:
+def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxRule = DEFAULT) -> Change | None:
     """The fewest prototypes without which another class overtakes the predicted one.
 
     Args:
@@ -118,8 +121,8 @@ def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxR
 
 def _effects(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
     """[R,P]: what each prototype adds to the lead of the predicted class over each rival beyond not being found."""
-    weights = reading.model.class_weights().detach().double()
-    return (reading.activations - reading.model.missing()) * (weights[predicted] - weights[rivals])
+    weights, missing = exact(reading.model.class_weights().detach()), exact(reading.model.missing())
+    return (reading.activations - missing) * (weights[predicted] - weights[rivals])
 
 
 def _leads(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
@@ -134,10 +137,9 @@ def _without(
     reading: Reading, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
 ) -> Change:
     """Compute the scores anew as if some prototypes had not been found."""
-    model, activations = reading.model, reading.activations.clone()
-    activations[removed] = model.missing()[removed].to(activations)
-    scores = model.from_activations(activations[None].to(reading.scores.dtype)).logits
-    after = reading.with_scores(scores[0], model.probabilities(scores)[0])
+    activations = reading.activations.clone()
+    activations[removed] = exact(reading.model.missing())[removed]
+    after = reading.with_activations(activations)
     (found,) = matches(reading, [predicted], removed, box_rule)
     return Change(
         predicted=reading.prediction(predicted),
@@ -146,4 +148,5 @@ def _without(
         predicted_after=after.prediction(predicted),
         rival_after=after.prediction(rival),
         outcome=after.prediction(after.ranked[0]),
+        as_usual=reading.evidence_kind == "shapley",
     )

@@ -19,6 +19,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.explain.match import Match
 from protoexplain.explain.reading import Reading
 from protoexplain.io.prototypes import Edges
+from protoexplain.models.precision import exact
 
 MOST = 0.5
 """A box that covers more than this share of the picture says little about where."""
@@ -139,7 +140,7 @@ def _moved(box: _Corners, size: int, generator: torch.Generator) -> _Corners:
 
 
 def _similarities(reading: Reading, boxes: Sequence[_Corners]) -> list[Tensor]:
-    """Activations [P] of the picture with each box blanked."""
+    """Activations float64 [P] of the picture with each box blanked, on the CPU."""
     colour = reading.picture.mean((1, 2), keepdim=True)
     found: list[Tensor] = []
     for start in range(0, len(boxes), _PICTURES_AT_ONCE):
@@ -147,5 +148,5 @@ def _similarities(reading: Reading, boxes: Sequence[_Corners]) -> list[Tensor]:
         pictures = reading.picture.repeat(len(some), 1, 1, 1)
         for picture, (x0, y0, x1, y1) in zip(pictures, some, strict=True):
             picture[:, y0:y1, x0:x1] = colour
-        found += reading.model.activations(reading.model.backbone(pictures)).double()
+        found += exact(reading.model.activations(reading.model.backbone(pictures)))
     return found

@@ -7,6 +7,8 @@ from captum._utils.models.model import Model
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from protoexplain.models.precision import exact
+
 
 class LeastSquares(Model):
     """Fits y = w z + c exactly, without the regularisation that would shrink w; one batch holds all samples."""
@@ -17,9 +19,9 @@ class LeastSquares(Model):
     def fit(self, train_data: DataLoader, **settings: object) -> None:
         """Minimise the weighted squared error over (z [n,M], y [n], weight [n]); the least w where many do."""
         ((inputs, outputs, weights),) = train_data
-        root = weights.double().sqrt()[:, None]
-        columns = torch.cat([inputs.double(), torch.ones(len(inputs), 1, dtype=torch.double, device=inputs.device)], 1)
-        solved = torch.linalg.lstsq((columns * root).cpu(), (outputs.double()[:, None] * root).cpu(), driver="gelsd")
+        root = exact(weights).sqrt()[:, None]
+        columns = torch.cat([exact(inputs), torch.ones(len(inputs), 1, dtype=torch.double)], 1)
+        solved = torch.linalg.lstsq(columns * root, exact(outputs)[:, None] * root, driver="gelsd")
         self.weights, self.intercept = solved.solution[:-1, 0], solved.solution[-1, 0]
 
     def representation(self) -> Tensor:

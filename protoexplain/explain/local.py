@@ -2,7 +2,8 @@
 
 `explain` returns, for each shown class, the prototypes that speak for and against it.  For every class the evidence
 of the shown rows, plus what all other prototypes add, plus the bias, equals the class score; `Explanation.check` does
-the sum.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add up to one.
+the sum.  Where evidence counts from what is usual, the score is told relative to the average class, which changes no
+probability.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add to one.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.match import Match, Statement, matches, statements
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Prediction, Reading, read
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.heads import Evidence
+from protoexplain.models.heads import Evidence, EvidenceKind
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
 Said = TypeVar("Said", bound=Statement)
 
@@ -38,14 +39,15 @@ class ClassExplanation:
     Args:
         label: Class index.
         name: Class name.
-        score: Class score (logit; for CBC a probability).
+        score: Class score: a logit, relative to the mean over the classes where evidence is ``shapley``; for CBC a
+            probability.
         probability: In [0, 1].
         found: Prototypes by the size of what their presence adds, largest first.
         missing: Prototypes by what their absence adds, largest first; empty for heads that do not reason by absence.
         unwanted: Prototypes that were found though the class wants to miss them, costliest first; empty as above.
         lacking: Prototypes that are missing though the class wants to find them, costliest first; empty as above.
         remainder: What all prototypes add beside the numbers shown in `found` and `missing`.
-        bias: What no prototype is responsible for.
+        bias: What no prototype is responsible for; where evidence is ``shapley``, the score of an average image.
         disagreement_remainder: What is lost beside the numbers shown in `unwanted` and `lacking`; None for heads
             without disagreement.
     """
@@ -94,7 +96,9 @@ class Explanation:
         predictions: Classes by score, best first.
         classes: The explained classes.
         unit: What scores and evidence are measured in.
-        box_rule: How boxes were drawn, such as ``percentile:95``.
+        evidence: How evidence is counted: ``shapley`` is (activation - usual activation) x (weight - mean weight over
+            the classes), ``product`` is activation x weight, ``reasoning`` is by presence and absence.
+        box_rule: How boxes were drawn, such as ``peak:95``.
         notices: What was done to the image when it was read, and whether the model abstains.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
     """
@@ -104,7 +108,8 @@ class Explanation:
     predictions: tuple[Prediction, ...]
     classes: tuple[ClassExplanation, ...]
     unit: Literal["logit", "probability"]
-    box_rule: str = str(PUBLISHED)
+    evidence: EvidenceKind
+    box_rule: str = str(DEFAULT)
     notices: tuple[str, ...] = ()
     maps: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -147,7 +152,7 @@ def explain(
     rows: int = 10,
     notices: Sequence[str] = (),
     records: Sequence[PrototypeRecord] = (),
-    box_rule: BoxRule = PUBLISHED,
+    box_rule: BoxRule = DEFAULT,
 ) -> Explanation:
     """Explain the classes of one image.
 
@@ -181,7 +186,7 @@ def explain_reading(
     top_classes: int = 3,
     rows: int = 10,
     notices: Sequence[str] = (),
-    box_rule: BoxRule = PUBLISHED,
+    box_rule: BoxRule = DEFAULT,
 ) -> Explanation:
     """As `explain`, of a picture that was read already."""
     ranked = reading.ranked
@@ -213,6 +218,7 @@ def explain_reading(
         tuple(predictions.values()),
         classes,
         reading.unit,
+        reading.evidence_kind,
         str(box_rule),
         (*notices, ABSTAINED) if reading.abstains else tuple(notices),
         {prototype: reading.maps[prototype].float().cpu().numpy() for prototype in wanted},

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule, boxes_of
+from protoexplain.explain.box_rules import DEFAULT, BoxRule, boxes_of
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Reading
 from protoexplain.io.prototypes import Edges, PrototypeRecord
@@ -25,6 +25,7 @@ class Statement:
         prototype: Number of the prototype.
         prototype_label: Its class, -1 where all classes share it.
         similarity: Activation at its best place in the image, in the unit of the family.
+        usual: That of an average training image, from which evidence counts; None where it counts from zero.
         presence: What it adds to the class score because it was found; negative where it speaks against the class.
         absence: What it adds because it is missing as expected.
         unwanted: What is lost because it was found though it should be missing; None for heads without.
@@ -36,6 +37,7 @@ class Statement:
     prototype: int
     prototype_label: int
     similarity: float
+    usual: float | None
     presence: float
     absence: float
     unwanted: float | None
@@ -57,11 +59,14 @@ class Match(Statement):
         cell: (row, column) of the best place in the map.
         peak: (x, y) of the centre of that cell, in pixels of the given image.
         box: Around the best place by the explanation's rule, (x0, y0, x1, y1) in pixels of the given image.
+        heat_range: Activations at which the colours of its heat map begin and end, by the training images; None where
+            these are unknown or the map is one cell, and the map's own range has to do.
     """
 
     cell: tuple[int, int]
     peak: tuple[float, float]
     box: Edges
+    heat_range: tuple[float, float] | None
 
 
 def statements(reading: Reading, labels: Sequence[int], prototypes: Sequence[int]) -> list[dict[int, Statement]]:
@@ -70,7 +75,7 @@ def statements(reading: Reading, labels: Sequence[int], prototypes: Sequence[int
 
 
 def matches(
-    reading: Reading, labels: Sequence[int], prototypes: Sequence[int], rule: BoxRule = PUBLISHED
+    reading: Reading, labels: Sequence[int], prototypes: Sequence[int], rule: BoxRule = DEFAULT
 ) -> list[dict[int, Match]]:
     """As `statements`, with places."""
     places = _places(reading, prototypes, rule)
@@ -86,6 +91,8 @@ def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int])
     kinds["unwanted"] = nothing if untold is None else _columns(untold.presence, chosen)
     kinds["lacking"] = nothing if untold is None else _columns(untold.absence, chosen)
     similarity = reading.activations[chosen].tolist()
+    counted = reading.evidence_kind == "shapley"
+    usual = reading.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
     owners = reading.model.prototype_class[chosen].tolist()
     return [
         {
@@ -93,6 +100,7 @@ def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int])
                 "prototype": prototype,
                 "prototype_label": owners[i],
                 "similarity": similarity[i],
+                "usual": usual[i],
                 "patch": reading.records[prototype] if reading.records else None,
                 **{name: values[k][i] for name, values in kinds.items()},
             }
@@ -110,8 +118,13 @@ def _columns(values: Tensor, chosen: list[int]) -> list[list[Any]]:
 def _places(reading: Reading, prototypes: Sequence[int], rule: BoxRule) -> dict[int, dict[str, Any]]:
     geometry, maps = reading.geometry, [reading.maps[prototype] for prototype in prototypes]
     boxes = [geometry.box_to_source(box) for box in boxes_of(rule, maps, geometry.input_size)]
+    statistics = reading.model.statistics
     return {
-        prototype: {**_peak(cells, geometry), "box": (box.x0, box.y0, box.x1, box.y1)}
+        prototype: {
+            **_peak(cells, geometry),
+            "box": (box.x0, box.y0, box.x1, box.y1),
+            "heat_range": None if statistics is None or cells.numel() == 1 else statistics.span(prototype),
+        }
         for prototype, cells, box in zip(prototypes, maps, boxes, strict=True)
     }
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset, batches, geometry_of
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.nearest import Nearest, NearestPatches
 from protoexplain.io.images import image_size
 from protoexplain.io.prototypes import Edges, PrototypeRecord
@@ -109,7 +109,7 @@ def explain_prototypes(
     splits: Mapping[str, ImageDataset],
     k: int = 5,
     share: float = 0.5,
-    box_rule: BoxRule = PUBLISHED,
+    box_rule: BoxRule = DEFAULT,
     progress: Progress | None = None,
 ) -> tuple[PrototypeExplanation, ...]:
     """Look through all images once, for all prototypes.

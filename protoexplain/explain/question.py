@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from protoexplain.explain.box_rules import Fields
 from protoexplain.explain.reading import Reading
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.precision import exact
 
 _FEWEST_SUPERPIXELS = 4
 """SLIC makes one region of a picture of noise, and explains nothing with it."""
@@ -100,7 +101,7 @@ class Question:
         """[S,S] numbers 0..M-1 of regions of similar colour (SLIC, Achanta et al. 2012); else of squares."""
         from skimage.segmentation import slic
 
-        rgb = self.reading.picture.permute(1, 2, 0).double().cpu().numpy()
+        rgb = exact(self.reading.picture.permute(1, 2, 0)).numpy()
         found = slic(rgb, n_segments=self.segments, compactness=10, start_label=0)
         names, numbers = np.unique(found, return_inverse=True)
         if len(names) < _FEWEST_SUPERPIXELS:

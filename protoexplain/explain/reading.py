@@ -1,6 +1,6 @@
 """What a model makes of one picture, from one forward pass; all explanations of the picture start here.
 
-P prototypes, C classes.  Evidence is computed in float64, so that its sums can be checked.
+P prototypes, C classes.  All numbers are on the CPU.  Evidence is computed in float64, so that its sums can be checked.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.heads import Evidence
+from protoexplain.models.heads import Evidence, EvidenceKind
+from protoexplain.models.precision import exact
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class, its score (logit; for CBC a probability) and its probability in [0, 1]."""
+    """One class, its score as evidence adds up to it, and its probability in [0, 1]."""
 
     label: int
     name: str
@@ -35,13 +36,14 @@ class Reading:
 
     Args:
         model: In eval mode; read only.
-        picture: [3,S,S] in [0, 1].
+        picture: [3,S,S] in [0, 1], on the model's device.
         geometry: Where the picture lies in the given image.
         class_names: By label.
         records: Where the prototypes come from, by number; empty where unknown.
         maps: For each prototype its activation at each cell, [H,W]; maps of several branches may differ in size.
         activations: float64 [P], the maximum of each map.
-        scores: [C] class scores as the model gives them.
+        scores: [C] class scores as evidence adds up to them: as the model gives them (logits, for CBC probabilities),
+            or relative to the average class, where evidence counts from what is usual.
         probabilities: [C] in [0, 1].
     """
 
@@ -49,7 +51,7 @@ class Reading:
     picture: Tensor
     geometry: Geometry
     class_names: tuple[str, ...]
-    records: tuple[PrototypeRecord, ...]
+    records: Sequence[PrototypeRecord]
     maps: tuple[Tensor, ...]
     activations: Tensor
     scores: Tensor
@@ -66,9 +68,17 @@ class Reading:
         return "probability" if self.model.scores_are_probabilities else "logit"
 
     @property
+    def evidence_kind(self) -> EvidenceKind:
+        """How evidence is counted."""
+        return self.model.evidence_kind
+
+    @property
     def abstains(self) -> bool:
-        """Whether no class gets any evidence: the best score is exactly 0 (Nauta et al. 2023)."""
-        return float(self.scores.max()) == 0
+        """Whether no class gets any evidence: the best score is exactly 0 (Nauta et al. 2023).
+
+        Never where scores are relative to the average class, which says nothing about all of them.
+        """
+        return self.evidence_kind != "shapley" and float(self.scores.max()) == 0
 
     def prediction(self, label: int) -> Prediction:
         return Prediction(label, self.class_names[label], float(self.scores[label]), float(self.probabilities[label]))
@@ -84,9 +94,12 @@ class Reading:
         parts = self.model.disagreement(self.activations[None], self._chosen(labels))
         return None if parts is None else _single(parts)
 
-    def with_scores(self, scores: Tensor, probabilities: Tensor) -> Reading:
-        """The same picture with other scores [C]."""
-        return replace(self, scores=scores, probabilities=probabilities)
+    @torch.no_grad()
+    def with_activations(self, activations: Tensor) -> Reading:
+        """The same picture with scores and probabilities computed anew from other activations [P]."""
+        logits = self.model.from_activations(activations[None].to(self.model.class_weights())).logits
+        scores, probabilities = self.model.told_scores(logits)[0].cpu(), self.model.probabilities(logits)[0].cpu()
+        return replace(self, activations=activations, scores=scores, probabilities=probabilities)
 
     def require_labels(self, labels: Sequence[int]) -> None:
         """Refuse labels that the model does not have.
@@ -100,7 +113,7 @@ class Reading:
                 raise UserError(f"there is no class number {label}", "", f"choose a number from 0 to {highest}")
 
     def _chosen(self, labels: Sequence[int]) -> Tensor:
-        return torch.tensor(list(labels), dtype=torch.long, device=self.activations.device)
+        return torch.tensor(list(labels), dtype=torch.long)
 
 
 @torch.no_grad()
@@ -121,10 +134,10 @@ def read(
         geometry,
         tuple(class_names),
         tuple(records),
-        tuple(each for maps in model.activation_maps(features) for each in maps[0]),
-        output.activations[0].double(),
-        output.logits[0],
-        model.probabilities(output.logits)[0],
+        tuple(each.cpu() for maps in model.activation_maps(features) for each in maps[0]),
+        exact(output.activations[0]),
+        model.told_scores(output.logits)[0].cpu(),
+        model.probabilities(output.logits)[0].cpu(),
     )
 
 

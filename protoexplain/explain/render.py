@@ -23,7 +23,7 @@ from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation, Explanation
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.match_characteristics import MatchCharacteristics
-from protoexplain.explain.words import about_absence, about_box, about_pictures
+from protoexplain.explain.words import about_absence, about_box, about_pictures, about_score
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
@@ -43,10 +43,25 @@ def _heat_table() -> RGB:
     return table
 
 
-def heat_overlay(rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75) -> RGB:
-    """Lay a heat map [H,W] over an image [H,W,3]; cold places stay visible, hot places are covered by `opacity`."""
-    low, high = float(heat.min()), float(heat.max())
-    level = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
+def heat_level(heat: NDArray[np.float32], ends: tuple[float, float] | None = None) -> NDArray[np.float32]:
+    """A heat map [H,W] in [0, 1].
+
+    Args:
+        heat: Of any unit.
+        ends: What becomes 0 and 1; by default the map's own lowest and highest value, however weak that is.
+    """
+    low, high = ends or (float(heat.min()), float(heat.max()))
+    return np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
+
+
+def heat_overlay(
+    rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75, ends: tuple[float, float] | None = None
+) -> RGB:
+    """Lay a heat map [H,W] over an image [H,W,3]; cold places stay visible, hot places are covered by `opacity`.
+
+    `ends` are those of `heat_level`.
+    """
+    level = heat_level(heat, ends)
     colours = _heat_table()[(level * 255).astype(np.uint8)].astype(np.float32)
     alpha = (opacity * level)[..., None]
     return (rgb * (1 - alpha) + colours * alpha).round().astype(np.uint8)
@@ -97,7 +112,8 @@ def seen_region(explanation: Explanation, rgb: RGB) -> RGB:
 def match_heat(explanation: Explanation, match: Match, rgb: RGB) -> RGB:
     """Heat map of a match over the region that the model saw."""
     region = seen_region(explanation, rgb)
-    return heat_overlay(region, explanation.heat(match.prototype, region.shape[1], region.shape[0]))
+    heat = explanation.heat(match.prototype, region.shape[1], region.shape[0])
+    return heat_overlay(region, heat, ends=match.heat_range)
 
 
 def png(rgb: RGB) -> bytes:
@@ -178,7 +194,8 @@ def sheet(
 def _title(explanation: Explanation, shown: ClassExplanation) -> str:
     presence = [match.presence for match in shown.found if match.presence]
     return (
-        f"{explanation.image}: why {shown.name}?  probability {shown.probability:.1%}, score {shown.score:.2f}"
+        f"{explanation.image}: why {shown.name}?  probability {shown.probability:.1%},"
+        f" {about_score(explanation.evidence)} {shown.score:.2f}"
         f" = {sum(presence):.2f} from the {len(presence)} strongest prototypes"
         f" {shown.total() - sum(presence):+.2f} from the rest"
     )
@@ -218,7 +235,8 @@ def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, t
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(0, 1)
     axis.text(-1.05, 0.86, name, fontsize=10, fontweight="bold", va="center", parse_math=False)
-    axis.text(-1.05, 0.66, f"similarity {match.similarity:.2f}", fontsize=10, va="center")
+    usual = "" if match.usual is None else f", usually {match.usual:.2f}"
+    axis.text(-1.05, 0.66, f"similarity {match.similarity:.2f}{usual}", fontsize=10, va="center")
     word = "speaks for" if match.presence >= 0 else "speaks against"
     axis.text(-1.05, 0.48, f"{word}: {match.presence:+.3f} {unit}", fontsize=10, va="center")
     colour = FOR_COLOUR if match.presence >= 0 else AGAINST_COLOUR

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,18 +19,19 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule, Fields, parse_box_rule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
+from protoexplain.explain.evidence import SHAPLEY, count_evidence
 from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.local import Explanation, explain_reading
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.match_characteristics import MatchCharacteristics, match_characteristics
 from protoexplain.explain.measured_field import measure_fields
+from protoexplain.explain.patch_pictures import PatchPictures
 from protoexplain.explain.question import Question, Target
 from protoexplain.explain.reading import Reading, read
-from protoexplain.explain.render import draw_box
 from protoexplain.explain.variants import texture_cache
 from protoexplain.explain.what_if import Edit
 from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
@@ -88,12 +88,21 @@ class Explainer:
     Args:
         checkpoint: Path of a checkpoint folder, or one that was loaded.
         device: Where the model runs.
+        evidence: How evidence is counted, see `count_evidence`.
+
+    Raises:
+        UserError: The checkpoint is damaged, or evidence cannot be counted in such a way.
     """
 
-    def __init__(self, checkpoint: Path | Checkpoint, device: str = "cpu") -> None:
+    def __init__(
+        self, checkpoint: Path | Checkpoint, device: str | torch.device = "cpu", evidence: str = SHAPLEY
+    ) -> None:
         keep_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
-        self.model: PrototypeModel = self.checkpoint.model(device)
+        self.device = torch.device(device)
+        self.model: PrototypeModel = self.checkpoint.model(self.device)
+        self.notices = count_evidence(self.model, evidence)
+        self._pictures = PatchPictures(self.checkpoint, self.model.draws_prototypes)
 
     @property
     def title(self) -> str:
@@ -195,7 +204,7 @@ class Explainer:
         labels: Sequence[int] | None = None,
         top_classes: int = 3,
         rows: int = 10,
-        box_rule: BoxRule = PUBLISHED,
+        box_rule: BoxRule = DEFAULT,
     ) -> ExplainedImage:
         """Explain one image.
 
@@ -206,19 +215,19 @@ class Explainer:
             labels: Classes to explain; the best ones by default.
             top_classes: How many, where `labels` is None.
             rows: Prototypes per list.
-            box_rule: How boxes are drawn.
+            box_rule: How boxes are drawn, in the image and in the training pictures of its prototypes.
 
         Raises:
             UserError: The file is no image that can be read, or no class of such a label.
         """
         seen = self.see(image, name=name, box=box)
         explanation = explain_reading(
-            seen.reading,
+            self._marked(seen.reading, box_rule),
             image=seen.name,
             labels=labels,
             top_classes=top_classes,
             rows=rows,
-            notices=seen.notices,
+            notices=(*seen.notices, *self.notices),
             box_rule=box_rule,
         )
         return ExplainedImage(explanation, seen)
@@ -228,13 +237,20 @@ class Explainer:
         told = self.characteristics(result.seen, sorted(result.explanation.maps))
         return replace(result, explanation=result.explanation.with_characteristics(told))
 
-    def contrast(self, seen: Seen, this: int | None = None, other: int | None = None, rows: int = 10) -> Contrast:
+    def contrast(
+        self,
+        seen: Seen,
+        this: int | None = None,
+        other: int | None = None,
+        rows: int = 10,
+        box_rule: BoxRule = DEFAULT,
+    ) -> Contrast:
         """Why `this` class (the best one by default) and not the `other` (the second best), as `contrast`."""
-        return contrast(seen.reading, this, other, rows)
+        return contrast(self._marked(seen.reading, box_rule), this, other, rows, box_rule)
 
-    def what_would_change(self, seen: Seen, rival: int | None = None) -> Change | None:
+    def what_would_change(self, seen: Seen, rival: int | None = None, box_rule: BoxRule = DEFAULT) -> Change | None:
         """The fewest prototypes without which another class, or the named one, overtakes; as `what_would_change`."""
-        return what_would_change(seen.reading, rival)
+        return what_would_change(self._marked(seen.reading, box_rule), rival, box_rule)
 
     def honesty(
         self, seen: Seen, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
@@ -274,19 +290,17 @@ class Explainer:
         owner = "" if match.prototype_label < 0 else f" ({self.checkpoint.classes[match.prototype_label]})"
         return f"Prototype {match.prototype}{owner}"
 
-    def patch(self, prototype: int) -> RGB | None:
-        """Picture of the patch, None where the prototype has none."""
-        picture = self.checkpoint.picture(prototype, "patch")
-        return None if picture is None else _decoded(picture)
+    def _marked(self, reading: Reading, rule: BoxRule) -> Reading:
+        """With the patches of the prototypes marked by the same rule as the picture."""
+        return replace(reading, records=self._pictures.records(rule))
 
-    def source(self, prototype: int) -> RGB | None:
-        """The training image of the patch with its box, None where the prototype has none."""
-        picture, box = self.checkpoint.picture(prototype, "source"), self.record(prototype).input_box
-        return None if picture is None or box is None else draw_box(_decoded(picture), Box(*box))
+    def patch(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
+        """Picture of the patch, its box drawn by a rule; None where the prototype has none."""
+        return self._pictures.patch(prototype, rule)
 
-
-def _decoded(picture: bytes) -> RGB:
-    return load_image(io.BytesIO(picture)).rgb
+    def source(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
+        """The training image of the patch with its box by a rule, None where the prototype has none."""
+        return self._pictures.source(prototype, rule)
 
 
 def as_picture(rgb: RGB) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.match import Match, matches
 from protoexplain.explain.perturbations import MODIFICATIONS, RGB
 from protoexplain.explain.reading import Prediction, Reading
@@ -173,7 +173,7 @@ class WhatIf:
 
 
 def what_if(
-    before: Reading, after: Reading, rows: int = 5, top_classes: int = 5, box_rule: BoxRule = PUBLISHED
+    before: Reading, after: Reading, rows: int = 5, top_classes: int = 5, box_rule: BoxRule = DEFAULT
 ) -> WhatIf:
     """Compare what one model makes of a picture and of its edited version.
 

@@ -12,6 +12,7 @@ from protoexplain.explain.counterfactual import Change
 from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation
 from protoexplain.explain.what_if import Shift, WhatIf
+from protoexplain.models.heads import EvidenceKind
 
 
 def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
@@ -30,6 +31,11 @@ def about_box(tried: Honesty) -> str:
     return f"blanking the box: {-tried.fall:+.2f}, more than {tried.rank:.0%} of random boxes"
 
 
+def about_score(kind: EvidenceKind) -> str:
+    """What evidence adds up to."""
+    return "score relative to the average class" if kind == "shapley" else "score"
+
+
 def about_change(change: Change | None) -> str:
     """What would change the answer."""
     if change is None:
@@ -37,7 +43,8 @@ def about_change(change: Change | None) -> str:
     numbers = [removal.match.prototype for removal in change.removed]
     both = f" ({change.rival.name} overtakes {change.predicted.name} too)"
     third = "" if change.outcome.label == change.rival.label else both
-    return f"Without {_named(numbers)} the model would say {change.outcome.name}{third}."
+    removed = f"With {_named(numbers)} as in an average image" if change.as_usual else f"Without {_named(numbers)}"
+    return f"{removed} the model would say {change.outcome.name}{third}."
 
 
 def about_contrast(found: Contrast, unit: str, shown: int = 3) -> str:

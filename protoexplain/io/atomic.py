@@ -1,7 +1,8 @@
 """The only writer of what matters: a file or folder appears complete under its name, or not at all.
 
-New content is made beside its place as `<name>.tmp-<pid>`, brought to disk and renamed; what it replaces is
-`<name>.old-<pid>` for a moment.  `recover` clears up after a program that was killed in between.
+New content is made beside its place as `<name>.tmp-<pid>-<token>`, brought to disk and renamed.  A file may replace
+an older one, in one step; a folder never does, since no system can put one folder in the place of another in one
+step.  `recover` removes what a program that was killed in between left unfinished.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import errno
 import itertools
 import os
 import re
+import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,12 +25,14 @@ from protoexplain.io.manifest import MANIFEST, manifest_of
 FAULT_VARIABLE = "PROTOEXPLAIN_FAULT"
 """`write:3` lets the third written file fail as on a full disk, for tests."""
 
-_LEFTOVER = re.compile(r"(?P<name>.+)\.(?P<kind>tmp|old)-(?P<pid>\d+)")
+_LEFTOVER = re.compile(r"(?P<name>.+)\.tmp-(?P<pid>\d+)(-[0-9a-f]+)?")
 _SYNC_THREADS = 8
 """Together, file systems bring small files to disk about eight times faster."""
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
 """What some network file systems answer to fsync of a folder."""
 _writes = itertools.count(1)
+_unfinished: set[str] = set()
+"""Names of the temporary content that threads of this program are writing."""
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -37,8 +42,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         UserError: It cannot be written; the old content is still there.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = _beside(path, "tmp")
-    with _all_or_nothing(path, temporary, len(data)):
+    with _all_or_nothing(path, len(data)) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
         _settle_file(temporary)
@@ -46,69 +50,74 @@ def write_file(path: Path, content: bytes | str) -> None:
         _settle_folder(path.parent)
 
 
-def write_folder(target: Path, fill: Callable[[Path], None], replace: bool = False) -> None:
-    """Write a folder with a manifest of its files.
+def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
+    """Write a new folder with a manifest of its files.
 
     Args:
         target: The folder to be.
         fill: Writes the files into the folder that it is given.
-        replace: Whether an existing folder may be replaced.
 
     Raises:
-        UserError: It exists, or cannot be written; an existing folder is then as before.
+        UserError: There is something under the name already, which stays as it is; or it cannot be written.
     """
     recover(target.parent, target.name)
-    if target.exists() and not replace:
-        raise UserError("there is something under this name already", str(target), "choose another name")
-    temporary = _beside(target, "tmp")
-    with _all_or_nothing(target, temporary):
+    if target.exists():
+        raise _taken(target)
+    with _all_or_nothing(target) as temporary:
         temporary.mkdir(parents=True)
         fill(temporary)
         (temporary / MANIFEST).write_text(manifest_of(temporary).to_json(), encoding="utf-8", newline="\n")
         _settle_tree(temporary)
-        _swap(temporary, target)
+        try:
+            temporary.rename(target)
+        except OSError as error:
+            raise (_taken(target) if target.exists() else error) from error
+        _settle_folder(target.parent)
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; one that is absent is made.
+
+    Raises:
+        UserError: Says why.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _refusal(folder, error, 0) from error
 
 
 def recover(parent: Path, name: str | None = None) -> list[str]:
-    """Clear up what killed programs left in a folder; call it before this program writes there.
+    """Remove what killed programs left unfinished in a folder; call it before this program writes there.
 
-    A replaced folder returns to its name where its successor did not arrive.  Leftovers of other programs
-    that still run are not touched.
+    What this program or another one that still runs is writing is not touched.
 
     Args:
         parent: Folder to clear up.
         name: Look only at leftovers of this file or folder.
 
     Returns:
-        The names of the leftovers.
+        The names of what was removed.
 
     Raises:
         UserError: The folder cannot be read or written.
     """
     try:
         matches = [_LEFTOVER.fullmatch(entry.name) for entry in parent.iterdir()] if parent.is_dir() else []
-        found = sorted(
-            (match for match in matches if match and name in (None, match["name"]) and not _runs(int(match["pid"]))),
-            key=lambda match: match.string,
-        )
-        for match in found:
-            entry, target = parent / match.string, parent / match["name"]
-            if match["kind"] == "old" and not target.exists():
-                entry.rename(target)
-            else:
-                _remove(entry)
     except OSError as error:
         raise _refusal(parent, error, 0) from error
-    return [match.string for match in found]
+    wanted = (match for match in matches if match and name in (None, match["name"]))
+    found = sorted(m.string for m in wanted if m.string not in _unfinished and not _runs(int(m["pid"])))
+    for leftover in found:
+        _remove(parent / leftover)
+    return found
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a name is that of unfinished or replaced content."""
+    """Whether a name is that of unfinished content."""
     return _LEFTOVER.fullmatch(path.name) is not None
-
-
-def _beside(path: Path, kind: str) -> Path:
-    return path.with_name(f"{path.name}.{kind}-{os.getpid()}")
 
 
 def _runs(pid: int) -> bool:
@@ -125,16 +134,24 @@ def _runs(pid: int) -> bool:
 
 
 @contextmanager
-def _all_or_nothing(target: Path, temporary: Path, size: int = 0) -> Iterator[None]:
-    """Remove the temporary content if anything goes wrong, and say what."""
+def _all_or_nothing(target: Path, size: int = 0) -> Iterator[Path]:
+    """A place beside the target for its content, which is removed if anything goes wrong; then says what."""
+    temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    _unfinished.add(temporary.name)
     try:
-        yield
+        yield temporary
     except BaseException as error:
         needed = max(size, _size(temporary))
         _remove(temporary)
         if isinstance(error, OSError):
             raise _refusal(target, error, needed) from error
         raise
+    finally:
+        _unfinished.discard(temporary.name)
+
+
+def _taken(target: Path) -> UserError:
+    return UserError("there is something under this name already", str(target), "choose another name")
 
 
 def _refusal(target: Path, error: OSError, needed: int) -> UserError:
@@ -164,22 +181,6 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
-
-
-def _swap(temporary: Path, target: Path) -> None:
-    """Put the temporary folder in the place of the target."""
-    aside = _beside(target, "old")
-    if target.exists():
-        target.rename(aside)
-    try:
-        temporary.rename(target)
-        _settle_folder(target.parent)
-    except BaseException:
-        if aside.exists():
-            _remove(target)
-            aside.rename(target)
-        raise
-    _remove(aside)
 
 
 def _settle_tree(folder: Path) -> None:

@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from protoexplain.errors import UserError
 
 MANIFEST = "MANIFEST.json"
+MEASUREMENTS = "measurements"
+"""What lies under this name in a folder comes and goes; the manifest says nothing about it."""
 MAX_JSON_BYTES = 50_000_000
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -53,7 +55,7 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def manifest_of(folder: Path) -> Manifest:
-    """Hash all files below a folder but the manifest itself."""
+    """Hash all files below a folder but the manifest itself and the measurements."""
     present = _files_below(folder)
     files = {name: FileEntry(_sha256(path), path.stat().st_size) for name, path in present.items()}
     return Manifest(files, _table_digest(files))
@@ -131,6 +133,22 @@ def read_limited(path: Path, limit: int) -> bytes:
     return content
 
 
+def read_json_table(path: Path) -> dict[str, Any]:
+    """The table of keys that a JSON file holds.
+
+    Raises:
+        UserError: It is too large, cannot be read, or holds something else.
+    """
+    fix = "use what the program wrote"
+    try:
+        table = json.loads(read_limited(path, MAX_JSON_BYTES), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path.name} is not JSON: {error}", str(path), fix) from error
+    if not isinstance(table, dict):
+        raise UserError(f"{path.name} is not a table of keys", str(path), fix)
+    return table
+
+
 def first_mistake(error: ValidationError) -> str:
     """Place and kind of the first mistake, in one line."""
     mistake = error.errors(include_url=False, include_input=False)[0]
@@ -138,15 +156,19 @@ def first_mistake(error: ValidationError) -> str:
     return " ".join(f"{place}: {mistake['msg']}".removeprefix(": ").split())
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def _files_below(folder: Path) -> dict[str, Path]:
-    """All files but the manifest by their path below the folder.
+    """All files but the manifest and the measurements by their path below the folder.
 
     Raises:
         UserError: Something that is neither folder nor file.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path == folder / MANIFEST:
+        if path.is_dir() or path.relative_to(folder).parts[0] in (MANIFEST, MEASUREMENTS):
             continue
         if not path.is_file():
             raise UserError(f"{path.name} is not a plain file", str(path), "remove it")

@@ -1,4 +1,4 @@
-"""The README.md of a checkpoint: what the model is, how good it is, how to make it again."""
+"""The README.md of a checkpoint: what the model is, how good it is, how to make it again; and of its measurements."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ SHOWN_CLASSES = 20
 INTERPRETABILITY = "interpretability"
 EDITS = "edits"
 """Rows of what a person decided on single prototypes."""
-PER_PROTOTYPE = ("characteristics",)
-_ELSEWHERE = (INTERPRETABILITY, EDITS, *PER_PROTOTYPE)
 
 
 def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]) -> str:
@@ -25,8 +23,7 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
     Args:
         config: That built the model.
         contents: Classes, data and prototypes.
-        metrics: What was measured; the table ``interpretability`` (name -> value, low, high, ...) and the list
-            ``edits`` become sections of their own, and tables named in `PER_PROTOTYPE` are left to metrics.json.
+        metrics: What the training measured; the list ``edits`` becomes a section of its own.
     """
     family = get_family(config.family)
     data, shown = contents.data, contents.classes[:SHOWN_CLASSES]
@@ -44,8 +41,8 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
         "## Prototypes",
         _prototypes(contents),
         "## Results",
-        *_tables({name: value for name, value in metrics.items() if name not in _ELSEWHERE}),
-        *_interpretability(metrics.get(INTERPRETABILITY)),
+        *_tables({name: value for name, value in metrics.items() if name != EDITS}),
+        "What was measured later lies in the folder measurements.",
         *_edits(metrics.get(EDITS)),
         "## How to make it again",
         "With the configuration in config.yaml:",
@@ -53,6 +50,23 @@ def model_card(config: RunConfig, contents: Contents, metrics: Mapping[str, Any]
         _table(("package", "version"), list(contents.versions.items())),
     ]
     return "\n\n".join(section.rstrip() for section in sections if section) + "\n"
+
+
+def measurements_card(metrics: Mapping[str, Any], weights_sha256: str) -> str:
+    """Markdown for the folder of measurements.
+
+    Args:
+        metrics: All that is known of a checkpoint; shown is the table ``interpretability`` (name -> value, low,
+            high, ...).
+        weights_sha256: Of the weights that were measured.
+    """
+    sections = [
+        "# Measurements",
+        f"Of the model whose weights have the SHA-256 {weights_sha256}. Each JSON file holds one measurement with its "
+        "settings; it may be copied beside the same weights elsewhere.",
+        *_interpretability(metrics.get(INTERPRETABILITY)),
+    ]
+    return "\n\n".join(sections).rstrip() + "\n"
 
 
 def escaped(text: object) -> str:

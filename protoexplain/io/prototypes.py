@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import first_mistake
 
-FORMAT = 2
+FORMAT = 3
 """Grows when older programs can no longer read what this one writes."""
 
 Count = Annotated[int, Field(ge=0)]

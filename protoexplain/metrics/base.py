@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from protoexplain.metrics.observations import Observations
     from protoexplain.metrics.plan import Kind
 
-Need = Literal["parts", "regions", "projection", "foreign", "places"]
-"""Part locations; masks or boxes of the object; prototypes from before projection; images of other things; prototypes
-that are found at places of an image."""
+Need = Literal["parts", "regions", "training_regions", "projection", "foreign", "places"]
+"""Part locations; masks or boxes of the object in test images and in training images; prototypes from before
+projection; images of other things; prototypes that are found at places of an image."""
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is null in JSON."""
 _DESCRIPTION = ("title", "help", "unit", "higher_is_better")
@@ -149,6 +149,7 @@ class Metric:
         needs: What the data or the checkpoint must have.
         compute: (what was seen, the metric's own settings) -> score.
         settings: Class of its own settings; what several metrics share is in `MeasureSettings`.
+        training: What has to be seen of the model on training images.
     """
 
     title: str
@@ -161,6 +162,7 @@ class Metric:
     compute: Callable[[Observations, Any], Score]
     needs: frozenset[Need] = frozenset()
     settings: type[BaseModel] = NoSettings
+    training: frozenset[Kind] = frozenset()
 
     def measured(self, name: str, seen: Observations, settings: BaseModel) -> MetricResult:
         """Compute the score and describe it."""

@@ -6,14 +6,17 @@ N images, K prototypes of an image's class, P prototypes, T parts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from protoexplain.metrics.base import Curve
 from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.parts import Parts, part_distances
+from protoexplain.metrics.parts import Parts, merged_sides, part_distances, part_distances_on_objects
 from protoexplain.metrics.randomness import random_points
 from protoexplain.metrics.settings import PUBLISHED_SIZE
 
@@ -23,10 +26,50 @@ _HALF_WINDOWS = (4, 8, 16, 24, 36, 48, 64, 96)
 """Of a curve, for the published size."""
 
 
+@dataclass(frozen=True)
+class PartTable:
+    """What windows can hit.
+
+    Args:
+        names: Of the T parts.
+        visible: bool [N,T].
+        distances: Peaks int [N,K,2] (y, x) -> their distances [N,K,T] from the parts, in pixels.
+    """
+
+    names: tuple[str, ...]
+    visible: Tensor
+    distances: Callable[[Tensor], Tensor]
+
+
 def parts_of(seen: Observations) -> Parts:
     """The parts, which the runner has made sure of."""
     assert seen.parts is not None
     return seen.parts
+
+
+def published_parts(seen: Observations) -> PartTable:
+    """All parts as annotated, distances in pixels of the input (Huang et al. 2023)."""
+    parts = parts_of(seen)
+    return PartTable(parts.names, parts.visible, partial(part_distances, parts=parts))
+
+
+def telling_parts(seen: Observations, whole: Sequence[str]) -> PartTable | None:
+    """Both sides of a part as one, the names in `whole` left out, distances in pixels of an input cut to the object.
+
+    A part with two sides shows where one of them does, and is as near as the nearer one.  None if no part is left.
+    """
+    parts = parts_of(seen)
+    merged, which = merged_sides(parts.names)
+    names = tuple(name for name in merged if name.lower() not in whole)
+    if not names:
+        return None
+    sides = [np.flatnonzero(which == merged.index(name)).tolist() for name in names]
+
+    def distances(peaks: Tensor) -> Tensor:
+        single = part_distances_on_objects(peaks, parts)
+        return torch.stack([single[:, :, side].amin(2) for side in sides], 2)
+
+    return PartTable(names, torch.stack([parts.visible[:, side].any(1) for side in sides], 1), distances)
 
 
 def knowing_nothing(seen: Observations, passes: int = 1) -> dict[str, list[list[Tensor]]]:
@@ -75,25 +118,28 @@ def curve(
     )
 
 
-def half_windows(seen: Observations) -> list[int]:
-    """Half windows of a curve, in pixels, ascending; that of the score itself is one of them."""
-    return sorted({*(round(window * seen.subject.size / PUBLISHED_SIZE) for window in _HALF_WINDOWS), seen.half_window})
+def half_windows(seen: Observations, chosen: int | None = None) -> list[int]:
+    """Half windows of a curve, in pixels, ascending, with that of the score itself: by default the shared one."""
+    usual = (round(window * seen.subject.size / PUBLISHED_SIZE) for window in _HALF_WINDOWS)
+    return sorted({*usual, seen.half_window if chosen is None else chosen})
 
 
-def shown(seen: Observations) -> Tensor:
-    """int64 [P,T]: images of each prototype that show each part."""
-    return seen.by_prototype(parts_of(seen).visible[:, None].expand(-1, seen.peaks.shape[1], -1).long())
+def shown(seen: Observations, table: PartTable | None = None) -> Tensor:
+    """int64 [P,T]: images of each prototype that show each part, by default each of the published ones."""
+    visible = (table or published_parts(seen)).visible
+    return seen.by_prototype(visible[:, None].expand(-1, seen.peaks.shape[1], -1).long())
 
 
-def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
+def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int], table: PartTable | None = None) -> Tensor:
     """int64 [P,T,W]: images in which each prototype hits each part, by half window; all windows in one count.
 
     Args:
-        seen: For the parts and the prototypes of each image.
+        seen: For the prototypes of each image.
         peaks: int [N,K,2] (y, x).
         windows: W half windows, ascending.
+        table: The parts; by default the published ones.
     """
-    nearest = torch.bucketize(part_distances(peaks, parts_of(seen)), torch.tensor(windows))
+    nearest = _nearest_window(table or published_parts(seen), peaks, windows)
     prototypes, parts = seen.subject.num_prototypes, nearest.shape[2]
     owner = seen.prototypes % (prototypes + 1)
     place = (owner[:, :, None] * parts + torch.arange(parts)) * (len(windows) + 1) + nearest
@@ -103,9 +149,14 @@ def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Ten
 
 def hit_bits(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
     """int16 [N,K,T]: bit i says whether the window i around the peak holds the part; arguments as in `hit_counts`."""
-    nearest = torch.bucketize(part_distances(peaks, parts_of(seen)), torch.tensor(windows))
+    nearest = _nearest_window(published_parts(seen), peaks, windows)
     wider = [sum(1 << i for i in range(first, len(windows))) for first in range(len(windows) + 1)]
     return torch.tensor(wider, dtype=torch.int16)[nearest]
+
+
+def _nearest_window(table: PartTable, peaks: Tensor, windows: Sequence[int]) -> Tensor:
+    """int64 [N,K,T]: index of the smallest window that holds the part, W where none does."""
+    return torch.bucketize(table.distances(peaks), torch.tensor(windows))
 
 
 def reaches(hit: Tensor, visible: Tensor, threshold: float) -> Tensor:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from protoexplain.data.dataset_view import DatasetView, matching_view, view_of
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.loading import Crop, ImageDataset, geometry_of, readable
-from protoexplain.data.reading import read_image_set
-from protoexplain.data.records import ImageRecord, ImageSet
+from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import image_size
 from protoexplain.metrics.parts import Parts, read_parts
+from protoexplain.metrics.randomness import seed_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Images:
         size: Side S of the input.
         part_names: Empty where the data set has none.
         problems: What was left out, one sentence each.
+        training: The training images of the same data set; none of their files was opened.
+        notices: What is to be known about which images these are, one sentence each.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Images:
     size: int
     part_names: tuple[str, ...]
     problems: tuple[str, ...]
+    training: tuple[ImageRecord, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -70,14 +75,32 @@ class Images:
     @property
     def has_regions(self) -> bool:
         """Whether any image says where its object is within the input."""
-        boxed = self.crop == "full" and any(record.box for record in self.records)
-        return boxed or any(record.mask for record in self.records)
+        return _has_regions(self.records, self.crop)
+
+    @property
+    def has_training_regions(self) -> bool:
+        """Whether any training image does."""
+        return _has_regions(self.training, self.crop)
 
     def parts(self) -> Parts | None:
         return read_parts(self.records, self.geometries, self.part_names, self.size) if self.has_parts else None
 
     def dataset(self) -> ImageDataset:
         return ImageDataset(self.records, self.crop, self.size)
+
+
+def some_training_images(images: Images, per_class: int, seed: int) -> Images:
+    """Training images of the same data set, cut in the same way.
+
+    Args:
+        images: The test images.
+        per_class: At most so many of each class, drawn at random; 0 takes all.
+        seed: Of the draw.
+    """
+    drawn = sorted(images.training, key=lambda record: seed_of(seed, "training image", record.id))
+    chosen = {record.id for record in _first_of_each_class(drawn, per_class)}
+    records = [record for record in images.training if record.id in chosen]
+    return _read(images.name, images.part_names, records, images.crop, images.size)
 
 
 def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> Images:
@@ -91,13 +114,12 @@ def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> 
     Raises:
         UserError: Unreadable, other classes, or no test image.
     """
-    image_set = read_image_set(data, "auto", checkpoint.config.training.seed)
-    checkpoint.require_classes(image_set.classes, data)
-    chosen = _first_of_each_class(image_set.split("test"), per_class)
-    images = _read(image_set, chosen, checkpoint.data.crop, checkpoint.config.data.image_size)
+    view = matching_view(checkpoint, data)
+    chosen = _first_of_each_class(view.listed("test"), per_class)
+    images = _read_of(view, chosen, checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
-    return images
+    return replace(images, training=view.listed("train"), notices=view.notices)
 
 
 def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:
@@ -106,19 +128,26 @@ def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:
     Raises:
         UserError: Unreadable, or no image.
     """
-    image_set = read_image_set(folder)
-    records = image_set.split("test") or list(image_set.records)
-    boxed = checkpoint.data.crop == "box" and all(record.box for record in records)
-    images = _read(image_set, records, "box" if boxed else "full", checkpoint.config.data.image_size)
+    view = view_of(checkpoint, folder)
+    chosen = view.listed("test") or view.image_set.records
+    images = _read_of(view, chosen, checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no image", str(folder), "protoexplain data check says what was found")
     return images
 
 
-def _read(image_set: ImageSet, records: Sequence[ImageRecord], crop: Crop, size: int) -> Images:
+def _has_regions(records: Sequence[ImageRecord], crop: Crop) -> bool:
+    return (crop == "full" and any(record.box for record in records)) or any(record.mask for record in records)
+
+
+def _read_of(view: DatasetView, records: Sequence[ImageRecord], size: int) -> Images:
+    return _read(view.image_set.name, view.image_set.part_names, records, view.crop, size)
+
+
+def _read(name: str, part_names: tuple[str, ...], records: Sequence[ImageRecord], crop: Crop, size: int) -> Images:
     good, problems = readable(records)
     geometries = tuple(geometry_of(record, image_size(record.path), crop, size) for record in good)
-    return Images(image_set.name, tuple(good), geometries, crop, size, image_set.part_names, problems)
+    return Images(name, tuple(good), geometries, crop, size, part_names, problems)
 
 
 def _digest(lines: Iterable[str]) -> str:

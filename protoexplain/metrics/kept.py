@@ -1,4 +1,4 @@
-"""Results that a checkpoint holds from earlier measurements."""
+"""Results of earlier measurements of a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import METRICS, Checkpoint
+from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.model_card import INTERPRETABILITY
 from protoexplain.metrics.base import MetricResult
 
@@ -16,7 +16,7 @@ def kept_results(checkpoint: Checkpoint) -> dict[str, MetricResult]:
     """Metric -> result; empty where nothing was measured.
 
     Raises:
-        UserError: metrics.json holds something else under that name.
+        UserError: Its measurements hold something else under that name.
     """
     table = checkpoint.metrics.get(INTERPRETABILITY, {})
     try:
@@ -27,7 +27,7 @@ def kept_results(checkpoint: Checkpoint) -> dict[str, MetricResult]:
         reason = " ".join(str(error).split())[:150]
         raise UserError(
             f"the measured metrics cannot be read: {reason}",
-            str(checkpoint.path / METRICS),
+            str(checkpoint.path),
             "measure again: protoexplain measure CHECKPOINT --data DIR",
         ) from error
 

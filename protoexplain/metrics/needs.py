@@ -12,11 +12,16 @@ def lacking(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> d
     found: dict[Need, bool] = {
         "parts": images.has_parts,
         "regions": images.has_regions,
+        "training_regions": images.has_training_regions,
         "projection": any(record.projected for record in checkpoint.prototypes) and bool(checkpoint.proof()),
         "foreign": foreign is not None,
         "places": not checkpoint.prototypes
         or any((r.map_height, r.map_width) != (1, 1) for r in checkpoint.prototypes),
     }
+    unknown = "come without masks" + (", cut to their boxes" if images.crop == "box" else " or boxes")
+    mend = "use a data set with segmentations/ as in CUB-200-2011" + (
+        "" if images.crop == "box" else ", or with bounding boxes"
+    )
     reasons: dict[Need, tuple[str, str]] = {
         "parts": (
             f"part locations, and the data set {images.name} has none",
@@ -24,10 +29,12 @@ def lacking(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> d
             " augmentation_consistency and augmentation_stability need no parts",
         ),
         "regions": (
-            f"to know where the object is, and the test images of {images.name} come without masks"
-            + (", cut to their boxes" if images.crop == "box" else " or boxes"),
-            "use a data set with segmentations/ as in CUB-200-2011"
-            + ("" if images.crop == "box" else ", or with bounding boxes"),
+            f"to know where the object is, and the test images of {images.name} {unknown}",
+            mend,
+        ),
+        "training_regions": (
+            f"to know where the object is in training images, and those of {images.name} {unknown}",
+            mend,
         ),
         "projection": (
             "prototypes from before projection, and this checkpoint holds none",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.metrics.parts import Parts
+from protoexplain.metrics.patches import TrainingPatches
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.subject import Subject
 
@@ -33,6 +34,8 @@ class Observations:
     images: Fingerprint of the images.
     parts: Where the data has them.
     foreign: As `columns`, of images of other things.
+    training: As `columns`, of some of the training images.
+    patches: The training patches that stand for the prototypes.
     """
 
     subject: Subject
@@ -43,6 +46,8 @@ class Observations:
     images: str
     parts: Parts | None = None
     foreign: Mapping[str, Columns] | None = None
+    training: Mapping[str, Columns] | None = None
+    patches: TrainingPatches | None = None
 
     def stacked(self, passes: str, column: str) -> Tensor:
         """[D,N,...]: a column of the passes ``name/...``, in their order."""

@@ -1,15 +1,68 @@
-"""Thresholds of class scores below which an image counts as foreign (Nauta et al. 2023, PIP-Net).
+"""How familiar an image looks to a model, and the thresholds below which it counts as foreign.
 
-Class scores of known images [N,C] and of foreign ones [M,C].
+Published thresholds are on the best class score (Nauta et al. 2023, PIP-Net).  Class scores of known images [N,C] and
+of foreign ones [M,C].
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
 from torch import Tensor
 
 _LOOSER = 1e-3
+
+
+def familiarity(scores: Tensor) -> Tensor:
+    """float64 [N]: how far the best class score lies above the mean over the classes.
+
+    What an image adds to all scores alike speaks for no class.  With weights below zero, as ProtoPNet has them, it can
+    be all there is: where no prototype is found, every score is higher than in a known image.
+    """
+    exact = scores.double()
+    return exact.amax(1) - exact.mean(1)
+
+
+def threshold_of(familiar: Tensor, passing: float = 0.95) -> float:
+    """The largest threshold that at least a share of the known images reaches.
+
+    Args:
+        familiar: [N] of images that the model did not learn from, such as held-out ones; at least one.
+        passing: The share, in (0, 1].
+
+    Raises:
+        ValueError: No image, or no such share.
+    """
+    if not len(familiar) or not 0 < passing <= 1:
+        raise ValueError(f"no threshold that {passing} of {len(familiar)} images reach")
+    return float(familiar.sort(descending=True).values[math.ceil(passing * len(familiar) - 1e-9) - 1])
+
+
+def area_under_roc(known: Tensor, foreign: Tensor) -> tuple[float, float]:
+    """How often a known image is more familiar than a foreign one, half of the ties counted; and its deviation.
+
+    Args:
+        known: [N] familiarity.
+        foreign: [M].
+
+    Returns:
+        The area under the receiver operating characteristic, and its standard deviation over other images of both
+        kinds (DeLong et al. 1988), NaN for fewer than two of a kind.
+    """
+
+    def below(values: Tensor, others: Tensor) -> Tensor:
+        """For each value the share of the others below it."""
+        ordered = others.sort().values
+        counts = torch.searchsorted(ordered, values) + torch.searchsorted(ordered, values, right=True)
+        return counts.double() / (2 * len(others))
+
+    above_foreign, above_known = below(known, foreign), below(foreign, known)
+    area = float(above_foreign.mean())
+    if min(len(known), len(foreign)) < 2:
+        return area, math.nan
+    return area, math.sqrt(float(above_foreign.var() / len(known) + above_known.var() / len(foreign)))
 
 
 def abstained(scores: Tensor) -> Tensor:

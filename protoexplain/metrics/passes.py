@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
@@ -36,6 +36,7 @@ class Chunk:
         records: Of the images.
         geometries: How the images became inputs.
         before: The model with its prototypes from before projection, where there are such.
+        frozen: The backbone as it was before the training, where its weights are at hand.
     """
 
     model: PrototypeModel
@@ -45,6 +46,7 @@ class Chunk:
     records: Sequence[ImageRecord]
     geometries: Sequence[Geometry]
     before: PrototypeModel | None = None
+    frozen: nn.Module | None = None
 
     @cached_property
     def features(self) -> Tensor:
@@ -188,6 +190,23 @@ class Unprojected:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """The lead of the best class over the runner-up, and what each prototype contributes to it."""
+
+    name: str = "lead"
+    cost = 1
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        output = chunk.output
+        best, two = output.logits.topk(2)
+        classes = two.unique()
+        evidence = chunk.model.evidence(output.activations, classes)
+        place = torch.searchsorted(classes, two)[:, None].expand(-1, evidence.presence.shape[1], -1)
+        first, second = (evidence.presence + evidence.absence).gather(2, place).unbind(2)
+        return {"lead": best[:, 0] - best[:, 1], "contributions": first - second}
+
+
+@dataclass(frozen=True)
 class Patches:
     """The cell of the best patch of every prototype, as row * w + column of its own map."""
 
@@ -210,9 +229,28 @@ class Peaks:
         return {"peaks": chunk.own_peaks}
 
 
+def noisy_features(chunk: Chunk, kind: str, deviation: float, limit: float, unit: Tensor, seed: int) -> Tensor:
+    """Features of the pictures with clipped normal noise.
+
+    Args:
+        chunk: The pictures.
+        kind: Of the noise; each kind has its own random numbers.
+        deviation: Standard deviation before clipping, in units.
+        limit: The noise is clipped to this, in units.
+        unit: Of the noise, as a part of the range of pixels; fits [n,3,S,S].
+        seed: Of the measurement.
+    """
+    noise = torch.empty(chunk.images.shape)
+    for one, image in zip(noise, chunk.ids, strict=True):
+        fill_with_noise(one, deviation, limit, seed_of(seed, kind, image))
+    noise = noise.to(chunk.images.device)
+    features: Tensor = chunk.model.backbone(torch.addcmul(chunk.images, noise, unit, out=noise))
+    return features
+
+
 @dataclass(frozen=True)
 class Noisy:
-    """Peaks on pictures with noise (Huang et al. 2023, stability score)."""
+    """Peaks on pictures with noise in units of the normalised input (Huang et al. 2023, stability score)."""
 
     name: str
     draw: int
@@ -223,9 +261,27 @@ class Noisy:
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         _, std = normalisation(chunk.model)
-        noise = torch.empty(chunk.images.shape)
-        for one, image in zip(noise, chunk.ids, strict=True):
-            fill_with_noise(one, self.noise, self.limit, seed_of(self.seed, f"noise {self.noise} {self.draw}", image))
-        noise = noise.to(chunk.images.device)
-        features = chunk.model.backbone(torch.addcmul(chunk.images, noise, std, out=noise))
+        kind = f"noise {self.noise} {self.draw}"
+        features = noisy_features(chunk, kind, self.noise, self.limit, std, self.seed)
         return {"peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels)}
+
+
+@dataclass(frozen=True)
+class PixelNoise:
+    """Peaks and class scores on pictures with noise in units of the range of pixels."""
+
+    name: str
+    draw: int
+    noise: float
+    limit: float
+    seed: int
+    cost = 1
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        unit = torch.ones((), device=chunk.images.device)
+        kind = f"pixel noise {self.noise} {self.draw}"
+        features = noisy_features(chunk, kind, self.noise, self.limit, unit, self.seed)
+        return {
+            "peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels),
+            "logits": chunk.model.from_features(features).logits,
+        }

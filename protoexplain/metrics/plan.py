@@ -6,13 +6,27 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from protoexplain.metrics import passes
+from protoexplain.metrics.cells import Cells
 from protoexplain.metrics.deletion import Masked, Mode
 from protoexplain.metrics.localisation import Located
 from protoexplain.metrics.passes import Pass
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.views import VIEWS, View
 
-Kind = Literal["scores", "unprojected", "patches", "peaks", "noisy", "views", "located", "deletion", "insertion"]
+Kind = Literal[
+    "scores",
+    "unprojected",
+    "lead",
+    "patches",
+    "peaks",
+    "noisy",
+    "pixel_noise",
+    "views",
+    "located",
+    "cells",
+    "deletion",
+    "insertion",
+]
 
 
 def _noisy(settings: MeasureSettings) -> list[Pass]:
@@ -20,6 +34,11 @@ def _noisy(settings: MeasureSettings) -> list[Pass]:
     draws = [passes.Noisy(f"noisy/{draw}", draw, settings.noise, limit, seed) for draw in range(settings.draws)]
     levels = [passes.Noisy(f"noise level/{level}", 0, level, limit, seed) for level in settings.noise_levels]
     return [*draws, *levels]
+
+
+def _pixel_noise(settings: MeasureSettings) -> list[Pass]:
+    noise, limit, seed = settings.pixel_noise, settings.pixel_noise_limit, settings.seed
+    return [passes.PixelNoise(f"pixel noise/{draw}", draw, noise, limit, seed) for draw in range(settings.draws)]
 
 
 def _masked(mode: Mode) -> Callable[[MeasureSettings], list[Pass]]:
@@ -32,11 +51,14 @@ def _masked(mode: Mode) -> Callable[[MeasureSettings], list[Pass]]:
 _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
     "unprojected": lambda settings: [passes.Unprojected()],
+    "lead": lambda settings: [passes.Lead()],
     "patches": lambda settings: [passes.Patches()],
     "peaks": lambda settings: [passes.Peaks()],
     "noisy": _noisy,
+    "pixel_noise": _pixel_noise,
     "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
     "located": lambda settings: [Located(settings.seed)],
+    "cells": lambda settings: [Cells()],
     "deletion": _masked("deletion"),
     "insertion": _masked("insertion"),
 }

@@ -6,7 +6,6 @@ Every process looks at its own chunks of images; the first one computes the scor
 from __future__ import annotations
 
 import copy
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,24 +16,27 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from pydantic import BaseModel
 
 from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.images import Images, read_foreign_images, read_test_images
+from protoexplain.metrics.images import Images, read_foreign_images, read_test_images, some_training_images
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.observations import Columns, Observations
 from protoexplain.metrics.passes import Chunk, Pass
+from protoexplain.metrics.patches import TrainingPatches
 from protoexplain.metrics.plan import planned
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.settings import MeasureSettings, parse_settings
 from protoexplain.metrics.store import ChunkStore, chunked
 from protoexplain.metrics.subject import Subject, subject_of
-from protoexplain.models.base import PrototypeModel
+from protoexplain.models.backbones import Backbone, before_training
+from protoexplain.models.base import FamilyConfig, PrototypeModel
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.journal import Silent, Watcher
 
 
@@ -61,7 +63,7 @@ def measure(
         foreign: Images of things that the model does not know, for the metric that needs them.
         kept: Earlier results of the same model; those with the same settings on the same images are taken over.
         work: Folder for what was seen so far, in which an interrupted measurement goes on; removed at the end.
-        fabric: Devices and processes, launched; by default one process on the CPU.
+        fabric: Devices and processes, launched; by default one process on the best device there is.
 
     Returns:
         Metric -> result, the same in all processes.
@@ -76,8 +78,10 @@ def measure(
     shared, own = parse_settings(settings or {}, known)
     images = read_test_images(loaded, data, shared.images_per_class)
     others = read_foreign_images(loaded, foreign) if foreign else None
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    fabric = fabric or make_fabric()
     shown = watcher if watcher and fabric.global_rank == 0 else Silent()
+    for notice in images.notices:
+        shown.line(notice)
     for problem in (*images.problems, *(others.problems if others else ())):
         shown.line(f"left out: {problem}")
     wanted = _possible(known, lacking(loaded, images, others), names is not None, shown)
@@ -94,11 +98,6 @@ def measure(
         seen = _observe(loaded, images, others, todo, shared, folder, fabric, shown)
         results = fabric.broadcast(_computed(todo, own, seen, shown) if seen else {})
     return {name: known_results.get(name) or results[name] for name in wanted}
-
-
-def make_fabric(devices: int, accelerator: str) -> Fabric:
-    """Devices and processes; not launched yet."""
-    return Fabric(accelerator=accelerator, devices=devices, strategy=DDPStrategy() if devices > 1 else "auto")
 
 
 def _possible(known: Sequence[str], lacks: Mapping[Need, tuple[str, str]], named: bool, shown: Watcher) -> list[str]:
@@ -130,15 +129,33 @@ def _observe(
     """Make the passes; the first process gets what all have seen, the others None."""
     model = checkpoint.model(fabric.device)
     subject = subject_of(model, checkpoint.classes, images.size, settings.shared_per_class)
-    kinds = {kind for name in names for kind in get_metric(name).passes}
+    kinds, learnt = (
+        {kind for name in names for kind in getattr(get_metric(name), which)} for which in ("passes", "training")
+    )
     before = _before_projection(checkpoint, model) if "unprojected" in kinds else None
-    looker = _Looker(model, before, checkpoint, subject, settings, folder, fabric, shown)
+    frozen = _before_training(checkpoint, fabric.device) if "cells" in kinds else None
+    looker = _Looker(model, before, frozen, checkpoint, subject, settings, folder, fabric, shown)
     columns = looker.look(images, planned(kinds, settings), "looking at test images")
     foreign = looker.look(others, planned({"scores"}, settings), "looking at foreign images") if others else None
+    training = None
+    if learnt:
+        chosen = some_training_images(images, settings.training_images, settings.seed)
+        training = looker.look(chosen, planned(learnt, settings), "looking at training images")
     if columns is None:
         return None
-    parts = images.parts()
-    return Observations(subject, images.ids, images.labels, columns, settings, images.fingerprint, parts, foreign)
+    patches = TrainingPatches(checkpoint.prototypes, images.training, images.crop)
+    return Observations(
+        subject,
+        images.ids,
+        images.labels,
+        columns,
+        settings,
+        images.fingerprint,
+        images.parts(),
+        foreign,
+        training,
+        patches,
+    )
 
 
 def _before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
@@ -149,12 +166,21 @@ def _before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> Prototy
     return before
 
 
+def _before_training(checkpoint: Checkpoint, device: torch.device) -> Backbone | None:
+    """The backbone with the weights that the training started from, None where they are not at hand."""
+    assert isinstance(checkpoint.config.model, FamilyConfig)
+    with torch.random.fork_rng(devices=[]):
+        backbone = before_training(checkpoint.config.model.backbone)
+    return None if backbone is None else backbone.eval().to(device)
+
+
 @dataclass(frozen=True)
 class _Looker:
     """Makes passes over images."""
 
     model: PrototypeModel
     before: PrototypeModel | None
+    frozen: Backbone | None
     checkpoint: Checkpoint
     subject: Subject
     settings: MeasureSettings
@@ -166,7 +192,8 @@ class _Looker:
     def look(self, images: Images, planned: Sequence[Pass], what: str) -> dict[str, Columns] | None:
         """The columns of all passes, in the first process; chunks that were kept before are not made again."""
         size = self.settings.batch_size
-        key = f"{self.checkpoint.weights_sha256}|{images.inputs_fingerprint}|{size}|{self.subject.shared_per_class}"
+        model = f"{self.checkpoint.weights_sha256}|{self.subject.shared_per_class}|{self.frozen is not None}"
+        key = f"{model}|{images.inputs_fingerprint}|{size}"
         store, chunks = ChunkStore(self.folder, key), chunked(len(images.records), size)
         own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)
         todo = [number for number in own if not all(store.has(repr(one), number) for one in planned)]
@@ -190,10 +217,8 @@ class _Looker:
     def _chunk(self, images: Images, indices: Sequence[int], pictures: torch.Tensor) -> Chunk:
         records = [images.records[index] for index in indices]
         geometries = [images.geometries[index] for index in indices]
-        labels = images.labels[indices]
-        return Chunk(
-            self.model, self.subject, pictures.to(self.fabric.device), labels, records, geometries, self.before
-        )
+        labels, inputs = images.labels[indices], pictures.to(self.fabric.device)
+        return Chunk(self.model, self.subject, inputs, labels, records, geometries, self.before, self.frozen)
 
 
 def _computed(
@@ -227,4 +252,4 @@ def _working_folder(given: Path | None, fabric: Fabric) -> Iterator[Path]:
     finally:
         lock.release()
         if first and (finished or given is None):
-            shutil.rmtree(path, ignore_errors=True)
+            remove_scratch(path)

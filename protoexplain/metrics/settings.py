@@ -13,6 +13,8 @@ from protoexplain.io.manifest import first_mistake
 from protoexplain.metrics.registry import get_metric, metric_names
 
 PUBLISHED_SIZE, PUBLISHED_HALF_WINDOW = 224, 36
+RESNET_DEVIATION = 0.225
+"""Standard deviation, of the range of pixels, by which ResNets normalise."""
 
 
 class MeasureSettings(BaseModel):
@@ -32,8 +34,14 @@ class MeasureSettings(BaseModel):
     """The noise is clipped to this."""
     noise_levels: tuple[float, ...] = ()
     """Further standard deviations for the curve of the stability score; each costs one pass."""
+    pixel_noise: float = Field(0.2 * RESNET_DEVIATION, gt=0)
+    """Standard deviation of noise in pixels, of their range: by default that of the published noise for a ResNet."""
+    pixel_noise_limit: float = Field(0.25 * RESNET_DEVIATION, gt=0)
+    """The noise in pixels is clipped to this."""
     draws: int = Field(3, ge=1)
-    """Passes with fresh noise; the published score is a single one."""
+    """Passes with fresh noise of either kind; the published score is a single one."""
+    training_images: int = Field(0, ge=0)
+    """Training images of each class that a classifier of cells is fitted to; 0 takes all."""
     steps: int = Field(28, ge=1)
     """Of deletion and insertion."""
     shared_per_class: int = Field(10, ge=1)

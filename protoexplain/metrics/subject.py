@@ -97,19 +97,11 @@ def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_
         assigned=assign(prototype_class, weights, shared_per_class),
         branch=torch.arange(len(sizes)).repeat_interleave(sizes),
         class_weights=weights,
-        presence_weights=presence_weights(model).cpu(),
+        presence_weights=model.presence_weights().cpu(),
         map_sizes=torch.cat([torch.tensor(each.shape[2:]).expand(each.shape[1], 2) for each in maps]),
         size=size,
         shared_per_class=shared_per_class,
     )
-
-
-@torch.no_grad()
-def presence_weights(model: PrototypeModel) -> Tensor:
-    """[C,P]: what one unit of activation adds to each class score by being found."""
-    device = model.prototype_class.device
-    everything = torch.ones(1, model.num_prototypes, device=device)
-    return model.evidence(everything, torch.arange(model.classes, device=device)).presence[0].T
 
 
 def assign(prototype_class: Tensor, class_weights: Tensor, shared_per_class: int) -> Tensor:

@@ -14,6 +14,7 @@ from rich.table import Table
 from protoexplain.io.model_card import escaped
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.compare import Difference, summary
+from protoexplain.metrics.seeds import SEEDS
 
 AGREEMENT = "agreement_with_"
 _WIDTH = 200
@@ -107,7 +108,10 @@ def comparison_text(models: Mapping[str, Mapping[str, MetricResult]], difference
 
 
 def side_by_side(models: Mapping[str, Mapping[str, MetricResult]]) -> tuple[list[str], list[list[str]]]:
-    """A row for each metric with values and intervals, followed by a row for each of its baselines."""
+    """A row for each metric with values and intervals, followed by a row for each of its baselines.
+
+    Results over several trainings show the deviation over these behind the value, before the interval.
+    """
     rows = []
     for name in dict.fromkeys(name for results in models.values() for name in results):
         shown = [results.get(name) for results in models.values()]
@@ -146,6 +150,8 @@ def _with_interval(result: MetricResult | None) -> str:
     if result is None:
         return "-"
     value = shown_number(result.score.value, result.unit)
+    if SEEDS in result.score.details:
+        value += f" ± {shown_number(result.score.details[SEEDS]['deviation'], result.unit)}"
     if result.score.low is None:
         return value
     low, high = (shown_number(end, result.unit) for end in (result.score.low, result.score.high))

@@ -187,6 +187,22 @@ def _without(net: Any, last: str) -> Any:  # noqa: ANN401
     return copied(net)
 
 
+def before_training(config: BackboneConfig) -> Backbone | None:
+    """The backbone with the weights that a training starts from; None where those are random, or cannot be had from an
+    installed package or a file.
+    """
+    package = WEIGHT_PACKAGES.get(config.name) if config.weights == "auto" else None
+    at_hand = importlib.util.find_spec(package) is not None if package else _is_file_of_weights(config.weights)
+    try:
+        return Backbone(config) if at_hand else None
+    except UserError:
+        return None
+
+
+def _is_file_of_weights(weights: str) -> bool:
+    return weights not in ("auto", "hub", "none") and Path(weights).is_file()
+
+
 def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
     """The module that gives the deepest features up to a stride."""
     modules = [level["module"] for level in levels if level["reduction"] <= stride]
@@ -196,7 +212,10 @@ def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
 def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type
     if not timm.is_model(name):
         raise UserError(f"unknown backbone '{name}'", "backbone.name", _nearest_model(name))
-    net = timm.create_model(name, pretrained=False, num_classes=0)
+    try:
+        net = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except TypeError:  # only transformers that can take pictures of any size know the argument
+        net = timm.create_model(name, pretrained=False, num_classes=0)
     if not hasattr(net, "forward_intermediates"):
         raise UserError(f"{name} gives no feature maps", "backbone.name", "choose a convolutional timm model")
     return net

@@ -19,8 +19,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.backbones import Backbone, BackboneConfig
-from protoexplain.models.heads import Evidence, Head
+from protoexplain.models.heads import Evidence, EvidenceKind, Head
 from protoexplain.models.similarity import Similarity, gather_patches
 from protoexplain.models.stage import Stage
 
@@ -162,6 +163,8 @@ class PrototypeModel(nn.Module):
     scores_are_probabilities = False
     silent_below: float | None = None
     """A prototype whose best similarity is lower was never found; None where similarities have no such level."""
+    statistics: ActivationStatistics | None = None
+    """Of the training images; None before they were gathered."""
 
     def __init__(
         self, backbone: nn.Module, branches: Mapping[str, Branch], prototype_class: Tensor, classes: int
@@ -212,17 +215,48 @@ class PrototypeModel(nn.Module):
         """[B,p,H,W] of each branch's p prototypes, in units of the activation: its maximum is the activation."""
         return [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
 
+    @property
+    def evidence_kind(self) -> EvidenceKind:
+        """How evidence is counted; all branches have heads of one kind."""
+        (_, branch), *_ = self.named_branches()
+        return branch.head.evidence_kind
+
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to the class scores."""
-        parts = [
-            branch.head.evidence(part, classes)
-            for (_, branch), part in zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True)
-        ]
+        """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to what `told_scores` makes of them."""
+        parts = []
+        for (_, branch), part in zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True):
+            evidence, average = branch.head.evidence(part, classes), branch.head.average_evidence(part)
+            parts.append(evidence if average is None else evidence - average)
         return Evidence(
             torch.cat([part.presence for part in parts], 1),
             torch.cat([part.absence for part in parts], 1),
             torch.stack([part.bias for part in parts]).sum(0),
         )
+
+    def told_scores(self, logits: Tensor) -> Tensor:
+        """Class scores [B,C] as evidence adds up to them: relative to the average class where it is told so."""
+        return logits - logits.mean(1, keepdim=True) if self.evidence_kind == "shapley" else logits
+
+    @property
+    def counts_from_usual(self) -> bool:
+        """Whether evidence counts from usual activations where these are known."""
+        return all(branch.head.counts_from_usual for _, branch in self.named_branches())
+
+    def know(self, statistics: ActivationStatistics | None) -> None:
+        """Let the model know what the training images give to its prototypes; evidence then counts from what is usual.
+
+        Scores and probabilities do not change.
+        """
+        self.statistics = statistics
+        if statistics is not None:
+            self.count_from(statistics.usual)
+
+    def count_from(self, usual: Tensor | None) -> None:
+        """Let evidence count from these activations [P], where the family's does so, or from zero."""
+        sizes = self.branch_sizes()
+        parts = [None] * len(sizes) if usual is None else usual.split(sizes)
+        for (_, branch), part in zip(self.named_branches(), parts, strict=True):
+            branch.head.count_from(part)
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
         """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""
@@ -230,15 +264,19 @@ class PrototypeModel(nn.Module):
         return None if others else branch.head.disagreement(activations, classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Class scores [B,C] -> probabilities; CBC's scores are probabilities already, one for each class."""
-        return logits if self.scores_are_probabilities else logits.softmax(1)
+        """Class scores [B,C] -> probabilities in [0, 1]; CBC's scores are such already, up to rounding."""
+        return logits.clamp(0, 1) if self.scores_are_probabilities else logits.softmax(1)
 
     def class_weights(self) -> Tensor:
         """[C,P]: change of each class score per unit of each prototype's activation."""
         return torch.cat([branch.head.class_weights() for _, branch in self.named_branches()], 1)
 
+    def presence_weights(self) -> Tensor:
+        """[C,P]: what one unit of each prototype's activation adds to each class score by being found."""
+        return torch.cat([branch.head.presence_weights() for _, branch in self.named_branches()], 1)
+
     def missing(self) -> Tensor:
-        """[P]: activations at which prototypes count as not found, so that their evidence is by absence alone."""
+        """[P]: activations at which prototypes count as not found, so that they have no evidence by presence."""
         return torch.cat([branch.head.missing() for _, branch in self.named_branches()])
 
     def decoded_prototypes(self) -> Tensor:
@@ -286,6 +324,7 @@ class PrototypeModel(nn.Module):
             branch.keep(prototypes[inside] - start)
             start += size
         self.prototype_class = self.prototype_class[prototypes]
+        self.statistics = None if self.statistics is None else self.statistics.keep(prototypes)
 
     # ------------------------------------------------------------------ what families define
 

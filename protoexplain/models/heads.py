@@ -1,19 +1,33 @@
 """Heads turn prototype activations [B,P] into class scores [B,C], and say exactly how.
 
 The contract of every head: for any chosen classes, presence + absence evidence summed over prototypes, plus the
-bias, equals the class score.
+bias, equals the class score.  Linear heads count evidence from the usual activations, those of an average training
+image, where these are known: every image activates every prototype somewhat, and what all images get says nothing
+about this one.  Class scores are computed in float32 under autocast, too.  Evidence is computed where and in the
+precision that the activations come in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from protoexplain.models.precision import exact, in_float32
+
 _USUAL_SHARE = 0.1
 """Of a batch in the running mean of activations."""
+
+EvidenceKind = Literal["shapley", "product", "reasoning"]
+"""How evidence is counted.
+
+``shapley``: (activation - usual activation) x (weight - mean weight over the classes), which adds up to the class score
+relative to the average class; the Shapley value of a linear model.  ``product``: activation x weight, as published.
+``reasoning``: by presence and absence, of heads whose scores are probabilities.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,9 +48,19 @@ class Evidence:
         """The class scores [B,k] that the parts add up to."""
         return (self.presence + self.absence).sum(1) + self.bias
 
+    def __sub__(self, other: Evidence) -> Evidence:
+        return Evidence(self.presence - other.presence, self.absence - other.absence, self.bias - other.bias)
+
 
 class Head(nn.Module):
     """Base of all heads."""
+
+    counts_from_usual = False
+    """Whether evidence counts from usual activations where these are known."""
+
+    @property
+    def evidence_kind(self) -> EvidenceKind:
+        return "product"
 
     def forward(self, activations: Tensor) -> Tensor:
         """[B,P] -> [B,C]."""
@@ -46,6 +70,13 @@ class Head(nn.Module):
         """Evidence for the chosen classes [k]."""
         raise NotImplementedError
 
+    def average_evidence(self, activations: Tensor) -> Evidence | None:
+        """Evidence for the average class, k = 1, that evidence is told relative to; None where it is told as it is."""
+        return None
+
+    def count_from(self, usual: Tensor | None) -> None:
+        """Let evidence count from these activations [P], or from zero; other heads than linear ones do neither."""
+
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
         """What the classes [k] lose, which with the evidence adds up to one; None for heads without such a notion."""
         return None
@@ -54,8 +85,12 @@ class Head(nn.Module):
         """[C,P]: change of a class score per unit of activation."""
         raise NotImplementedError
 
+    def presence_weights(self) -> Tensor:
+        """[C,P]: what one unit of activation adds to a class score by being found, whatever evidence counts from."""
+        return self.class_weights()
+
     def missing(self) -> Tensor:
-        """[P]: activations at which prototypes count as not found: zero where evidence is by presence and absence."""
+        """[P]: activations at which prototypes count as not found, and have no evidence by presence."""
         weights = self.class_weights().detach()
         return weights.new_zeros(weights.shape[1])
 
@@ -67,6 +102,8 @@ class Head(nn.Module):
 class LinearHead(Head):
     """score = W a, without bias.
 
+    With usual activations u, evidence is W_cp (a_p - u_p), and sum_p W_cp u_p is the bias.
+
     Args:
         prototype_class: [P] class of each prototype; sets the initial weights.
         classes: Number of classes C.
@@ -74,23 +111,51 @@ class LinearHead(Head):
         other: Initial weight for all other classes (ProtoPNet and ST-ProtoPNet: -0.5).
     """
 
+    usual: Tensor | None
+    counts_from_usual = True
+
     def __init__(self, prototype_class: Tensor, classes: int, own: float = 1.0, other: float = -0.5) -> None:
         super().__init__()
         identity = F.one_hot(prototype_class, classes).T.float()
         self.weight = nn.Parameter(identity * own + (1 - identity) * other)
+        self.register_buffer("usual", None, persistent=False)
+
+    @property
+    def evidence_kind(self) -> EvidenceKind:
+        return "product" if self.usual is None else "shapley"
+
+    def count_from(self, usual: Tensor | None) -> None:
+        if self.counts_from_usual:
+            self.usual = None if usual is None else usual.to(self.weight.detach())
 
     def class_weights(self) -> Tensor:
         return self.weight
 
+    @in_float32
     def forward(self, activations: Tensor) -> Tensor:
         return F.linear(activations, self.class_weights())
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        presence = activations[:, :, None] * self.class_weights()[classes].T
-        return Evidence(presence, torch.zeros_like(presence), activations.new_zeros(len(classes)))
+        return self._counted(activations, self.class_weights()[classes])
+
+    def average_evidence(self, activations: Tensor) -> Evidence | None:
+        if self.usual is None:
+            return None
+        return self._counted(activations, self.class_weights().to(activations).mean(0, keepdim=True))
+
+    def _counted(self, activations: Tensor, weights: Tensor) -> Evidence:
+        """Evidence under weights [k,P]."""
+        weights, usual = weights.to(activations), self.missing().to(activations)
+        presence = (activations - usual)[:, :, None] * weights.T
+        return Evidence(presence, torch.zeros_like(presence), weights @ usual)
+
+    def missing(self) -> Tensor:
+        return super().missing() if self.usual is None else self.usual
 
     def keep(self, prototypes: Tensor) -> None:
-        self.weight = nn.Parameter(self.weight.detach()[:, prototypes].clone())
+        self.weight = nn.Parameter(self.weight.detach()[..., prototypes].clone())
+        if self.usual is not None:
+            self.usual = self.usual[prototypes].clone()
 
 
 class SharedHead(LinearHead):
@@ -101,14 +166,23 @@ class SharedHead(LinearHead):
         nn.init.normal_(self.weight, 1.0, 0.1)
 
 
-class RectifiedHead(SharedHead):
+class NonNegativeHead(SharedHead):
+    """A shared head whose weights cannot be negative; without anything found there is no evidence for any class.
+
+    What is found counts as a whole, since its score is zero, and the model abstains, exactly where nothing was found.
+    """
+
+    counts_from_usual = False
+
+
+class RectifiedHead(NonNegativeHead):
     """score = max(W, 0) a: what is found speaks for a class or not at all (PIP-Net)."""
 
     def class_weights(self) -> Tensor:
         return self.weight.relu()
 
 
-class SoftmaxHead(SharedHead):
+class SoftmaxHead(NonNegativeHead):
     """score = softmax(W) a: a radial basis function network whose weights are probabilities (RBF-net)."""
 
     def class_weights(self) -> Tensor:
@@ -120,15 +194,15 @@ class DistanceHead(LinearHead):
 
     Published as score = V D on the distances D themselves, where a negative weight supports a class; here W = -V, so
     that a positive weight supports it, as everywhere.  A distance of zero is a perfect match, and even the nearest
-    prototype would only take from its class.  Evidence therefore counts from the usual activation u, that of an
-    average training picture: sum_p W_cp (a_p - u_p) over the prototypes, and sum_p W_cp u_p as the bias.
+    prototype would only take from its class.  Usual activations are therefore among its weights and known from the
+    first batch on.
 
     Args:
         prototypes: Number P.
         classes: Number C.
     """
 
-    usual: Tensor
+    usual: Tensor | None
 
     def __init__(self, prototypes: int, classes: int) -> None:
         super().__init__(torch.zeros(prototypes, dtype=torch.long), classes)
@@ -138,23 +212,11 @@ class DistanceHead(LinearHead):
     def forward(self, activations: Tensor) -> Tensor:
         """[B,P] -> [B,C]; the usual activations follow those of the batches that are trained on.
 
-        Summed in float64, because large numbers of both signs cancel.
+        Summed in float64 on the CPU, because large numbers of both signs cancel.
         """
-        if self.training and torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled() and self.usual is not None:
             self.usual.lerp_(activations.detach().mean(0).to(self.usual), _USUAL_SHARE)
-        return F.linear(activations.double(), self.class_weights().double()).to(activations)
-
-    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        usual = self.missing().to(activations)
-        counted = super().evidence(activations - usual, classes)
-        return Evidence(counted.presence, counted.absence, usual @ self.class_weights()[classes].T.to(usual))
-
-    def missing(self) -> Tensor:
-        return self.usual
-
-    def keep(self, prototypes: Tensor) -> None:
-        super().keep(prototypes)
-        self.usual = self.usual[prototypes].clone()
+        return F.linear(exact(activations), exact(self.class_weights())).to(activations)
 
 
 class AggregationHead(LinearHead):
@@ -183,7 +245,7 @@ class AggregationHead(LinearHead):
         return self.totals * shares.masked_fill(~self.own, 0)
 
     def keep(self, prototypes: Tensor) -> None:
-        self.weight = nn.Parameter(self.weight.detach()[prototypes].clone())
+        super().keep(prototypes)
         self.own = self.own[:, prototypes]
 
 
@@ -207,22 +269,35 @@ class ReasoningHead(Head):
         positive, negative = self.joint_logits.softmax(0).chunk(2)
         return positive, negative
 
+    def _for_classes(self, classes: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
+        """P and N of some classes, each [K,k], where and as the activations are."""
+        positive, negative = (side[:, classes].to(activations) for side in self.reasoning())
+        return positive, negative
+
     def class_weights(self) -> Tensor:
         positive, negative = self.reasoning()
         return (positive - negative).T
 
+    @property
+    def evidence_kind(self) -> EvidenceKind:
+        return "reasoning"
+
+    def presence_weights(self) -> Tensor:
+        return self.reasoning()[0].T
+
+    @in_float32
     def forward(self, activations: Tensor) -> Tensor:
         positive, negative = self.reasoning()
         return activations @ (positive - negative) + negative.sum(0)
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        positive, negative = (side[:, classes] for side in self.reasoning())
+        positive, negative = self._for_classes(classes, activations)
         found = activations[:, :, None]
         return Evidence(found * positive, (1 - found) * negative, activations.new_zeros(len(classes)))
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence:
         """What was missed, which with the evidence adds up to one: found though unwanted, missing though wanted."""
-        positive, negative = (side[:, classes] for side in self.reasoning())
+        positive, negative = self._for_classes(classes, activations)
         found = activations[:, :, None]
         return Evidence(found * negative, (1 - found) * positive, activations.new_zeros(len(classes)))
 

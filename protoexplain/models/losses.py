@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from protoexplain.errors import UserError
+from protoexplain.models.precision import in_float32
 
 ZERO_LENGTH = 1e-12
 """Vectors shorter than this have no direction: their cosines are 0 and get no gradient."""
@@ -40,6 +41,7 @@ def wrong_class_l1(weight: Tensor, prototype_class: Tensor) -> Tensor:
     return weight.abs().masked_fill(own_class_mask(classes, prototype_class), 0).sum()
 
 
+@in_float32
 def orthogonality(prototypes: Tensor, classes: int, diagonal: bool = True) -> Tensor:
     """Sum over classes of the entry-wise L1 norm of B B^T - I (ST-ProtoPNet), prototypes [C*K,D] class-major.
 
@@ -55,6 +57,7 @@ def orthogonality(prototypes: Tensor, classes: int, diagonal: bool = True) -> Te
     return (gram - eye if diagonal else gram * (1 - eye)).abs().sum()
 
 
+@in_float32
 def class_pair_products(prototypes: Tensor, classes: int) -> Tensor:
     """Inner products of all prototypes by class pair: [C,C,K*K] from [C*K,D], by one matrix product."""
     per_class = len(prototypes) // classes
@@ -118,6 +121,7 @@ def alignment(maps: Tensor) -> Tensor:
     return (towards(one, two) + towards(two, one)) / 2
 
 
+@in_float32
 def shallow_deep_alignment(deep: Tensor, shallow: Tensor, cells: Tensor, tolerance: float) -> Tensor:
     """Mean of ReLU(|S_deep - S_shallow| - tolerance) over the rows of the given cells (SDFA, Huang et al. 2023).
 

@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from protoexplain.models.precision import exact, in_float32
+
 CHUNK_ELEMENTS = 1 << 23
 
 
 class Similarity(Protocol):
-    """How close each patch of a latent map is to each prototype."""
+    """How close each patch of a latent map is to each prototype; computed in float32 under autocast, too."""
 
     def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
         """z [B,D,H,W], prototypes [P,D,h,w] -> [B,P,H',W'], differentiable."""
@@ -114,15 +116,33 @@ class _NearestPatch(torch.autograd.Function):
         return grad_tokens.view(batch, length, depth), -flow.sum(0)
 
 
+def _squared_distances(tokens: Tensor, prototypes: Tensor) -> Tensor:
+    """Squared distances [B,P,L] of all tokens [B,F,L] to all prototypes [P,F], exact where they are nearly zero.
+
+    The expanded form is a matrix product, but cancels there: on the CPU it is computed in float64.  Accelerators take
+    the differences themselves, in float32.
+    """
+    if tokens.device.type == "cpu":
+        wide, flat = exact(tokens), exact(prototypes)
+        expanded = wide.square().sum(1)[:, None] - 2 * (flat @ wide) + flat.square().sum(1)[:, None]
+        return expanded.clamp_min(0).to(tokens.dtype)
+    step = max(1, CHUNK_ELEMENTS // max(1, tokens[0].numel() * len(prototypes)))
+    distances = [
+        torch.cdist(prototypes, some.transpose(1, 2), compute_mode="donot_use_mm_for_euclid_dist")
+        for some in tokens.split(step)
+    ]
+    return torch.cat(distances).square()
+
+
 class NegativeSquaredL2:
     """-||z - p||^2 (ProtoPNet, Chen et al. 2019, section 2.1); range (-inf, 0]."""
 
+    @in_float32
     def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
-        """Computed in float64, because the expanded form cancels where a patch equals a prototype."""
-        tokens, flat = patches_of(z, prototypes).double(), prototypes.flatten(1).double()
-        distances = tokens.square().sum(1)[:, None] - 2 * (flat @ tokens) + flat.square().sum(1)[:, None]
-        return _as_map(-distances.clamp_min(0), z, prototypes).to(z.dtype)
+        distances = _squared_distances(patches_of(z, prototypes), prototypes.flatten(1))
+        return _as_map(-distances, z, prototypes)
 
+    @in_float32
     def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         tokens = patches_of(z, prototypes).transpose(1, 2)
         distances, cells = _NearestPatch.apply(tokens, prototypes.flatten(1))
@@ -135,6 +155,7 @@ class NegativeSquaredL2:
 class Projection:
     """<z, p/|p|>: the length of z along the prototype (ST-ProtoPNet on crops); the feature is not normalised."""
 
+    @in_float32
     def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
         return _as_map(F.normalize(prototypes.flatten(1), dim=1) @ patches_of(z, prototypes), z, prototypes)
 
@@ -149,6 +170,7 @@ class Projection:
 class Cosine(Projection):
     """cos(z, p), range [-1, 1] (ST-ProtoPNet on whole images)."""
 
+    @in_float32
     def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
         tokens = F.normalize(patches_of(z, prototypes), dim=1)
         return _as_map(F.normalize(prototypes.flatten(1), dim=1) @ tokens, z, prototypes)
@@ -161,6 +183,7 @@ class ChannelAxes:
     the axis.  The prototypes tensor [P,1,1,1] holds the channel numbers c_k.
     """
 
+    @in_float32
     def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
         probability = z.softmax(1)
         return probability if len(prototypes) == z.shape[1] else probability[:, prototypes.flatten().long()]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 _OF_THE_HEAD = ("cross_entropy", "l1")
 """Loss terms that depend on activations and head alone."""
@@ -81,8 +81,8 @@ class ProjectedSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     warm_epochs: int = Field(5, ge=0)
-    projections: tuple[int, ...] = ()
-    """Epochs, counted from 0 over warm and joint, at whose end prototypes are projected."""
+    projections: tuple[NonNegativeInt, ...] = ()
+    """Epochs in any order, counted from 0 over warm and joint, at whose end prototypes are projected."""
     last_layer_epochs: int = Field(0, ge=0)
     """Of the head alone, after each projection."""
     lr_backbone: float = 1e-4
@@ -151,19 +151,24 @@ def _cut_at_projections(
     """Warm and joint epochs, cut at each projection and followed there by last-layer epochs.
 
     Args:
-        warm: With its epochs.
-        joint: Its epochs and whether it projects are set here.
+        warm: With its epochs; the first row, even if it has none.
+        joint: Its epochs are set here.
         last_layer: Follows each projection.
         projections: Epochs, counted from 0 over warm and joint, at whose end prototypes are projected.
         end: Epochs of warm and joint together; None ends with the last projection.
     """
-    total = end if end is not None else projections[-1] + 1 if projections else warm.epochs
-    rows = [warm.model_copy(update={"epochs": min(warm.epochs, total)})]
-    done = warm.epochs
-    for projection in projections:
-        rows.append(joint.model_copy(update={"epochs": max(0, projection + 1 - done), "project": True}))
-        rows.append(last_layer)
-        done = projection + 1
-    if done < total:
-        rows.append(joint.model_copy(update={"epochs": total - done, "project": False}))
+    cuts = [epoch + 1 for epoch in sorted(set(projections))]
+    total = end if end is not None else cuts[-1] if cuts else warm.epochs
+    rows: list[Stage] = []
+    done = 0
+    for stop in cuts if cuts and cuts[-1] >= total else [*cuts, total]:
+        warmed, joined = (min(warm.epochs, stop) - min(warm.epochs, done), stop - max(warm.epochs, done))
+        if warmed or not rows:
+            rows.append(warm.model_copy(update={"epochs": warmed}))
+        if joined > 0:
+            rows.append(joint.model_copy(update={"epochs": joined}))
+        if stop in cuts:
+            rows[-1] = rows[-1].model_copy(update={"project": True})
+            rows.append(last_layer)
+        done = stop
     return rows

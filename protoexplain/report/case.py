@@ -109,6 +109,7 @@ class _Drawing:
             prototype=statement.prototype,
             owner=self.explainer.checkpoint.classes[record.label] if record.label >= 0 else None,
             similarity=statement.similarity,
+            usual=statement.usual,
             evidence=evidence,
             share=abs(share),
             part=self._part(found) if found else None,

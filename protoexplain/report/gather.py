@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import protoexplain
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
-from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import Checkpoint
@@ -40,12 +40,14 @@ class Given:
         name: Shown for it; the file's name by default.
         box: Region to look at, in pixels of the picture; None for all of it.
         truth: Its class by the data set, None where unknown.
+        notices: What the data set says about it beyond that, one sentence each.
     """
 
     path: Path
     name: str = ""
     box: Box | None = None
     truth: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,15 @@ def require_sections(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in SECTIONS if name in names)
 
 
-def given_images(paths: Sequence[Path], images: ImageSet | None, checkpoint: Checkpoint) -> list[Given]:
+def given_images(paths: Sequence[Path], view: DatasetView | None) -> list[Given]:
     """Pictures to explain, with what a data set knows of them."""
-    known = {record.path.resolve(): record for record in images.records} if images else {}
     found = []
     for path in paths:
-        record = known.get(path.resolve())
-        box = record.box if record and checkpoint.data.crop == "box" else None
-        found.append(
-            Given(path, printable(path.name), box, images.classes[record.label] if images and record else None)
-        )
+        given, record = Given(path, printable(path.name)), view.find(path) if view else None
+        if view and record:
+            truth = view.image_set.classes[record.label]
+            given = replace(given, box=view.region(path), truth=truth, notices=view.about(path))
+        found.append(given)
     return found
 
 
@@ -112,6 +113,7 @@ def gather(
     for done, picture in enumerate(given if "images" in sections else (), 1):
         try:
             seen = explainer.see(picture.path, name=picture.name, box=picture.box)
+            seen = replace(seen, notices=(*seen.notices, *picture.notices))
         except UserError as error:
             refused.append(error)
             left_out.append(Refused(picture.name or picture.path.name, error.what))

@@ -12,7 +12,7 @@ from protoexplain.io.json_values import finite
 from protoexplain.io.prototypes import DataInfo
 from protoexplain.report.pictures import Picture
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "model": "The model and its data",
@@ -187,6 +187,7 @@ class Row:
         prototype: Its number in the model.
         owner: Its class, None where all classes share it.
         similarity: In the unit of the family.
+        usual: That of an average training image, None where evidence does not count from it.
         evidence: What it adds to the class score, or what the class loses by it.
         share: Length of the bar, 0 to 1 of the longest.
         part: The part of the picture; None where it is about what is missing, as the next one.
@@ -201,6 +202,7 @@ class Row:
     prototype: int
     owner: str | None
     similarity: float
+    usual: float | None
     evidence: float
     share: float
     part: Picture | None
@@ -226,7 +228,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Sum:
-    """Parts that add up to the class score."""
+    """Parts that add up to the class score, which is relative to the average class where evidence is ``shapley``."""
 
     found: float
     missing: float

@@ -28,10 +28,12 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
         else "patterns that it has learned, its prototypes, each shown here by the part of a training picture that fits"
         " it best"
     )
+    relative = explainer.model.evidence_kind == "shapley"
+    added = "and what an average picture gets" if relative else "together"
     return (
         f"This model recognises what a picture shows by comparing its parts with {learned}.",
-        "So it can say why: this part of the picture looks like that prototype, and the numbers beside all prototypes"
-        " add up to exactly the score on which the answer rests.",
+        f"So it can say why: this part of the picture looks like that prototype, and the numbers beside all prototypes"
+        f" {added} add up to exactly the score on which the answer rests.",
         "Read each row from left to right (the part, where the picture looks like the prototype, the prototype, the"
         " training picture that it comes from, what it counts), and trust a row only where the two parts look alike"
         " to you, too.",

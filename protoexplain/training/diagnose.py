@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +53,7 @@ def diagnose(
         prototypes: Its records.
         images: The training images.
         crop: How they were cut.
-        nearest: Labels [P,k] of the images nearest to each prototype (`prune.nearest_labels`), if known.
+        nearest: Labels [P,k] of the images nearest to each prototype (as of `Responses`), if known.
     """
     findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
     if model.silent_below is not None:
@@ -84,17 +84,11 @@ def repeated(prototypes: Sequence[PrototypeRecord]) -> Finding:
 
 def on_background(prototypes: Sequence[PrototypeRecord], images: Sequence[ImageRecord], crop: Crop) -> Finding:
     """Prototypes whose cell has its centre beside the object: outside its mask, or outside its box on whole images."""
-    known = {image.id: image for image in images}
-    by_image: dict[str, list[PrototypeRecord]] = defaultdict(list)
-    for record in prototypes:
-        if record.image_id in known:
-            by_image[record.image_id].append(record)
-    answers = for_each(list(by_image), lambda id_: _beside_object(known[id_], by_image[id_], crop))
-    verdicts = {index: beside for answer in answers for index, beside in answer.items()}
+    verdicts = cells_beside_object(prototypes, images, crop, lambda record: [(record.row, record.column)])
     if not verdicts:
         what = "whether prototypes lie on the background cannot be judged: the images have neither masks"
         return Finding("background", f"{what} nor boxes inside a larger picture", judged=False)
-    found = tuple(sorted(index for index, beside in verdicts.items() if beside))
+    found = tuple(sorted(index for index, (beside,) in verdicts.items() if beside))
     return Finding(
         "background", f"{len(found)} of {len(verdicts)} prototypes have the centre of their cell off the object", found
     )
@@ -127,14 +121,40 @@ def without_prototypes(class_weights: Tensor, silent_ones: Sequence[int]) -> Fin
     return Finding("classes without prototypes", sentence, classes=classes)
 
 
-def _beside_object(image: ImageRecord, prototypes: Sequence[PrototypeRecord], crop: Crop) -> Mapping[int, bool]:
-    """Prototype -> whether its cell's centre lies beside the object; empty where nothing tells."""
-    size = prototypes[0].source_size
-    if size is None:
-        return {}
-    centres = [((r.column + 0.5) / r.map_width, (r.row + 0.5) / r.map_height) for r in prototypes]
-    beside = beside_object(image, size, crop, centres)
-    return {} if beside is None else {r.index: found for r, found in zip(prototypes, beside, strict=True)}
+def cells_beside_object(
+    prototypes: Sequence[PrototypeRecord],
+    images: Sequence[ImageRecord],
+    crop: Crop,
+    cells: Callable[[PrototypeRecord], Sequence[tuple[int, int]]],
+) -> dict[int, list[bool]]:
+    """Prototype -> which cells of its training image have their centre beside the object, as in `beside_object`.
+
+    Args:
+        prototypes: The records.
+        images: Those that are known.
+        crop: How they were cut.
+        cells: Record -> rows and columns of the map that are asked about.
+
+    Returns:
+        Only prototypes whose image is known and whose object can be told.
+    """
+    known = {image.id: image for image in images}
+    by_image: dict[str, list[PrototypeRecord]] = defaultdict(list)
+    for record in prototypes:
+        if record.image_id in known:
+            by_image[record.image_id].append(record)
+
+    def told(id_: str) -> dict[int, list[bool]]:
+        size = by_image[id_][0].source_size
+        asked = [(record, row, column) for record in by_image[id_] for row, column in cells(record)]
+        centres = [((column + 0.5) / r.map_width, (row + 0.5) / r.map_height) for r, row, column in asked]
+        beside = beside_object(known[id_], size, crop, centres) if size else None
+        answers: dict[int, list[bool]] = defaultdict(list)
+        for (record, _, _), found in zip(asked if beside else (), beside or (), strict=True):
+            answers[record.index].append(found)
+        return answers
+
+    return {index: beside for answer in for_each(list(by_image), told) for index, beside in answer.items()}
 
 
 def beside_object(

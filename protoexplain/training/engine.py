@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from protoexplain.errors import UserError
 from protoexplain.models.base import GROUPS, PrototypeModel, PrototypeOutput
 from protoexplain.models.stage import Stage
+from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Kind
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -84,8 +85,11 @@ def set_training_mode(model: PrototypeModel, published_batch_norm: bool = False)
             module.eval()
 
 
-def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str]) -> Optimizer:
-    """Adam or AdamW with one parameter group per trained group, named in the key ``name``."""
+def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str], fused: bool = True) -> Optimizer:
+    """Adam or AdamW with one parameter group per trained group, named in the key ``name``.
+
+    A fused one takes scaled gradients as they are, so that nothing can be done to them before; it is faster.
+    """
     groups = model.parameter_groups()
     rows = [
         {
@@ -97,7 +101,7 @@ def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str])
         for name in sorted(trained)
     ]
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
-    return kind(rows, fused=True)
+    return kind(rows, fused=fused)
 
 
 def take_over(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
@@ -186,7 +190,7 @@ def train_epoch(
         after_step: Called after each step; may raise to interrupt.
 
     Raises:
-        UserError: The loss is not finite; names the step and its images.
+        UserError: The loss is not finite, or the gradients that are to be clipped; names the step and its images.
     """
     branches = [name for name, _ in model.named_branches()]
     for batch in batches:
@@ -197,20 +201,28 @@ def train_epoch(
         numbers = torch.stack([loss.detach(), right.float(), *(term.detach() for term in terms.values())]).tolist()
         if not math.isfinite(numbers[0]):
             bad = [name for name, value in zip(terms, numbers[2:], strict=True) if not math.isfinite(value)]
-            raise UserError(
-                f"the loss became {numbers[0]} (terms: {', '.join(bad)})",
-                f"step {sums.steps}, images {describe(batch.indices)}",
-                "lower the learning rates, look at these images, or set training.gradient_clip",
-            )
+            raise _not_finite(f"the loss became {numbers[0]} (terms: {', '.join(bad)})", sums, describe(batch.indices))
         optimizer.zero_grad(set_to_none=not settings.idle_branch_updates)
         fabric.backward(loss)
         if settings.gradient_clip is not None:
-            fabric.clip_gradients(step, optimizer, max_norm=settings.gradient_clip)
+            most = settings.gradient_clip
+            norm = fabric.clip_gradients(step, optimizer, max_norm=most, error_if_nonfinite=False)
+            assert norm is not None
+            if not (scales_gradients(fabric) or math.isfinite(norm)):
+                raise _not_finite(f"the norm of the gradients became {norm}", sums, describe(batch.indices))
         optimizer.step()
         model.constrain(settings.trained)
         sums.add(numbers[0], dict(zip(terms, numbers[2:], strict=True)), numbers[1], len(batch.labels))
         after_step(sums)
     return sums
+
+
+def _not_finite(what: str, sums: EpochSums, images: str) -> UserError:
+    return UserError(
+        what,
+        f"step {sums.steps}, images {images}",
+        "lower the learning rates, look at these images, or set training.gradient_clip",
+    )
 
 
 def _check_names(weights: Mapping[str, float], terms: Mapping[str, Tensor], partial: bool) -> None:

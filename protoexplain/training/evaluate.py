@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.journal import Silent, Watcher
-from protoexplain.training.splits import read_data_of
 
 BATCH = 32
 
@@ -31,6 +31,7 @@ class Evaluation:
         by_class: Class name -> accuracy, None without test images.
         confusions: (true class, predicted class, images), the most frequent first.
         problems: Files that could not be read.
+        notices: What is to be known about which images these are.
     """
 
     images: int
@@ -40,6 +41,7 @@ class Evaluation:
     by_class: dict[str, float | None]
     confusions: tuple[tuple[str, str, int], ...]
     problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,41 +56,48 @@ class Evaluation:
         if self.confusions:
             lines.append("most frequent confusions")
             lines += [f"  {count:3} x {true} taken for {predicted}" for true, predicted, count in self.confusions]
-        return "\n".join([*lines, *self.problems])
+        return "\n".join([*lines, *self.notices, *self.problems])
 
 
 @torch.inference_mode()
-def evaluate(checkpoint: Path | Checkpoint, data: Path, watcher: Watcher | None = None) -> Evaluation:
+def evaluate(
+    checkpoint: Path | Checkpoint,
+    data: Path,
+    watcher: Watcher | None = None,
+    device: str | torch.device = "cpu",
+) -> Evaluation:
     """Classify all test images.
 
     Args:
         checkpoint: Folder, or loaded.
         data: Data set with the same classes.
         watcher: Is shown the progress.
+        device: Where the model runs.
 
     Raises:
         UserError: Unreadable, or other classes than the model's.
     """
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
     config, shown = loaded.config, watcher or Silent()
-    run_data = read_data_of(loaded, data)
-    if not run_data.test:
+    view = matching_view(loaded, data)
+    if not view.test:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
-    model = loaded.model()
-    dataset = ImageDataset(run_data.test, run_data.crop, config.data.image_size)
+    model = loaded.model(device)
+    dataset = ImageDataset(view.test, view.crop, config.data.image_size)
     confusion = MulticlassConfusionMatrix(num_classes=len(loaded.classes))
     top5 = done = 0
     for batch in batches(dataset, range(len(dataset)), BATCH):
-        logits = model(batch.images[:, 0]).logits
+        logits = model(batch.images[:, 0].to(device)).logits.cpu()
         confusion.update(logits.argmax(1), batch.labels)
         best = logits.topk(min(5, logits.shape[1])).indices
         top5 += int((best == batch.labels[:, None]).any(1).sum())
         done += len(batch.labels)
         shown.progress("classifying test images", done, len(dataset))
-    return _summary(confusion.compute(), top5 / done, loaded.classes, run_data.problems)
+    found = _summary(confusion.compute(), top5 / done, loaded.classes)
+    return replace(found, problems=view.problems, notices=view.notices)
 
 
-def _summary(counts: torch.Tensor, top5: float, classes: tuple[str, ...], problems: tuple[str, ...]) -> Evaluation:
+def _summary(counts: torch.Tensor, top5: float, classes: tuple[str, ...]) -> Evaluation:
     totals, right = counts.sum(1), counts.diagonal()
     shares = [float(r) / float(t) if t else None for r, t in zip(right, totals, strict=True)]
     known = [share for share in shares if share is not None]
@@ -102,5 +111,4 @@ def _summary(counts: torch.Tensor, top5: float, classes: tuple[str, ...], proble
         balanced=sum(known) / len(known) if known else math.nan,
         by_class=dict(zip(classes, shares, strict=True)),
         confusions=tuple((classes[t], classes[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p]),
-        problems=problems,
     )

@@ -1,8 +1,8 @@
-"""Turn a trained model into a checkpoint: find out where its prototypes come from and what is wrong with them."""
+"""Turn a trained model into a checkpoint: where its prototypes come from, what is usual for them, what is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.training.diagnose import Finding, diagnose
-from protoexplain.training.projection import Patches
+from protoexplain.training.projection import LatentBatch, Patches, latent_batches
 from protoexplain.training.provenance import Provenance, data_info, provenance
-from protoexplain.training.prune import nearest_labels
+from protoexplain.training.responses import responses
 from protoexplain.training.stages import Run, clean_batches
 
 
@@ -42,39 +42,41 @@ def keep(
     proof: Mapping[str, Tensor],
     metrics: Mapping[str, Any],
     command: str,
-    nearest: Tensor | None = None,
+    latents: Iterable[LatentBatch] | None = None,
 ) -> tuple[Checkpoint, tuple[Finding, ...]]:
-    """Diagnose the prototypes of a run's model, and save it as it is.
+    """Find out how the training images respond to the prototypes of a run's model, diagnose these, and save it.
 
     Args:
-        run: Its model is saved.
+        run: Its model is saved, and knows from now on what the training images give to its prototypes.
         path: The checkpoint to be.
         origin: Of all prototypes.
         proof: Prototypes before they were written from their patches, by branch; empty where patches only illustrate.
         metrics: What was measured.
         command: How to make it again.
-        nearest: Labels [P,k] of the training images nearest to each prototype; found here if None.
+        latents: Of all training images; by default the network looks at them here.
     """
-    run.model.eval()
-    found = _nearest(run) if nearest is None else nearest
-    findings = diagnose(run.model, origin.records, run.data.train, run.data.crop, found)
+    model, data = run.model.eval(), run.data
+    found = responses(model, _looked_at(run) if latents is None else latents)
+    model.know(found.statistics)
+    shared = bool((model.prototype_class < 0).all())
+    findings = diagnose(model, origin.records, data.train, data.crop, None if shared else found.nearest)
     checkpoint = save_checkpoint(
         path,
-        model=run.model,
+        model=model,
         config=run.config,
-        classes=run.data.image_set.classes,
-        data=data_info(run.data),
+        classes=data.image_set.classes,
+        data=data_info(data),
         records=origin.records,
         pictures=origin.pictures,
         proof=proof,
+        split=data.split_ids,
+        maps=origin.maps,
         metrics={**metrics, "findings": [finding.sentence for finding in findings]},
         command=command,
     )
     return checkpoint, findings
 
 
-def _nearest(run: Run) -> Tensor | None:
-    """Labels of the training images nearest to each prototype; None where all classes share them."""
-    if bool((run.model.prototype_class < 0).all()):
-        return None
-    return nearest_labels(run.model, clean_batches(run, list(range(len(run.data.train))), "nearest images"))
+def _looked_at(run: Run) -> Iterator[LatentBatch]:
+    """The latent maps of all training images, made now."""
+    return latent_batches(run.model, clean_batches(run, list(range(len(run.data.train))), "usual activations"))

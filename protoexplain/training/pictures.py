@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 
 from protoexplain.config import RunConfig
-from protoexplain.data.loading import ImageDataset, Loader, MemoryLimit
+from protoexplain.data.dataset_view import DatasetView
+from protoexplain.data.loading import ImageDataset, Loader
+from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.records import ImageRecord
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.splits import RunData
-
-DECODED_BYTES = 1 << 30
-"""Of all pictures that a run keeps decoded: over its splits, its workers and its processes."""
 
 
 class Pictures:
@@ -22,12 +20,15 @@ class Pictures:
         config: Their size and changes, and the number of workers.
         device: Where batches will go.
         processes: How many train together, each with workers of its own.
+        decoded_bytes: Most bytes of pictures that stay decoded, over all splits, workers and processes.
     """
 
-    def __init__(self, data: RunData, config: RunConfig, device: torch.device, processes: int) -> None:
+    def __init__(
+        self, data: DatasetView, config: RunConfig, device: torch.device, processes: int, decoded_bytes: int
+    ) -> None:
         self.data = data
         workers, seed = config.data.workers, config.training.seed
-        kept = MemoryLimit(DECODED_BYTES // (max(1, workers) * processes))
+        kept = PictureStore(decoded_bytes // (max(1, workers) * processes))
         wanted = [(data.train, config.data.augmentation), *((part, "none") for part in _splits(data))]
         made = [(records, data.dataset(records, config.data, name, seed, kept)) for records, name in wanted]
         self._augmented = made[0][1]
@@ -43,5 +44,5 @@ class Pictures:
         return ImageInputs(self.dataset(records, augmented), self.loader)
 
 
-def _splits(data: RunData) -> tuple[tuple[ImageRecord, ...], ...]:
+def _splits(data: DatasetView) -> tuple[tuple[ImageRecord, ...], ...]:
     return data.train, data.validation, data.test

@@ -179,4 +179,4 @@ def write(model: PrototypeModel, patches: list[Patches]) -> None:
     """Replace each prototype by its patch; those without one stay as they are."""
     for found, (_, branch) in zip(patches, model.named_branches(), strict=True):
         written = branch.similarity.written(found.patch).view_as(branch.prototypes)
-        branch.prototypes.data[found.found] = written[found.found]
+        branch.prototypes.data[found.found] = written[found.found].to(branch.prototypes)

@@ -1,7 +1,7 @@
 """Where each prototype comes from: image, cell, boxes and pictures, so that explaining needs no training data.
 
-Boxes follow ProtoPNet (Chen et al. 2019): pixels at or above the 95th percentile of the activation map of the
-prototype, as it was before it was written, on its image.
+Boxes are drawn by the default rule of explanations, on the activation map of the prototype, as it was before it was
+written, on its image.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch import Tensor
 
 from protoexplain.data.augmentation import resized
 from protoexplain.data.check import Progress, for_each
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, cut, geometry_of
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.boxes import high_activation_boxes, upsample
+from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.io.images import load_image, sha256_of
 from protoexplain.io.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.projection import Patches
-from protoexplain.training.splits import RunData
 
 SOURCE_QUALITY, PATCH_QUALITY = 88, 90
 _MAPS_AT_ONCE = 64
@@ -34,10 +34,18 @@ _MAPS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Provenance:
-    """Records of all prototypes in order, and the pictures that they name."""
+    """Where prototypes come from.
+
+    Args:
+        records: Of all prototypes in order.
+        pictures: That the records name.
+        maps: Activation map [H,W] of each prototype on its picture; None where there is no picture, or the map of an
+            old checkpoint's prototype is unknown.
+    """
 
     records: tuple[PrototypeRecord, ...]
     pictures: Mapping[str, bytes]
+    maps: tuple[Tensor | None, ...]
 
 
 def provenance(
@@ -63,25 +71,29 @@ def provenance(
     Raises:
         UserError: An image can no longer be read.
     """
-    records = _located(model, patches, images, size, projected)
+    maps = _activation_maps(model, patches)
+    located = _located(model, patches, maps, images, size, projected)
     on_image: dict[int, list[PrototypeRecord]] = defaultdict(list)
-    for record, place in zip(records, torch.cat([found.image for found in patches]).tolist(), strict=True):
+    for record, place in zip(located, torch.cat([found.image for found in patches]).tolist(), strict=True):
         if place >= 0:
             on_image[place].append(record)
-    cut_out = for_each(sorted(on_image), lambda place: _cut_out(images[place], on_image[place], crop, size), progress)
-    completed = {record.index: record for part in cut_out for record in part.records}
-    pictures = {name: picture for part in cut_out for name, picture in part.pictures.items()}
-    described = tuple(completed.get(record.index, record) for record in records)
-    return Provenance(described, {**pictures, **(_drawn(model, described) if model.draws_prototypes else {})})
+    parts = for_each(sorted(on_image), lambda place: cut_out(images[place], on_image[place], crop, size), progress)
+    completed = {record.index: record for records, _ in parts for record in records}
+    pictures = {name: picture for _, cut_pictures in parts for name, picture in cut_pictures.items()}
+    described = tuple(completed.get(record.index, record) for record in located)
+    drawn = _drawn(model, described) if model.draws_prototypes else {}
+    each = [one for branch in maps for one in branch.unbind()]
+    kept = tuple(None if r.image_id is None else one for r, one in zip(described, each, strict=True))
+    return Provenance(described, {**pictures, **drawn}, kept)
 
 
-def data_info(data: RunData) -> DataInfo:
+def data_info(data: DatasetView) -> DataInfo:
     """What a checkpoint says about its data set."""
     image_set = data.image_set
     return DataInfo(
         name=image_set.name,
         source=image_set.source,
-        fingerprint=image_set.fingerprint(),
+        fingerprint=data.fingerprint,
         crop=data.crop,
         train_images=len(data.train),
         validation_images=len(data.validation),
@@ -97,9 +109,16 @@ def _drawn(model: PrototypeModel, records: Sequence[PrototypeRecord]) -> dict[st
 
 
 @torch.no_grad()
+def _activation_maps(model: PrototypeModel, patches: Sequence[Patches]) -> list[Tensor]:
+    """[P,H,W] of the prototypes of each branch, each on its image."""
+    branches = zip(patches, model.named_branches(), strict=True)
+    return [branch.activation_maps(found.maps) for found, (_, branch) in branches]
+
+
 def _located(
     model: PrototypeModel,
     patches: Sequence[Patches],
+    maps: Sequence[Tensor],
     images: Sequence[ImageRecord],
     size: int,
     projected: bool,
@@ -107,9 +126,9 @@ def _located(
     """What is known before any image is opened."""
     labels = model.prototype_class.tolist()
     records: list[PrototypeRecord] = []
-    for found, (name, branch) in zip(patches, model.named_branches(), strict=True):
-        height, width = found.maps.shape[1:]
-        boxes = _boxes(branch.activation_maps(found.maps), size)
+    for found, branch_maps, (name, _) in zip(patches, maps, model.named_branches(), strict=True):
+        height, width = branch_maps.shape[1:]
+        boxes = _boxes(branch_maps, size)
         for i, place in enumerate(found.image.tolist()):
             index = len(records)
             record = PrototypeRecord(index, name, labels[index], original_index=index)
@@ -132,12 +151,13 @@ def _located(
 
 
 def _boxes(maps: Tensor, size: int) -> list[Box]:
-    """Boxes of high activation of maps [P,H,W], in input pixels."""
-    parts = maps.split(_MAPS_AT_ONCE)
-    return [box for part in parts for box in high_activation_boxes(upsample(part, size, size))]
+    """Boxes of maps [P,H,W], in input pixels."""
+    return [box for part in maps.split(_MAPS_AT_ONCE) for box in DEFAULT(part, size)]
 
 
-def _cut_out(image: ImageRecord, records: Sequence[PrototypeRecord], crop: Crop, size: int) -> Provenance:
+def cut_out(
+    image: ImageRecord, records: Sequence[PrototypeRecord], crop: Crop, size: int
+) -> tuple[list[PrototypeRecord], dict[str, bytes]]:
     """Complete the records of one image, and cut its picture and theirs."""
     loaded = load_image(image.path)
     geometry = geometry_of(image, loaded.size, crop, size)
@@ -151,7 +171,7 @@ def _cut_out(image: ImageRecord, records: Sequence[PrototypeRecord], crop: Crop,
         pictures[str(record.patch)] = _jpeg(_inside(picture, box), PATCH_QUALITY)
         source_box = _edges(geometry.box_to_source(box))
         completed.append(replace(record, image_sha256=sha256, box=source_box, source_size=loaded.size))
-    return Provenance(tuple(completed), pictures)
+    return completed, pictures
 
 
 def _inside(picture: np.ndarray, box: Box) -> np.ndarray:

@@ -17,7 +17,10 @@ from lightning_fabric import seed_everything
 from torch import Tensor
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import matching_view
+from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
+from protoexplain.io.atomic import require_writable
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.prototypes import select
 from protoexplain.memory import keep_freed_memory
@@ -25,25 +28,27 @@ from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.feature_cache import FeatureCache, accuracy_of, head_inputs, look
 from protoexplain.training.journal import Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
-from protoexplain.training.run import RunResult, make_fabric
-from protoexplain.training.splits import read_data_of
+from protoexplain.training.run import RunResult
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
 
-def reproject(path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0) -> RunResult:
+def reproject(
+    path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0, device: str = AUTO
+) -> RunResult:
     """Write the nearest patches of a data set into the prototypes, refit the last layer, save a new checkpoint.
 
     Raises:
-        UserError: The family writes no patches, other classes, or `out` exists.
+        UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
     """
-    run, checkpoint = _open(path, data, out, watcher)
+    run, checkpoint = _open(path, data, out, watcher, device)
     if not run.model.writes_prototypes:
         raise UserError(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
@@ -67,8 +72,8 @@ def reproject(path: Path, data: Path, out: Path, watcher: Watcher, command: str,
             "test_accuracy_projected": projected,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
-        nearest = nearest_of(similarity, seen.labels)
-        kept = keep(run, out, Provenance(records, origin.pictures), proof, metrics, command, nearest)
+        latents = seen.batches(run.fabric.device)
+        kept = keep(run, out, replace(origin, records=records), proof, metrics, command, latents)
         return _result(kept, metrics)
 
 
@@ -81,13 +86,14 @@ def prune(
     k: int = 6,
     threshold: int = 3,
     epochs: int = 100,
+    device: str = AUTO,
 ) -> RunResult:
     """Remove prototypes whose k nearest training images hold fewer than `threshold` of their class, refit, save.
 
     Raises:
-        UserError: Nothing can be pruned, all would be, other classes, or `out` exists.
+        UserError: Nothing can be pruned, all would be, other classes, `out` exists, or there is no such device.
     """
-    run, checkpoint = _open(path, data, out, watcher)
+    run, checkpoint = _open(path, data, out, watcher, device)
     if bool((run.model.prototype_class < 0).all()):
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
     with closing(run):
@@ -107,30 +113,34 @@ def prune(
         remove(model, doomed)
         similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
         _refit(run, similarity, seen.labels, epochs)
-        origin = Provenance(select(checkpoint.prototypes, kept), pictures_of(checkpoint, kept))
+        records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
+        origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
         metrics = {
             "prototypes_removed": int(doomed.sum()),
             "classes_without_prototypes": len(emptied),
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
-        nearest = nearest_of(similarity, seen.labels)
-        return _result(keep(run, out, origin, proof, metrics, command, nearest), metrics)
+        latents = seen.batches(run.fabric.device)
+        return _result(keep(run, out, origin, proof, metrics, command, latents), metrics)
 
 
-def _open(path: Path, data: Path, out: Path, watcher: Watcher) -> tuple[Run, Checkpoint]:
-    """A run without schedule around the model of a checkpoint."""
+def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:
+    """A run without schedule around the model of a checkpoint, on a device of this computer and in full precision."""
     if out.exists():
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
+    require_writable(out.parent)
+    fabric = make_fabric(device)
     keep_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)
-    run_data = read_data_of(checkpoint, data)
-    fabric = make_fabric(config.training.model_copy(update={"devices": 1}))
+    view = matching_view(checkpoint, data)
+    for notice in view.notices:
+        watcher.line(notice)
     model = checkpoint.model(fabric.device)
     scratch = Path(tempfile.gettempdir())
-    run = Run(config, fabric, run_data, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False)
+    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False, 0)
     return run, checkpoint
 
 

@@ -21,22 +21,25 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
-from lightning_fabric.strategies import DDPStrategy
 
 from protoexplain.config import RunConfig, TrainingConfig
+from protoexplain.data.dataset_view import view_of_run
+from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
-from protoexplain.io.atomic import recover, write_file
+from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.initial import start
 from protoexplain.training.journal import Journal, Silent, Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.schedule import models_of, stages_of
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
+from protoexplain.training.trial import try_model
 
 SAVE_EVERY_SECONDS = 30.0
 _CACHE = ".cache-"
@@ -74,19 +77,23 @@ def train(
         config: The run.
         out: Its folder; must not hold another run unless resuming.
         data_path: Data set, where it is not the configured one.
-        resume: Go on with an interrupted run in `out`, to the same result as if it had not been interrupted.
+        resume: Go on with an interrupted run in `out`, to the same result as if it had not been interrupted: bit for
+            bit on a CPU, but for rounding on an accelerator.
         watcher: Is shown the progress.
         interrupted: Asked after each step; True saves the state and raises `Interrupted`.
         save_every: Seconds between saved states.
         command: How to make this run again, for the model card.
 
     Raises:
-        UserError: Bad data, a folder in use, a loss that is not finite, a full disk.
+        UserError: No such device, bad data, a backbone that cannot take the pictures, a folder in use, a loss that is
+            not finite, a full disk.
         Interrupted: As asked.
     """
-    _check_precision(config.training)
+    training = config.training
+    key = "training.accelerator"
+    _check_precision(training, resolve_device(training.accelerator, key))
     keep_freed_memory()
-    fabric = make_fabric(config.training)
+    fabric = make_fabric(training.accelerator, training.devices, training.precision, key)
     main = fabric.global_rank == 0
     lock = FileLock(out / ".lock")
     if main:
@@ -104,7 +111,7 @@ def train(
 
 def _lock(lock: FileLock, out: Path) -> None:
     """Make the folder this program's own, before it starts further processes."""
-    out.mkdir(parents=True, exist_ok=True)
+    require_writable(out)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -142,15 +149,16 @@ def _train(
         torch.set_num_threads(config.training.threads)
     torch.use_deterministic_algorithms(config.training.deterministic, warn_only=True)
     seed_everything(config.training.seed, workers=True, verbose=False)
-    data = read_run_data(config.data, config.training.seed, data_path)
+    data = view_of_run(config.data, data_path)
     watcher.line(f"training {config.family} on {data.image_set.root}, into {out}")
     for problem in data.problems:
         watcher.line(f"left out: {problem}")
     family = get_family(config.family)
     model = family.build(config.model, len(data.image_set.classes))
+    try_model(config, model)
     harmless = config.data.model_copy(update={"workers": 0, "path": ""})
     settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
-    run_id = hashlib.sha256(f"{settings}{data.image_set.fingerprint()}".encode()).hexdigest()
+    run_id = hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
     stages, models = stages_of(config), models_of(config, model)
     state = load_state(out, models, run_id) if resume and (out / STATE_FILE).exists() else RunState()
     fabric.barrier()
@@ -186,7 +194,7 @@ def _train(
     finally:
         run.close()
         if main:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_scratch(scratch)
         if journal:
             journal.close()
 
@@ -231,17 +239,8 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     return told
 
 
-def make_fabric(training: TrainingConfig) -> Fabric:
-    """Device, precision and processes of a run."""
-    strategy: Any = DDPStrategy(find_unused_parameters=True) if training.devices > 1 else "auto"
-    return Fabric(
-        accelerator=training.accelerator, devices=training.devices, strategy=strategy, precision=training.precision
-    )
-
-
-def _check_precision(training: TrainingConfig) -> None:
-    on_cpu = training.accelerator == "cpu" or (training.accelerator == "auto" and not torch.cuda.is_available())
-    if training.precision == "32-true" or not on_cpu:
+def _check_precision(training: TrainingConfig, device: torch.device) -> None:
+    if training.precision == "32-true" or device.type != "cpu":
         return
     fast = training.precision == "bf16-mixed" and torch.cpu._is_avx512_bf16_supported()
     if not fast:

@@ -13,20 +13,22 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import ImageDataset
 from protoexplain.data.orders import epoch_order, shard
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
+from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.journal import Journal, Watcher
 from protoexplain.training.pictures import Pictures
-from protoexplain.training.splits import RunData
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 _NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})
 """Loss terms that compare two views of a picture, or need more of it than the features."""
+DECODED_BYTES = 1 << 30
 EPOCHS_PER_STAGE = 100_000
 """Epoch numbers of a stage start at its index times this, so that no two epochs draw the same pictures."""
 
@@ -37,7 +39,7 @@ class Run:
 
     config: RunConfig
     fabric: Fabric
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
     state: RunState
     watcher: Watcher
@@ -46,6 +48,8 @@ class Run:
     checkpoint: Callable[[bool], None]
     """Save the state: at once if True, else if the last time is long ago."""
     interrupted: Callable[[], bool]
+    decoded_bytes: int = DECODED_BYTES
+    """Most bytes of pictures that stay decoded; 0 where each is looked at once."""
     _pictures: Pictures | None = field(default=None, repr=False)
 
     def tick(self, what: str, done: int, total: int, together: bool = False) -> None:
@@ -66,7 +70,9 @@ class Run:
     def pictures(self) -> Pictures:
         """Those of the run's data; their workers stay for as long as the run."""
         if self._pictures is None or self._pictures.data is not self.data:
-            self._pictures = Pictures(self.data, self.config, self.fabric.device, self.fabric.world_size)
+            self._pictures = Pictures(
+                self.data, self.config, self.fabric.device, self.fabric.world_size, self.decoded_bytes
+            )
         return self._pictures
 
     def close(self) -> None:
@@ -175,7 +181,8 @@ def fit(run: Run, index: int, stage: Stage, trained: frozenset[str], inputs: Inp
     """Train the groups that `engine.freeze` left free for what is left of a stage's epochs, on given inputs."""
     state, fabric, training, kind = run.state, run.fabric, run.config.training, inputs.kind
     step = fabric.setup_module(engine.TrainStep(run.model, kind, frozenset(stage.losses)))
-    raw_optimizer = engine.make_optimizer(run.model, stage, trained)
+    fused = training.gradient_clip is None or not scales_gradients(fabric)
+    raw_optimizer = engine.make_optimizer(run.model, stage, trained, fused)
     if stage.name in state.optimizers:
         engine.take_over(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.data.check import Progress, for_each
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
@@ -24,7 +25,6 @@ from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import Similarity, gather_patches, map_size
 from protoexplain.training.projection import search
-from protoexplain.training.splits import RunData
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 """How far numbers may differ: other processors and thread counts round differently."""
@@ -72,7 +72,7 @@ class VerifyReport:
 
 def verify(
     checkpoint: Checkpoint,
-    data: RunData | None = None,
+    data: DatasetView | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> VerifyReport:
@@ -80,8 +80,7 @@ def verify(
 
     Args:
         checkpoint: Loaded, with or without verification.
-        data: Its data, as `splits.read_run_data` reads it for the checkpoint's configuration; without it only the
-            files and weights are checked.
+        data: Its data as `view_of` the checkpoint; without it only the files and weights are checked.
         device: Where the model runs.
         progress: Told (done, total) in training images while the search is repeated.
 
@@ -114,11 +113,11 @@ def _files(checkpoint: Checkpoint) -> Check:
     return Check("files", True, f"all {len(manifest.files)} have their recorded SHA-256")
 
 
-def _same_data(checkpoint: Checkpoint, data: RunData) -> Check:
+def _same_data(checkpoint: Checkpoint, data: DatasetView) -> Check:
     """The data set, its use and its cut are those of training."""
     info = checkpoint.data
     pairs = {
-        "fingerprint": (info.fingerprint, data.image_set.fingerprint()),
+        "fingerprint": (info.fingerprint, data.fingerprint),
         "cut": (info.crop, data.crop),
         "training images": (info.train_images, len(data.train)),
     }
@@ -127,7 +126,7 @@ def _same_data(checkpoint: Checkpoint, data: RunData) -> Check:
     return Check("data set", not offenders, detail, offenders)
 
 
-def _same_images(checkpoint: Checkpoint, data: RunData) -> Check:
+def _same_images(checkpoint: Checkpoint, data: DatasetView) -> Check:
     """The files of the prototypes' images have their recorded hashes."""
     expected = {r.image_id: r.image_sha256 for r in checkpoint.prototypes if r.image_id is not None}
     paths = {record.id: record.path for record in data.train}
@@ -141,7 +140,9 @@ def _same_images(checkpoint: Checkpoint, data: RunData) -> Check:
 
 
 @torch.no_grad()
-def _lies_on_patches(checkpoint: Checkpoint, model: PrototypeModel, data: RunData, device: str | torch.device) -> Check:
+def _lies_on_patches(
+    checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView, device: str | torch.device
+) -> Check:
     """Each projected prototype equals its recorded patch, embedded again."""
     projected = [record for record in checkpoint.prototypes if record.projected]
     prototypes = [prototype for _, branch in model.named_branches() for prototype in branch.prototypes]
@@ -159,7 +160,7 @@ def _lies_on_patches(checkpoint: Checkpoint, model: PrototypeModel, data: RunDat
 
 
 @torch.no_grad()
-def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: RunData, device: str | torch.device) -> Check:
+def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView, device: str | torch.device) -> Check:
     """Patches that a person chose are as similar to the prototypes before as recorded, and of their class.
 
     The model holds the prototypes as they were before they were written.
@@ -181,7 +182,7 @@ def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: RunData, dev
 def _embedded(
     checkpoint: Checkpoint,
     model: PrototypeModel,
-    data: RunData,
+    data: DatasetView,
     device: str | torch.device,
     records: Sequence[PrototypeRecord],
 ) -> Iterator[tuple[PrototypeRecord, Branch, Tensor]]:
@@ -212,7 +213,7 @@ def _gap(similarity: Similarity, z: Tensor, prototype: Tensor, record: Prototype
 def _nothing_nearer(
     checkpoint: Checkpoint,
     model: PrototypeModel,
-    data: RunData,
+    data: DatasetView,
     device: str | torch.device,
     progress: Progress | None,
 ) -> Check:
@@ -262,7 +263,7 @@ def _restore_proof(checkpoint: Checkpoint, model: PrototypeModel) -> str:
 
 def _batches(
     checkpoint: Checkpoint,
-    data: RunData,
+    data: DatasetView,
     order: Sequence[int],
     device: str | torch.device,
     progress: Progress | None = None,

@@ -7,12 +7,14 @@ import shutil
 import pytest
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
-from app.background import Answers
-from app.courtesy import Courtesy
+from app.dataset_jobs import DatasetJobs
+from app.edits import Edits
 from app.examples import Examples
+from app.jobs import JobQueue, Requests
 from app.library import Library
 from app.measurements import Measurements
 from app.neighbours import NearestPatches
+from app.reports import Reports
 from app.state import ModelStore
 from app.surveys import EveryTestPicture
 
@@ -55,20 +57,28 @@ def examples(birds):
 
 
 @pytest.fixture
-def surveys(examples, tmp_path):
-    return Answers(EveryTestPicture(), examples, Courtesy(), tmp_path / "surveys")
+def jobs():
+    """A queue whose jobs end with the test."""
+    queue = JobQueue(Requests())
+    yield queue
+    queue.close()
 
 
 @pytest.fixture
-def measurements(examples, tmp_path):
-    return Measurements(examples, Courtesy(), tmp_path / "measurements")
+def surveys(examples, jobs, tmp_path):
+    return DatasetJobs(EveryTestPicture(), examples, jobs, tmp_path / "surveys")
 
 
 @pytest.fixture
-def neighbours(examples, tmp_path):
-    return Answers(NearestPatches(), examples, Courtesy(), tmp_path / "neighbours")
+def measurements(examples, jobs, tmp_path):
+    return Measurements(examples, jobs, tmp_path / "measurements")
 
 
 @pytest.fixture
-def library(store, examples, surveys, measurements, neighbours):
-    return Library(store, examples, surveys, measurements, neighbours)
+def neighbours(examples, jobs, tmp_path):
+    return DatasetJobs(NearestPatches(), examples, jobs, tmp_path / "neighbours")
+
+
+@pytest.fixture
+def library(store, examples, jobs, surveys, measurements, neighbours):
+    return Library(store, examples, surveys, measurements, neighbours, Reports(jobs), Edits(examples, jobs))

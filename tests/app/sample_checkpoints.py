@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 
 from protoexplain.config import parse
+from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.planted import draw
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.training import projection
 from protoexplain.training.provenance import data_info, provenance
-from protoexplain.training.splits import RunData, read_run_data
 
 PROTOPNET: Mapping[str, Any] = {"family": "protopnet", "model": {"prototypes_per_class": 4}}
 CBC: Mapping[str, Any] = {"family": "cbc", "model": {}}
@@ -51,7 +52,7 @@ def sample_checkpoint(
     """
     torch.manual_seed(0)
     config = parse({**recipe, "data": {"image_size": image_size, "validation": 0}})
-    run_data = read_run_data(config.data, 0, data)
+    run_data = view_of_run(config.data, data)
     names = [(class_names or {}).get(i, name) for i, name in enumerate(run_data.image_set.classes)]
     family = get_family(config.family)
     model = family.build(config.model, len(names)).eval()
@@ -62,6 +63,7 @@ def sample_checkpoint(
     if model.writes_prototypes:
         projection.write(model, patches)
     _fit_head(model, loaded, steps)
+    _look(model, loaded)
     described = provenance(model, patches, run_data.train, run_data.crop, image_size, projected=model.writes_prototypes)
     return save_checkpoint(
         folder,
@@ -72,11 +74,20 @@ def sample_checkpoint(
         records=described.records,
         pictures=described.pictures,
         proof=proof if model.writes_prototypes else {},
+        split=run_data.split_ids,
+        maps=described.maps,
         metrics={"test_accuracy": 0.875},
     )
 
 
-def _loaded(data: RunData, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+@torch.no_grad()
+def _look(model: PrototypeModel, loaded: tuple[torch.Tensor, ...]) -> None:
+    running = RunningStatistics()
+    running.update(model.activation_maps(model.backbone(loaded[0])))
+    model.know(running.statistics())
+
+
+def _loaded(data: DatasetView, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     dataset = ImageDataset(data.train, data.crop, size)
     batch = next(batches(dataset, list(range(len(dataset))), len(dataset)))
     return batch.images[:, 0], batch.labels, batch.indices

@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import app.state
 from app.actions.explain import explain_case
 from app.state import ModelStore
 from protoexplain.errors import UserError
+from protoexplain.io import checkpoint as checkpoint_module
+from protoexplain.io.checkpoint import add_metrics
 
 
 def touch_manifest(folder):
@@ -33,6 +36,69 @@ def test_a_broken_checkpoint_is_listed_with_its_reason_and_harms_no_other(folder
     assert [entry.name for entry in listed] == ["a-protopnet"]
     assert [entry.name for entry in broken] == ["b-cbc"]
     assert "config.yaml" in broken[0].reason
+
+
+GONE = "No such file or directory"
+TROUBLES = {
+    "vanishes after it was found": (app.state, "_last_change", FileNotFoundError(2, GONE)),
+    "vanishes while it is read": (
+        checkpoint_module,
+        "verify_folder",
+        FileNotFoundError(2, GONE),
+    ),
+    "may not be looked at": (app.state, "_last_change", PermissionError(13, "Permission denied")),
+    "may not be read": (checkpoint_module, "verify_folder", PermissionError(13, "Permission denied")),
+    "lies on a broken disk": (checkpoint_module, "read_limited", OSError(5, "Input/output error")),
+    "reveals a mistake of the program": (checkpoint_module, "parse_contents", ZeroDivisionError()),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_the_trouble_of_one_folder_stays_its_own(name, folder, monkeypatch):
+    """Root may read everything, so that troubles are played; gone, the folder is listed with the next scan."""
+    place, function, trouble = TROUBLES[name]
+    real = getattr(place, function)
+
+    def troubled(*arguments):
+        if any("b-cbc" in str(argument) for argument in arguments):
+            raise trouble
+        return real(*arguments)
+
+    store = ModelStore(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, function, troubled)
+        listed, broken = store.scan()
+    assert [entry.name for entry in listed] == ["a-protopnet"]
+    assert [entry.name for entry in broken] == ["b-cbc"]
+    assert "cannot be read" in broken[0].reason
+    if isinstance(trouble, OSError):
+        assert trouble.strerror in broken[0].reason
+        assert len(store.scan()[0]) == 2
+
+
+def test_a_folder_that_cannot_be_listed_is_broken(folder, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("b-cbc"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    listed, broken = ModelStore(folder).scan()
+    assert [entry.name for entry in listed] == ["a-protopnet"]
+    assert [(entry.name, entry.reason) for entry in broken] == [("b-cbc", "it cannot be read: Permission denied")]
+
+
+def test_measurements_that_were_added_are_found_by_the_next_scan(folder, store):
+    before = store.explainer("a-protopnet")
+    add_metrics(folder / "a-protopnet", {"interpretability": {"purity": {"value": 0.5}}})
+    listed, broken = store.scan()
+    assert broken == ()
+    assert listed[0].checkpoint.metrics["interpretability"] == {"purity": {"value": 0.5}}
+    after = store.explainer("a-protopnet")
+    assert after.checkpoint.metrics["interpretability"] == {"purity": {"value": 0.5}}
+    assert store.explainer("a-protopnet") is after is not before
 
 
 def test_an_empty_folder_lists_nothing(tmp_path):

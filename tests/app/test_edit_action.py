@@ -8,15 +8,15 @@ import pytest
 
 from app.actions import edit as actions
 from app.actions.edit import Wish
-from app.courtesy import Courtesy
+from app.edits import Edits
 from app.examples import Examples
+from app.jobs import Job, JobQueue, JobState, Requests
 from app.views import edit as views
-from app.workshops import Trial, Workshops
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.editing.decisions import Decision, Decisions, History, parse_decisions
 from protoexplain.training.editing.save import edit
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>'
@@ -24,8 +24,8 @@ GONE = Decision(prototype=1, do="remove", reason="background", note="only sky", 
 
 
 @pytest.fixture(scope="module")
-def workshops(birds):
-    return Workshops(Examples(birds), Courtesy())
+def edits(birds):
+    return Edits(Examples(birds), JobQueue(Requests()))
 
 
 @pytest.fixture
@@ -33,51 +33,62 @@ def explainer(store):
     return store.explainer("a-protopnet")
 
 
-def answer(workshops, checkpoint, decisions=()):
-    """What comes of a trial."""
-    trial, deadline = workshops.ask(checkpoint, decisions), time.monotonic() + 300
-    while trial.what:
-        assert time.monotonic() < deadline, trial
+def ended(look):
+    """The job that `look` finds, when it is over."""
+    deadline = time.monotonic() + 300
+    while (job := look()).under_way:
+        assert time.monotonic() < deadline, job
         time.sleep(0.02)
-        trial = workshops.known(checkpoint, decisions)
-    return trial
+    return job
+
+
+def answer(edits, checkpoint, decisions=()):
+    """What comes of a preview."""
+    edits.request_preview(checkpoint, decisions)
+    return ended(lambda: edits.preview(checkpoint, decisions))
+
+
+def saved(edits, checkpoint, decisions, place):
+    """What comes of saving."""
+    edits.save(checkpoint, decisions, place)
+    return ended(lambda: edits.saving(checkpoint, decisions, place))
 
 
 @pytest.fixture
-def ready(workshops, explainer):
-    """The checkpoint, its bench and the first report."""
+def ready(edits, explainer):
+    """The checkpoint, its latent maps and the first report."""
     checkpoint = explainer.checkpoint
-    first = answer(workshops, checkpoint)
-    assert first.report is not None, first.trouble
-    return checkpoint, workshops.bench(checkpoint), first.report
+    first = answer(edits, checkpoint)
+    assert first.result is not None, first.error
+    return checkpoint, edits.features(checkpoint), first.result
 
 
-def test_trials_are_remembered_by_weights_and_decisions(workshops, ready):
+def test_previews_are_remembered_by_weights_and_decisions(edits, ready):
     checkpoint, _, first = ready
-    assert workshops.known(checkpoint, (GONE,)) == Trial()
-    trial = answer(workshops, checkpoint, (GONE,))
-    assert trial.report is not None
-    assert trial.report.before == first.before
-    assert trial.report.after.prototypes == first.before.prototypes - 1
-    assert workshops.ask(checkpoint, (GONE,)) is workshops.known(checkpoint, (GONE,))
-    assert answer(workshops, checkpoint).report == first, "the parent is as it was"
+    assert edits.preview(checkpoint, (GONE,)) == Job()
+    preview = answer(edits, checkpoint, (GONE,))
+    assert preview.result is not None
+    assert preview.result.before == first.before
+    assert preview.result.after.prototypes == first.before.prototypes - 1
+    assert edits.request_preview(checkpoint, (GONE,)) is edits.preview(checkpoint, (GONE,))
+    assert answer(edits, checkpoint).result == first, "the parent is as it was"
 
 
-def test_trouble_is_told_and_can_be_tried_again(workshops, ready):
+def test_trouble_is_told_and_can_be_tried_again(edits, ready):
     checkpoint, *_ = ready
     impossible = (Decision(prototype=999, do="remove", reason="other"),)
-    assert "no prototype 999" in answer(workshops, checkpoint, impossible).trouble
-    nothing = Workshops(Examples(None), Courtesy())
-    assert "no data set" in answer(nothing, checkpoint).trouble
+    assert "no prototype 999" in answer(edits, checkpoint, impossible).error.what
+    nothing = Edits(Examples(None), JobQueue())
+    assert "no data set" in answer(nothing, checkpoint).error.what
 
 
-def test_bench_that_had_to_make_room_is_opened_again(workshops, ready, store, monkeypatch):
+def test_latent_maps_that_had_to_make_room_are_computed_again(edits, ready, store, monkeypatch):
     checkpoint, *_ = ready
-    monkeypatch.setattr("app.workshops.KEPT_BENCHES", 1)
-    answer(workshops, store.explainer("b-cbc").checkpoint)
-    assert workshops.bench(checkpoint) is None
-    assert answer(workshops, checkpoint).report is not None
-    assert workshops.bench(checkpoint) is not None
+    monkeypatch.setattr("app.edits.FEATURES_KEPT", 1)
+    answer(edits, store.explainer("b-cbc").checkpoint)
+    assert edits.features(checkpoint) is None
+    assert answer(edits, checkpoint).result is not None
+    assert edits.features(checkpoint) is not None
 
 
 def test_prototypes_with_findings_come_first(explainer, ready):
@@ -115,15 +126,15 @@ def test_patches_are_offered_with_pictures(ready):
         actions.opened(checkpoint, bench, History(), report, 99, None)
 
 
-def test_components_can_only_be_removed(workshops, store):
+def test_components_can_only_be_removed(edits, store):
     checkpoint = store.explainer("b-cbc").checkpoint
-    report = answer(workshops, checkpoint).report
-    shown = actions.opened(checkpoint, workshops.bench(checkpoint), History(), report, 0, None)
+    report = answer(edits, checkpoint).result
+    shown = actions.opened(checkpoint, edits.features(checkpoint), History(), report, 0, None)
     assert not shown.movable
     page = views.one(shown, "", "", "")
     assert "parts of its network" in page
     assert "Write the chosen part" not in page
-    assert answer(workshops, checkpoint, (GONE,)).report.after.prototypes == len(checkpoint.prototypes) - 1
+    assert answer(edits, checkpoint, (GONE,)).result.after.prototypes == len(checkpoint.prototypes) - 1
 
 
 class TestDecisions:
@@ -164,21 +175,20 @@ class TestDecisions:
 
 
 class TestSaving:
-    def test_new_checkpoint_is_found_by_itself_and_can_be_replayed(self, workshops, ready, store, birds, tmp_path):
+    def test_new_checkpoint_is_found_by_itself_and_can_be_replayed(self, edits, ready, store, birds, tmp_path):
         checkpoint, *_ = ready
         place = actions.new_place(store.root, "mine")
-        result = workshops.save(checkpoint, (GONE,), place)
+        result = saved(edits, checkpoint, (GONE,), place).result
         assert "mine" in {entry.name for entry in store.scan()[0]}
         assert result.checkpoint.metrics["edits"][0]["who"] == "Ada"
-        data = read_run_data(checkpoint.config.data, 0, birds)
+        data = view_of_run(checkpoint.config.data, birds)
         found = verify(result.checkpoint, data)
         assert found.passed, found.as_text()
         file = parse_decisions(actions.file_of(checkpoint, (GONE,)), "file")
         assert file == Decisions(weights_sha256=checkpoint.weights_sha256, decisions=(GONE,))
         again = edit(store.root / "a-protopnet", file, birds, tmp_path / "again").checkpoint
         assert again.weights_sha256 == result.checkpoint.weights_sha256
-        with pytest.raises(UserError, match="already"):
-            workshops.save(checkpoint, (GONE,), place)
+        assert "already" in saved(edits, checkpoint, (GONE,), place).error.what
         assert Checkpoint.load(store.root / "a-protopnet").sha256 == checkpoint.sha256
 
     @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", ".hidden", "a b", "x" * 65, "a.tmp-12", "ü", "a\n"])
@@ -197,15 +207,15 @@ class TestSaving:
         assert actions.free_name(store.root, "runs/a-protopnet") == "a-protopnet-edited-2"
 
 
-def test_hostile_texts_are_text(workshops, explainer, ready):
+def test_hostile_texts_are_text(edits, explainer, ready):
     checkpoint, bench, report = ready
     bad = GONE.model_copy(update={"note": HOSTILE, "who": HOSTILE})
     history = History().decide(bad)
     pages = [
-        views.desk(
+        views.overview(
             history,
-            Trial(report, trouble=HOSTILE),
-            True,
+            Job(JobState.FAILED, error=UserError(HOSTILE, HOSTILE, HOSTILE)),
+            report,
             [HOSTILE] * 4,
             {1: HOSTILE},
             (),
@@ -217,6 +227,19 @@ def test_hostile_texts_are_text(workshops, explainer, ready):
             saved=HOSTILE,
             trouble=UserError(HOSTILE, HOSTILE, HOSTILE),
         ),
+        views.overview(
+            history,
+            Job(JobState.RUNNING, HOSTILE, 1, 2),
+            None,
+            [HOSTILE] * 4,
+            {1: HOSTILE},
+            (),
+            {"class": HOSTILE},
+            file=HOSTILE,
+            model=HOSTILE,
+            name=HOSTILE,
+            saving=HOSTILE,
+        ),
         views.one(actions.opened(checkpoint, bench, history, report, 0, None), HOSTILE, HOSTILE, HOSTILE),
         views.shelf(actions.shelf(explainer, history, report, Wish()), 16, Wish(), [HOSTILE] * 4, True, 0),
         views.without_data(HOSTILE, True),
@@ -226,12 +249,12 @@ def test_hostile_texts_are_text(workshops, explainer, ready):
         assert "<img src=x" not in page
 
 
-def test_tiles_of_the_parent_stay_when_a_prototype_is_moved(explainer, workshops, ready):
+def test_tiles_of_the_parent_stay_when_a_prototype_is_moved(explainer, edits, ready):
     checkpoint, bench, report = ready
     offer = actions.opened(checkpoint, bench, History(), report, 2, None).offers[0]
     moved = actions.decided(bench, {"do": "reproject", "reason": "background", "spot": offer.value}, 2, "", "")
-    trial = answer(workshops, checkpoint, (moved,))
-    assert 2 not in trial.report.concerned["background"]
+    preview = answer(edits, checkpoint, (moved,))
+    assert 2 not in preview.result.concerned["background"]
     others = actions.opened(checkpoint, bench, History().decide(moved), report, 3, None).offers
     assert offer.value not in {other.value for other in others}
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.actions.explain import explain_case
+from app.actions.explain import explain_case, see
+from app.drawing import HEAT_SIDE
 from app.examples import Subject
-from app.pictures import heat_layer
+from app.pictures import HAZE, heat_layer
 from protoexplain.errors import UserError
+from protoexplain.explain.boxes import upsample
 
 
 @pytest.fixture
@@ -112,6 +114,30 @@ def test_heat_maps_are_see_through_where_it_is_cold():
     flat = base64.b64decode(heat_layer(np.ones((4, 4), np.float32), "").source.partition(",")[2])
     with Image.open(io.BytesIO(flat)) as image:
         assert np.asarray(image.convert("RGBA"))[..., 3].max() == 0
+
+
+def test_a_weak_match_stays_see_through():
+    """On the scale of its prototype, not on its own."""
+    heat = np.linspace(0, 0.3, 64, dtype=np.float32).reshape(8, 8)
+    content = base64.b64decode(heat_layer(heat, "", (0.0, 1.0)).source.partition(",")[2])
+    with Image.open(io.BytesIO(content)) as image:
+        assert np.asarray(image.convert("RGBA"))[..., 3].max() == pytest.approx(255 * 0.3**HAZE, abs=2)
+
+
+def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, subject):
+    case = explain_case(protopnet, subject)
+    statistics = protopnet.model.statistics
+    assert case.evidence == "shapley"
+    assert sum(entry.score for entry in protopnet.explain(subject.path).explanation.predictions) == pytest.approx(
+        0, abs=1e-4
+    )
+    for row in (*case.supporting, *case.opposing):
+        assert row.usual == pytest.approx(float(statistics.usual[row.prototype]))
+    seen = see(protopnet, subject)
+    row = case.supporting[0]
+    heat = upsample(seen.reading.maps[row.prototype], HEAT_SIDE, HEAT_SIDE).numpy()
+    drawn = [heat_layer(heat, "", ends).source for ends in (statistics.span(row.prototype), None)]
+    assert row.heat.source == drawn[0] != drawn[1]
 
 
 def test_the_verdict_compares_the_best_class_with_the_data_set(protopnet, subject):

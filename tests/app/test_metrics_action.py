@@ -10,8 +10,8 @@ import re
 import pytest
 
 from app.actions.metrics import GROUPS, OTHERS, Order, grouped, read_order, report, work
+from app.jobs import Job, JobState
 from app.library import Choice
-from app.measurements import Job
 from app.plots import plot_of, spread_of
 from app.views import metrics as views
 from protoexplain.errors import UserError
@@ -107,7 +107,7 @@ def test_measured_metrics_are_not_ticked_again(measured):
 
 
 def test_without_data_the_reason_is_said(library):
-    library.measurements.examples.images = None
+    library.measurements.examples.folder = None
     todo = work(library, CHOICE)
     assert "no data set" in todo.trouble[0]
     assert "--data" in views.work(todo)
@@ -116,11 +116,11 @@ def test_without_data_the_reason_is_said(library):
 @pytest.mark.parametrize(
     ("job", "text"),
     [
-        (Job(("accuracy",), "running", "looking at test images", 8, 12), "8 of 12"),
-        (Job(("accuracy",), "waiting", "waiting for its turn"), "waiting for its turn"),
-        (Job(("accuracy",), "finished"), "1 metric was measured"),
-        (Job(("accuracy", "purity"), "cancelled"), "goes on where it was"),
-        (Job(("accuracy",), "failed", trouble="<b>no</b>"), "&lt;b&gt;no"),
+        (Job(JobState.RUNNING, "looking at test images", 8, 12, ("accuracy",)), "8 of 12"),
+        (Job(JobState.WAITING, "waiting for its turn", result=("accuracy",)), "waiting for its turn"),
+        (Job(JobState.FINISHED, result=("accuracy",)), "1 metric was measured"),
+        (Job(JobState.CANCELLED, result=("accuracy", "purity")), "goes on where it was"),
+        (Job(JobState.FAILED, result=("accuracy",), error=UserError("<b>no</b>")), "&lt;b&gt;no"),
     ],
 )
 def test_how_far_a_measurement_is(library, job, text):

@@ -8,13 +8,13 @@ import time
 import pytest
 
 from app.actions.nearby import nearby
-from app.background import Answers
-from app.courtesy import Courtesy
+from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.jobs import JobQueue, JobState
 from app.neighbours import NEAREST, SPLITS, NearestPatches, Search
 from app.views import prototypes as views
+from protoexplain.data.dataset_view import matching_view
 from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.training.splits import read_data_of
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def explainer(store):
 def found(neighbours, explainer):
     """What is known when all pictures were looked at."""
     until = time.monotonic() + 60
-    while not (search := neighbours.ask(explainer)).complete:
-        assert not search.trouble
+    while not (search := neighbours.request(explainer)).finished:
+        assert not search.error
         assert time.monotonic() < until
         time.sleep(0.02)
     return search
@@ -35,12 +35,12 @@ def found(neighbours, explainer):
 def test_they_are_those_of_the_explanations_of_prototypes(neighbours, explainer, birds, examples):
     assert neighbours.known(explainer.checkpoint) == Search()
     search = found(neighbours, explainer)
-    images = read_data_of(explainer.checkpoint, birds)
+    images = matching_view(explainer.checkpoint, birds)
     splits = {name: images.dataset(getattr(images, name), explainer.checkpoint.config.data) for name in SPLITS}
     expected = explain_prototypes(
         explainer.model, explainer.checkpoint.prototypes, explainer.checkpoint.classes, splits, NEAREST
     )
-    drawn = nearby(explainer, search, 5, examples.images)
+    drawn = nearby(explainer, search, 5, examples.images_of(explainer.checkpoint))
     assert [split.title for split in drawn] == ["Nearest training pictures", "Nearest test pictures"]
     for split, name in zip(drawn, SPLITS, strict=True):
         near = expected[5].splits[name]
@@ -57,7 +57,7 @@ def test_they_are_kept_for_these_weights_and_this_data(neighbours, explainer, ex
     until = time.monotonic() + 10
     while not list(neighbours.folder.glob("*.json")) and time.monotonic() < until:
         time.sleep(0.02)
-    again = Answers(NearestPatches(), Examples(birds), Courtesy(), neighbours.folder)
+    again = DatasetJobs(NearestPatches(), Examples(birds), JobQueue(), neighbours.folder)
     assert again.known(explainer.checkpoint) == search
     retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
     assert again.known(retrained) == Search()
@@ -71,15 +71,15 @@ def test_a_damaged_file_is_asked_for_again(neighbours, explainer, content):
 
 
 def test_without_the_data_set_the_reason_is_said(explainer, tmp_path):
-    search = Answers(NearestPatches(), Examples(None), Courtesy(), tmp_path).ask(explainer)
-    assert "not at hand" in search.trouble
+    search = DatasetJobs(NearestPatches(), Examples(None), JobQueue(), tmp_path).request(explainer)
+    assert "not at hand" in search.error.what
     assert nearby(explainer, search, 0, None) == ()
     assert "not at hand" in views.nearby(search, (), "a-protopnet")
 
 
 def test_a_picture_that_is_gone_is_told_of(neighbours, explainer, examples, tmp_path):
     search = found(neighbours, explainer)
-    images = examples.images
+    images = examples.images_of(explainer.checkpoint)
     gone = tuple(dataclasses.replace(record, path=tmp_path / "none.jpg") for record in images.records)
     drawn = nearby(explainer, search, 0, dataclasses.replace(images, records=gone))
     assert all(near.picture is None for split in drawn for near in split.near)
@@ -88,9 +88,9 @@ def test_a_picture_that_is_gone_is_told_of(neighbours, explainer, examples, tmp_
 
 def test_pages_say_how_far_it_is(neighbours, explainer, examples):
     assert "Find the nearest pictures" in views.nearby(Search(), (), "m")
-    assert "8 of 36" in views.nearby(Search(done=8, total=36), (), "m")
+    assert "8 of 36" in views.nearby(Search(JobState.RUNNING, done=8, total=36), (), "m")
     hostile = '"><img src=x onerror=alert(1)>'
-    drawn = nearby(explainer, found(neighbours, explainer), 0, examples.images)
+    drawn = nearby(explainer, found(neighbours, explainer), 0, examples.images_of(explainer.checkpoint))
     near = dataclasses.replace(drawn[1].near[0], name=hostile, image=hostile)
     page = views.nearby(Search(), (dataclasses.replace(drawn[1], near=(near,)),), hostile)
     assert "<img src=x" not in page

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.jobs import JobKey, JobQueue, JobState
 from app.login import add_user
-from app.server import create_app, serve
+from app.network import listen
+from app.server import _answer, _empty_working_folder, create_app, serve
 from app.state import mark_of
+from protoexplain.cli.main import main
 from protoexplain.errors import UserError
 
 
@@ -27,6 +35,40 @@ def test_a_taken_port_is_told(folder):
         holder.listen()
         with pytest.raises(UserError, match="is taken"):
             serve(folder, None, "127.0.0.1", holder.getsockname()[1])
+
+
+def test_the_command_ends_with_2_where_the_port_is_taken(folder, monkeypatch, capsys):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        monkeypatch.setattr(sys, "argv", ["protoexplain", "app", "--checkpoints", str(folder), "--port", str(port)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    told = capsys.readouterr()
+    assert stop.value.code == 2
+    assert f"port {port} is taken" in told.err
+    assert "--port 0" in told.err
+    assert "Running on" not in told.out
+
+
+def test_a_server_that_does_not_start_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)
+    with listen("127.0.0.1", 0) as door, pytest.raises(UserError, match="cannot be started on port"):
+        _answer(FastAPI(), "127.0.0.1", door)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_empty_folder_is_left_before_it_is_removed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    at_removal, rmtree = [], shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda *given, **named: (at_removal.append(Path.cwd()), rmtree(*given)))
+    with _empty_working_folder():
+        empty = Path.cwd()
+        assert (empty != tmp_path, list(empty.iterdir())) == (True, [])
+    assert not empty.exists()
+    assert len(at_removal) == 1
+    assert not at_removal[0].is_relative_to(empty)
 
 
 def test_a_missing_folder_is_told(tmp_path):
@@ -86,12 +128,28 @@ def test_nothing_else_is_served(client, store, path):
 
 
 def test_the_app_can_be_mounted_in_another_one(made, birds):
-    site = FastAPI()
-    site.mount("/birds", create_app(made, birds))
+    birds_app = create_app(made, birds)
+    site = FastAPI(lifespan=birds_app.router.lifespan_context)
+    site.mount("/birds", birds_app)
     with TestClient(site) as client:
         assert client.get("/birds/healthz").json() == {"alive": True}
         page = client.get("/birds/").text
         assert "This part looks like that part" in page
+
+
+def test_jobs_end_with_the_server(made, birds, monkeypatch):
+    queues, never = [], threading.Event()
+    monkeypatch.setattr("app.server.JobQueue", lambda: queues.append(JobQueue()) or queues[-1])
+    site, key = create_app(made, birds), JobKey("survey", "model")
+    with TestClient(site) as client:
+        client.get("/healthz")
+        (jobs,) = queues
+        jobs.submit(key, lambda job: [job.progress("looking", 0, 1) for _ in iter(lambda: never.wait(0.01), True)])
+        assert jobs.find(key).under_way
+    until = time.monotonic() + 10
+    while jobs.find(key).under_way and time.monotonic() < until:
+        time.sleep(0.01)
+    assert jobs.find(key).state == JobState.CANCELLED
 
 
 def test_with_a_login_nothing_but_health_is_seen_without_it(made, birds, tmp_path, store, examples):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 
 import pytest
 
 from app.actions.explain import explain_case
 from app.actions.pictures import ALL, UNSURE, WRONG, Wish, read_wish, shelf
-from app.background import Answers
-from app.courtesy import Courtesy
+from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.jobs import JobQueue, JobState
 from app.library import Choice
 from app.surveys import EveryTestPicture
 
@@ -27,8 +26,8 @@ def explainer(store):
 def finished(surveys, explainer):
     """The survey when it is complete."""
     until = time.monotonic() + 60
-    while not (survey := surveys.ask(explainer)).complete:
-        assert not survey.trouble
+    while not (survey := surveys.request(explainer)).finished:
+        assert not survey.error
         assert time.monotonic() < until
         time.sleep(0.02)
     return survey
@@ -37,9 +36,9 @@ def finished(surveys, explainer):
 def test_each_guess_is_what_an_explanation_says(surveys, explainer, examples):
     survey = finished(surveys, explainer)
     subjects = examples.of(explainer.checkpoint)
-    assert survey.value.keys() == {subject.key for subject in subjects}
+    assert survey.result.keys() == {subject.key for subject in subjects}
     for subject in subjects[:3]:
-        case, guess = explain_case(explainer, subject), survey.value[subject.key]
+        case, guess = explain_case(explainer, subject), survey.result[subject.key]
         assert guess.label == case.best.label
         assert guess.probability == pytest.approx(case.best.probability, abs=1e-4)
         assert guess.second == pytest.approx(case.predictions[1].probability, abs=1e-4)
@@ -51,14 +50,12 @@ def test_a_survey_is_kept_for_these_weights_and_this_data(surveys, explainer, ex
     until = time.monotonic() + 10
     while not list(surveys.folder.glob("*.json")) and time.monotonic() < until:
         time.sleep(0.02)
-    again = Answers(EveryTestPicture(), Examples(birds), Courtesy(), surveys.folder)
+    again = DatasetJobs(EveryTestPicture(), Examples(birds), JobQueue(), surveys.folder)
     assert again.known(explainer.checkpoint) == survey
     retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
     assert again.known(retrained).total == 0
-    assert (
-        Answers(EveryTestPicture(), Examples(planted), Courtesy(), surveys.folder).known(explainer.checkpoint).total
-        == 0
-    )
+    others = DatasetJobs(EveryTestPicture(), Examples(planted), JobQueue(), surveys.folder)
+    assert others.known(explainer.checkpoint).total == 0
 
 
 @pytest.mark.parametrize(
@@ -71,42 +68,36 @@ def test_a_damaged_file_is_asked_for_again(surveys, explainer, content):
     assert finished(surveys, explainer).total == 12
 
 
-def test_work_in_the_background_waits_for_visitors(surveys, explainer):
-    with surveys.courtesy.visitor():
-        assert surveys.ask(explainer).total == 12
+def test_work_in_the_background_waits_for_requests(surveys, explainer):
+    with surveys.jobs.requests.answering():
+        assert surveys.request(explainer).total == 12
         time.sleep(0.2)
-        assert surveys.ask(explainer).done == 0
+        assert surveys.request(explainer).done == 0
     assert finished(surveys, explainer).done == 12
-
-
-def test_courtesy_counts_every_visitor():
-    courtesy, went = Courtesy(), threading.Event()
-    with courtesy.visitor():
-        with courtesy.visitor():
-            pass
-        threading.Thread(target=lambda: (courtesy.give_way(), went.set())).start()
-        assert not went.wait(0.1)
-    assert went.wait(5)
 
 
 def test_a_model_of_other_classes_and_no_data_are_told(store, explainer, planted, tmp_path):
     checkpoint = dataclasses.replace(explainer.checkpoint, classes=("a", "b", "c", "d"))
     other = type(explainer).__new__(type(explainer))
     other.checkpoint, other.model = checkpoint, explainer.model
-    assert "names differ" in Answers(EveryTestPicture(), Examples(planted), Courtesy(), tmp_path).ask(other).trouble
-    assert "no data set" in Answers(EveryTestPicture(), Examples(None), Courtesy(), tmp_path).ask(explainer).trouble
+    of_others = DatasetJobs(EveryTestPicture(), Examples(planted), JobQueue(), tmp_path).request(other)
+    assert of_others.state == JobState.FAILED
+    assert "names differ" in of_others.error.what
+    without = DatasetJobs(EveryTestPicture(), Examples(None), JobQueue(), tmp_path).request(explainer)
+    assert "no data set" in without.error.what
 
 
 def test_unreadable_pictures_are_left_out(surveys, explainer, examples, tmp_path, monkeypatch):
-    images = examples.images
+    view = examples.view(explainer.checkpoint)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     first = examples.of(explainer.checkpoint)[0].key
-    records = tuple(dataclasses.replace(r, path=broken) if r.id == first else r for r in images.records)
-    monkeypatch.setattr(examples, "images", dataclasses.replace(images, records=records))
+    records = tuple(dataclasses.replace(r, path=broken) if r.id == first else r for r in view.image_set.records)
+    other = dataclasses.replace(view, image_set=dataclasses.replace(view.image_set, records=records))
+    monkeypatch.setattr(examples, "view", lambda checkpoint: other)
     survey = finished(surveys, explainer)
-    assert first not in survey.value
-    assert len(survey.value) == survey.total - 1
+    assert first not in survey.result
+    assert len(survey.result) == survey.total - 1
 
 
 def test_all_pictures_are_shown_without_asking(library):
@@ -117,11 +108,11 @@ def test_all_pictures_are_shown_without_asking(library):
 
 
 def test_wrong_and_unsure_pictures_wait_for_the_survey(library, explainer):
-    with library.surveys.courtesy.visitor():
+    with library.surveys.jobs.requests.answering():
         assert shelf(library, MODEL, Wish(WRONG)).waiting
     survey = finished(library.surveys, explainer)
     wrong = shelf(library, MODEL, Wish(WRONG))
-    assert {s.key for s, _ in wrong.pictures} == {key for key, guess in survey.value.items() if not guess.right}
+    assert {s.key for s, _ in wrong.pictures} == {key for key, guess in survey.result.items() if not guess.right}
     surest = [guess.probability for _, guess in wrong.pictures]
     assert surest == sorted(surest, reverse=True)
     leads = [guess.lead for _, guess in shelf(library, MODEL, Wish(UNSURE)).pictures]

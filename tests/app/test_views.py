@@ -31,6 +31,20 @@ def case(store, examples):
     return explain_case(explainer, examples.of(explainer.checkpoint)[0])
 
 
+def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples):
+    """What counts from the usual image says so; a row that is there because it is found less says that, too."""
+    row = dataclasses.replace(case.supporting[0], similarity=1.25, usual=1.75)
+    told = explain.answer(dataclasses.replace(case, supporting=(row,)), 5, "map", False, "a")
+    against = explain.answer(dataclasses.replace(case, supporting=(), opposing=(row,)), 5, "map", False, "a")
+    assert "Strength of the heat map" in against, "rows that speak against have heat maps, too"
+    for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
+        assert words in told
+    other = store.explainer("b-cbc")
+    plain = explain.answer(explain_case(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
+    for words in ("relative to the average class", "What an average picture gets", "usually"):
+        assert words not in plain
+
+
 def test_hostile_names_are_shown_as_text(case):
     shown = dataclasses.replace(case.shown, name=HOSTILE)
     row = dataclasses.replace(
@@ -69,7 +83,7 @@ def test_a_refusal_says_what_and_how_to_go_on_but_not_where_on_our_disk():
 
 def test_hostile_names_among_the_pictures_are_text(library):
     subject = dataclasses.replace(library.examples.of(library.store.listed("a-protopnet").checkpoint)[0], truth=HOSTILE)
-    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey(trouble=HOSTILE), waiting=True)
+    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey(error=UserError(HOSTILE)), waiting=True)
     for wish in (pictures.Wish(), pictures.Wish("wrong")):
         page = panel.pictures(shown, wish, HOSTILE, [HOSTILE]) + panel.picture_wishes(wish, [HOSTILE], asks=True)
         assert "<script" not in page

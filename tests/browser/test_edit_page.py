@@ -63,6 +63,9 @@ def test_a_model_is_corrected_and_saved(open_page, checkpoints):
     expect(page.locator(".edit .message[role=status]")).to_contain_text("Saved as corrected")
     saved = Checkpoint.load(checkpoints / "corrected")
     assert [row["who"] for row in saved.metrics["edits"]] == ["Ada", "Ada"]
+    page.locator("#model input").click()
+    expect(page.locator("#model [role=option]", has_text="corrected")).to_be_visible()
+    page.keyboard.press("Escape")
     page.get_by_role("link", name="Look at the new model").click()
     expect(page.locator("#gallery .shelf li")).to_have_count(15)
 

@@ -27,6 +27,7 @@ COMMANDS = [
     "measure",
     "compare",
     "edit",
+    "upgrade",
     "info",
     "app",
     "demo",

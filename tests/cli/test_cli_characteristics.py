@@ -95,6 +95,16 @@ def test_json_and_both_splits(cli, checkpoint, planted, cache, monkeypatch):
     assert {"train pairs", "test pairs"} <= set(metrics["characteristics"])
 
 
+def test_results_go_into_a_copy(cli, checkpoint, planted, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    code, out, err = cli("characteristics", checkpoint, "-d", planted, "--copy-to", tmp_path / "copy", "--json")
+    assert code == 0, err
+    assert json.loads(out)["checkpoint"] == str(tmp_path / "copy")
+    found = Characteristics.from_metrics(Checkpoint.load(tmp_path / "copy").metrics)
+    assert found.images == 24
+    assert "characteristics" not in Checkpoint.load(checkpoint).metrics
+
+
 def test_refusals(cli, checkpoint, planted, class_folders, tmp_path):
     code, _, err = cli("characteristics", tmp_path / "nothing", "-d", planted)
     assert code == 2

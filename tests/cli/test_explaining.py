@@ -65,7 +65,7 @@ class TestExplain:
         code, told, trouble = cli("explain", made(family), bird.path, "-d", planted, "-o", tmp_path, "--rows", 2)
         assert code == 0, trouble
         (entry,) = read(tmp_path / "explanation.json")["explanations"]
-        assert entry["schema"] == 3
+        assert entry["schema"] == 4
         assert entry["contrast"]["this"]["label"] == entry["predictions"][0]["label"]
         assert entry["contrast"]["other"]["label"] == entry["predictions"][1]["label"]
         assert [one["prototype"] for one in entry["honesty"]] == [
@@ -107,6 +107,26 @@ class TestExplain:
         plain = tmp_path / "plain"
         cli("explain", made("protopnet"), bird.path, "-o", plain, *options[:-2], "--random-boxes", 0)
         assert (plain / f"{bird.path.stem}.png").read_bytes() != (tmp_path / f"{bird.path.stem}.png").read_bytes()
+
+    def test_evidence_by_name(self, cli, made, bird, tmp_path):
+        told = {}
+        for name in ("shapley", "product"):
+            code, text, trouble = cli(
+                "explain", made("protopnet"), bird.path, "-o", tmp_path / name, "--evidence", name, "--json"
+            )
+            assert code == 0, trouble
+            (told[name],) = json.loads(text)["explanations"]
+            assert told[name]["evidence"] == name
+        found = told["product"]["classes"][0]["found"][0]
+        assert found["usual"] is None
+        assert told["shapley"]["classes"][0]["found"][0]["usual"] > 0
+        assert [p["probability"] for p in told["shapley"]["predictions"]] == [
+            p["probability"] for p in told["product"]["predictions"]
+        ]
+        assert sum(p["score"] for p in told["shapley"]["predictions"]) == pytest.approx(0, abs=1e-4)
+        code, _, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path / "x", "--evidence", "produce")
+        assert code == 2
+        assert "did you mean 'product'" in trouble
 
     def test_characteristics_of_each_match(self, cli, made, bird, tmp_path, monkeypatch):
         """Scores alone at first; with a calibrated checkpoint, sentences in the numbers and in the picture."""

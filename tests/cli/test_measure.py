@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from metrics.measured_checkpoints import keep_checkpoint
 
+from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.metrics.runner import measure
 from protoexplain.training.verify import verify
@@ -126,6 +129,109 @@ class TestMeasure:
         code, _, err = cli("measure", tmp_path / "nothing", "-d", planted)
         assert code == 2
         assert "no such checkpoint" in err
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Let nothing be added to a checkpoint any more, once the work is done; other folders have room."""
+    from protoexplain.io import measurements
+
+    write = measurements.write_file
+
+    def refuse(path, content):
+        if path.parent.name == "measurements":
+            raise UserError("the disk is full: needs at least 0.1 MB, 0.0 MB free", str(path), "make room")
+        write(path, content)
+
+    monkeypatch.setattr(measurements, "write_file", refuse)
+
+
+@pytest.fixture
+def read_only(folder, tmp_path):
+    """A checkpoint that takes no results, since there is a file in the place of their folder."""
+    path = shutil.copytree(folder / "two", tmp_path / "closed", ignore=shutil.ignore_patterns("measurements"))
+    (path / "measurements").touch()
+    return path
+
+
+class TestPlaceForResults:
+    """It is made sure of before the work; and what cannot be written after all is not lost."""
+
+    @pytest.mark.parametrize("command", ["measure", "characteristics", "compare"])
+    def test_is_refused_before_the_work(self, command, cli, folder, read_only, planted, monkeypatch):
+        def work(*arguments, **options):
+            raise AssertionError("the work has begun")
+
+        monkeypatch.setattr("protoexplain.metrics.runner.read_test_images", work)
+        monkeypatch.setattr("protoexplain.data.dataset_view.matching_view", work)
+        paths = [folder / "one", read_only] if command == "compare" else [read_only]
+        code, out, err = cli(command, *paths, "-d", planted)
+        assert (code, out) == (2, "")
+        assert "the results could not be added to the checkpoint" in err
+        assert f"where: {read_only / 'measurements'}" in err
+        assert "--copy-to FOLDER" in err
+
+    def test_beside_the_checkpoint_is_needed_for_what_is_interrupted(self, cli, folder, planted, monkeypatch):
+        monkeypatch.setattr("protoexplain.cli.results.work_folder", lambda checkpoint: Path("/proc/nothing/work"))
+        code, _, err = cli("measure", folder / "two", "-d", planted, "-m", "accuracy")
+        assert (code, "the results could not be added" in err, "--copy-to" in err) == (2, True, True)
+
+    def test_copy_takes_the_results_and_is_found_by_compare(self, cli, folder, read_only, planted, tmp_path):
+        copy, command = tmp_path / "copy", ("-d", planted, "-m", "accuracy", *QUICK, "--json")
+        for _ in range(2):
+            code, out, _ = cli("measure", read_only, "--copy-to", copy, *command)
+            assert code == 0
+        assert Checkpoint.load(copy).metrics["interpretability"] == json.loads(out)
+        assert (read_only / "measurements").is_file()
+        assert cli("measure", folder / "one", *command)[0] == 0
+        code, out, _ = cli("compare", copy, folder / "one", "-m", "accuracy", "--json")
+        assert code == 0
+        assert set(json.loads(out)["models"]) == {"copy", "one"}
+        code, _, err = cli("measure", folder / "one", "--copy-to", copy, *command)
+        assert (code, "no copy of" in err) == (2, True)
+
+    def test_full_disk_after_the_work(self, cli, folder, planted, full_disk, tmp_path, monkeypatch):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        path = shutil.copytree(folder / "two", tmp_path / "two", ignore=shutil.ignore_patterns("measurements"))
+        code, out, err = cli("measure", path, "-d", planted, "-m", "accuracy", *QUICK, "--json")
+        assert code == 2
+        assert "the disk is full" in err
+        place = tmp_path / "cache" / "protoexplain" / "results" / Checkpoint.load(path).weights_sha256[:32]
+        assert f"they are in {place}" in err
+        shutil.copytree(place, path / "measurements", dirs_exist_ok=True)
+        assert Checkpoint.load(path).metrics["interpretability"] == json.loads(out)
+
+    def test_full_disk_and_no_cache(self, cli, folder, planted, full_disk, tmp_path, monkeypatch):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        path = shutil.copytree(folder / "two", tmp_path / "two", ignore=shutil.ignore_patterns("measurements"))
+        code, out, err = cli("measure", path, "-d", planted, "-m", "accuracy", *QUICK)
+        assert (code, "Accuracy" in out) == (2, True)
+        (file,) = tmp_path.glob("protoexplain-*/interpretability.accuracy.json")
+        assert f"they are in {file.parent}:" in err
+
+    def test_no_place_at_all(self, cli, folder, planted, full_disk, tmp_path, monkeypatch):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        monkeypatch.setattr("tempfile.mkdtemp", lambda prefix: str(tmp_path / "file" / "x"))
+        path = shutil.copytree(folder / "two", tmp_path / "two", ignore=shutil.ignore_patterns("measurements"))
+        code, out, err = cli("measure", path, "-d", planted, "-m", "accuracy", *QUICK, "-o", tmp_path / "file" / "y")
+        assert (code, "Accuracy" in out) == (2, True)
+        assert "what is printed is all there is" in err
+
+    def test_results_are_kept_even_if_they_cannot_be_printed(self, cli, folder, planted, tmp_path):
+        (tmp_path / "file").touch()
+        path = shutil.copytree(folder / "two", tmp_path / "two", ignore=shutil.ignore_patterns("measurements"))
+        code, _, err = cli("measure", path, "-d", planted, "-m", "accuracy", *QUICK, "-o", tmp_path / "file" / "table")
+        assert (code, "cannot write" in err) == (2, True)
+        assert set(Checkpoint.load(path).metrics["interpretability"]) == {"accuracy"}
+
+    def test_checkpoint_in_the_working_folder(self, cli, folder, planted, tmp_path, monkeypatch):
+        path = shutil.copytree(folder / "two", tmp_path / "two", ignore=shutil.ignore_patterns("measurements"))
+        monkeypatch.chdir(path)
+        assert cli("measure", ".", "-d", planted, "-m", "accuracy", *QUICK)[0] == 0
+        assert set(Checkpoint.load(path).metrics["interpretability"]) == {"accuracy"}
 
 
 class TestCompare:

@@ -1,5 +1,6 @@
 """What explanations of every registered family have to keep: evidence adds up, whatever is shown of it."""
 
+import copy
 import json
 
 import jsonschema
@@ -15,6 +16,7 @@ from protoexplain.explain.counterfactual import what_would_change
 from protoexplain.explain.local import explain_reading
 from protoexplain.explain.reading import read
 from protoexplain.explain.schema import SCHEMA_FILE
+from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.registry import family_names
 
 SIZE = 64
@@ -31,13 +33,17 @@ def family(request):
 
 
 def random_reading(family, seed):
-    """A random picture, and random weights of the heads."""
-    generator, model = torch.Generator().manual_seed(seed), MODELS[family]
+    """A random picture, random weights of the heads, and in every second model random statistics."""
+    generator, model = torch.Generator().manual_seed(seed), copy.deepcopy(MODELS[family])
     with torch.no_grad():
         for _, branch in model.named_branches():
             for parameter in branch.head.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    picture = torch.rand(3, SIZE, SIZE, generator=generator)
+    picture, other = torch.rand(2, 3, SIZE, SIZE, generator=generator)
+    if seed % 2:
+        running = RunningStatistics()
+        running.update([maps.detach() for maps in model.activation_maps(model.backbone(other[None]))])
+        model.know(running.statistics())
     return read(model, picture, Geometry.of((90, 70), None, SIZE), NAMES)
 
 
@@ -95,7 +101,7 @@ def test_json_keeps_to_its_schema(family):
     explanation = explain_reading(random_reading(family, 0), image="x.jpg", notices=("turned upright",))
     content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     SCHEMA.validate(content)
-    assert content["schema"] == 3
+    assert content["schema"] == 4
     del content["classes"][0]["found"][0]["peak"]
     assert [error.message for error in SCHEMA.iter_errors(content)] == ["'peak' is a required property"]
 

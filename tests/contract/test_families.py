@@ -2,12 +2,11 @@
 
 import json
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model
+from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model, with_train
 
 from protoexplain import registry
 from protoexplain.config import parse
@@ -15,6 +14,7 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.local import explain
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.families import protopnet
 from protoexplain.models.registry import FAMILIES, family_names, get_family
 from protoexplain.models.similarity import gather_patches
@@ -93,15 +93,67 @@ def test_shapes(family, backbone):
     assert set(model.prototype_class.tolist()) in ({-1}, set(range(4)))
 
 
+def test_probabilities_lie_between_nothing_and_certainty(model):
+    """Whatever rounding has made of the scores; and scores that are probabilities already are not changed otherwise."""
+    scores = torch.tensor([[1.0000015, -1e-7, 0.25, 0.5]])
+    found = model.probabilities(scores)
+    assert float(found.min()) >= 0
+    assert float(found.max()) <= 1
+    if model.scores_are_probabilities:
+        assert torch.equal(found, torch.tensor([[1.0, 0.0, 0.25, 0.5]]))
+    else:
+        assert float(found.sum()) == pytest.approx(1)
+
+
 @torch.no_grad()
 def test_evidence_adds_up_to_the_scores(model):
     features = model.backbone(noise(4))
     activations, logits = model.activations(features), model.from_features(features).logits
-    evidence = model.evidence(activations, torch.arange(4))
-    torch.testing.assert_close(evidence.total(), logits, rtol=1e-5, atol=1e-5)
-    chosen = model.evidence(activations, torch.tensor([2, 0]))
-    torch.testing.assert_close(chosen.total(), logits[:, [2, 0]], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model.from_activations(activations).logits, logits, rtol=1e-5, atol=1e-5)
+    for known in (False, True):
+        if known:
+            model.know(statistics(model, features))
+        told = model.told_scores(logits)
+        evidence = model.evidence(activations, torch.arange(4))
+        torch.testing.assert_close(evidence.total(), told, rtol=1e-5, atol=1e-4 if known else 1e-5)
+        chosen = model.evidence(activations, torch.tensor([2, 0]))
+        torch.testing.assert_close(chosen.total(), told[:, [2, 0]], rtol=1e-5, atol=1e-4 if known else 1e-5)
+        relative = model.evidence_kind == "shapley"
+        assert torch.equal(told, logits - logits.mean(1, keepdim=True) if relative else logits)
+
+
+def statistics(model, features):
+    running = RunningStatistics()
+    running.update(model.activation_maps(features))
+    return running.statistics()
+
+
+KINDS = {"cbc": "reasoning", "pipnet": "product", "rbf_net": "product"}
+"""Families whose evidence does not count from what is usual."""
+
+
+@torch.no_grad()
+def test_evidence_counts_from_what_is_usual_and_changes_no_score(family, model):
+    features = model.backbone(noise(6))
+    activations, before = model.activations(features), model.from_features(features).logits
+    assert model.evidence_kind == ("shapley" if family == "prototypedl" else KINDS.get(family, "product"))
+    model.know(statistics(model, features))
+    assert model.evidence_kind == KINDS.get(family, "shapley")
+    assert torch.equal(model.from_features(features).logits, before)
+    if model.counts_from_usual:
+        torch.testing.assert_close(model.missing(), activations.mean(0))
+        usual = model.evidence(activations.mean(0, keepdim=True), torch.arange(4))
+        torch.testing.assert_close(usual.presence, torch.zeros_like(usual.presence), atol=1e-4, rtol=0)
+        torch.testing.assert_close(usual.bias, model.told_scores(before).mean(0), atol=1e-4, rtol=1e-5)
+        assert float(model.evidence(activations, torch.arange(4)).presence.sum(2).abs().max()) < 1e-4, "over classes"
+    kept = torch.arange(1, model.num_prototypes)
+    expected = model.missing()[kept]
+    model.keep(kept)
+    assert torch.equal(model.missing(), expected)
+    torch.testing.assert_close(model.statistics.usual, activations.mean(0)[kept])
+    model.count_from(None)
+    assert model.evidence_kind == KINDS.get(family, "product")
+    assert not model.missing().any()
 
 
 @torch.no_grad()
@@ -153,7 +205,7 @@ def test_memory_layout_does_not_matter(model):
 
 def test_two_steps_of_every_stage(run):
     """Weights of the trained groups move, those of the others stay, and nothing turns into NaN."""
-    run.data = replace(run.data, train=run.data.train[::2])
+    run.data = with_train(run.data, run.data.train[::2])
     assert run.config.training.batch_size < len(run.data.train) <= 2 * run.config.training.batch_size
     for index, stage in enumerate(single_stages(run.config)):
         before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
@@ -228,7 +280,7 @@ def brute_force(model, images, labels):
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_projection_finds_what_a_search_over_all_patches_finds(run, batch_size):
     run.config = tiny_config(run.config.family, training={"batch_size": batch_size})
-    run.data = replace(run.data, train=shuffled(run.data.train))
+    run.data = with_train(run.data, shuffled(run.data.train))
     images, labels = pictures(run)
     expected = brute_force(run.model, images, labels)
     found = find_patches(run)
@@ -298,8 +350,8 @@ def test_forgetting_prototypes_is_deleting_their_columns(model):
     torch.testing.assert_close(maps_of(model, features), maps[:, kept])
     assert torch.equal(model.prototype_class, owner[kept])
     assert model.prototype_branch() == [branches[index] for index in kept]
-    part = model.evidence(activations[:, kept], torch.arange(4))
-    torch.testing.assert_close(part.total(), model.from_features(features).logits, rtol=1e-5, atol=1e-5)
+    part, told = model.evidence(activations[:, kept], torch.arange(4)), model.from_features(features).logits
+    torch.testing.assert_close(part.total(), model.told_scores(told), rtol=1e-5, atol=1e-5)
     before, after = (whole.presence + whole.absence)[:, kept], part.presence + part.absence
     scale = after.abs().sum(1, keepdim=True) / before.abs().sum(1, keepdim=True)
     torch.testing.assert_close(after, before * scale, rtol=1e-3, atol=1e-5)

@@ -14,6 +14,7 @@ from PIL import Image
 from tiny_runs import tiny_train
 
 from protoexplain import registry
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
@@ -33,7 +34,6 @@ from protoexplain.training.editing.bench import open_bench
 from protoexplain.training.editing.candidates import box_of, candidates
 from protoexplain.training.journal import Silent
 from protoexplain.training.rework import reproject
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
 
 SIZE, SCHEDULE = 64, {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
@@ -57,7 +57,7 @@ def explainer(made):
 
 @pytest.fixture(scope="module")
 def data(made, planted):
-    return read_run_data(made.config.data, made.config.training.seed, planted)
+    return view_of_run(made.config.data, planted)
 
 
 @pytest.fixture(scope="module")

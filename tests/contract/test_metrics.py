@@ -175,6 +175,7 @@ def test_metric_says_what_it_means(name):
         field.description is None and field.default is not None for field in metric.settings.model_fields.values()
     )
     assert planned(metric.passes, MeasureSettings())
+    assert metric.training <= metric.passes, "what is seen of training images is compared with test images"
 
 
 def test_missing_annotations_are_told(name):
@@ -211,15 +212,18 @@ def test_built_in_metric_wins_over_an_installed_one_of_its_name(monkeypatch):
 
 
 def test_needs_of_a_bare_data_set_are_explained():
-    images = SimpleNamespace(name="My pictures", has_parts=False, has_regions=False, crop="full")
+    images = SimpleNamespace(
+        name="My pictures", has_parts=False, has_regions=False, has_training_regions=False, crop="full"
+    )
     checkpoint = SimpleNamespace(prototypes=(), proof=dict)
     found = lacking(checkpoint, images, None)
-    assert set(found) == {"parts", "regions", "projection", "foreign"}
+    assert set(found) == {"parts", "regions", "training_regions", "projection", "foreign"}
     assert "My pictures has none" in found["parts"][0]
     assert "augmentation_consistency" in found["parts"][1]
     assert "bounding boxes" in found["regions"][1]
     images.crop = "box"
     assert "cut to their boxes" in lacking(checkpoint, images, None)["regions"][0]
+    assert "cut to their boxes" in lacking(checkpoint, images, None)["training_regions"][0]
 
 
 def test_a_tiny_model_of_every_family_is_described():

@@ -8,9 +8,9 @@ import torch
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.check import check
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.reading import find_source, read_image_set, source_names
-from protoexplain.training.splits import read_run_data
 
 TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "folder": "class_folders"}
 """Layout -> the fixture that writes one."""
@@ -71,7 +71,7 @@ def test_check_finds_nothing_wrong(name, root):
 @torch.no_grad()
 def test_model_takes_its_pictures(name, root):
     config = tiny_config("protopnet")
-    data = read_run_data(config.data, 0, root)
+    data = view_of_run(config.data, root)
     assert data.crop == ("full" if name == "folder" else "box")
     model = tiny_model(config, len(data.image_set.classes))
     records = [*data.train, *data.validation, *data.test]

@@ -1,13 +1,23 @@
 """The rules for boxes, on maps whose boxes are known."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import find_objects, label
 
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import BestCell, Percentile, ReceptiveFieldOfCell, ShareOfMaximum, parse_box_rule
+from protoexplain.explain.box_rules import (
+    DEFAULT,
+    BestCell,
+    PeakComponent,
+    Percentile,
+    ReceptiveFieldOfCell,
+    ShareOfMaximum,
+    parse_box_rule,
+)
 from protoexplain.explain.boxes import high_activation_box, upsample
 from protoexplain.explain.receptive_field import receptive_field
 
@@ -44,13 +54,39 @@ def test_share_of_the_maximum_of_the_heat_map(seed, share, shift, factor):
     assert box == Box(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1), level=st.floats(0, 100))
+def test_the_component_of_the_peak(seed, level):
+    """By the labels of another library; pixels that touch at a corner are connected."""
+    values = torch.rand(6, 6, generator=torch.Generator().manual_seed(seed))
+    (box,) = PeakComponent(level)(values[None], SIZE)
+    pixels = upsample(values, SIZE, SIZE).numpy()
+    components, _ = label(pixels >= np.percentile(pixels, level), np.ones((3, 3)))
+    rows, columns = find_objects(components)[components.flat[pixels.argmax()] - 1]
+    assert box == Box(columns.start, rows.start, columns.stop, rows.stop)
+
+
+def test_a_second_place_makes_the_published_box_large_and_not_that_of_the_peak():
+    values = torch.zeros(8, 8)
+    values[1, 1], values[6, 6] = 1.0, 0.9
+    (alone,), (published,) = DEFAULT(values[None], 64), Percentile()(values[None], 64)
+    assert alone.contains(12, 12)
+    assert alone.area < 0.06 * 64 * 64
+    assert published.area > 0.4 * 64 * 64
+    assert str(DEFAULT) == "peak:95"
+
+
 def test_a_flat_map_is_high_everywhere():
+    assert PeakComponent()(torch.full((1, 4, 4), 0.3), SIZE) == [Box(0, 0, SIZE, SIZE)]
     assert ShareOfMaximum(1.0)(torch.full((1, 4, 4), 0.3), SIZE) == [Box(0, 0, SIZE, SIZE)]
 
 
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
+        ("peak", PeakComponent(95)),
+        ("peak:80", PeakComponent(80)),
+        ("published", Percentile(95)),
         ("percentile", Percentile(95)),
         ("percentile:90.5", Percentile(90.5)),
         ("share", ShareOfMaximum(0.5)),
@@ -83,6 +119,8 @@ def test_percentile_is_the_published_box():
         ("share:-0.1", "from 0 to 1"),
         ("share:half", "'half' is no level"),
         ("cell:3", "takes no level"),
+        ("published:90", "takes no level"),
+        ("peak:-1", "from 0 to 100"),
         ("", "known: cell"),
     ],
 )

@@ -28,6 +28,16 @@ def test_differences_of_a_linear_head():
     assert found.check() < 1e-6
 
 
+def test_differences_against_the_usual_image_add_up_to_the_same_lead():
+    """An average image has a lead of its own, which no prototype is responsible for."""
+    found = contrast(seen(linear(WEIGHTS, usual=[0.5, 0.5, 0.1]), dots(red=0.9, green=0.2, blue=0.4)))
+    assert found.difference == pytest.approx(0.3)
+    assert [s.for_this.prototype for s in found.separations] == [1, 0, 2]
+    assert [s.difference for s in found.separations] == pytest.approx([1.2, 0.4, 0.15])
+    assert found.bias == pytest.approx(0.5 - 4 * 0.5 + 0.5 * 0.1)
+    assert found.check() < 1e-6
+
+
 def test_what_is_not_named_is_the_remainder():
     found = wren_or_robin(rows=1)
     assert found.remainder == pytest.approx(-0.8 + 0.2)

@@ -14,6 +14,7 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.counterfactual import what_would_change
 from protoexplain.explain.reading import read
+from protoexplain.explain.words import about_change
 from protoexplain.models.registry import family_names
 
 MODELS = {name: tiny_model(tiny_config(name)) for name in family_names()}
@@ -43,6 +44,21 @@ def test_not_found_is_not_forgotten():
     assert change.predicted_after.score == pytest.approx(0.1 + 0.5 * (0.1 + 0.2))
     assert change.outcome.name == change.rival.name == "Robin"
     assert change.outcome.score == pytest.approx(0.5 + 0.5 * (0.2 + 0.2))
+
+
+def test_without_a_prototype_means_as_usual():
+    """Wren 1.8, Robin 1.5; with red as usual, 0.7, Wren has 1.4 and Robin 1.3; with 0.5 they have 1.0 and 1.1."""
+    weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 1.0]]
+    for usual, turned in ((0.7, False), (0.5, True)):
+        model = linear(weights, usual=[usual, 0.2, 0.4])
+        change = what_would_change(seen(model, dots(red=0.9, green=0.2, blue=0.4)), rival=1)
+        assert (change is not None) == turned
+    assert change.as_usual
+    assert [removal.match.prototype for removal in change.removed] == [0]
+    assert change.removed[0].effect == pytest.approx(0.4)
+    assert change.lead_after == pytest.approx(-0.1)
+    assert change.check() < 1e-6
+    assert about_change(change) == "With prototype 0 as in an average image the model would say Robin."
 
 
 def test_nothing_would_change_a_lead_that_no_prototype_carries():

@@ -139,6 +139,31 @@ def test_linear_head_on_paper():
     assert [m.prototype_label for m in shown.found] == [0, 1]
 
 
+def test_evidence_against_the_usual_image_on_paper():
+    """Mean weights 1, 2/3, 1/6 and mean score 1.1 leave Wren 1.8 - 1.1; with usual activations 0.5, 0.5 and 0.1,
+    evidence is 0.4 x 1, -0.3 x -5/3 and 0.3 x 1/3, and an average image gets the rest."""
+    weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
+    model = linear(weights, usual=[0.5, 0.5, 0.1])
+    explanation = toy(model, dots(red=0.9, green=0.2, blue=0.4), rows=2, top_classes=3)
+    shown = explanation.classes[0]
+    assert (shown.name, shown.score) == ("Wren", pytest.approx(0.7))
+    assert [(m.prototype, m.presence) for m in shown.found] == [(1, pytest.approx(0.5)), (0, pytest.approx(0.4))]
+    assert [m.usual for m in shown.found] == pytest.approx([0.5, 0.5])
+    assert [m.heat_range for m in shown.found] == [(0, 1), (0, 1)]
+    assert shown.remainder == pytest.approx(0.1)
+    assert shown.bias == pytest.approx(0.5 - 0.5 * 5 / 3 + 0.1 / 3)
+    assert sum(one.score for one in explanation.classes) == pytest.approx(0, abs=1e-6)
+    assert explanation.check() < 1e-6
+    assert explanation.to_dict()["evidence"] == explanation.evidence == "shapley"
+    plain = toy(linear(weights), dots(red=0.9, green=0.2, blue=0.4), top_classes=3)
+    assert [one.probability for one in explanation.classes] == [one.probability for one in plain.classes]
+    assert (plain.evidence, plain.classes[0].found[0].usual, plain.classes[0].found[0].heat_range) == (
+        "product",
+        None,
+        None,
+    )
+
+
 def test_places_on_paper():
     """8 x 8 cells lie over the lower 16 x 16 pixels of the image: two pixels a cell."""
     explanation = toy(linear([[1.0, 1.0, 1.0]] * 3), dots(red=0.9, green=0.5, blue=0.4), box_rule=BestCell())
@@ -147,6 +172,7 @@ def test_places_on_paper():
         assert match.peak == (2 * column + 1, 8 + 2 * row + 1)
         assert match.box == (2 * column, 8 + 2 * row, 2 * column + 2, 8 + 2 * row + 2)
     assert explanation.box_rule == "cell"
+    assert toy(linear([[1.0, 1.0, 1.0]] * 3), dots()).box_rule == "peak:95"
 
 
 def test_four_kinds_of_reasoning_on_paper():

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tiny_runs import maps_of, tiny_train
 
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
@@ -19,7 +20,6 @@ from protoexplain.explain.prototype import explain_prototypes
 from protoexplain.explain.session import Explainer
 from protoexplain.io.images import image_size, load_image
 from protoexplain.models.registry import family_names
-from protoexplain.training.splits import read_run_data
 
 K, SHARE = 3, 0.6
 
@@ -30,7 +30,7 @@ class Told:
     def __init__(self, family, planted, folder):
         self.explainer = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
         config = self.explainer.checkpoint.config
-        data = read_run_data(config.data, config.training.seed, planted)
+        data = view_of_run(config.data, planted)
         self.splits = {name: data.dataset(getattr(data, name), config.data) for name in ("train", "test")}
         self.progress = []
         self.prototypes = self.tell(progress=lambda *count: self.progress.append(count))

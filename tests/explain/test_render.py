@@ -20,6 +20,7 @@ from protoexplain.explain.render import (
     attribution_overlay,
     draw_box,
     effect_overlay,
+    heat_level,
     heat_overlay,
     match_heat,
     png,
@@ -109,6 +110,26 @@ def test_heat_covers_hot_places_and_keeps_cold_ones(seed, opacity):
     assert (covered[cold] == rgb[cold]).all()
     expected = rgb[hot] * (1 - opacity) + np.array([252, 255, 164]) * opacity
     assert np.abs(covered[hot].astype(float) - expected).max() <= 1.5
+
+
+def test_a_weak_match_looks_weak_on_the_scale_of_its_prototype():
+    heat = np.linspace(0, 0.3, 64, dtype=np.float32).reshape(8, 8)
+    assert heat_level(heat).max() == 1
+    assert heat_level(heat, (0, 1)).max() == pytest.approx(0.3)
+    assert heat_level(heat, (0.1, 0.2)).tolist() == np.clip((heat - 0.1) / 0.1, 0, 1).tolist()
+    assert not heat_level(heat, (0.2, 0.2)).any()
+    rgb = noise(8, 8)
+    change = [np.abs(heat_overlay(rgb, heat, ends=ends).astype(int) - rgb).sum() for ends in (None, (0, 1))]
+    assert change[1] < 0.5 * change[0]
+
+
+def test_the_heat_map_of_a_match_is_drawn_on_the_range_of_its_prototype():
+    explanation, rgb = explained("protopnet")
+    match = explanation.classes[0].found[0]
+    heat = explanation.heat(match.prototype, rgb.shape[1], rgb.shape[0])
+    assert np.array_equal(match_heat(explanation, match, rgb), heat_overlay(rgb, heat))
+    ranged = replace(match, heat_range=(0.0, 9.0))
+    assert np.array_equal(match_heat(explanation, ranged, rgb), heat_overlay(rgb, heat, ends=(0.0, 9.0)))
 
 
 def test_flat_heat_leaves_the_image_alone():

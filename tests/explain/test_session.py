@@ -11,6 +11,7 @@ from PIL import Image
 from tiny_runs import SCHEDULES, tiny_train
 
 from protoexplain import Explainer
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
@@ -18,7 +19,6 @@ from protoexplain.explain.question import Target
 from protoexplain.explain.render import sheet
 from protoexplain.explain.what_if import Edit
 from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.splits import read_run_data
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +73,17 @@ def test_sees_what_training_and_evaluation_see(made, planted, bird):
     """The file with its box gives the scores of the data set's picture."""
     explainer = made("protopnet")
     config = explainer.checkpoint.config
-    data = read_run_data(config.data, config.training.seed, planted)
+    data = view_of_run(config.data, planted)
     (index,) = [i for i, record in enumerate(data.test) if record.id == bird.id]
     pictures, _, _ = data.dataset(data.test, config.data)[index]
     with torch.no_grad():
-        expected = explainer.model(pictures).logits[0]
+        logits = explainer.model(pictures).logits
+        expected = logits[0] - logits.mean()
     told = explainer.explain(bird.path, box=bird.box).explanation
     scores = {prediction.label: prediction.score for prediction in told.predictions}
-    torch.testing.assert_close(torch.tensor([scores[label] for label in range(4)]), expected)
+    torch.testing.assert_close(torch.tensor([scores[label] for label in range(4)]), expected, atol=1e-5, rtol=1e-5)
+    chances = {prediction.label: prediction.probability for prediction in told.predictions}
+    torch.testing.assert_close(torch.tensor([chances[label] for label in range(4)]), logits[0].softmax(0))
     assert told.geometry.crop == Box(*map(int, bird.box.as_list()))
 
 

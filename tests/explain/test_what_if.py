@@ -28,8 +28,8 @@ def half():
     return np.array([[True] * 4, [False] * 4])
 
 
-def changed(before, after, **options):
-    model = linear(WEIGHTS)
+def changed(before, after, usual=None, **options):
+    model = linear(WEIGHTS, usual=usual)
     return what_if(seen(model, dots(**before)), seen(model, dots(**after)), **options)
 
 
@@ -144,6 +144,19 @@ class TestWhatIf:
         assert found.check() < 1e-5
         if found.rival is None:
             assert found.change == pytest.approx(float(scores[1][named] - scores[0][named]), abs=1e-5)
+
+    def test_changes_against_the_usual_image_are_those_of_the_score_relative_to_the_average_class(self):
+        """Wren gains -0.2 x 1 - 0.1 x -5/3 + 0.6 x 1/3."""
+        sides = {"red": 0.9, "green": 0.2, "blue": 0.4}, {"red": 0.7, "green": 0.1, "blue": 1.0}
+        found = changed(*sides, usual=[0.5, 0.5, 0.1])
+        assert found.change == pytest.approx(-0.2 + 0.5 / 3 + 0.2)
+        assert [s.change for s in found.losses] == pytest.approx([-0.2])
+        assert [s.change for s in found.gains] == pytest.approx([0.2, 0.5 / 3])
+        assert found.check() < 1e-6
+        plain = changed(*sides)
+        assert [entry.after.probability for entry in found.classes] == [
+            entry.after.probability for entry in plain.classes
+        ]
 
     def test_json(self):
         content = json.loads(json.dumps(changed({"red": 0.9}, {"green": 0.8}).to_dict()))

@@ -8,6 +8,7 @@ from torch import nn
 
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.reading import read
+from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.heads import LinearHead, ReasoningHead
 from protoexplain.models.similarity import Projection
@@ -29,11 +30,14 @@ class ToyModel(PrototypeModel):
         self.eval()
 
 
-def linear(weights, labels=(0, 1, 2)):
-    """A model with a linear head of weights [C,P]."""
+def linear(weights, labels=(0, 1, 2), usual=None):
+    """A model with a linear head of weights [C,P]; heat maps go from 0 to 1 where it knows what is usual [P]."""
     head = LinearHead(torch.tensor(labels), len(NAMES))
     head.weight.data = torch.tensor(weights, dtype=torch.float32)
-    return ToyModel(head, labels)
+    model, count = ToyModel(head, labels), len(labels)
+    if usual is not None:
+        model.know(ActivationStatistics(torch.tensor(usual), torch.zeros(count), torch.ones(count)))
+    return model
 
 
 def reasoning(positive, negative):

@@ -22,6 +22,8 @@ from protoexplain.models.losses import own_class_mask
 from protoexplain.models.similarity import NegativeSquaredL2, patches_of
 from protoexplain.training import prune
 from protoexplain.training.engine import freeze, make_optimizer, set_learning_rates
+from protoexplain.training.projection import latent_batches
+from protoexplain.training.responses import responses
 
 pytestmark = pytest.mark.golden
 
@@ -203,6 +205,9 @@ def test_training(golden):
 class StoredDistances(NegativeSquaredL2):
     """Takes the latent map for the distances themselves."""
 
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        return -z
+
     def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         values, cells = (-z).flatten(2).max(2)
         return values, cells
@@ -217,9 +222,9 @@ def test_pruning(golden):
     branch.similarity = StoredDistances()
     batches = list(zip(distances.split(7), labels.split(7), torch.arange(len(labels)).split(7), strict=True))
     for key in [key for key in v if key.startswith("nearest_labels_k")]:
-        nearest = prune.nearest_labels(model, batches, k=int(key.removeprefix("nearest_labels_k")))
+        nearest = responses(model, latent_batches(model, batches), int(key.removeprefix("nearest_labels_k"))).nearest
         assert nearest.tolist() == v[key].tolist()
-    nearest = prune.nearest_labels(model, batches, k=int(v["k"]))
+    nearest = responses(model, latent_batches(model, batches), int(v["k"])).nearest
     doomed = prune.unfaithful(nearest, model.prototype_class, threshold=int(v["prune_threshold"]))
     index = doomed.nonzero()[:, 0]
     pruned = torch.stack([index, model.prototype_class[index]], 1)

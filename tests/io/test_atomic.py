@@ -9,12 +9,14 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from write_steps import watch_steps
 
 from protoexplain.errors import UserError
 from protoexplain.io import atomic
-from protoexplain.io.atomic import recover, write_file, write_folder
+from protoexplain.io.atomic import recover, require_writable, write_file, write_folder
 from protoexplain.io.manifest import MANIFEST, manifest_of, read_manifest, verify_folder
 
 
@@ -64,14 +66,52 @@ def test_folder_has_a_manifest_of_all_files(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
-def test_existing_folder_is_replaced_only_if_asked(tmp_path):
+def test_existing_folder_is_never_replaced(tmp_path):
     write_folder(tmp_path / "out", filler("one"))
     with pytest.raises(UserError, match="already"):
         write_folder(tmp_path / "out", filler("two"))
     assert (tmp_path / "out" / "a.txt").read_text() == "one"
-    write_folder(tmp_path / "out", filler("two"), replace=True)
-    assert (tmp_path / "out" / "a.txt").read_text() == "two"
     assert names(tmp_path) == ["out"]
+
+
+def test_of_two_programs_that_write_one_folder_the_first_wins(tmp_path):
+    def overtaken(folder):
+        write_folder(tmp_path / "out", filler("one"))
+        filler("two")(folder)
+
+    with pytest.raises(UserError, match="already"):
+        write_folder(tmp_path / "out", overtaken)
+    assert verify_folder(tmp_path / "out")
+    assert (tmp_path / "out" / "a.txt").read_text() == "one"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_is_absent_or_whole_at_every_step(tmp_path, monkeypatch):
+    """Whatever the system is asked for, before and after it."""
+    seen = set()
+
+    def look():
+        seen.add((tmp_path / "out").exists() and bool(verify_folder(tmp_path / "out")))
+
+    watch_steps(monkeypatch, look)
+    write_folder(tmp_path / "out", filler("one"))
+    assert seen == {False, True}
+
+
+def test_threads_that_write_one_file_do_not_mix(tmp_path, monkeypatch):
+    """Another thread writes the same file, and clears up, while this one has not renamed its own yet."""
+    settle, path = atomic._settle_file, tmp_path / "x"
+
+    def interrupted(temporary):
+        settle(temporary)
+        monkeypatch.setattr(atomic, "_settle_file", settle)
+        write_file(path, "from the other")
+        assert recover(tmp_path) == []
+
+    monkeypatch.setattr(atomic, "_settle_file", interrupted)
+    write_file(path, "from this one")
+    assert path.read_text() == "from this one"
+    assert names(tmp_path) == ["x"]
 
 
 def test_permissions_follow_the_umask(tmp_path):
@@ -91,12 +131,12 @@ def test_permissions_follow_the_umask(tmp_path):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_full_disk_leaves_the_old_folder(tmp_path, fail_at, n):
+def test_full_disk_leaves_the_other_folders(tmp_path, fail_at, n):
     write_folder(tmp_path / "out", filler("one"))
     before = read_manifest(tmp_path / "out")
     fail_at(n)
     with pytest.raises(UserError, match=r"needs at least \d+\.\d MB, \d+\.\d MB free at") as caught:
-        write_folder(tmp_path / "out", filler("two"), replace=True)
+        write_folder(tmp_path / "next", filler("two"))
     assert str(tmp_path) in caught.value.what
     assert verify_folder(tmp_path / "out") == before
     assert names(tmp_path) == ["out"]
@@ -147,8 +187,7 @@ def test_unwritable_place_is_told(tmp_path):
         write_folder(tmp_path / "file" / "x", filler("one"))
 
 
-def test_failed_swap_brings_the_old_folder_back(tmp_path, monkeypatch):
-    write_folder(tmp_path / "out", filler("one"))
+def test_broken_disk_is_told(tmp_path, monkeypatch):
     settle = atomic._settle_folder
 
     def fail_in_parent(folder):
@@ -158,27 +197,31 @@ def test_failed_swap_brings_the_old_folder_back(tmp_path, monkeypatch):
 
     monkeypatch.setattr(atomic, "_settle_folder", fail_in_parent)
     with pytest.raises(UserError, match="broken disk"):
-        write_folder(tmp_path / "out", filler("two"), replace=True)
-    assert (tmp_path / "out" / "a.txt").read_text() == "one"
-    assert names(tmp_path) == ["out"]
-
-
-def test_recover_restores_a_replaced_folder_whose_successor_is_missing(tmp_path, dead_pid):
-    write_folder(tmp_path / "out", filler("one"))
-    (tmp_path / "out").rename(tmp_path / f"out.old-{dead_pid}")
-    (tmp_path / "unrelated").mkdir()
-    (tmp_path / f"out.tmp-{dead_pid}").mkdir()
-    assert recover(tmp_path) == [f"out.old-{dead_pid}", f"out.tmp-{dead_pid}"]
-    assert names(tmp_path) == ["out", "unrelated"]
+        write_folder(tmp_path / "out", filler("two"))
     assert verify_folder(tmp_path / "out")
-
-
-def test_recover_drops_a_replaced_folder_whose_successor_arrived(tmp_path, dead_pid):
-    write_folder(tmp_path / "out", filler("two"))
-    write_folder(tmp_path / f"out.old-{dead_pid}", filler("one"))
-    assert recover(tmp_path) == [f"out.old-{dead_pid}"]
-    assert (tmp_path / "out" / "a.txt").read_text() == "two"
     assert names(tmp_path) == ["out"]
+
+
+def test_place_that_can_be_written_stays_as_it_was(tmp_path):
+    require_writable(tmp_path / "new" / "folder")
+    assert names(tmp_path / "new" / "folder") == []
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nothing")):
+        with pytest.raises(UserError):
+            require_writable(place)
+
+
+def test_recover_removes_what_killed_programs_left(tmp_path, dead_pid):
+    """Also under our own number, which the dead program then had; and never a folder that was whole."""
+    write_folder(tmp_path / "out", filler("one"))
+    write_folder(tmp_path / f"out.old-{dead_pid}", filler("two"))
+    (tmp_path / "unrelated").mkdir()
+    left = sorted([f"out.tmp-{dead_pid}", f"out.tmp-{dead_pid}-0a1b", f"out.tmp-{os.getpid()}-0a1b"])
+    for name in left:
+        (tmp_path / name).mkdir()
+    assert recover(tmp_path) == left
+    assert names(tmp_path) == ["out", f"out.old-{dead_pid}", "unrelated"]
+    assert verify_folder(tmp_path / "out")
 
 
 def test_recover_leaves_other_names_and_running_programs_alone(tmp_path, dead_pid):
@@ -263,8 +306,8 @@ while True:
     def fill(folder):
         (folder / "step").write_text(str(step))
         (folder / "weights").write_bytes(bytes([step % 256]) * 1_000_000)
-    write_folder(parent / "out", fill, replace=True)
-    write_file(parent / "latest", str(step))
+    write_folder(parent / f"out-{step}", fill)
+    write_file(parent / "latest", f"out-{step}")
     print(step, flush=True)
 """
 
@@ -280,12 +323,18 @@ def test_survives_twenty_kills(tmp_path):
             process.send_signal(signal.SIGKILL)
             told = [int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
         interrupted += bool(recover(tmp_path))
-        if (tmp_path / "out").exists() or told:
-            verify_folder(tmp_path / "out")
-            step = int((tmp_path / "out" / "step").read_text())
-            assert step >= max([found, *told])
-            assert step - int((tmp_path / "latest").read_text()) <= 1 or not told
-            found = step
+        steps = sorted(int(path.name.removeprefix("out-")) for path in tmp_path.glob("out-*"))
+        for step in steps[-2:]:
+            verify_folder(tmp_path / f"out-{step}")
+            assert int((tmp_path / f"out-{step}" / "step").read_text()) == step
+        if steps or told:
+            assert steps == list(range(1, steps[-1] + 1))
+            assert steps[-1] >= max([found, *told])
+            found = steps[-1]
+        if told:
+            latest = (tmp_path / "latest").read_text()
+            assert (tmp_path / latest).is_dir()
+            assert found - int(latest.removeprefix("out-")) <= 1
     assert found > 20
     assert interrupted > 0
-    assert names(tmp_path) == ["latest", "out"]
+    assert names(tmp_path) == sorted(["latest", *(f"out-{step}" for step in steps)])

@@ -11,12 +11,21 @@ import pytest
 import torch
 import yaml
 from saved_checkpoints import CLASSES, DATA, built, records_of, refused, save
+from write_steps import contents, killed_at, watch_steps
 
 from protoexplain.io import atomic
-from protoexplain.io.checkpoint import Checkpoint, add_metrics, find_checkpoints, shipped_checkpoints
+from protoexplain.io.checkpoint import (
+    ACTIVATIONS,
+    MODEL,
+    Checkpoint,
+    add_metrics,
+    find_checkpoints,
+    shipped_checkpoints,
+)
 from protoexplain.io.manifest import verify_folder
 from protoexplain.io.model_card import escaped
 from protoexplain.io.prototypes import PrototypeRecord, select
+from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.registry import family_names, get_family
 
 
@@ -49,6 +58,29 @@ def test_round_trip_is_exact(family, tmp_path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(again(images).logits, model(images).logits)
+
+
+def statistics_of(model):
+    generator = torch.Generator().manual_seed(1)
+    return ActivationStatistics(*(torch.rand(model.num_prototypes, generator=generator) for _ in range(3)))
+
+
+@pytest.mark.parametrize("family", ["st_protopnet", "prototypedl", "cbc"])
+def test_what_the_training_images_give_comes_back(family, tmp_path):
+    config, model = built(family)
+    old = save(tmp_path / "old", config, model)
+    assert old.model().statistics is None
+    assert not (old.path / ACTIVATIONS).exists()
+    known = statistics_of(model)
+    model.know(known)
+    again = save(tmp_path / "new", config, model).model()
+    assert {name: values.tolist() for name, values in vars(again.statistics).items()} == {
+        name: values.tolist() for name, values in vars(known).items()
+    }
+    assert again.evidence_kind == model.evidence_kind
+    assert torch.equal(again.missing(), model.missing())
+    if family != "prototypedl":
+        assert (tmp_path / "old" / MODEL).read_bytes() == (tmp_path / "new" / MODEL).read_bytes()
 
 
 @pytest.mark.parametrize("family", family_names())
@@ -115,12 +147,37 @@ def test_checkpoint_is_named_by_its_contents(tmp_path):
     assert first.sha256 == same.sha256 != other.sha256
 
 
-def test_existing_checkpoint_is_kept_unless_replaced(tmp_path):
+def test_existing_checkpoint_is_never_replaced(tmp_path):
     first = save(tmp_path / "best", *built("protopnet"))
-    refused(lambda: save(tmp_path / "best", *built("protopnet", seed=1)))
+    before = contents(tmp_path)
+    assert "already" in refused(lambda: save(tmp_path / "best", *built("protopnet", seed=1)))
     assert Checkpoint.load(tmp_path / "best").sha256 == first.sha256
-    save(tmp_path / "best", *built("protopnet", seed=1), replace=True)
-    assert Checkpoint.load(tmp_path / "best").sha256 != first.sha256
+    assert contents(tmp_path) == before
+
+
+def test_readers_find_no_checkpoint_or_a_whole_one_while_it_is_saved(tmp_path, monkeypatch):
+    config, model = built("protopnet")
+    found = set()
+
+    def look():
+        there = find_checkpoints(tmp_path)
+        found.add(tuple(Checkpoint.load(path).path.name for path in there))
+
+    watch_steps(monkeypatch, look)
+    save(tmp_path / "best", config, model)
+    assert found == {(), ("best",)}
+
+
+def test_killed_while_saving(tmp_path):
+    """At any step: what is found is whole, what is unfinished is not found, and the same name can be written again."""
+    config, model = built("protopnet")
+    for n in range(1, 4):
+        with killed_at(n) as death:
+            save(tmp_path / str(n), config, model)
+        assert death
+        assert [Checkpoint.load(path).path.name for path in find_checkpoints(tmp_path)] == [str(i) for i in range(1, n)]
+        save(tmp_path / str(n), config, model)
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == [str(i) for i in range(1, n + 1)]
 
 
 def test_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
@@ -129,7 +186,7 @@ def test_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     for n in range(1, count + 1):
         monkeypatch.setattr(atomic, "_writes", itertools.count(1))
         monkeypatch.setenv("PROTOEXPLAIN_FAULT", f"write:{n}")
-        assert "disk is full" in refused(lambda: save(tmp_path / "best", *built("protopnet", seed=1), replace=True))
+        assert "disk is full" in refused(lambda: save(tmp_path / "last", *built("protopnet", seed=1)))
         assert Checkpoint.load(tmp_path / "best").sha256 == first.sha256
         assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
 
@@ -213,11 +270,20 @@ def test_escaping(text, shown):
 
 
 def test_checkpoints_are_found_in_runs(saved, tmp_path):
-    for place in ("runs/a/best", "runs/a/last", "runs/b", "runs/c.tmp-1/x", "runs/d/best.old-77", "runs/1/2/3"):
-        shutil.copytree(saved, tmp_path / place)
+    for place in (
+        "a/best",
+        "a/last",
+        "b",
+        "c.tmp-1/x",
+        "d/best.tmp-77",
+        "d/best.tmp-77-0a1b",
+        "e/best.old-77",
+        "1/2/3",
+    ):
+        shutil.copytree(saved, tmp_path / "runs" / place)
     (tmp_path / "runs" / "empty").mkdir()
     found = [path.relative_to(tmp_path).as_posix() for path in find_checkpoints(tmp_path / "runs")]
-    assert found == ["runs/a/best", "runs/a/last", "runs/b", "runs/c.tmp-1/x"]
+    assert found == ["runs/a/best", "runs/a/last", "runs/b", "runs/c.tmp-1/x", "runs/e/best.old-77"]
     assert find_checkpoints(saved) == [saved]
     assert find_checkpoints(tmp_path / "nowhere") == []
 
@@ -230,16 +296,19 @@ def test_shipped_checkpoints_lie_beside_the_package():
 def test_added_metrics_leave_all_else_alone(saved, tmp_path):
     path = tmp_path / "best"
     shutil.copytree(saved, path)
-    before = Checkpoint.load(path)
+    before, content = Checkpoint.load(path), contents(path)
     add_metrics(path, {"interpretability": {"consistency": {"value": 40.0, "low": 30.0, "high": math.nan}}})
     after = add_metrics(path, {"interpretability": {"purity": {"value": 0.5}}, "characteristics": {"hue": [1.0]}})
     assert set(after.metrics["interpretability"]) == {"consistency", "purity"}
     assert after.metrics["interpretability"]["consistency"]["high"] is None
     assert {name: after.metrics[name] for name in before.metrics} == before.metrics
     assert after.weights_sha256 == before.weights_sha256
-    assert after.sha256 != before.sha256
+    assert after.sha256 == before.sha256
     assert after.prototypes == before.prototypes
-    card = (path / "README.md").read_text()
+    card = (path / "measurements" / "README.md").read_text()
     assert "| consistency | 40 | 30 |  |" in card
     assert "characteristics" not in card
-    assert Checkpoint.load(path).sha256 == after.sha256
+    assert Checkpoint.load(path) == after
+    later = contents(path)
+    assert {name: later[name] for name in content} == content
+    assert {name.parts[0] for name in later.keys() - content.keys()} == {"measurements"}

@@ -14,6 +14,7 @@ from saved_checkpoints import built, refused, reseal, save
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.manifest import MANIFEST
 from protoexplain.io.prototypes import FORMAT
+from protoexplain.io.tensors import write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,21 @@ def test_bad_configurations_are_refused(folder, name):
     reseal(folder)
     assert "config.yaml" in refused(lambda: Checkpoint.load(folder))
     assert not os.path.exists("executed")
+
+
+STATISTICS = {
+    "other prototypes": ({"usual": 3, "low": 3, "high": 3}, "4 prototypes"),
+    "one missing": ({"usual": 4, "low": 4}, "usual and low and high"),
+    "one too many": ({"usual": 4, "low": 4, "high": 4, "mean": 4}, "usual and low and high"),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_unfit_statistics_are_refused(folder, name):
+    sizes, words = STATISTICS[name]
+    write_tensors(folder / "activations.safetensors", {name: torch.zeros(size) for name, size in sizes.items()})
+    reseal(folder)
+    assert words in refused(lambda: Checkpoint.load(folder).model())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": NaN}', "[" * 100_000])

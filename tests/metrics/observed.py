@@ -1,13 +1,18 @@
 """Observations made of random numbers, in any order of images and prototypes; and small measured checkpoints."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from protoexplain.data.geometry import Box
+from protoexplain.data.records import ImageRecord
+from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.metrics.localisation import LEVELS, Region
 from protoexplain.metrics.observations import Observations
 from protoexplain.metrics.parts import Parts
+from protoexplain.metrics.patches import TrainingPatches
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.subject import Subject, assign
 from protoexplain.metrics.views import VIEWS
@@ -27,6 +32,33 @@ def subject(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
     names = tuple(f"class {label}" for label in range(classes))
     sizes = torch.tensor(MAP).expand(count, 2)
     return Subject(names, owner, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class)
+
+
+def patches_of(one, generator):
+    """Training patches of prototypes in two images with boxes; some have the same, one has none."""
+    images = [ImageRecord(f"{i}.jpg", Path(f"{i}.jpg"), 0, "train", Box(20, 10, 60, 30)) for i in range(2)]
+    cells = torch.randint(3, (one.num_prototypes, 2), generator=generator).tolist()
+    records = [
+        PrototypeRecord(
+            number, str(int(one.branch[number])), int(one.prototype_class[number]), number,
+            image_id=f"{number % 2}.jpg", row=row, column=column, map_height=MAP[0], map_width=MAP[1],
+            source_size=(80, 40),
+        )
+        for number, (row, column) in enumerate(cells)
+    ]  # fmt: skip
+    *others, last = records
+    bare = PrototypeRecord(last.index, last.branch, last.label, last.index)
+    return TrainingPatches((*others, bare), images, "full")
+
+
+def cells_of(labels, generator):
+    """Vectors of three maps that know a little of the label; some images have none."""
+    columns = {"label": labels}
+    for name in ("latent", "features", "frozen"):
+        columns[name] = torch.randn(len(labels), 2, 6, generator=generator)
+        columns[name][..., 0] += labels[:, None]
+        columns[f"{name} found"] = torch.rand(len(labels), 2, generator=generator) < 0.8
+    return columns
 
 
 def observe(labels, shared=False, seed=0, classes=4, **settings):
@@ -61,6 +93,11 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
         "patches": {"cells": whole(MAP[0] * MAP[1], count).int()},
         "peaks": {"peaks": peaks.short()},
         **{f"noisy/{draw}": {"peaks": noisy.short()} for draw, noisy in enumerate(near)},
+        **{
+            f"pixel noise/{draw}": {"peaks": noisy.short(), "logits": logits + real(classes)}
+            for draw, noisy in enumerate(near)
+        },
+        "lead": {"lead": real(), "contributions": real(count) - 0.3},
         **{f"views/{view}": {"peaks": whole(SIZE, slots, 2).short(), "warp": warp} for view, warp in warps.items()},
         "located": {
             "content": real(3),
@@ -74,18 +111,22 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     pixels = whole(SIZE + 9, len(PART_NAMES), 2) - 4
     crops = torch.tensor([[10.0, 20.0, 110.0, 100.0]], dtype=torch.float64).expand(images, 4)
     source = crops[:, None, :2] + (pixels + 0.5) * (crops[:, None, 2:] - crops[:, None, :2]) / SIZE
-    parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE)
+    parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE, 1 + real(2).double())
+    more = torch.Generator().manual_seed(seed + 1)
+    columns["cells"] = cells_of(labels, more)
+    training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
     foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
     ids = tuple(f"{image:03}.jpg" for image in range(images))
     chosen = MeasureSettings(**{"resamples": 200, "half_window": 12, **settings})
-    return Observations(one, ids, labels, columns, chosen, "made up", parts, foreign)
+    patches = patches_of(one, more)
+    return Observations(one, ids, labels, columns, chosen, "made up", parts, foreign, training, patches)
 
 
 def permuted_images(seen, order):
     """The same with the images in another order."""
     columns = {name: {column: table[order] for column, table in entry.items()} for name, entry in seen.columns.items()}
     parts = seen.parts
-    fields = {name: getattr(parts, name)[order] for name in ("pixels", "visible", "source", "crops")}
+    fields = {name: getattr(parts, name)[order] for name in ("pixels", "visible", "source", "crops", "stretch")}
     ids = tuple(seen.ids[index] for index in order.tolist())
     return replace(seen, ids=ids, labels=seen.labels[order], columns=columns, parts=replace(parts, **fields))
 
@@ -108,7 +149,7 @@ def permuted_prototypes(seen, order):
     for name, entry in columns.items():
         for column in entry.keys() & {"peaks", "on_object"}:
             columns[name][column] = slotted(entry[column])
-        for column in entry.keys() & {"activations", "cells"}:
+        for column in entry.keys() & {"activations", "cells", "contributions"}:
             columns[name][column] = entry[column][:, order]
     subject_ = replace(
         one,
@@ -119,7 +160,8 @@ def permuted_prototypes(seen, order):
         presence_weights=one.presence_weights[:, order],
         map_sizes=one.map_sizes[order],
     )
-    return replace(seen, subject=subject_, columns=columns)
+    records = [replace(seen.patches.records[old], index=new) for new, old in enumerate(order.tolist())]
+    return replace(seen, subject=subject_, columns=columns, patches=replace(seen.patches, records=records))
 
 
 def score_of(metric, seen, **settings):

@@ -94,6 +94,23 @@ class TestCalibration:
         expected = float(multiclass_calibration_error(probabilities, labels, 4, bins, "l1"))
         assert float(error_of(rows.sum(0, keepdims=True))[0]) == pytest.approx(expected, abs=1e-6)
 
+    def test_rounding_does_not_make_logits_of_probabilities(self):
+        """CBC's are computed as one for each class, and may end a little beside [0, 1]."""
+        seen = observe(LABELS)
+        certain = torch.nn.functional.one_hot(seen.labels, 4).float()
+        seen.columns["scores"]["probabilities"] = 0.94 * certain
+        expected = score_of(CALIBRATION, seen)
+        assert expected.value == pytest.approx(0.06, abs=1e-6)
+        rounded = (0.94 * certain).where(torch.arange(len(certain))[:, None] > 0, certain * 1.000003 - 1.5e-6)
+        assert rounded.max() > 1
+        assert rounded.min() < 0
+        seen.columns["scores"]["probabilities"] = rounded
+        found = score_of(CALIBRATION, seen)
+        share = 1 / len(certain)
+        assert found.value == pytest.approx(0.06 * (1 - share), abs=1e-6)
+        assert found.details["mean_confidence"] == pytest.approx(share + 0.94 * (1 - share), abs=1e-6)
+        assert found.curves[0].y == pytest.approx([found.value] * len(found.curves[0].y), abs=1e-6)
+
     def test_a_model_that_is_always_sure_and_right(self):
         seen = observe(LABELS)
         certain = torch.nn.functional.one_hot(seen.labels, 4).float()

@@ -60,15 +60,26 @@ def seen():
     labels = torch.tensor([record.label for record in records])
     chunk = Chunk(model, subject, images, labels, records, geometries)
     with torch.no_grad():
-        columns = {one.name: one(chunk) for one in planned({"peaks", "noisy", "views"}, settings)}
+        columns = {one.name: one(chunk) for one in planned({"peaks", "noisy", "pixel_noise", "views"}, settings)}
     ids, parts = tuple(record.id for record in records), read_parts(records, geometries, ("beak", *SPOTS), SIZE)
     return Observations(subject, ids, labels, columns, settings, "drawn", parts)
 
 
-@pytest.mark.parametrize("name", ["consistency", "stability", "augmentation_consistency", "augmentation_stability"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "consistency",
+        "part_consistency",
+        "stability",
+        "stability_pixel_noise",
+        "augmentation_consistency",
+        "augmentation_stability",
+    ],
+)
 def test_prototype_of_the_dot_is_perfect(name, seen):
     metric = get_metric(name)
-    score = metric.compute(seen, metric.settings())
+    own = {"window_share": WINDOW / SIZE} if name == "part_consistency" else {}
+    score = metric.compute(seen, metric.settings(**own))
     assert score.per_prototype[::2] == (100.0,) * CLASSES
     assert score.baselines["random peak"] < 90
 
@@ -87,5 +98,6 @@ def test_prototype_of_the_background_looks_anywhere(seen):
 
     random = [share_hit(peaks) for (peaks,) in knowing_nothing(seen)["random peak"]]
     assert share_hit(seen.peaks) == pytest.approx(sum(random) / len(random), abs=0.03)
-    score = get_metric("consistency").compute(seen, get_metric("consistency").settings())
-    assert score.per_prototype[1::2] == (score.baselines["random peak"],) * CLASSES == (0.0,) * CLASSES
+    for name, own in (("consistency", {}), ("part_consistency", {"window_share": WINDOW / SIZE})):
+        score = get_metric(name).compute(seen, get_metric(name).settings(**own))
+        assert score.per_prototype[1::2] == (score.baselines["random peak"],) * CLASSES == (0.0,) * CLASSES

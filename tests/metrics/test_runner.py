@@ -8,10 +8,12 @@ import torch
 from filelock import FileLock
 from metrics.measured_checkpoints import Told, keep_checkpoint
 
+from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import add_metrics
 from protoexplain.metrics import runner
+from protoexplain.metrics.images import read_test_images, some_training_images
 from protoexplain.metrics.kept import distinct_names, kept_results
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.runner import measure
@@ -87,6 +89,31 @@ def test_passes_are_shared(checkpoints, planted, looked):
     looked.clear()
     measure(checkpoints["protopnet"], planted, ["consistency"], QUICK)
     assert sum(looked) == 1 + 8
+
+
+def test_training_images_are_looked_at_once_for_all_that_asks(checkpoints, planted, looked):
+    names = ["class_from_background", "class_from_object", "accuracy"]
+    everything = len(view_of(checkpoints["protopnet"], planted).train)
+    told = Told()
+    results = measure(checkpoints["protopnet"], planted, names, QUICK, told)
+    assert sum(looked) == 1 + 8 + everything
+    assert results["class_from_background"].score.details["training_images"] == everything
+    assert ("looking at training images", 2 * everything, 2 * everything) in told.steps
+    looked.clear()
+    few = measure(checkpoints["protopnet"], planted, names, {**QUICK, "training_images": 2})
+    assert sum(looked) == 1 + 8 + 2 * 4
+    assert few["class_from_object"].settings["training_images"] == 2
+
+
+def test_training_images_are_drawn_by_the_seed(checkpoints, planted):
+    images = read_test_images(checkpoints["protopnet"], planted)
+    drawn = [some_training_images(images, 2, seed) for seed in (0, 0, 1)]
+    assert drawn[0].ids == drawn[1].ids
+    assert drawn[0].ids != drawn[2].ids
+    assert drawn[0].labels.bincount().tolist() == [2] * 4
+    assert {record.split for record in drawn[0].records} == {"train"}
+    assert drawn[0].crop == images.crop
+    assert some_training_images(images, 0, 0).ids == tuple(record.id for record in images.training)
 
 
 def test_fewer_images_of_each_class(checkpoints, planted):
@@ -211,7 +238,7 @@ class TestKeptResults:
         table = {name: result.to_dict() for name, result in results.items()}
         after = add_metrics(checkpoint.path, {"interpretability": table})
         assert {name: result.to_dict() for name, result in kept_results(after).items()} == table
-        card = (checkpoint.path / "README.md").read_text()
+        card = (checkpoint.path / "measurements" / "README.md").read_text()
         assert "| consistency |" in card
         shorter = {**table["accuracy"], "baselines": {}}
         replaced = add_metrics(checkpoint.path, {"interpretability": {"accuracy": shorter}})

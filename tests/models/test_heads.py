@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -172,6 +174,52 @@ class TestDistance:
         evidence = head.evidence(torch.tensor([[-1.0]]), torch.arange(2))
         assert evidence.presence.flatten().tolist() == [18, -9]
         assert evidence.bias.tolist() == [-20, 10]
+
+
+class TestShapley:
+    def test_presence_is_the_shapley_value_of_the_relative_score(self):
+        """Over all orders in which prototypes go from their usual activation to that of the image."""
+        torch.manual_seed(0)
+        head, activations, usual = head_of("linear", 4, 3), torch.rand(1, 4).double(), torch.rand(4).double()
+        head.weight.data = torch.randn(3, 4).double()
+        head.count_from(usual)
+
+        def relative(found):
+            scores = head(torch.where(torch.tensor([p in found for p in range(4)]), activations, usual))
+            return (scores - scores.mean(1, keepdim=True))[0]
+
+        values = torch.zeros(4, 3).double()
+        orders = list(itertools.permutations(range(4)))
+        for order in orders:
+            for place, p in enumerate(order):
+                values[p] += (relative(order[: place + 1]) - relative(order[:place])) / len(orders)
+        every = torch.arange(3)
+        evidence = head.evidence(activations, every) - head.average_evidence(activations)
+        torch.testing.assert_close(evidence.presence[0], values)
+        torch.testing.assert_close(evidence.bias, relative(()))
+
+    @pytest.mark.parametrize("kind", ["rectified", "softmax", "reasoning"])
+    def test_heads_that_count_from_nothing_are_not_told_what_is_usual(self, kind):
+        head = head_of(kind, 3, 2)
+        head.count_from(torch.ones(3))
+        assert not head.counts_from_usual
+        assert head.average_evidence(torch.rand(1, 3)) is None
+        assert not head.missing().any()
+
+    @pytest.mark.parametrize("kind", ["linear", "aggregation"])
+    def test_what_is_usual_is_no_weight(self, kind):
+        head, names = head_of(kind, 3, 3), list(head_of(kind, 3, 3).state_dict())
+        head.count_from(torch.rand(3))
+        assert list(head.state_dict()) == names
+        usual = head.missing()
+        head.keep(torch.tensor([0, 2]))
+        assert torch.equal(head.missing(), usual[[0, 2]])
+
+    def test_presence_weights_do_not_depend_on_what_is_usual(self):
+        head = head_of("linear", 3, 2)
+        head.count_from(torch.rand(3))
+        assert torch.equal(head.presence_weights(), head.class_weights())
+        assert torch.equal((reasoning := head_of("reasoning", 3, 2)).presence_weights(), reasoning.reasoning()[0].T)
 
 
 class TestReasoning:

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from tiny_runs import tiny_train
 
+from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import Checkpoint
@@ -42,7 +43,7 @@ def reports(explainers, images, test_paths):
     def report(family):
         if family not in kept:
             explainer = explainers(family)
-            kept[family] = gather(explainer, given_images(test_paths, images, explainer.checkpoint))
+            kept[family] = gather(explainer, given_images(test_paths, view_of(explainer.checkpoint, images.root)))
         return kept[family]
 
     return report

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from protoexplain.data.dataset_view import view_of
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
 from protoexplain.io.checkpoint import add_metrics
@@ -92,7 +93,7 @@ class TestWanted:
 
     def test_pictures_outside_of_the_data_set_have_no_truth(self, explainers, images, picture, tmp_path):
         path = picture(tmp_path / "mine.png")
-        (given,) = given_images([path], images, explainers("protopnet").checkpoint)
+        (given,) = given_images([path], view_of(explainers("protopnet").checkpoint, images.root))
         assert given == Given(path, "mine.png")
 
 

@@ -94,6 +94,10 @@ class TestEveryFamily:
             assert title in page.text
         for case in report.images:
             assert percent(case.predictions[0].probability).replace(" ", "\N{NO-BREAK SPACE}") in page.text
+        relative = report.images[0].explanation.evidence == "shapley"
+        assert relative == (family not in ("cbc", "pipnet", "rbf_net"))
+        for words in ("relative to the average class", "What an average picture gets", ", usually"):
+            assert (words in page.text) == relative
         cards = [card for shelf in report.prototypes.shelves for card in shelf.cards]
         assert all(f"Prototype {card.index}" in page.text for card in cards)
         assert report.reproduce.weights_sha256 in page.text

@@ -5,14 +5,15 @@ import torch
 from PIL import Image
 
 from protoexplain.config import parse
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import batches
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.io.checkpoint import save_checkpoint
+from protoexplain.io.split_ids import SplitIds
 from protoexplain.models.registry import get_family
 from protoexplain.training.projection import search, write
 from protoexplain.training.provenance import data_info, provenance
-from protoexplain.training.splits import RunData
 
 CLASSES = ("Wren", "Robin", "Crow")
 SIZE = 64
@@ -36,7 +37,7 @@ def run_data(root, crop="box", classes=CLASSES, each=4):
                 ImageRecord(f"{name}/{i}.png", root / name / f"{i}.png", label, "train", Box(10 + i, 5, 80, 65 - label))
             )
     image_set = ImageSet("Noise", root, "folder", classes, tuple(records))
-    return RunData(image_set, tuple(records), (), (), crop, ())
+    return DatasetView(image_set, SplitIds(tuple(record.id for record in records), (), ()), crop)
 
 
 def clean_batches(data, config, size=5):
@@ -77,5 +78,7 @@ def save(path, config, model, data, patches, proof, change=lambda records: recor
         records=change(origin.records),
         pictures=origin.pictures,
         proof=proof,
+        split=data.split_ids,
+        maps=origin.maps,
         metrics={},
     )

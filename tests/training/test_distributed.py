@@ -9,8 +9,9 @@ import pytest
 from tiny_runs import SCHEDULES, journal, tiny_raw
 
 from protoexplain.config import parse
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
-from protoexplain.training.splits import read_run_data
+from protoexplain.data.dataset_view import view_of_run
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint_folders import find_checkpoints
 from protoexplain.training.verify import verify
 
 pytestmark = pytest.mark.slow
@@ -79,5 +80,5 @@ def test_command_with_two_processes(planted, tmp_path):
         "best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock",
     }  # fmt: skip
     checkpoint = Checkpoint.load(out / "best")
-    report = verify(checkpoint, read_run_data(config.data, config.training.seed, planted))
+    report = verify(checkpoint, view_of_run(config.data, planted))
     assert report.passed, report.as_text()

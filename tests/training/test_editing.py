@@ -5,9 +5,12 @@ import json
 
 import pytest
 import torch
+from patch_maps import assert_maps_fit
+from statistics_of_images import knows_its_images
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.config import MAX_YAML_BYTES
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint, add_metrics
@@ -20,11 +23,10 @@ from protoexplain.training.editing.edit import carry_out, refit
 from protoexplain.training.editing.report import report
 from protoexplain.training.editing.save import edit, save, whole_model
 from protoexplain.training.evaluate import evaluate
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.inputs import CachedInputs
 from protoexplain.training.journal import Silent
 from protoexplain.training.rework import head_stage
-from protoexplain.training.run import make_fabric
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify
@@ -57,8 +59,11 @@ def moved(number, found=None):
 
 
 def verified(checkpoint, planted):
-    found = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
+    found = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert found.passed, found.as_text()
+    assert_maps_fit(checkpoint)
+    assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
+    knows_its_images(checkpoint, planted)
     return found
 
 
@@ -98,7 +103,7 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
     plain = without_backbone(whole)
     run = Run(
         config,
-        make_fabric(config.training),
+        make_fabric("cpu"),
         made.data,
         plain,
         RunState(),
@@ -339,6 +344,9 @@ class TestSaved:
         (tmp_path / "there").mkdir()
         with pytest.raises(UserError, match="already"):
             edit(path, Decisions(), planted, tmp_path / "there")
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="cannot write"):
+            edit(tmp_path / "not even a checkpoint", Decisions(), planted, tmp_path / "file" / "new")
         made = bench("protopnet")
         same = carry_out(made, ())
         with pytest.raises(UserError, match="already"):
@@ -409,5 +417,5 @@ def test_forged_similarity_of_a_chosen_patch_is_found(bench, planted, tmp_path):
             ),
         }
     )
-    found = verify(forged, read_run_data(new.config.data, new.config.training.seed, planted))
+    found = verify(forged, view_of_run(new.config.data, planted))
     assert [check.name for check in found.checks if not check.passed] == ["chosen patches"]

@@ -4,7 +4,6 @@ import pytest
 import torch
 from tiny_runs import open_run, tiny_config
 
-from protoexplain.training import pictures
 from protoexplain.training.pictures import Pictures
 
 
@@ -13,9 +12,9 @@ def run(planted, tmp_path):
     return open_run(tiny_config("protopnet"), planted, tmp_path)
 
 
-def made(run, workers=0, processes=1):
+def made(run, workers=0, processes=1, size=1 << 20):
     config = run.config.model_copy(update={"data": run.config.data.model_copy(update={"workers": workers})})
-    return Pictures(run.data, config, torch.device("cpu"), processes)
+    return Pictures(run.data, config, torch.device("cpu"), processes, size)
 
 
 def every(run, found):
@@ -36,21 +35,19 @@ def test_whose_they_are(run):
     assert inputs.loader is found.loader is found.inputs(run.data.train, augmented=True).loader
 
 
-def test_one_limit_over_all_splits(run, monkeypatch):
+def test_one_limit_over_all_splits(run):
     """The training images fill it; nothing of what comes later is kept, and all comes out as before."""
     picture = 64 * 64 * 3
-    monkeypatch.setattr(pictures, "DECODED_BYTES", 5 * picture)
-    datasets = every(run, made(run))
+    datasets = every(run, made(run, size=5 * picture))
     first = [[dataset.pixels(i) for i in range(len(dataset))] for dataset in datasets]
-    kept = sum(frame.rgb.nbytes for dataset in datasets for frame in dataset._cache.values())
-    assert 4 * picture <= kept <= 5 * picture
+    store = datasets[0]._kept
+    assert 4 * picture <= store.size - store.left <= 5 * picture
     again = [[dataset.pixels(i) for i in range(len(dataset))] for dataset in datasets]
     assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
 
 
-@pytest.mark.parametrize(("workers", "processes"), [(0, 1), (1, 1), (4, 1), (0, 2), (4, 2)])
+@pytest.mark.parametrize(("workers", "processes"), [(0, 1), (1, 1), (2, 1), (0, 4), (2, 4)])
 def test_workers_and_processes_share_the_limit(run, workers, processes):
     """Each worker of each process keeps pictures of its own."""
-    limits = {dataset._limit for dataset in every(run, made(run, workers, processes))}
-    (limit,) = limits
-    assert limit.size * max(1, workers) * processes == pictures.DECODED_BYTES
+    (store,) = {dataset._kept for dataset in every(run, made(run, workers, processes))}
+    assert store.size * max(1, workers) * processes == 1 << 20

@@ -11,7 +11,7 @@ from small_runs import SIZE, clean_batches, draw, fresh, project, run_data
 
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.boxes import high_activation_box, upsample
+from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.training.projection import search
 from protoexplain.training.provenance import data_info, provenance
 
@@ -52,7 +52,7 @@ def test_boxes_are_those_of_the_activation_map(data):
     model, (found,), origin = described("protopnet", data)
     (_, branch), *_ = model.named_branches()
     for i, record in enumerate(origin.records):
-        expected = high_activation_box(upsample(branch.activation(found.maps[i : i + 1]), SIZE, SIZE)[0])
+        (expected,) = DEFAULT(branch.activation(found.maps[i : i + 1]), SIZE)
         assert record.input_box == tuple(expected.as_list())
         crop = data.train[int(found.image[i])].box
         x0, y0, x1, y1 = record.box

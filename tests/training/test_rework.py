@@ -7,8 +7,11 @@ from collections import Counter
 
 import pytest
 import torch
+from patch_maps import assert_maps_fit
+from statistics_of_images import knows_its_images
 from tiny_runs import tiny_train
 
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
@@ -16,9 +19,9 @@ from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training.diagnose import diagnose
 from protoexplain.training.evaluate import evaluate
 from protoexplain.training.journal import Silent
-from protoexplain.training.prune import nearest_labels
+from protoexplain.training.projection import latent_batches
+from protoexplain.training.responses import responses
 from protoexplain.training.rework import prune, reproject
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
 
 
@@ -41,8 +44,11 @@ def content(folder):
 
 
 def verified(checkpoint, planted):
-    report = verify(checkpoint, read_run_data(checkpoint.config.data, checkpoint.config.training.seed, planted))
+    report = verify(checkpoint, view_of_run(checkpoint.config.data, planted))
     assert report.passed, report.as_text()
+    assert_maps_fit(checkpoint)
+    assert checkpoint.split_ids() == view_of_run(checkpoint.config.data, planted).split_ids
+    knows_its_images(checkpoint, planted)
 
 
 def strictly_pruned(checkpoint, planted, out):
@@ -125,7 +131,7 @@ def test_every_picture_is_looked_at_once(work, made, planted, tmp_path, monkeypa
     monkeypatch.setattr(ImageDataset, "pixels", counted)
     options = {"epochs": 3} if work is reproject else {"epochs": 3, "threshold": 0}
     work(before.path, planted, tmp_path / "new", Silent(), "", **options)
-    data = read_run_data(before.config.data, before.config.training.seed, planted)
+    data = view_of_run(before.config.data, planted)
     assert data.validation
     assert read == Counter(record.id for part in (data.train, data.validation, data.test) for record in part)
 
@@ -135,12 +141,13 @@ def test_numbers_are_those_of_passes_over_the_pictures(family, made, planted, tm
     """Accuracies and findings come from latent maps, and are the same as of the new checkpoint on its pictures."""
     before = made(family)
     result = reproject(before.path, planted, tmp_path / "new", Silent(), "", 3)
-    after, data = result.checkpoint, read_run_data(before.config.data, before.config.training.seed, planted)
+    after, data = result.checkpoint, view_of_run(before.config.data, planted)
     for checkpoint, name in ((before, "test_accuracy_before"), (after, "test_accuracy")):
         assert result.metrics[name] == pytest.approx(evaluate(checkpoint, planted).accuracy)
     dataset = data.dataset(data.train, before.config.data)
     (batch,) = batches(dataset, range(len(dataset)), len(dataset))
-    nearest = nearest_labels(after.model(), [(batch.images[:, 0], batch.labels, batch.indices)])
+    seen = latent_batches(after.model(), [(batch.images[:, 0], batch.labels, batch.indices)])
+    nearest = responses(after.model(), seen).nearest
     found = diagnose(after.model(), after.prototypes, data.train, data.crop, nearest)
     assert result.findings == found
     assert "other classes" in {finding.kind for finding in found}
@@ -169,6 +176,12 @@ class TestRefusals:
         for work in (reproject, prune):
             with pytest.raises(UserError, match="exists"):
                 work(made("protopnet").path, planted, tmp_path, Silent(), "")
+
+    def test_place_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        for work in (reproject, prune):
+            with pytest.raises(UserError, match="cannot write"):
+                work(tmp_path / "not even a checkpoint", tmp_path, tmp_path / "file" / "new", Silent(), "")
 
     def test_other_classes(self, made, tmp_path):
         draw(tmp_path / "two", classes=2, train_per_class=1, test_per_class=1, size=32)

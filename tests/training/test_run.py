@@ -3,19 +3,19 @@
 import json
 import os
 import shutil
-from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
 import pytest
 import torch
-from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train
+from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train, with_train
 
-from protoexplain.io.checkpoint import Checkpoint, find_checkpoints
+from protoexplain.data.dataset_view import view_of_run
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.io.checkpoint_folders import find_checkpoints
 from protoexplain.models.registry import get_family
 from protoexplain.training import run as run_module
 from protoexplain.training import stages
 from protoexplain.training.run import train
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, Snapshot, weights_of
 from protoexplain.training.verify import verify
@@ -51,7 +51,7 @@ def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_p
     assert any((out / "tensorboard").glob("events*"))
     assert files(out) <= {"best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock"}
     assert result.checkpoint.path == out / "best"
-    data = read_run_data(config.data, config.training.seed, planted)
+    data = view_of_run(config.data, planted)
     report = verify(Checkpoint.load(out / "best"), data)
     assert report.passed, report.as_text()
     assert result.checkpoint.metrics["test_accuracy"] == result.metrics["test_accuracy"]
@@ -234,7 +234,7 @@ class TestSettings:
 
 def test_unreadable_image_is_left_out_and_told(planted, tmp_path):
     root = shutil.copytree(planted, tmp_path / "birds")
-    victim = next(record for record in read_run_data(tiny_config("protopnet").data, 0, root).train)
+    victim = next(record for record in view_of_run(tiny_config("protopnet").data, root).train)
     victim.path.write_bytes(victim.path.read_bytes()[:100])
     told = []
 
@@ -253,7 +253,7 @@ def test_unreadable_image_is_left_out_and_told(planted, tmp_path):
 
 def test_class_without_readable_image_keeps_its_prototypes_unprojected(planted, tmp_path):
     run = open_run(tiny_config("protopnet"), planted, tmp_path)
-    run.data = replace(run.data, train=tuple(r for r in run.data.train if r.label != 2))
+    run.data = with_train(run.data, tuple(r for r in run.data.train if r.label != 2))
     stage = get_family("protopnet").stages(run.config.schedule)[1]
     before = run.model.branches["main"].prototypes.detach().clone()
     run_stage(run, 0, stage.model_copy(update={"epochs": 0}))

@@ -8,10 +8,10 @@ import pytest
 from tiny_runs import open_run, tiny_config, tiny_raw, tiny_train
 
 from protoexplain.config import parse
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.errors import UserError
 from protoexplain.models.families.protopnet import ProtoPNet
 from protoexplain.models.registry import get_family
-from protoexplain.training.splits import read_run_data
 from protoexplain.training.stages import run_stage
 from protoexplain.training.state import STATE_FILE
 
@@ -22,6 +22,12 @@ class TestRefusals:
             (tmp_path / name / name).mkdir(parents=True)
             with pytest.raises(UserError, match="finished run"):
                 tiny_train("protopnet", planted, tmp_path / name)
+
+    def test_folder_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        for out in (tmp_path / "file", tmp_path / "file" / "run"):
+            with pytest.raises(UserError, match="cannot write"):
+                tiny_train("protopnet", tmp_path / "not even data", out)
 
     def test_interrupted_run_without_resume(self, planted, tmp_path):
         (tmp_path / STATE_FILE).write_bytes(b"something")
@@ -102,7 +108,7 @@ class TestLossThatIsNotFinite:
             tiny_train("protopnet", planted, tmp_path)
         assert caught.value.what == "the loss became nan (terms: cluster)"
         assert caught.value.where.startswith("step 1, images ")
-        data = read_run_data(tiny_config("protopnet").data, 0, planted)
+        data = view_of_run(tiny_config("protopnet").data, planted)
         named = caught.value.where.removeprefix("step 1, images ").split(", ")
         labels = {record.id: record.label for record in data.train}
         assert len(named) == 8

@@ -154,7 +154,8 @@ def second_best(data, config):
     _, model = fresh("protopnet")
     best, proof = project(config, model, data)
     hidden = int(best[0].image[2])
-    fewer = dataclasses.replace(data, train=tuple(r for i, r in enumerate(data.train) if i != hidden))
+    left = tuple(record for i, record in enumerate(data.train) if i != hidden)
+    fewer = dataclasses.replace(data, image_set=dataclasses.replace(data.image_set, records=left))
     _, model = fresh("protopnet")
     patches, _ = project(config, model, fewer)
     return model, [dataclasses.replace(patches[0], image=patches[0].image + (patches[0].image >= hidden))], proof

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -10,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
-from tiny_runs import open_run, tiny_config
+from tiny_runs import open_run, tiny_config, with_train
 
 from protoexplain.models.registry import get_family
 from protoexplain.training.journal import Silent
@@ -54,7 +53,7 @@ def same_caches(run, alone, kind, few):
     together, shares = run.fabric, Counting()
     run.model.eval()
     whole, run.watcher = run.data, shares
-    run.data = replace(whole, train=whole.train[:1]) if few else whole
+    run.data = with_train(whole, whole.train[:1]) if few else whole
     shared = make_inputs(run, kind, run.data.train, True, "x").values.clone()
     run.watcher, run.fabric = Silent(), alone
     expected = make_inputs(run, kind, run.data.train, True, "x").values
@@ -66,7 +65,7 @@ def same_caches(run, alone, kind, few):
 
 def go_through(fabric, family, data, scratch):
     run = open_run(tiny_config(family, data={"validation": 0.2}), data, scratch)
-    run.data = replace(run.data, train=run.data.train[:-1])
+    run.data = with_train(run.data, run.data.train[:-1])
     alone, run.fabric = run.fabric, fabric
     rows = []
     for index, stage in enumerate(get_family(family).stages(run.config.schedule)):

@@ -44,13 +44,15 @@ def compute(seen: Observations, settings: CalibrationSettings) -> Score:
     """Confidence is the largest probability; CBC has one for each class, which need not add up to one.
 
     The value of an image is its confidence - correctness, signed so that the values of a bin add up to its gap.
+    A probability that rounding has put outside of [0, 1] is clipped: torchmetrics takes a table with any such number
+    for one of logits.
     """
-    confidence, predicted = seen.probabilities.max(1)
+    probabilities = seen.probabilities.clamp(0, 1)
+    confidence, predicted = probabilities.max(1)
     wrong = predicted != seen.labels
 
     def error(bins: int) -> float:
-        classes = seen.probabilities.shape[1]
-        return float(multiclass_calibration_error(seen.probabilities, seen.labels, classes, bins, "l1"))
+        return float(multiclass_calibration_error(probabilities, seen.labels, probabilities.shape[1], bins, "l1"))
 
     rows = bin_rows(confidence.double().numpy(), ~wrong.numpy(), settings.bins)
     towards = np.sign(rows[:, :-1].sum(0))

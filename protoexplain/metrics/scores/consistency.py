@@ -7,6 +7,7 @@ of the images showing part k in which prototype j hits it, and j is consistent i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +17,14 @@ from torch import Tensor
 from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, Score
 from protoexplain.metrics.hits import (
+    PartTable,
     averaged,
     curve,
     half_windows,
     hit_counts,
     knowing_nothing,
     measured,
-    parts_of,
+    published_parts,
     reaches,
     shown,
 )
@@ -47,31 +49,46 @@ def part_frequency(hit: Tensor, visible: Tensor) -> Tensor:
 
 def compute(seen: Observations, settings: ConsistencySettings) -> Score:
     """100 times the share of consistent prototypes."""
-    visible, windows = shown(seen), half_windows(seen)
+    return consistency_score(seen, published_parts(seen), half_windows(seen), seen.half_window, settings.threshold)
+
+
+def consistency_score(
+    seen: Observations, parts: PartTable, windows: Sequence[int], chosen: int, threshold: float
+) -> Score:
+    """100 times the share of prototypes that hit one of the parts often enough.
+
+    Args:
+        seen: What was seen.
+        parts: That count.
+        windows: Half windows of the curve, ascending, in the pixels of the parts' distances.
+        chosen: That of the score, one of them.
+        threshold: Least share of images in which the part is hit.
+    """
+    visible = shown(seen, parts)
 
     def consistent(half_window: float, threshold: float, hit: Tensor) -> Tensor:
         flags = reaches(hit[:, :, windows.index(int(half_window))], visible, threshold)
         return 100 * measured(seen, flags)
 
     def by_window(half_window: float, hit: Tensor) -> float:
-        return mean(consistent(half_window, settings.threshold, hit))
+        return mean(consistent(half_window, threshold, hit))
 
     def by_threshold(threshold: float, hit: Tensor) -> float:
-        return mean(consistent(seen.half_window, threshold, hit))
+        return mean(consistent(chosen, threshold, hit))
 
-    hit = hit_counts(seen, seen.peaks, windows)
+    hit = hit_counts(seen, seen.peaks, windows, parts)
     nothing = {
-        name: [[hit_counts(seen, peaks, windows)] for (peaks,) in draws]
+        name: [[hit_counts(seen, peaks, windows, parts)] for (peaks,) in draws]
         for name, draws in knowing_nothing(seen).items()
     }
     return replace(
-        over_prototypes(seen, consistent(seen.half_window, settings.threshold, hit)),
-        baselines=averaged(nothing, lambda table: by_threshold(settings.threshold, table)),
+        over_prototypes(seen, consistent(chosen, threshold, hit)),
+        baselines=averaged(nothing, lambda table: by_threshold(threshold, table)),
         curves=(
-            curve("half window in pixels", windows, seen.half_window, by_window, [hit], nothing),
-            curve("threshold", _THRESHOLDS, settings.threshold, by_threshold, [hit], nothing),
+            curve("half window in pixels", windows, chosen, by_window, [hit], nothing),
+            curve("threshold", _THRESHOLDS, threshold, by_threshold, [hit], nothing),
         ),
-        details=_details(seen, hit[:, :, windows.index(seen.half_window)], visible),
+        details=_details(parts.names, hit[:, :, windows.index(chosen)], visible),
     )
 
 
@@ -81,9 +98,9 @@ def best_frequency(seen: Observations) -> Tensor:
     return measured(seen, part_frequency(hit, shown(seen)).amax(1))
 
 
-def _details(seen: Observations, hit: Tensor, visible: Tensor) -> dict[str, Any]:
+def _details(names: Sequence[str], hit: Tensor, visible: Tensor) -> dict[str, Any]:
     """The part-frequency table, and which part each prototype stands for: of equal shares the one hit more often."""
-    frequency, names = part_frequency(hit, visible), parts_of(seen).names
+    frequency = part_frequency(hit, visible)
     best = hit.masked_fill(frequency < frequency.amax(1, keepdim=True), -1).argmax(1)
     return {
         "parts": list(names),

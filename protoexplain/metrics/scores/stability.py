@@ -40,6 +40,12 @@ def stability_by_draw(seen: Observations, passes: str = "noisy") -> Tensor:
 
 def compute(seen: Observations, settings: NoSettings) -> Score:
     """100 times the mean over prototypes of the share of images in which they are stable."""
+    score = stability_score(seen, "noisy")
+    return replace(score, curves=(*score.curves, *_by_noise(seen, score.value)))
+
+
+def stability_score(seen: Observations, noise: str) -> Score:
+    """The score under the noise of the passes of that name."""
     windows = half_windows(seen)
 
     def stable(passes: Sequence[Tensor]) -> Tensor:
@@ -50,17 +56,14 @@ def compute(seen: Observations, settings: NoSettings) -> Score:
     def by_window(half_window: float, by_draw: Tensor) -> float:
         return mean(by_draw[:, :, windows.index(int(half_window))].mean(0))
 
-    own = stable((seen.peaks, *seen.stacked("noisy", "peaks")))
+    own = stable((seen.peaks, *seen.stacked(noise, "peaks")))
     nothing = {name: [[stable(tables)] for tables in draws] for name, draws in knowing_nothing(seen, passes=2).items()}
     values = own[:, :, windows.index(seen.half_window)]
     scores = [mean(draw) for draw in values]
     return replace(
         over_prototypes(seen, values.mean(0)),
         baselines=averaged(nothing, lambda by_draw: by_window(seen.half_window, by_draw)),
-        curves=(
-            curve("half window in pixels", windows, seen.half_window, by_window, [own], nothing),
-            *_by_noise(seen, mean(values.mean(0))),
-        ),
+        curves=(curve("half window in pixels", windows, seen.half_window, by_window, [own], nothing),),
         details={
             "by_draw": scores,
             "deviation_over_draws": float(torch.tensor(scores).std()) if len(scores) > 1 else None,

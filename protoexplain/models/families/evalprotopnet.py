@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from torch import Tensor, nn
 
 from protoexplain.models import losses
@@ -62,7 +62,7 @@ class EvalProtoPNetSchedule(ProjectedSchedule):
 
     epochs: int = Field(12, ge=1)
     """Where nothing is projected; otherwise the last projection ends training."""
-    projections: tuple[int, ...] = (11,)
+    projections: tuple[NonNegativeInt, ...] = (11,)
     """Epochs, counted from 0, at whose end prototypes are projected; the published method never does (empty)."""
     lr_head: float = 1e-6
     """In warm-up and joint training, too small to move the head far."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from torch import Tensor, nn
 
 from protoexplain.models import losses
@@ -53,7 +53,7 @@ class ProtoPNetSchedule(ProjectedSchedule):
     The last projection ends training; the head trains only after projections.
     """
 
-    projections: tuple[int, ...] = (10, 20, 30)
+    projections: tuple[NonNegativeInt, ...] = (10, 20, 30)
     last_layer_epochs: int = Field(20, ge=0)
     decay: Decay = Decay(kind="step", every=5, gamma=0.1)
     losses: ProtoPNetLosses = ProtoPNetLosses()

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 from torch import Tensor, nn
 
 from protoexplain.models import losses
@@ -69,7 +69,7 @@ class STProtoPNetSchedule(ProjectedSchedule):
     """Warm-up, joint training and projections (the published values for CUB crops)."""
 
     epochs: int = Field(30, ge=1)
-    projections: tuple[int, ...] = (20,)
+    projections: tuple[NonNegativeInt, ...] = (20,)
     last_layer_epochs: int = Field(10, ge=0)
     end_projected: bool = True
     """Stop after the last projection; the published schedule goes on and moves prototypes off their patches."""

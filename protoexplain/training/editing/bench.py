@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from protoexplain.data.dataset_view import DatasetView, matching_view
 from protoexplain.data.loading import ImageDataset
+from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
@@ -19,8 +21,6 @@ from protoexplain.models.similarity import map_size
 from protoexplain.training.diagnose import beside_object
 from protoexplain.training.feature_cache import FeatureCache, look
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.run import make_fabric
-from protoexplain.training.splits import RunData, read_data_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _BATCH = 16
@@ -39,7 +39,7 @@ class Bench:
     """
 
     checkpoint: Checkpoint
-    data: RunData
+    data: DatasetView
     model: PrototypeModel
     proof: Mapping[str, Tensor]
     looks: Mapping[str, FeatureCache]
@@ -94,26 +94,27 @@ class Bench:
 Progress = Callable[[int, int], None]
 
 
-def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = None) -> Bench:
+def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = None, device: str = AUTO) -> Bench:
     """Look at all pictures of a data set once.
 
     Args:
         checkpoint: To be edited.
         data: Folder of the data set that it was trained on.
         progress: Told (done, total) in pictures.
+        device: Where the model looks at them, as `resolve_device`.
 
     Raises:
-        UserError: Another data set, pictures that cannot be read, or too little room on the disk.
+        UserError: Another data set, pictures that cannot be read, too little room on the disk, or no such device.
     """
-    read = read_data_of(checkpoint, data)
-    if read.image_set.fingerprint() != checkpoint.data.fingerprint:
+    where = resolve_device(device)
+    read = matching_view(checkpoint, data)
+    if not read.as_trained:
         raise UserError(
             "this is not the data set that the model was trained on, so its prototypes lie on other pictures",
             str(data),
             f"use {checkpoint.data.name} as it was then",
         )
-    fabric = make_fabric(checkpoint.config.training.model_copy(update={"devices": 1}))
-    model = checkpoint.model(fabric.device)
+    model = checkpoint.model(where)
     splits = {TRAIN: read.train, VALIDATION: read.validation, TEST: read.test}
     total, done = sum(map(len, splits.values())), 0
     looks = {}
@@ -125,7 +126,7 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
                 progress(before + seen, total)
 
         pictures = ImageInputs(read.dataset(images, checkpoint.config.data))
-        looks[name] = look(model, pictures, fabric.device, _BATCH, told)
+        looks[name] = look(model, pictures, where, _BATCH, told)
         done += len(images)
     proof = {name: tensor.clone() for name, tensor in checkpoint.proof().items()}
     return Bench(checkpoint, read, without_backbone(model).cpu().eval(), proof, looks)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.boxes import high_activation_boxes, upsample
+from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.models.base import Branch
 from protoexplain.models.similarity import gather_patches
 from protoexplain.training.editing.bench import TRAIN, Bench
@@ -136,7 +136,7 @@ def box_of(bench: Bench, prototype: int, found: Spot) -> Box:
     """The part of the picture that would be shown for a spot, in pixels of the network's input."""
     _, branch, _ = bench.place(prototype)
     size = bench.checkpoint.config.data.image_size
-    return high_activation_boxes(upsample(branch.activation_maps(found.map)[None], size, size))[0]
+    return DEFAULT(branch.activation_maps(found.map)[None], size)[0]
 
 
 def writable(bench: Bench, prototype: int) -> tuple[str, Branch]:

@@ -21,11 +21,11 @@ from protoexplain.training import engine
 from protoexplain.training.editing.bench import TRAIN, VALIDATION, Bench
 from protoexplain.training.editing.candidates import Spot, resolved
 from protoexplain.training.editing.decisions import REMOVE, REPROJECT, Decision
+from protoexplain.training.fabric import make_fabric
 from protoexplain.training.feature_cache import activations_of, head_inputs
 from protoexplain.training.inputs import CachedInputs
 from protoexplain.training.journal import Silent, Watcher
 from protoexplain.training.rework import head_stage
-from protoexplain.training.run import make_fabric
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
@@ -121,11 +121,9 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
     )
     if not stage.epochs:
         return 0
-    plain = {"devices": 1, "accelerator": "cpu", "precision": "32-true"}
-    training = config.training.model_copy(update=plain)
     run = Run(
-        config.model_copy(update={"training": training}),
-        make_fabric(training),
+        config,
+        make_fabric("cpu"),
         bench.data,
         edited.model,
         RunState(),

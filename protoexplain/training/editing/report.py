@@ -8,7 +8,6 @@ from typing import Any
 
 from protoexplain.io.prototypes import PrototypeRecord, select
 from protoexplain.metrics.sizes import EvidenceSettings, used
-from protoexplain.metrics.subject import presence_weights
 from protoexplain.metrics.wilson import wilson
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.editing.bench import TEST, TRAIN, VALIDATION, Bench
@@ -166,7 +165,7 @@ def sizes(bench: Bench, edited: Edited, findings: Sequence[Finding]) -> Sizes:
         test=_share(bench, edited, TEST),
         validation=_share(bench, edited, VALIDATION),
         prototypes=len(edited.kept),
-        used=int(used(presence_weights(edited.model), NEARLY_ZERO).sum()),
+        used=int(used(edited.model.presence_weights(), NEARLY_ZERO).sum()),
         sparsity=float((weights.abs() <= NEARLY_ZERO).double().mean()),
         findings={f.kind: len(f.prototypes or f.classes) if f.judged else None for f in findings},
     )

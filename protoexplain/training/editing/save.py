@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
+from protoexplain.io.atomic import require_writable
 from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.io.model_card import EDITS
 from protoexplain.io.prototypes import PrototypeRecord, select
@@ -28,6 +30,7 @@ from protoexplain.training.editing.report import Report, findings_of, report
 from protoexplain.training.journal import Silent, Watcher
 from protoexplain.training.projection import Patches
 from protoexplain.training.provenance import Provenance, data_info, provenance
+from protoexplain.training.responses import responses
 from protoexplain.training.rework import pictures_of
 
 
@@ -41,7 +44,13 @@ class EditResult:
 
 
 def edit(
-    path: Path, decisions: Decisions, data: Path, out: Path, watcher: Watcher | None = None, command: str = ""
+    path: Path,
+    decisions: Decisions,
+    data: Path,
+    out: Path,
+    watcher: Watcher | None = None,
+    command: str = "",
+    device: str = AUTO,
 ) -> EditResult:
     """Carry out a file of decisions: edit, refit the head, save a new checkpoint.
 
@@ -52,12 +61,14 @@ def edit(
         out: The new checkpoint.
         watcher: Is shown the progress.
         command: How to make it again, for the model card.
+        device: Where the model looks at the pictures, as `resolve_device`.
 
     Raises:
-        UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data.
+        UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or
+            there is no such device.
     """
     shown = watcher or Silent()
-    _refuse_existing(out)
+    _require_place(out)
     checkpoint = Checkpoint.load(path)
     meant = decisions.weights_sha256
     if meant and meant != checkpoint.weights_sha256:
@@ -66,7 +77,9 @@ def edit(
             f"{path}, {checkpoint.weights_sha256[:16]}…",
             "name that checkpoint, or leave weights_sha256 out of the file if the numbers mean the same prototypes",
         )
-    bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total))
+    bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device)
+    for notice in bench.data.notices:
+        shown.line(notice)
     edited = carry_out(bench, decisions.decisions)
     epochs = refit(bench, edited, decisions.epochs, shown)
     found = report(bench, carry_out(bench, ()), edited, epochs)
@@ -89,9 +102,11 @@ def save(
     Raises:
         UserError: The folder exists or cannot be written, or a picture can no longer be read.
     """
-    _refuse_existing(out)
+    _require_place(out)
     parent = bench.checkpoint
     model = whole_model(bench, edited)
+    latents = bench.looks[TRAIN].batches(torch.device("cpu"))
+    model.know(responses(edited.model, latents).statistics)
     origin = _origin(bench, edited, progress)
     findings = findings_of(bench, edited, origin.records)
     checkpoint = save_checkpoint(
@@ -103,6 +118,8 @@ def save(
         records=origin.records,
         pictures=origin.pictures,
         proof=_proof(bench, edited),
+        split=bench.data.split_ids,
+        maps=origin.maps,
         metrics={
             "test_accuracy_before": found.before.test.value,
             "test_accuracy": found.after.test.value,
@@ -125,9 +142,11 @@ def whole_model(bench: Bench, edited: Edited) -> PrototypeModel:
     return model.eval()
 
 
-def _refuse_existing(out: Path) -> None:
+def _require_place(out: Path) -> None:
+    """Refuse a name that is taken, or a place that cannot be written, before the work."""
     if out.exists():
         raise UserError("there is something under this name already", str(out), "choose another name")
+    require_writable(out.parent)
 
 
 def _proof(bench: Bench, edited: Edited) -> dict[str, Tensor]:
@@ -146,19 +165,20 @@ def _proof(bench: Bench, edited: Edited) -> dict[str, Tensor]:
 def _origin(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
     """Records and pictures: those of the parent, and new ones of the prototypes that lie elsewhere now."""
     parent = bench.checkpoint
-    records = list(parent.prototypes)
+    records, maps = list(parent.prototypes), list(parent.prototype_maps())
     cut = _cut_out(bench, edited, progress)
-    for record in cut.records:
-        records[record.index] = record
+    for record, found in zip(cut.records, cut.maps, strict=True):
+        records[record.index], maps[record.index] = record, found
     stayed = [index for index in edited.kept if index not in edited.moved]
-    return Provenance(select(records, edited.kept), {**pictures_of(parent, stayed), **cut.pictures})
+    pictures = {**pictures_of(parent, stayed), **cut.pictures}
+    return Provenance(select(records, edited.kept), pictures, tuple(maps[index] for index in edited.kept))
 
 
 def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
     """The prototypes that lie elsewhere now; their pictures bear names that no picture of the parent bears."""
     moved = {index: spot for index, spot in edited.moved.items() if index in edited.kept}
     if not moved:
-        return Provenance((), {})
+        return Provenance((), {}, ())
     patches, start = [], 0
     for (_, branch), size in zip(bench.model.named_branches(), bench.model.branch_sizes(), strict=True):
         own = {index - start: spot for index, spot in moved.items() if start <= index < start + size}
@@ -189,7 +209,8 @@ def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provena
         )
         for index in sorted(moved)
     )
-    return Provenance(records, {names[name]: picture for name, picture in origin.pictures.items()})
+    pictures = {names[name]: picture for name, picture in origin.pictures.items()}
+    return Provenance(records, pictures, tuple(origin.maps[index] for index in sorted(moved)))
 
 
 def _mark(picture: bytes) -> str:

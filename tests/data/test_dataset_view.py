@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protoexplain.config import DataConfig
+from protoexplain.data.dataset_view import train_validation, view_of_run
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
-from protoexplain.training.splits import read_run_data, train_validation
 
 
 def image_set(tmp_path_like, counts):
@@ -55,7 +55,7 @@ def test_more_images_of_one_class_leave_the_others_alone():
 
 class TestReading:
     def test_parts_are_disjoint_and_complete(self, planted):
-        data = read_run_data(DataConfig(validation=0.3), 0, planted)
+        data = view_of_run(DataConfig(validation=0.3), planted)
         ids = [[record.id for record in part] for part in (data.train, data.validation, data.test)]
         assert [len(part) for part in ids] == [16, 8, 8]
         assert len(set().union(*ids)) == 32
@@ -64,12 +64,12 @@ class TestReading:
 
     @pytest.mark.parametrize(("asked", "decided"), [("auto", "box"), ("box", "box"), ("full", "full")])
     def test_crop_of_boxed_images(self, planted, asked, decided):
-        assert read_run_data(DataConfig(crop=asked), 0, planted).crop == decided
+        assert view_of_run(DataConfig(crop=asked), planted).crop == decided
 
     def test_images_without_boxes_are_taken_whole(self, class_folders):
-        data = read_run_data(DataConfig(), 0, class_folders)
+        data = view_of_run(DataConfig(), class_folders)
         assert data.crop == "full"
-        boxed = read_run_data(DataConfig(crop="box"), 0, class_folders)
+        boxed = view_of_run(DataConfig(crop="box"), class_folders)
         with pytest.raises(UserError, match="have no box"):
             boxed.dataset(boxed.train, DataConfig())
 
@@ -78,16 +78,16 @@ class TestReading:
         broken = [read_image_set(root).split(split)[1] for split in ("train", "test")]
         for record in broken:
             record.path.write_bytes(b"nothing")
-        data = read_run_data(DataConfig(validation=0.3), 0, root)
+        data = view_of_run(DataConfig(validation=0.3), root)
         used = {record.id for record in (*data.train, *data.validation, *data.test)}
         assert len(used) == 30
         assert not used & {record.id for record in broken}
         assert sorted(str(record.path) for record in broken) == sorted(p.split(":")[0] for p in data.problems)
-        assert data.image_set.fingerprint() == read_run_data(DataConfig(), 0, planted).image_set.fingerprint()
+        assert data.image_set.fingerprint() == view_of_run(DataConfig(), planted).image_set.fingerprint()
 
     def test_no_training_image(self, planted, tmp_path):
         root = shutil.copytree(planted, tmp_path / "birds")
         for record in read_image_set(root).split("train"):
             record.path.write_bytes(b"nothing")
         with pytest.raises(UserError, match="no training image"):
-            read_run_data(DataConfig(), 0, root)
+            _ = view_of_run(DataConfig(), root).train

@@ -1,0 +1,116 @@
+"""Edits of models as jobs: what an edit would change, and the new checkpoints that are saved.
+
+The pictures are looked at once for each model.  Jobs are named by the weights of a checkpoint and by decisions, not by
+a visitor, so visitors who decide the same share one answer; what somebody decided is shown to nobody else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from app.examples import Examples
+from app.jobs import Job, JobKey, JobQueue, RunningJob
+from protoexplain.errors import UserError
+from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.training.editing.bench import Bench, open_bench
+from protoexplain.training.editing.decisions import Decision
+from protoexplain.training.editing.edit import Edited, carry_out, refit
+from protoexplain.training.editing.report import Report, report
+from protoexplain.training.editing.save import EditResult, save
+
+FEATURES_KEPT = 2
+"""Models whose latent maps of all pictures stay, those edited last."""
+KIND = "edit"
+
+EditPreview = Job[Report]
+"""What an edit would change."""
+
+
+class Edits:
+    """Previews of edits and new checkpoints; may be used from any thread.
+
+    Args:
+        examples: The data set.
+        jobs: The queue.
+        device: Where models look at pictures.
+    """
+
+    def __init__(self, examples: Examples, jobs: JobQueue, device: str = "cpu") -> None:
+        self.examples, self.jobs, self.device = examples, jobs, device
+        self._features: OrderedDict[str, Bench] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> EditPreview:
+        """What is known without asking."""
+        return self.jobs.find(_key(checkpoint, decisions))
+
+    def request_preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...] = ()) -> EditPreview:
+        """What is known now; where it is nothing, the edit is carried out in the background.
+
+        Without decisions it makes sure of the latent maps of all pictures.
+        """
+        known = self.preview(checkpoint, decisions)
+        if known.finished and (decisions or self.features(checkpoint) is not None):
+            return known
+        return self.jobs.submit(_key(checkpoint, decisions), lambda job: self._carry_out(checkpoint, decisions, job)[2])
+
+    def features(self, checkpoint: Checkpoint) -> Bench | None:
+        """The latent maps of all pictures, of a model whose pictures were looked at."""
+        with self._lock:
+            return self._features.get(checkpoint.weights_sha256)
+
+    def save(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], out: Path) -> Job[EditResult]:
+        """Carry decisions out once more, and write the new checkpoint, in the background."""
+
+        def work(job: RunningJob[EditResult]) -> EditResult:
+            features, edited, found = self._carry_out(checkpoint, decisions, job)
+            command = f"protoexplain edit {checkpoint.path.name} --decisions FILE --data DATA --out {out.name}"
+            return save(
+                features,
+                edited,
+                found,
+                out,
+                command,
+                lambda done, total: job.progress("cutting out pictures", done, total),
+            )
+
+        return self.jobs.submit(_key(checkpoint, decisions, out), work)
+
+    def saving(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], out: Path) -> Job[EditResult]:
+        """How far a new checkpoint is."""
+        return self.jobs.find(_key(checkpoint, decisions, out))
+
+    def _carry_out(
+        self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], job: RunningJob[Any]
+    ) -> tuple[Bench, Edited, Report]:
+        features = self._opened(checkpoint, job)
+        edited = carry_out(features, decisions)
+        epochs = refit(features, edited, watcher=job) if decisions else 0
+        return features, edited, report(features, carry_out(features, ()), edited, epochs)
+
+    def _opened(self, checkpoint: Checkpoint, job: RunningJob[Any]) -> Bench:
+        """The latent maps of all pictures; these are looked at where that was not done yet."""
+        features = self.features(checkpoint)
+        if features is None:
+            folder = self.examples.folder
+            if folder is None:
+                raise UserError("there is no data set", "", "start the app with --data FOLDER")
+            features = open_bench(
+                checkpoint,
+                folder,
+                lambda done, total: job.progress("looking at all pictures", done, total),
+                self.device,
+            )
+        with self._lock:
+            self._features[checkpoint.weights_sha256] = features
+            self._features.move_to_end(checkpoint.weights_sha256)
+            while len(self._features) > FEATURES_KEPT:
+                self._features.popitem(last=False)
+        return features
+
+
+def _key(checkpoint: Checkpoint, decisions: tuple[Decision, ...], out: Path | None = None) -> JobKey:
+    return JobKey(KIND, (checkpoint.weights_sha256, decisions, out))

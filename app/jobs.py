@@ -1,0 +1,242 @@
+"""The one queue of all work in the background: jobs that tell their progress, can be cancelled, and are remembered.
+
+Requests go first: a job pauses at every step while somebody waits for an answer.  Only jobs wait.  Whoever answers a
+request submits a job, asks how far it is, or cancels it, and each of these returns at once; so no request ever holds
+or waits for what a job needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from protoexplain.errors import UserError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+PAUSE = 0.02
+"""Seconds between looks at whether a request is still being answered."""
+REMEMBERED = 200
+"""Jobs that are over and whose results stay; the one that was asked for longest ago makes room."""
+WAITING = "waiting for other work to be done"
+
+
+class JobState(StrEnum):
+    """What became of a job; `NEW` is one that nobody has submitted."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class JobKey(NamedTuple):
+    """Names a job.
+
+    Args:
+        kind: Jobs of one kind run one after the other, jobs of different kinds beside each other.
+        subject: All that the result depends on, so that those who ask for the same share one job.
+    """
+
+    kind: str
+    subject: Hashable
+
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """What is known of a job at a moment.
+
+    Args:
+        state: What became of it.
+        what: What is being done.
+        done: Pieces of that.
+        total: All of its pieces; 0 where they are not known yet.
+        result: What was found; a part of it while the job is under way, None where nothing is known.
+        notes: What the work says beside its result, one sentence each.
+        error: Why the job failed.
+    """
+
+    state: JobState = JobState.NEW
+    what: str = ""
+    done: int = 0
+    total: int = 0
+    result: T | None = None
+    notes: tuple[str, ...] = ()
+    error: UserError | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self.state in (JobState.WAITING, JobState.RUNNING)
+
+    @property
+    def finished(self) -> bool:
+        return self.state == JobState.FINISHED
+
+
+class Requests:
+    """Counts the requests that are being answered; may be used from any thread."""
+
+    def __init__(self) -> None:
+        self._count, self._lock = 0, threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many people wait for an answer."""
+        return self._count
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Somebody waits for an answer while the block runs."""
+        with self._lock:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+
+
+REQUESTS = Requests()
+"""Those to this process, whose processor cores jobs and requests share."""
+
+
+class RunningJob(Generic[T]):
+    """A job as its own work sees it: takes the progress, and stops the work where somebody cancelled it."""
+
+    future: Future[None]
+
+    def __init__(self, job: Job[T], requests: Requests) -> None:
+        self.job, self._requests, self.cancelled = job, requests, threading.Event()
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Remember how far the work is, then let requests go first.
+
+        Raises:
+            CancelledError: Somebody cancelled the job.
+        """
+        self.job = replace(self.job, what=what, done=done, total=total)
+        self.yield_to_requests()
+
+    def line(self, text: str) -> None:
+        """Remember a sentence that is worth reading beside the result."""
+        self.job = replace(self.job, notes=(*self.job.notes, text))
+
+    def show(self, result: T) -> None:
+        """Remember the part of the result that is known already."""
+        self.job = replace(self.job, result=result)
+
+    def yield_to_requests(self) -> None:
+        """Return as soon as nobody waits for an answer.
+
+        Raises:
+            CancelledError: Somebody cancelled the job.
+        """
+        while self._requests.waiting and not self.cancelled.wait(PAUSE):
+            pass
+        if self.cancelled.is_set():
+            raise CancelledError
+
+
+class JobQueue:
+    """Runs jobs in the background and remembers what came of them.
+
+    Every method may be called from any thread and returns at once.
+
+    Args:
+        requests: That go first.
+        remembered: Jobs that are over and whose results stay.
+    """
+
+    def __init__(self, requests: Requests = REQUESTS, remembered: int = REMEMBERED) -> None:
+        self.requests, self._remembered = requests, remembered
+        self._under_way: dict[JobKey, RunningJob[Any]] = {}
+        self._over: OrderedDict[JobKey, Job[Any]] = OrderedDict()
+        self._workers: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(max_workers=1))
+        self._lock = threading.RLock()
+
+    def find(self, key: JobKey) -> Job[Any]:
+        """What is known of a job."""
+        with self._lock:
+            if key in self._under_way:
+                return self._under_way[key].job
+            if key in self._over:
+                self._over.move_to_end(key)
+            return self._over.get(key, Job())
+
+    def submit(
+        self, key: JobKey, work: Callable[[RunningJob[T]], T], total: int = 0, result: T | None = None
+    ) -> Job[T]:
+        """Run a job as soon as those of its kind before it are over; one that is under way goes on instead.
+
+        Args:
+            key: Names the job.
+            work: Does it; takes the job as it runs and returns the result.
+            total: Pieces of work, where they are known.
+            result: The part of the result that is known before the start.
+        """
+        with self._lock:
+            if key in self._under_way:
+                return self._under_way[key].job
+            self.forget(key)
+            job = Job(JobState.WAITING, WAITING, total=total, result=result)
+            running = RunningJob(job, self.requests)
+            running.future = self._workers[key.kind].submit(self._run, key, work, running)
+            self._under_way[key] = running
+            return job
+
+    def remember(self, key: JobKey, job: Job[Any]) -> None:
+        """Take over a job that is over."""
+        with self._lock:
+            self._over[key] = job
+            while len(self._over) > self._remembered:
+                self._over.popitem(last=False)
+
+    def forget(self, key: JobKey) -> None:
+        """Let go of a job that is over."""
+        with self._lock:
+            self._over.pop(key, None)
+
+    def cancel(self, key: JobKey) -> None:
+        """Stop a job at its next step, or before it has begun."""
+        with self._lock:
+            running = self._under_way.get(key)
+            if running is not None:
+                running.cancelled.set()
+                if running.future.cancel():
+                    self._end(key, state=JobState.CANCELLED)
+
+    def close(self) -> None:
+        """Cancel all jobs and take no further ones."""
+        with self._lock:
+            for key in list(self._under_way):
+                self.cancel(key)
+            for worker in self._workers.values():
+                worker.shutdown(wait=False)
+
+    def _run(self, key: JobKey, work: Callable[[RunningJob[T]], T], running: RunningJob[T]) -> None:
+        try:
+            running.yield_to_requests()
+            running.job = replace(running.job, state=JobState.RUNNING, what="starting")
+            result = work(running)
+            self._end(key, state=JobState.FINISHED, result=result, done=running.job.total)
+        except CancelledError:
+            self._end(key, state=JobState.CANCELLED)
+        except UserError as error:
+            self._end(key, state=JobState.FAILED, error=error)
+        except Exception:
+            log.exception("a job of the kind '%s' failed", key.kind)
+            ours = UserError("something went wrong in the program", "", "see its log")
+            self._end(key, state=JobState.FAILED, error=ours)
+
+    def _end(self, key: JobKey, **changes: Any) -> None:  # noqa: ANN401
+        with self._lock:
+            self.remember(key, replace(self._under_way.pop(key).job, what="", **changes))

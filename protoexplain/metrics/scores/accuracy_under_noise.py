@@ -1,0 +1,40 @@
+"""Accuracy under noise: what weak noise leaves of the accuracy, beside which stability has to be read."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from protoexplain.metrics.averages import interval_of, mean
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.bootstrap import ratio
+from protoexplain.metrics.observations import Observations
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Accuracy on images with noise, averaged over the draws, as a share of the accuracy on clean ones."""
+    right = seen.stacked("pixel noise", "logits").argmax(2) == seen.labels
+    noisy, clean = right.double().mean(0), seen.correct.double()
+    accuracy, share = mean(clean), mean(noisy) / mean(clean) if clean.any() else math.nan
+    return Score(
+        share,
+        *interval_of(seen, np.stack([noisy.numpy(), clean.numpy()], 1), ratio),
+        n_used=len(clean),
+        over="images",
+        baselines={"chance": 1 / seen.logits.shape[1] / accuracy if accuracy else math.nan},
+        details={"clean": accuracy, "noisy": mean(noisy), "by_draw": [mean(draw.double()) for draw in right]},
+    )
+
+
+METRIC = Metric(
+    title="Accuracy under noise",
+    help="Accuracy on images with weak noise, the same pixels for every backbone, as a share of the accuracy on clean "
+    "ones. High is good: explanations cannot be more stable than the answers.",
+    unit="",
+    higher_is_better=True,
+    low=0,
+    high=math.inf,
+    passes=frozenset({"scores", "pixel_noise"}),
+    compute=compute,
+)

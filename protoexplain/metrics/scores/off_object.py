@@ -1,0 +1,37 @@
+"""Prototypes off the object: the training patches that stand for them show something else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from protoexplain.metrics.averages import mean, over_prototypes
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.observations import Observations
+
+_UNKNOWN = "prototypes whose training image or its object is not known"
+_BASELINES = ("centre cell", "random cell")
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Percent of the prototypes whose cell has its centre off the object in their own training image."""
+    assert seen.patches is not None
+    own, *others = (100 * seen.patches.off_object).unbind(1)
+    unknown = int(own.isnan().sum())
+    return replace(
+        over_prototypes(seen, own, {_UNKNOWN: unknown} if unknown else {}),
+        baselines={name: mean(values) for name, values in zip(_BASELINES, others, strict=True)},
+    )
+
+
+METRIC = Metric(
+    title="Prototypes off the object",
+    help="Share of prototypes whose training patch has its middle off the object, in its mask or its box. Low is good: "
+    "such a prototype shows the surroundings.",
+    unit="%",
+    higher_is_better=False,
+    low=0,
+    high=100,
+    passes=frozenset({"scores"}),
+    needs=frozenset({"places", "training_regions"}),
+    compute=compute,
+)

@@ -1,0 +1,56 @@
+"""Part consistency: the consistency score over parts that a prototype can tell apart.
+
+The published score (Huang et al. 2023) counts what is no finding: where a part stands for the whole object, its place
+is the middle, and a peak that never moves hits it always; and no local feature tells a left eye from a right one, so
+that a perfect prototype of eyes hits each in half of the images.  Here both sides of a part are one part, parts that
+stand for the whole object do not count, and the window is a share of the object's side, not of the image's.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+
+from protoexplain.metrics.averages import over_prototypes
+from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.hits import half_windows, telling_parts
+from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.scores.consistency import ConsistencySettings, consistency_score
+from protoexplain.metrics.settings import PUBLISHED_HALF_WINDOW, PUBLISHED_SIZE
+
+NO_PART = "prototypes for which no part is left that tells anything"
+
+
+class PartConsistencySettings(ConsistencySettings):
+    """Of the part consistency."""
+
+    whole: tuple[str, ...] = ("body", "torso", "trunk", "object", "whole")
+    """Names of parts that stand for the whole object, in small letters."""
+    window_share: float = Field(PUBLISHED_HALF_WINDOW / PUBLISHED_SIZE, ge=0)
+    """Half window as a share of the side of the object's box: 26 pixels of a cut image of 160, 36 of 224."""
+
+
+def compute(seen: Observations, settings: PartConsistencySettings) -> Score:
+    """100 times the share of consistent prototypes."""
+    parts = telling_parts(seen, settings.whole)
+    if parts is None:
+        unmeasured = seen.unmeasured()
+        lost = seen.subject.num_prototypes - sum(unmeasured.values())
+        return over_prototypes(seen, torch.full(seen.images_of.shape, torch.nan), {**unmeasured, NO_PART: lost})
+    chosen = round(settings.window_share * seen.subject.size)
+    return consistency_score(seen, parts, half_windows(seen, chosen), chosen, settings.threshold)
+
+
+METRIC = Metric(
+    title="Part consistency",
+    help="As consistency, but left and right sides are one part, parts that stand for the whole object do not count, "
+    "and the window is a share of the object's side. High is good; compare it with the baselines.",
+    unit="%",
+    higher_is_better=True,
+    low=0,
+    high=100,
+    passes=frozenset({"peaks"}),
+    needs=frozenset({"parts", "places"}),
+    compute=compute,
+    settings=PartConsistencySettings,
+)

@@ -1,0 +1,32 @@
+"""Repeated patches: prototypes that stand for the same patch of the same training image as another one."""
+
+from __future__ import annotations
+
+import torch
+
+from protoexplain.metrics.averages import over_prototypes
+from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.observations import Observations
+
+NO_PATCH = "prototypes without a training patch"
+
+
+def compute(seen: Observations, settings: NoSettings) -> Score:
+    """Percent of the prototypes that share their patch with one of their class and branch."""
+    assert seen.patches is not None
+    there = seen.patches.there
+    values = 100 * seen.patches.repeated.double().masked_fill(~there, torch.nan)
+    return over_prototypes(seen, values, {NO_PATCH: int((~there).sum())} if not there.all() else {})
+
+
+METRIC = Metric(
+    title="Repeated patches",
+    help="Share of prototypes whose training patch is also that of another prototype of the class. Low is good: the "
+    "same reason is shown twice and counts twice.",
+    unit="%",
+    higher_is_better=False,
+    low=0,
+    high=100,
+    passes=frozenset({"scores"}),
+    compute=compute,
+)

@@ -1,0 +1,85 @@
+"""Folders of intermediate results are removed only after all maps of their files are closed."""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+
+import numpy as np
+import pytest
+from tiny_runs import tiny_train
+
+from protoexplain.io.scratch import remove_scratch
+from protoexplain.training.stages import Interrupted
+
+
+@pytest.fixture
+def maps(monkeypatch):
+    """Those that were made, each as whether it is still open."""
+    made, memmap = [], np.memmap
+
+    def mapped(*given, **named):
+        found = memmap(*given, **named)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(np, "memmap", mapped)
+    return made
+
+
+@pytest.fixture
+def open_at_removal(monkeypatch, maps):
+    """How many maps were open whenever a folder was removed."""
+    counts, rmtree = [], shutil.rmtree
+
+    def removed(*given, **named):
+        counts.append(sum(one() is not None for one in maps))
+        rmtree(*given, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    return counts
+
+
+def test_maps_in_functions_that_failed_are_closed_first(tmp_path, maps, open_at_removal):
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+
+    def batches(values):
+        yield from values
+
+    def work():
+        try:
+            fail()
+        finally:
+            remove_scratch(folder)
+
+    def fail():
+        values = np.memmap(folder / "values", dtype=np.float32, mode="w+", shape=(3,))
+        half_read = batches(values)
+        next(half_read)
+        try:
+            raise ValueError
+        except ValueError:
+            raise KeyError("another one while the first was handled") from None
+
+    with pytest.raises(KeyError):
+        work()
+    assert len(maps) == 1
+    assert open_at_removal == [0]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("steps", [2, 5], ids=["while features are cached", "within an epoch"])
+def test_a_run_closes_its_feature_files_before_it_removes_them(planted, tmp_path, maps, open_at_removal, steps):
+    asked = []
+
+    def interrupted():
+        asked.append(None)
+        return len(asked) == steps
+
+    with pytest.raises(Interrupted):
+        tiny_train("protopnet", planted, tmp_path / "run", options={"interrupted": interrupted})
+    assert len(maps) >= 1, "features were cached"
+    assert len(open_at_removal) >= 1
+    assert set(open_at_removal) == {0}
+    assert not list((tmp_path / "run").glob(".cache-*"))
