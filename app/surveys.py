@@ -81,7 +81,7 @@ def _dataset(examples: Examples, checkpoint: Checkpoint) -> ImageDataset:
     checkpoint.require_classes(images.classes, images.root)
     keys = {subject.key for subject in examples.of(checkpoint)}
     records = [record for record in images.records if record.id in keys]
-    return ImageDataset(records, checkpoint.data.crop, checkpoint.config.data.image_size, cache_bytes=0)
+    return ImageDataset(records, checkpoint.data.crop, checkpoint.config.data.image_size)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.config import RunConfig, parse
-from protoexplain.data.loading import ImageDataset, batches
+from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
 from protoexplain.data.planted import draw
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -32,7 +32,7 @@ class Subject:
 
     def dataset(self, augmentation: str = "none") -> ImageDataset:
         """The training images; nothing is decoded yet."""
-        return self.data.dataset(self.data.train, self.config.data, augmentation)
+        return self.data.dataset(self.data.train, self.config.data, augmentation, kept=MemoryLimit(1 << 30))
 
     def batches(self, dataset: ImageDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Images, labels and indices in order."""

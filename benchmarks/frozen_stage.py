@@ -10,18 +10,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from benchmarks.birds import BATCH, LITE0, RESNET34, Subject, make_subject
 from benchmarks.timing import Settings, Times, compare, interleave, settings, timed
 from benchmarks.trainer import trainer_epoch
-from protoexplain.data.loading import epoch_order
+from protoexplain.data.orders import epoch_order
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training.inputs import CachedInputs, ImageInputs, Inputs, Kind, cache
 
 TARGET = 20.0
+FABRIC = Fabric(accelerator="cpu", devices=1)
 STAGES: dict[str, Kind] = {"warm": "features", "last layer": "activations"}
 
 
@@ -39,7 +41,7 @@ def filled(subject: Subject, kind: Kind, folder: Path, times: Times) -> CachedIn
         return features if kind == "features" else model.activations(features)
 
     found: list[CachedInputs] = []
-    timed(lambda: found.append(cache(kind, compute, subject.dataset(), 1, BATCH, folder)), times)
+    timed(lambda: found.append(cache(FABRIC, kind, compute, ImageInputs(subject.dataset()), 1, BATCH, folder)), times)
     return found[0]
 
 

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from protoexplain.config import resolve
-from protoexplain.data.loading import ImageDataset, batches, epoch_order
+from protoexplain.data.loading import ImageDataset, MemoryLimit, batches
+from protoexplain.data.orders import epoch_order
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.registry import get_family
@@ -54,7 +55,7 @@ def main() -> None:
     ]
     optimizer = torch.optim.Adam(rows, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    pictures = data.dataset(data.train, config.data, "light", config.training.seed)
+    pictures = data.dataset(data.train, config.data, "light", config.training.seed, MemoryLimit(1 << 30))
     test = data.dataset(data.test, config.data)
     started = time.perf_counter()
     for epoch in range(epochs):

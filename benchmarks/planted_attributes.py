@@ -138,7 +138,7 @@ def explained(survey: Survey, changes: Sequence[tuple[str, float]], picture: Pic
         features = model.backbone(variants(picture.redrawn, size, [])[:1].float() / 255)
         after = model.activations(features)
         logits = model.from_activations(after).logits[0]
-        height, width = model.activation_maps(features).shape[2:]
+        height, width = model.activation_maps(features)[0].shape[2:]
     covered = cv2.resize(picture.part.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     place = place_of(model, rgb, size, picture.own, picture.other)
     return Explained(

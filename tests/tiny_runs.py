@@ -70,6 +70,11 @@ def pictures(run, count=None):
     return torch.stack([images[0] for images, _, _ in rows]), torch.tensor([label for _, label, _ in rows])
 
 
+def maps_of(model, features):
+    """Activation maps [B,P,H,W] of a model whose branches have maps of one size."""
+    return torch.cat(model.activation_maps(features), 1)
+
+
 def journal(out):
     """The lines of metrics.jsonl without times."""
     lines = [json.loads(line) for line in (out / JOURNAL_FILE).read_text().splitlines()]

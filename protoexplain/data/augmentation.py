@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ Draw = Callable[[Frame, int, np.random.Generator], list[np.ndarray]]
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """A random change of a training picture, in a fixed part that can be kept and a random part.
+
+    It is sent to worker processes, so its functions are functions of a module (or `partial` ones), never closures.
 
     Args:
         name: Its name in a run's settings.
@@ -75,19 +78,15 @@ def _flip(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]
     return [_mirrored(frame.rgb, rng)]
 
 
-def _augmentor(distort: bool) -> Draw:
+def _augmentor(frame: Frame, size: int, rng: np.random.Generator, *, distort: bool) -> list[np.ndarray]:
     """One of rotation, skew, shear and perhaps distortion, then a flip."""
-
-    def draw(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-        operations = (warps.rotation, warps.skew, warps.shear)
-        choice = rng.integers(len(operations) + distort)
-        if choice == len(operations):
-            picture = warps.sample(frame, np.eye(3), size, knots=warps.distortion(rng))
-        else:
-            picture = warps.sample(frame, operations[choice](frame.width, frame.height, rng), size)
-        return [_mirrored(picture, rng)]
-
-    return draw
+    operations = (warps.rotation, warps.skew, warps.shear)
+    choice = rng.integers(len(operations) + distort)
+    if choice == len(operations):
+        picture = warps.sample(frame, np.eye(3), size, knots=warps.distortion(rng))
+    else:
+        picture = warps.sample(frame, operations[choice](frame.width, frame.height, rng), size)
+    return [_mirrored(picture, rng)]
 
 
 def _st_full(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -193,8 +192,8 @@ AUGMENTATIONS = {
     for entry in (
         Augmentation("none", 1, _none, resized),
         Augmentation("flip", 1, _flip, resized),
-        Augmentation("protopnet", 1, _augmentor(distort=False)),
-        Augmentation("st_cropped", 1, _augmentor(distort=True)),
+        Augmentation("protopnet", 1, partial(_augmentor, distort=False)),
+        Augmentation("st_cropped", 1, partial(_augmentor, distort=True)),
         Augmentation("st_full", 1, _st_full),
         Augmentation("cbc", 2, _cbc),
         Augmentation("elastic", 1, _elastic, resized),

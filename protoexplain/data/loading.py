@@ -1,4 +1,4 @@
-"""From records to batches.  A picture depends only on (seed, epoch, index), never on workers or order.
+"""From records to pictures and batches.  A picture depends only on (seed, epoch, index), never on workers or order.
 
 Pictures are floats in [0, 1]; models normalise inside.
 """
@@ -6,6 +6,7 @@ Pictures are floats in [0, 1]; models normalise inside.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,8 @@ from protoexplain.errors import UserError
 from protoexplain.io.images import load_image, verify_image
 
 Crop = Literal["box", "full"]
-_ORDER, _PICTURE = 1, 2  # streams of random numbers; the first word of every generator's seed
+_PICTURE = 2
+"""Stream of random numbers, the first word of every generator's seed; that of orders is another."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,30 @@ class Batch:
     labels: Tensor
     indices: Tensor
 
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from which CUDA copies without waiting."""
+        return Batch(self.images.pin_memory(), self.labels.pin_memory(), self.indices.pin_memory())
+
+
+class MemoryLimit:
+    """How many bytes the data sets of a process may keep together; a copy for another process has all of them left.
+
+    Args:
+        size: In bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = self.left = size
+
+    def take(self, needed: int) -> bool:
+        """Whether so many bytes were left; then they no longer are."""
+        fits = needed <= self.left
+        self.left -= needed if fits else 0
+        return fits
+
+    def __reduce__(self) -> tuple[type[MemoryLimit], tuple[int]]:
+        return MemoryLimit, (self.size,)
+
 
 class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     """Pictures of records, cut, resized and augmented.
@@ -51,7 +77,8 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         size: Side S of the pictures.
         augmentation: Name of an augmentation; ``none`` gives the test-time picture.
         seed: Seed of the augmentation, not negative.
-        cache_bytes: Prepared pictures are kept in memory up to this size; later epochs need not decode them.
+        kept: Prepared pictures are kept in memory up to this limit, which several data sets may share; whoever looks
+            at the pictures once keeps none.
 
     Raises:
         UserError: Unknown augmentation; or ``box`` where a record has none.
@@ -64,13 +91,13 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         size: int,
         augmentation: str = "none",
         seed: int = 0,
-        cache_bytes: int = 1 << 30,
+        kept: MemoryLimit | None = None,
     ) -> None:
         self.records, self.crop, self.size, self.seed = tuple(records), crop, size, seed
         self.augmentation = find_augmentation(augmentation)
         self.epoch = 0
         self._cache: dict[int, Frame] = {}
-        self._room = cache_bytes
+        self._limit = kept or MemoryLimit(0)
         boxless = [record.id for record in records if crop == "box" and record.box is None]
         if boxless:
             raise UserError(
@@ -114,9 +141,8 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         rgb = load_image(record.path).rgb
         geometry = geometry_of(record, (rgb.shape[1], rgb.shape[0]), self.crop, self.size)
         frame = self.augmentation.prepare(cut(rgb, geometry), self.size)
-        if frame.rgb.nbytes <= self._room:
+        if self._limit.take(frame.rgb.nbytes):
             self._cache[index] = frame
-            self._room -= frame.rgb.nbytes
         return frame
 
 
@@ -178,24 +204,74 @@ def _why_unreadable(path: Path) -> str | None:
     return _verified[key]
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
-    """The indices 0..count-1 in an order that depends on seed and epoch only."""
-    order: list[int] = np.random.default_rng([_ORDER, seed, epoch]).permutation(count).tolist()
-    return order
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A batch that is to be read: which data set, with the random changes of which epoch, which images."""
+
+    dataset: int
+    epoch: int
+    indices: list[int]
 
 
-def shard(order: Sequence[int], rank: int, world: int, even: bool = True) -> list[int]:
-    """The entries of one of `world` processes.
+class Loader:
+    """Reads batches of data sets in worker processes that stay for all passes over them, until it is closed.
+
+    Requests say which data set and epoch they mean, so that nothing has to be told to a worker but its requests.
+    One pass is made at a time.
 
     Args:
-        order: Indices of the whole epoch.
-        rank: This process, from 0.
-        world: Number of processes.
-        even: Repeat first entries so that all processes get the same number, as training needs.
+        datasets: All that batches will be asked of.
+        workers: Processes that read, started with the first batch; 0 reads here.
+        device: Where batches will go; those for CUDA lie in page-locked memory.
     """
-    padding = -len(order) % world if even and order else 0
-    padded = [*order, *(order[i % len(order)] for i in range(padding))]
-    return padded[rank::world]
+
+    def __init__(
+        self, datasets: Sequence[ImageDataset], workers: int = 0, device: torch.device = torch.device("cpu")
+    ) -> None:
+        self._datasets = tuple(datasets)
+        self._requests: list[_Request] = []
+        self._passes = 0
+        self._reader = DataLoader(
+            _BatchReader(self._datasets),
+            batch_sampler=self._requests,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=_as_is,  # type: ignore[arg-type]
+            generator=torch.Generator(),
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+
+    def batches(
+        self,
+        dataset: ImageDataset,
+        order: Sequence[int],
+        batch_size: int,
+        start_batch: int = 0,
+        drop_last: bool = False,
+    ) -> Iterator[Batch]:
+        """Batches of a data set in the given order, from `start_batch` on; global random states are left alone.
+
+        Raises:
+            UserError: A picture cannot be read (as from the dataset, also out of a worker process).
+            RuntimeError: Another pass was begun before this one ended.
+        """
+        place, groups = self._datasets.index(dataset), range(0, len(order), batch_size)
+        requests = [_Request(place, dataset.epoch, list(order[i : i + batch_size])) for i in groups]
+        if drop_last and requests and len(requests[-1].indices) < batch_size:
+            requests.pop()
+        self._requests[:] = requests[start_batch:]
+        self._passes += 1
+        own = self._passes
+        for batch in self._reader if self._requests else ():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+            if own != self._passes:
+                raise RuntimeError("a loader makes one pass at a time")
+
+    def close(self) -> None:
+        """End the workers now; whatever holds a pass, such as the traceback of an error, would keep them for longer."""
+        del self._reader
 
 
 def batches(
@@ -206,40 +282,26 @@ def batches(
     workers: int = 0,
     drop_last: bool = False,
 ) -> Iterator[Batch]:
-    """Batches of the dataset in the given order, from `start_batch` on; global random states are left alone.
-
-    Raises:
-        UserError: A picture cannot be read (as from the dataset, also out of a worker process).
-    """
-    groups = [list(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
-    if drop_last and groups and len(groups[-1]) < batch_size:
-        groups.pop()
-    loader = DataLoader(
-        _BatchReader(dataset),
-        batch_sampler=groups[start_batch:],
-        num_workers=workers,
-        collate_fn=_as_is,  # type: ignore[arg-type]
-        generator=torch.Generator(),
-    )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    """A single pass over a data set, as `Loader.batches`; its workers end with it."""
+    with closing(Loader([dataset], workers)) as loader:
+        yield from loader.batches(dataset, order, batch_size, start_batch, drop_last)
 
 
 class _BatchReader(Dataset[Batch]):
     """Reads whole batches; an error is handed over as a value: a worker would bury it in a traceback."""
 
-    def __init__(self, dataset: ImageDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, datasets: Sequence[ImageDataset]) -> None:
+        self.datasets = datasets
 
-    def __getitems__(self, indices: list[int]) -> Batch | UserError:
+    def __getitems__(self, request: _Request) -> Batch | UserError:
+        dataset = self.datasets[request.dataset]
+        dataset.set_epoch(request.epoch)
         try:
-            pictures = torch.stack([self.dataset.pixels(index) for index in indices])
+            views = torch.stack([dataset.pixels(index) for index in request.indices], 1)
         except UserError as error:
             return error
-        labels = torch.tensor([self.dataset.records[index].label for index in indices])
-        return Batch(pictures.float().div_(255), labels, torch.tensor(indices))
+        labels = torch.tensor([dataset.records[index].label for index in request.indices])
+        return Batch(views.float().div_(255).transpose(0, 1), labels, torch.tensor(request.indices))
 
 
 def _as_is(batch: Batch | UserError) -> Batch | UserError:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.explain.boxes import upsample
+from protoexplain.explain.map_sizes import by_size
 from protoexplain.explain.question import Question
 
 KERNEL_WIDTH = 0.25
@@ -180,13 +181,15 @@ def similarity_map(question: Question) -> Attribution:
     if target.kind == "prototype":
         return _unsigned(_upsampled(question, maps[target.index]))
     weights = question.reading.model.class_weights().detach()[target.index].cpu()
-    return _signed(_upsampled(question, torch.einsum("p,phw->hw", weights, maps)))
+    weighted = [torch.einsum("p,phw->hw", weights[places], stack) for places, stack in by_size(maps)]
+    return _signed(torch.stack([_upsampled(question, cells) for cells in weighted]).sum(0))
 
 
 def receptive_field(question: Question) -> Attribution:
     """One where a pixel can influence the prototype's best cell at all."""
     cells = question.reading.maps[question.target.index]
-    box = question.field().box(*divmod(int(cells.argmax()), cells.shape[1]))
+    rows, columns = cells.shape
+    box = question.fields()[rows, columns].box(*divmod(int(cells.argmax()), columns))
     heat = torch.zeros(question.picture.shape[2:])
     heat[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = 1
     return _unsigned(heat)

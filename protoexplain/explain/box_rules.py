@@ -6,7 +6,7 @@ with activation maps [N,H,W] and the side of the input, and gives one box for ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,13 +16,18 @@ from torch import Tensor
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.boxes import boxes_above, high_activation_boxes, upsample
+from protoexplain.explain.map_sizes import by_size
 
 
 class Field(Protocol):
-    """Receptive fields of cells, analytic or measured."""
+    """Receptive fields of the cells of one map, analytic or measured."""
 
     def box(self, row: int, column: int) -> Box:
         """Input pixels that can influence a cell."""
+
+
+Fields = Mapping[tuple[int, int], Field]
+"""The receptive fields of maps of each size, (rows, columns)."""
 
 
 class BoxRule(Protocol):
@@ -79,10 +84,11 @@ class BestCell:
 class ReceptiveFieldOfCell:
     """All pixels that can influence the best cell."""
 
-    field: Field
+    fields: Fields
 
     def __call__(self, maps: Tensor, size: int) -> list[Box]:
-        return [self.field.box(*place) for place in _best_cells(maps)]
+        rows, columns = maps.shape[1:]
+        return [self.fields[rows, columns].box(*place) for place in _best_cells(maps)]
 
     def __str__(self) -> str:
         return "receptive-field"
@@ -91,12 +97,20 @@ class ReceptiveFieldOfCell:
 PUBLISHED = Percentile()
 
 
-def parse_box_rule(text: str, field: Callable[[], Field]) -> BoxRule:
+def boxes_of(rule: BoxRule, maps: Sequence[Tensor], size: int) -> list[Box]:
+    """The box of each map [H,W]; maps may differ in size."""
+    found: dict[int, Box] = {}
+    for places, stack in by_size(maps):
+        found.update(zip(places, rule(stack, size), strict=True))
+    return [found[place] for place in range(len(maps))]
+
+
+def parse_box_rule(text: str, fields: Callable[[], Fields]) -> BoxRule:
     """A rule by name: percentile, percentile:90, share, share:0.6, cell or receptive-field.
 
     Args:
         text: Name, and after a colon the level.
-        field: Called where the receptive field is asked for.
+        fields: Called where receptive fields are asked for.
 
     Raises:
         UserError: No such rule, or a level out of its range.
@@ -110,7 +124,7 @@ def parse_box_rule(text: str, field: Callable[[], Field]) -> BoxRule:
     if name == "cell":
         return BestCell()
     if name == "receptive-field":
-        return ReceptiveFieldOfCell(field())
+        return ReceptiveFieldOfCell(fields())
     if name == "percentile":
         return Percentile(_number(level, 100, text)) if level else Percentile()
     return ShareOfMaximum(_number(level, 1, text)) if level else ShareOfMaximum()

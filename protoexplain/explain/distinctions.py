@@ -17,6 +17,7 @@ from torch import Tensor
 
 from protoexplain.data.augmentation import resized
 from protoexplain.explain.in_place import Mask, in_place
+from protoexplain.explain.map_sizes import by_size
 from protoexplain.explain.perturbations import RGB
 from protoexplain.models.base import PrototypeModel
 
@@ -93,14 +94,26 @@ def place_of(model: PrototypeModel, rgb: RGB, size: int, label: int, other: int)
         [H,W], True in the place.
     """
     features = model.backbone(_batch([rgb], size).to(model.prototype_class.device))
-    maps = model.activation_maps(features)[0]
+    stacks = by_size([each for maps in model.activation_maps(features) for each in maps[0]])
     weights = model.class_weights()
-    evidence = ((weights[label] - weights[other]) * maps.flatten(1).amax(1)).clamp_min(0)
-    cells = torch.zeros(maps[0].numel(), device=maps.device).index_add_(0, maps.flatten(1).argmax(1), evidence)
-    held, order = cells.sort(descending=True)
-    enough = int((held.cumsum(0) < EVIDENCE_SHARE * held.sum()).sum()) + 1
-    chosen = torch.zeros_like(cells).index_fill_(0, order[:enough], 1).view(maps.shape[1:])
-    wide = cv2.dilate(chosen.cpu().numpy().astype(np.uint8), np.ones((3, 3), np.uint8))
+    held = torch.cat([_held((weights[label] - weights[other])[places], maps) for places, maps in stacks])
+    ranked, order = held.sort(descending=True)
+    enough = int((ranked.cumsum(0) < EVIDENCE_SHARE * ranked.sum()).sum()) + 1
+    chosen = torch.zeros_like(held).index_fill_(0, order[:enough], 1)
+    parts = chosen.split([maps[0].numel() for _, maps in stacks])
+    places = [_wide(part.view(maps.shape[1:]), rgb) for part, (_, maps) in zip(parts, stacks, strict=True)]
+    return np.logical_or.reduce(places)
+
+
+def _held(weights: Tensor, maps: Tensor) -> Tensor:
+    """The evidence that lies in each cell [H*W], by the best cells of maps [n,H,W] with weights [n]."""
+    best, cells = maps.flatten(1).max(1)
+    return torch.zeros(maps[0].numel(), device=maps.device).index_add_(0, cells, (weights * best).clamp_min(0))
+
+
+def _wide(cells: Tensor, rgb: RGB) -> Mask:
+    """Where cells [H,W] that are 1, and those around them, lie in an image."""
+    wide = cv2.dilate(cells.cpu().numpy().astype(np.uint8), np.ones((3, 3), np.uint8))
     return np.asarray(cv2.resize(wide, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_NEAREST) > 0)
 
 

@@ -215,7 +215,7 @@ def explain_reading(
         reading.unit,
         str(box_rule),
         (*notices, ABSTAINED) if reading.abstains else tuple(notices),
-        dict(zip(wanted, reading.maps[wanted].float().cpu().numpy(), strict=True)),
+        {prototype: reading.maps[prototype].float().cpu().numpy() for prototype in wanted},
     )
 
 

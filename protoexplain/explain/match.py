@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule
+from protoexplain.data.geometry import Geometry
+from protoexplain.explain.box_rules import PUBLISHED, BoxRule, boxes_of
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Reading
 from protoexplain.io.prototypes import Edges, PrototypeRecord
@@ -107,16 +108,17 @@ def _columns(values: Tensor, chosen: list[int]) -> list[list[Any]]:
 
 
 def _places(reading: Reading, prototypes: Sequence[int], rule: BoxRule) -> dict[int, dict[str, Any]]:
-    geometry, maps = reading.geometry, reading.maps[list(prototypes)]
-    height, width = maps.shape[1:]
-    cells = [divmod(cell, width) for cell in maps.flatten(1).argmax(1).tolist()]
-    boxes = [geometry.box_to_source(box) for box in rule(maps, geometry.input_size)]
-    down, across = geometry.input_size / height, geometry.input_size / width
+    geometry, maps = reading.geometry, [reading.maps[prototype] for prototype in prototypes]
+    boxes = [geometry.box_to_source(box) for box in boxes_of(rule, maps, geometry.input_size)]
     return {
-        prototype: {
-            "cell": cell,
-            "peak": geometry.to_source((cell[1] + 0.5) * across, (cell[0] + 0.5) * down),
-            "box": (box.x0, box.y0, box.x1, box.y1),
-        }
-        for prototype, cell, box in zip(prototypes, cells, boxes, strict=True)
+        prototype: {**_peak(cells, geometry), "box": (box.x0, box.y0, box.x1, box.y1)}
+        for prototype, cells, box in zip(prototypes, maps, boxes, strict=True)
     }
+
+
+def _peak(cells: Tensor, geometry: Geometry) -> dict[str, Any]:
+    """The best cell of a map [H,W], and its centre in pixels of the given image."""
+    height, width = cells.shape
+    row, column = divmod(int(cells.argmax()), width)
+    down, across = geometry.input_size / height, geometry.input_size / width
+    return {"cell": (row, column), "peak": geometry.to_source((column + 0.5) * across, (row + 0.5) * down)}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from protoexplain.data.geometry import Box
-from protoexplain.models.base import PrototypeModel
+from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
 
 Span = tuple[int, int]
@@ -44,25 +44,45 @@ class MeasuredField:
 
 
 @torch.enable_grad()
-def measure_field(model: PrototypeModel, input_size: int) -> MeasuredField:
+def measure_fields(model: PrototypeModel, input_size: int) -> dict[tuple[int, int], MeasuredField]:
     """Measure the receptive fields of a model's similarity maps; the model itself is left alone.
 
     Args:
-        model: Its first branch stands for all, whose maps have the same size.
+        model: Any.
         input_size: Side S of the pictures.
+
+    Returns:
+        By the size of the map, (rows, columns); where several branches have maps of one size, what any of them sees.
     """
     transparent = _transparent(model)
-    _, branch = transparent.named_branches()[0]
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(1, 3, input_size, input_size, generator=generator, dtype=torch.double)
     picture = (noise + 0.5).requires_grad_()
-    z = branch.addon(transparent.backbone(picture))
+    features = transparent.backbone(picture)
+    fields: dict[tuple[int, int], MeasuredField] = {}
+    for _, branch in transparent.named_branches():
+        z = branch.addon(features)
+        size, field = map_size(z, branch.prototypes), _field_of(z, picture, branch)
+        fields[size] = _joined(fields[size], field) if size in fields else field
+    return fields
+
+
+def _field_of(z: Tensor, picture: Tensor, branch: Branch) -> MeasuredField:
+    """The fields of one branch, from its latent map."""
     cells = [_span_of(z, picture, i) for i in range(z.shape[2])]
     height, width = branch.prototypes.shape[2:]
     rows, columns = map_size(z, branch.prototypes)
     return MeasuredField(
         tuple((cells[i][0][0], cells[i + height - 1][0][1]) for i in range(rows)),
         tuple((cells[i][1][0], cells[i + width - 1][1][1]) for i in range(columns)),
+    )
+
+
+def _joined(one: MeasuredField, other: MeasuredField) -> MeasuredField:
+    """What either of two fields sees."""
+    spans = ((one.rows, other.rows), (one.columns, other.columns))
+    return MeasuredField(
+        *(tuple((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(*pair, strict=True)) for pair in spans)
     )
 
 

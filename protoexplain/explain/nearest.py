@@ -1,7 +1,7 @@
 """The images nearest to each prototype, kept while batches pass by: one pass, k patches for each prototype in memory.
 
-P prototypes, B images of a batch, H x W cells.  Each image competes with its best patch.  Ties go to the image seen
-first, so the result does not depend on the size of the batches.
+P prototypes, B images of a batch, H x W cells; maps of one size, as those of one branch.  Each image competes with its
+best patch.  Ties go to the image seen first, so the result does not depend on the size of the batches.
 """
 
 from __future__ import annotations

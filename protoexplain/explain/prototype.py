@@ -1,6 +1,6 @@
 """What a prototype stands for: the patches nearest to it in all images, how often it fires, what it says of classes.
 
-One pass over the images of a split serves all prototypes.  P prototypes, H x W cells.
+One pass over the images of a split serves all prototypes.  P prototypes over all branches, p of one branch.
 """
 
 from __future__ import annotations
@@ -158,29 +158,34 @@ def _tell(progress: Progress | None, before: int, total: int, done: int) -> None
 
 @dataclass(frozen=True)
 class _Seen:
-    """All prototypes and one split: nearest patches, those of their classes, and activations [N,P]."""
+    """All prototypes and one split: by branch the nearest patches and those of their classes; activations [N,P]."""
 
-    nearest: NearestPatches
-    own: NearestPatches
+    nearest: list[NearestPatches]
+    own: list[NearestPatches]
     activations: Tensor
 
 
 @torch.inference_mode()
 def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[int], object]) -> _Seen:
-    device, owner, done = next(model.parameters()).device, model.prototype_class, 0
-    nearest, own = Nearest(k, model.num_prototypes), Nearest(k, model.num_prototypes)
+    device, done = next(model.parameters()).device, 0
+    owners = model.prototype_class.split(model.branch_sizes())
+    nearest, own = ([Nearest(k, len(owner)) for owner in owners] for _ in range(2))
     activations = torch.empty(len(dataset), model.num_prototypes)
     for batch in batches(dataset, range(len(dataset)), BATCH):
-        similarity, maps = _maps(model, batch.images[:, 0].to(device))
+        features = model.backbone(batch.images[:, 0].to(device))
         labels, indices = batch.labels.to(device), batch.indices.to(device)
-        best = similarity.flatten(2).amax(2)
-        nearest.update(best, indices, labels, maps)
-        if bool((owner >= 0).any()):
-            own.update(best, indices, labels, maps, allowed=labels[:, None] == owner)
-        activations[done : done + len(labels)] = maps.flatten(2).amax(2).cpu()
+        highest = []
+        for (_, branch), owner, kept, kept_own in zip(model.named_branches(), owners, nearest, own, strict=True):
+            similarity = branch.similarity_maps(features)
+            best, maps = similarity.flatten(2).amax(2), branch.activation_maps(similarity)
+            kept.update(best, indices, labels, maps)
+            if bool((owner >= 0).any()):
+                kept_own.update(best, indices, labels, maps, allowed=labels[:, None] == owner)
+            highest.append(maps.flatten(2).amax(2))
+        activations[done : done + len(labels)] = torch.cat(highest, 1).cpu()
         done += len(labels)
         tell(done)
-    return _Seen(nearest.patches(), own.patches(), activations)
+    return _Seen([kept.patches() for kept in nearest], [kept.patches() for kept in own], activations)
 
 
 def _levels(records: Sequence[PrototypeRecord], dataset: ImageDataset, activations: Tensor, share: float) -> Tensor:
@@ -194,23 +199,17 @@ def _levels(records: Sequence[PrototypeRecord], dataset: ImageDataset, activatio
     return torch.where(best > 0, share * best, torch.nan)
 
 
-def _maps(model: PrototypeModel, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Similarity and activation maps [B,P,H,W]."""
-    features = model.backbone(pictures)
-    branches = [branch for _, branch in model.named_branches()]
-    similarity = [branch.similarity_maps(features) for branch in branches]
-    activated = [branch.activation_maps(maps) for maps, branch in zip(similarity, branches, strict=True)]
-    return torch.cat(similarity, 1), torch.cat(activated, 1)
-
-
 def _described(
     model: PrototypeModel, dataset: ImageDataset, seen: _Seen, levels: Tensor, box_rule: BoxRule
 ) -> list[SplitExplanation]:
     """Patches in words of the data set: records, cells, boxes in pixels of the images."""
-    images = set(seen.nearest.image.flatten().tolist()) | set(seen.own.image.flatten().tolist())
+    images = {i for patches in (*seen.nearest, *seen.own) for i in patches.image.flatten().tolist()}
     geometries = {i: _geometry(dataset, i) for i in images if i >= 0}
     fires = (seen.activations >= levels).double().mean(0).masked_fill(levels.isnan(), torch.nan)
-    lists = [_neighbours(dataset, patches, geometries, box_rule) for patches in (seen.nearest, seen.own)]
+    lists = [
+        [some for patches in branches for some in _neighbours(dataset, patches, geometries, box_rule)]
+        for branches in (seen.nearest, seen.own)
+    ]
     return [
         SplitExplanation(
             nearest=nearest,
@@ -230,7 +229,7 @@ def _geometry(dataset: ImageDataset, index: int) -> Geometry:
 def _neighbours(
     dataset: ImageDataset, patches: NearestPatches, geometries: Mapping[int, Geometry], box_rule: BoxRule
 ) -> list[tuple[Neighbour, ...]]:
-    """For each prototype, its patches."""
+    """For each prototype of a branch, its patches."""
     if patches.maps is None:
         return [()] * len(patches.image)
     maps = patches.maps.flatten(0, 1).cpu()

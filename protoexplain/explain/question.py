@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from protoexplain.explain.box_rules import Field
+from protoexplain.explain.box_rules import Fields
 from protoexplain.explain.reading import Reading
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.precision import exact
@@ -60,7 +60,7 @@ class Question:
     Args:
         reading: The picture.
         target: The number.
-        field: Called for the receptive fields of the cells, where they are asked for.
+        fields: Called for the receptive fields of the cells, where they are asked for.
         segments: Superpixels that are aimed for.
         samples: Pictures that LIME, C-LIME and KernelSHAP look at.
         noise: Standard deviation of the pixel noise of SmoothGrad, in units of the pixel range [0, 1].
@@ -72,7 +72,7 @@ class Question:
 
     reading: Reading
     target: Target
-    field: Callable[[], Field]
+    fields: Callable[[], Fields]
     segments: int = 40
     samples: int = 200
     noise: float = 0.1

@@ -1,7 +1,6 @@
 """What a model makes of one picture, from one forward pass; all explanations of the picture start here.
 
-P prototypes, C classes, H x W cells.  All numbers are on the CPU.  Evidence is computed in float64, so that its sums
-can be checked.
+P prototypes, C classes.  All numbers are on the CPU.  Evidence is computed in float64, so that its sums can be checked.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Reading:
         geometry: Where the picture lies in the given image.
         class_names: By label.
         records: Where the prototypes come from, by number; empty where unknown.
-        maps: [P,H,W] activation of each prototype at each cell.
+        maps: For each prototype its activation at each cell, [H,W]; maps of several branches may differ in size.
         activations: float64 [P], the maximum of each map.
         scores: [C] class scores as the model gives them.
         probabilities: [C] in [0, 1].
@@ -52,7 +51,7 @@ class Reading:
     geometry: Geometry
     class_names: tuple[str, ...]
     records: tuple[PrototypeRecord, ...]
-    maps: Tensor
+    maps: tuple[Tensor, ...]
     activations: Tensor
     scores: Tensor
     probabilities: Tensor
@@ -123,7 +122,7 @@ def read(
         geometry,
         tuple(class_names),
         tuple(records),
-        model.activation_maps(features)[0].cpu(),
+        tuple(each.cpu() for maps in model.activation_maps(features) for each in maps[0]),
         exact(output.activations[0]),
         output.logits[0].cpu(),
         model.probabilities(output.logits)[0].cpu(),

@@ -20,7 +20,7 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
-from protoexplain.explain.box_rules import PUBLISHED, BoxRule, parse_box_rule
+from protoexplain.explain.box_rules import PUBLISHED, BoxRule, Fields, parse_box_rule
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.explain.contrast import Contrast, contrast
 from protoexplain.explain.counterfactual import Change, what_would_change
@@ -28,7 +28,7 @@ from protoexplain.explain.honesty import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.local import Explanation, explain_reading
 from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.match_characteristics import MatchCharacteristics, match_characteristics
-from protoexplain.explain.measured_field import MeasuredField, measure_field
+from protoexplain.explain.measured_field import measure_fields
 from protoexplain.explain.question import Question, Target
 from protoexplain.explain.reading import Reading, read
 from protoexplain.explain.render import draw_box
@@ -106,9 +106,9 @@ class Explainer:
         return "probability" if self.model.scores_are_probabilities else "logit"
 
     @cached_property
-    def field(self) -> MeasuredField:
-        """The receptive fields of the map's cells."""
-        return measure_field(self.model, self.checkpoint.config.data.image_size)
+    def fields(self) -> Fields:
+        """The receptive fields of the cells of maps, by the size of the map."""
+        return measure_fields(self.model, self.checkpoint.config.data.image_size)
 
     @cached_property
     def known_characteristics(self) -> Characteristics | None:
@@ -121,7 +121,7 @@ class Explainer:
         Raises:
             UserError: No such rule.
         """
-        return parse_box_rule(name, lambda: self.field)
+        return parse_box_rule(name, lambda: self.fields)
 
     def label(self, class_name: str) -> int:
         """Of a class.
@@ -242,9 +242,9 @@ class Explainer:
     ) -> dict[int, Honesty]:
         """What blanking the boxes of some matches does, by prototype; as `honesty`.
 
-        Nothing where maps have one cell, the whole picture, and matches have no place that could be judged.
+        Nothing for maps of one cell, the whole picture: their matches have no place that could be judged.
         """
-        placed = matches if seen.reading.maps[0].numel() > 1 else ()
+        placed = [match for match in matches if seen.reading.maps[match.prototype].numel() > 1]
         return honesty(seen.reading, placed, random_boxes, seed)
 
     def characteristics(self, seen: Seen, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
@@ -264,7 +264,7 @@ class Explainer:
         progress: Progress | None = None,
     ) -> Attributions:
         """Explain a class score or a prototype's activation by pixels, one thread at a time; as `attribute`."""
-        question = Question(seen.reading, target, lambda: self.field, seed=seed)
+        question = Question(seen.reading, target, lambda: self.fields, seed=seed)
         return attribute(question, methods, neighbourhoods, progress=progress)
 
     def record(self, prototype: int) -> PrototypeRecord:

@@ -77,7 +77,7 @@ class Images:
         return read_parts(self.records, self.geometries, self.part_names, self.size) if self.has_parts else None
 
     def dataset(self) -> ImageDataset:
-        return ImageDataset(self.records, self.crop, self.size, cache_bytes=0)
+        return ImageDataset(self.records, self.crop, self.size)
 
 
 def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> Images:

@@ -20,7 +20,6 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.explain.boxes import upsample
 from protoexplain.io.images import load_mask
 from protoexplain.metrics.passes import Chunk
-from protoexplain.metrics.peaks import peaks
 from protoexplain.metrics.randomness import random_points
 
 LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
@@ -91,8 +90,7 @@ class Located:
     cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        (height, width), size = chunk.subject.map_size, chunk.subject.size
-        own = peaks(chunk.own_maps, size)
+        (height, width), size, own = chunk.subject.finest_map, chunk.subject.size, chunk.own_peaks.long()
         cells = random_points(self.seed, "located cell", chunk.ids, 1, (height, width))[:, 0]
         anywhere = random_points(self.seed, "located peak", chunk.ids, own.shape[1], (size, size))
         rows = []

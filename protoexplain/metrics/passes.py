@@ -16,6 +16,7 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
+from protoexplain.explain.boxes import upsample
 from protoexplain.metrics.noise import fill_with_noise
 from protoexplain.metrics.peaks import peaks
 from protoexplain.metrics.randomness import seed_of
@@ -54,16 +55,22 @@ class Chunk:
         return self.model.from_features(self.features)
 
     @cached_property
-    def own_maps(self) -> Tensor:
-        """Similarity maps [n,K,h,w] of the prototypes of each image's class."""
-        return own_maps(self.model, self.subject, self.features, self.labels)
+    def own_peaks(self) -> Tensor:
+        """int16 [n,K,2] peaks (y, x) of the prototypes of each image's class."""
+        return own_peaks(self.model, self.subject, self.features, self.labels)
 
     @cached_property
     def heat(self) -> Tensor:
-        """[n,h,w]: mean activation map of the prototypes of each image's class, over branches and their prototypes."""
-        maps = own_maps(self.model, self.subject, self.features, self.labels, activated=True)
-        weights = self.subject.heat_weights()[self.labels].to(maps)
-        return torch.einsum("nk,nkhw->nhw", weights, maps)
+        """[n,h,w]: mean activation map of the prototypes of each image's class, over branches and their prototypes.
+
+        It has the finest of their maps' sizes; coarser maps are upsampled to it.
+        """
+        extent, weights = self.subject.finest_map, self.subject.heat_weights()[self.labels].to(self.features)
+        heat = self.features.new_zeros(len(self.labels), *extent)
+        for own in own_maps(self.model, self.subject, self.features, self.labels, activated=True):
+            mean = torch.einsum("nk,nkhw->nhw", weights, own.maps)
+            heat += mean if mean.shape[1:] == extent else upsample(mean, *extent)
+        return heat
 
     @property
     def ids(self) -> list[str]:
@@ -85,10 +92,31 @@ class Pass(Protocol):
         """Columns [n,...] of finite numbers."""
 
 
+@dataclass(frozen=True)
+class OwnMaps:
+    """Maps of one size, of the K prototypes that each image's class is measured by.
+
+    Args:
+        maps: [n,K,h,w]; 0 where it is not `present`.
+        present: bool [n,K], False where the map of a prototype has another size, and for padding.
+    """
+
+    maps: Tensor
+    present: Tensor
+
+
+def own_peaks(model: PrototypeModel, subject: Subject, features: Tensor, labels: Tensor) -> Tensor:
+    """Peaks int16 [n,K,2], (y, x), of the similarity maps that `own_maps` gives; (0, 0) for padding."""
+    found = torch.zeros(len(labels), subject.assigned.shape[1], 2, dtype=torch.int16)
+    for own in own_maps(model, subject, features, labels):
+        found[own.present] = peaks(own.maps[own.present.to(own.maps.device)], subject.size).short()
+    return found
+
+
 def own_maps(
     model: PrototypeModel, subject: Subject, features: Tensor, labels: Tensor, activated: bool = False
-) -> Tensor:
-    """Similarity maps [n,K,h,w] of the prototypes that each image's class is measured by; 0 for padding.
+) -> list[OwnMaps]:
+    """Similarity maps of the prototypes that each image's class is measured by, one entry for each size of maps.
 
     Args:
         model: In eval mode.
@@ -97,7 +125,8 @@ def own_maps(
         labels: int64 [n].
         activated: Maps in units of the activation instead.
     """
-    result = features.new_zeros(len(labels), subject.assigned.shape[1], *subject.map_size)
+    found: dict[tuple[int, ...], OwnMaps] = {}
+    slots_of = len(labels), subject.assigned.shape[1]
     start = 0
     for _, branch in model.named_branches():
         z, size = branch.addon(features), len(branch.prototypes)
@@ -108,9 +137,14 @@ def own_maps(
                 rows = torch.nonzero(labels == label).flatten()
                 chosen = branch.prototypes[(owned[slots] - start).to(z.device)]
                 maps = branch.similarity.maps(z[rows.to(z.device)], chosen)
-                result[rows[:, None], slots] = branch.activation_maps(maps) if activated else maps
+                extent = tuple(maps.shape[2:])
+                if extent not in found:
+                    nothing = torch.zeros(slots_of, dtype=torch.bool)
+                    found[extent] = OwnMaps(features.new_zeros(*slots_of, *extent), nothing)
+                found[extent].maps[rows[:, None], slots] = branch.activation_maps(maps) if activated else maps
+                found[extent].present[rows[:, None], slots] = True
         start += size
-    return result
+    return list(found.values())
 
 
 def probabilities(model: PrototypeModel, output: PrototypeOutput) -> Tensor:
@@ -155,7 +189,7 @@ class Unprojected:
 
 @dataclass(frozen=True)
 class Patches:
-    """The cell of the best patch of every prototype, as row * w + column."""
+    """The cell of the best patch of every prototype, as row * w + column of its own map."""
 
     name: str = "patches"
     cost = 1
@@ -173,7 +207,7 @@ class Peaks:
     cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        return {"peaks": peaks(chunk.own_maps, chunk.subject.size).short()}
+        return {"peaks": chunk.own_peaks}
 
 
 @dataclass(frozen=True)
@@ -194,5 +228,4 @@ class Noisy:
             fill_with_noise(one, self.noise, self.limit, seed_of(self.seed, f"noise {self.noise} {self.draw}", image))
         noise = noise.to(chunk.images.device)
         features = chunk.model.backbone(torch.addcmul(chunk.images, noise, std, out=noise))
-        maps = own_maps(chunk.model, chunk.subject, features, chunk.labels)
-        return {"peaks": peaks(maps, chunk.subject.size).short()}
+        return {"peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels)}

@@ -65,15 +65,17 @@ class Purity:
         return self.share.gather(1, part[:, None])[:, 0]
 
 
-def patch_edges(cells: Tensor, length: int, size: int) -> tuple[Tensor, Tensor]:
-    """First and last edge, in input pixels, of the patches at cells of a map line of `length` cells.
+def patch_edges(cells: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First and last edge, in input pixels, of the patches at cells of map lines of `length` cells.
 
     Patches have 32 pixels of 224, and the same proportion otherwise; maps of 26 cells have a narrower rim.
     """
     patch = round(PUBLISHED_PATCH * size / PUBLISHED_SIZE)
-    step = round((size - patch) / (length - 1)) if length > 1 else 0
+    steps = (size - patch) / (length - 1).clamp_min(1).double()
+    step = torch.where(length > 1, steps.round().long(), 0)
     last = cells == length - 1
-    start = ((cells - 1) * step + step // 2).clamp_min(0) if length == _FINE_MAP else cells * step
+    narrow = ((cells - 1) * step + step // 2).clamp_min(0)
+    start = torch.where(length == _FINE_MAP, narrow, cells * step)
     end = torch.where(last | (start + patch >= size), size, start + patch)
     return end - patch, end
 
@@ -124,7 +126,7 @@ def purity_score(seen: Observations, settings: PuritySettings, part_of: Callable
         part_of: Counts -> the part [P] whose share counts.
     """
     parts, size, count = parts_of(seen), seen.subject.size, seen.subject.num_prototypes
-    height, width = seen.subject.map_size
+    height, width = seen.subject.map_sizes.unbind(1)
     ranked = top_images(seen.activations, max(settings.top_images, *_TOP_IMAGES))
     cells = seen.columns["patches"]["cells"].gather(0, ranked).long()
     unused = seen.subject.presence_weights.amax(0) <= settings.least_weight
@@ -163,10 +165,17 @@ def purity_score(seen: Observations, settings: PuritySettings, part_of: Callable
 
 def _knowing_nothing(seen: Observations, ranked: Tensor) -> dict[str, list[list[Tensor]]]:
     """Rows and columns of cells in the middle, and anywhere."""
-    extent = seen.subject.map_size
+    extent = seen.subject.map_sizes.unbind(1)
     generator = torch.Generator().manual_seed(seed_of(seen.settings.seed, "patch", ""))
-    centre, anywhere = (
-        [torch.full_like(ranked, length // 2) for length in extent],
-        [torch.randint(length, ranked.shape, generator=generator) for length in extent],
-    )
+    centre = [(lengths // 2).expand_as(ranked) for lengths in extent]
+    anywhere = [_anywhere(lengths, len(ranked), generator) for lengths in extent]
     return {CENTRE: [centre], RANDOM: [anywhere]}
+
+
+def _anywhere(lengths: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Random cells [count,P] of map lines with the given numbers of cells [P]."""
+    cells = torch.zeros(count, len(lengths), dtype=torch.long)
+    for length in lengths.unique().tolist():
+        drawn = torch.randint(length, cells.shape, generator=generator)
+        cells = torch.where(lengths == length, drawn, cells)
+    return cells

@@ -25,7 +25,7 @@ class Subject:
     branch: int64 [P].
     class_weights: [C,P] change of a class score per unit of activation.
     presence_weights: [C,P] what one unit of activation adds to a class score by being found.
-    map_size: (h, w) of the similarity maps.
+    map_sizes: int64 [P,2], (h, w) of each prototype's similarity map.
     size: Side S of the input.
     shared_per_class: How many prototypes a class was given, where they are shared.
     """
@@ -36,7 +36,7 @@ class Subject:
     branch: Tensor
     class_weights: Tensor
     presence_weights: Tensor
-    map_size: tuple[int, int]
+    map_sizes: Tensor
     size: int
     shared_per_class: int
 
@@ -55,6 +55,12 @@ class Subject:
         if not self.shared:
             return "images of the prototype's class"
         return f"images of the classes that have the prototype among their {self.shared_per_class} largest weights"
+
+    @property
+    def finest_map(self) -> tuple[int, int]:
+        """(h, w) of the similarity maps with most cells."""
+        height, width = self.map_sizes[self.map_sizes.prod(1).argmax()].tolist()
+        return height, width
 
     def clusters(self) -> Tensor:
         """[P] groups of prototypes that share their images: a class, or a shared prototype by itself."""
@@ -82,8 +88,7 @@ def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_
     """
     device = next(model.parameters()).device
     features = model.backbone(torch.zeros(1, 3, size, size, device=device))
-    _, first = model.named_branches()[0]
-    height, width = first.similarity_maps(features).shape[2:]
+    maps = model.activation_maps(features)
     prototype_class, weights = model.prototype_class.cpu(), model.class_weights().cpu()
     sizes = torch.tensor(model.branch_sizes())
     return Subject(
@@ -93,7 +98,7 @@ def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_
         branch=torch.arange(len(sizes)).repeat_interleave(sizes),
         class_weights=weights,
         presence_weights=presence_weights(model).cpu(),
-        map_size=(int(height), int(width)),
+        map_sizes=torch.cat([torch.tensor(each.shape[2:]).expand(each.shape[1], 2) for each in maps]),
         size=size,
         shared_per_class=shared_per_class,
     )

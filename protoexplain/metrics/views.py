@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.data.warps import flipping, scaling, shifting, turning
-from protoexplain.metrics.passes import Chunk, own_maps
-from protoexplain.metrics.peaks import peaks
+from protoexplain.metrics.passes import Chunk, own_peaks
 from protoexplain.metrics.randomness import seed_of
 
 KEPT, SHIFT, DEGREES = 0.75, 0.2, 20.0
@@ -68,8 +67,7 @@ class View:
         rngs = [np.random.default_rng(seed_of(self.seed, self.name, id_)) for id_ in chunk.ids]
         warps = torch.from_numpy(np.stack([VIEWS[self.view](size, rng) for rng in rngs]))
         features = chunk.model.backbone(warped(chunk.images, warps))
-        maps = own_maps(chunk.model, chunk.subject, features, chunk.labels)
-        return {"peaks": peaks(maps, size).short(), "warp": warps}
+        return {"peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels), "warp": warps}
 
 
 def warped(images: Tensor, warps: Tensor) -> Tensor:

@@ -3,6 +3,10 @@
 A model is a backbone and one or more branches.  A branch embeds the features, compares every patch with its
 prototypes, keeps the best patch of each (the activation) and scores the classes; the scores of the branches are
 summed.  Prototypes are numbered over all branches.  B images, P prototypes, C classes, H x W cells.
+
+The size of maps belongs to the branch: branches may have maps of other sizes, because of their embeddings or of the
+size of their prototypes.  Maps are therefore given by branch, and whoever shows or measures a prototype asks for
+nothing but its own activation map.
 """
 
 from __future__ import annotations
@@ -197,10 +201,9 @@ class PrototypeModel(nn.Module):
         """[B,P] over all branches."""
         return self.from_features(features).activations
 
-    def activation_maps(self, features: Tensor) -> Tensor:
-        """[B,P,H,W] over all branches, in units of the activation: the maximum of each map is the activation."""
-        maps = [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
-        return torch.cat(maps, 1)
+    def activation_maps(self, features: Tensor) -> list[Tensor]:
+        """[B,p,H,W] of each branch's p prototypes, in units of the activation: its maximum is the activation."""
+        return [branch.activation_maps(branch.similarity_maps(features)) for _, branch in self.named_branches()]
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
         """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to the class scores."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protoexplain.data.loading import batches
 from protoexplain.models.base import Branch
 from protoexplain.models.similarity import gather_patches, map_size
 from protoexplain.training.stages import Run
@@ -56,7 +55,7 @@ def start_from_patches(run: Run) -> None:
         chosen = images[branch_rows]
         order = rng.permutation(np.unique(chosen)).tolist()
         patches: dict[int, Tensor] = {}
-        for batch in batches(dataset, order, run.config.training.batch_size, workers=run.config.data.workers):
+        for batch in run.pictures.loader.batches(dataset, order, run.config.training.batch_size):
             z = branch.addon(model.backbone(run.fabric.to_device(batch.images[:, 0])))
             for b, index in enumerate(batch.indices.tolist()):
                 for row in np.flatnonzero(chosen == index):

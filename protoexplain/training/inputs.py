@@ -1,12 +1,13 @@
 """What a stage trains on: pictures, cached features where the backbone is frozen, cached activations for the head.
 
 A cache holds every image in several augmented views, computed once in the order of the images; epoch e shows view
-e modulo the number of views.  Features lie in a memory-mapped float16 file, activations in memory.
+e modulo the number of views.  Features lie in a memory-mapped float16 file, activations in memory.  Of several
+processes each computes a part, and all see the whole.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
-from protoexplain.data.loading import ImageDataset, batches
+from protoexplain.data.loading import ImageDataset, Loader
+from protoexplain.data.orders import block
 
 Kind = Literal["images", "features", "activations"]
 CACHE_EPOCH = 1_000_000_000
@@ -45,19 +48,24 @@ class Inputs(Protocol):
 
 
 class ImageInputs:
-    """Freshly drawn pictures; several views of an image follow each other as [view 1 of all; view 2 of all]."""
+    """Freshly drawn pictures; several views of an image follow each other as [view 1 of all; view 2 of all].
+
+    Args:
+        dataset: The pictures.
+        loader: Reads them; by default they are read here.
+    """
 
     kind: Kind = "images"
 
-    def __init__(self, dataset: ImageDataset, workers: int = 0) -> None:
-        self.dataset, self.workers = dataset, workers
+    def __init__(self, dataset: ImageDataset, loader: Loader | None = None) -> None:
+        self.dataset, self.loader = dataset, loader or Loader([dataset])
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
         self.dataset.set_epoch(epoch)
-        for batch in batches(self.dataset, order, batch_size, start, self.workers):
+        for batch in self.loader.batches(self.dataset, order, batch_size, start):
             views = batch.images.shape[1]
             yield InputBatch(
                 batch.images.transpose(0, 1).flatten(0, 1),
@@ -87,51 +95,70 @@ class CachedInputs:
 
 @torch.no_grad()
 def cache(
+    fabric: Fabric,
     kind: Kind,
     compute: Callable[[Tensor], Tensor],
-    dataset: ImageDataset,
+    pictures: ImageInputs,
     draws: int,
     batch_size: int,
     folder: Path,
-    workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> CachedInputs:
-    """Run the frozen part of a model over all pictures once.
+    """Run the frozen part of a model over all pictures once; each process takes a part of the images.
 
     Args:
+        fabric: Processes, all on one machine.
         kind: ``features`` [D,H,W] or ``activations`` [P] per image.
-        compute: Pictures [B,3,S,S] -> values [B,...].
-        dataset: Its augmentation is drawn `draws` times; with V views each, that makes draws * V views.
+        compute: Pictures [B,3,S,S] -> values [B,...] on the CPU.
+        pictures: Not empty; their augmentation is drawn `draws` times; with V views each, that makes draws * V views.
         draws: At least 1.
         batch_size: Pictures per step.
-        folder: Holds the file of features.
-        workers: Processes that load images.
-        progress: Told (done, total) in images.
+        folder: Holds the file of features, that of the first process for all.
+        progress: Told (done, total) in images of this process.
     """
-    views = draws * dataset.views
-    labels = torch.tensor([record.label for record in dataset.records])
+    dataset = pictures.dataset
+    own = block(len(dataset), fabric.global_rank, fabric.world_size)
+    file = fabric.broadcast(_new_file(folder) if kind == "features" and fabric.global_rank == 0 else None)
     store: Tensor | None = None
     for draw in range(draws):
         dataset.set_epoch(CACHE_EPOCH + draw)
-        done = 0
-        for batch in batches(dataset, range(len(dataset)), batch_size, 0, workers):
+        views, done = slice(draw * dataset.views, (draw + 1) * dataset.views), 0
+        for batch in pictures.loader.batches(dataset, own, batch_size):
             values = torch.stack([compute(view) for view in batch.images.unbind(1)])
             if kind == "features":
                 values = values.permute(0, 1, 3, 4, 2).half()
             if store is None:
-                store = _storage(kind, (views, len(dataset), *values.shape[2:]), folder)
-            store[draw * dataset.views : (draw + 1) * dataset.views, done : done + len(batch.labels)] = values
+                store = _storage(file, (draws * dataset.views, len(dataset), *values.shape[2:]))
+            store[views, own.start + done : own.start + done + len(batch.labels)] = values
             done += len(batch.labels)
             if progress:
-                progress(draw * len(dataset) + done, draws * len(dataset))
-    assert store is not None
-    return CachedInputs(kind, store, labels)
+                progress(draw * len(own) + done, draws * len(own))
+    labels = torch.tensor([record.label for record in dataset.records])
+    return CachedInputs(kind, _shared(fabric, store, file), labels)
 
 
-def _storage(kind: Kind, shape: tuple[int, ...], folder: Path) -> Tensor:
-    if kind == "activations":
-        return torch.empty(shape)
+def _new_file(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(suffix=".f16", dir=folder)
-    os.close(handle)
-    return torch.from_numpy(np.memmap(path, dtype=np.float16, mode="w+", shape=shape))
+    with tempfile.NamedTemporaryFile(suffix=".f16", dir=folder, delete=False) as stream:
+        return Path(stream.name)
+
+
+def _storage(file: Path | None, shape: tuple[int, ...]) -> Tensor:
+    """Zeros, in memory or in a file that other processes may have written to already."""
+    if file is None:
+        return torch.zeros(shape)
+    with file.open("r+b") as stream:
+        stream.truncate(2 * math.prod(shape))
+    return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="r+", shape=shape))
+
+
+def _shared(fabric: Fabric, store: Tensor | None, file: Path | None) -> Tensor:
+    """What all processes together have written; None comes from a process that had no image, never from the last."""
+    fabric.barrier()
+    shape: tuple[int, ...] = fabric.broadcast(() if store is None else tuple(store.shape), src=fabric.world_size - 1)
+    whole = _storage(file, shape) if store is None else store
+    if file is not None:
+        return whole
+    total = fabric.all_reduce(whole, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total.cpu()

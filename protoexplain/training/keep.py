@@ -42,6 +42,7 @@ def keep(
     proof: Mapping[str, Tensor],
     metrics: Mapping[str, Any],
     command: str,
+    nearest: Tensor | None = None,
 ) -> tuple[Checkpoint, tuple[Finding, ...]]:
     """Diagnose the prototypes of a run's model, and save it as it is.
 
@@ -52,9 +53,11 @@ def keep(
         proof: Prototypes before they were written from their patches, by branch; empty where patches only illustrate.
         metrics: What was measured.
         command: How to make it again.
+        nearest: Labels [P,k] of the training images nearest to each prototype; found here if None.
     """
     run.model.eval()
-    findings = diagnose(run.model, origin.records, run.data.train, run.data.crop, _nearest(run))
+    found = _nearest(run) if nearest is None else nearest
+    findings = diagnose(run.model, origin.records, run.data.train, run.data.crop, found)
     checkpoint = save_checkpoint(
         path,
         model=run.model,

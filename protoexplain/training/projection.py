@@ -7,7 +7,7 @@ P prototypes, H x W cells, F = D * h * w numbers in a patch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import reduce
 
@@ -18,6 +18,8 @@ from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import gather_patches, map_size, patch_depth
 
 RELATIVE_TIE, ABSOLUTE_TIE = 1e-6, 1e-7
+LatentBatch = tuple[list[Tensor], Tensor, Tensor]
+"""Of some images the latent map [B,D,H,W] of each branch, their labels [B] and their indices [B]."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,24 @@ def search(
     Returns:
         One entry per branch.
     """
-    owners = model.prototype_class.split(model.branch_sizes())
-    best: list[Patches | None] = [None] * len(owners)
+    return search_latents(model, latent_batches(model, batches), any_class)
+
+
+def latent_batches(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Iterator[LatentBatch]:
+    """What the network makes of images [B,3,S,S] with labels and indices."""
     for images, labels, indices in batches:
         features = model.backbone(images)
-        for b, ((_, branch), owner) in enumerate(zip(model.named_branches(), owners, strict=True)):
-            z, prototypes = branch.addon(features), branch.prototypes.detach()
+        yield [branch.addon(features) for _, branch in model.named_branches()], labels, indices
+
+
+@torch.inference_mode()
+def search_latents(model: PrototypeModel, batches: Iterable[LatentBatch], any_class: bool = False) -> list[Patches]:
+    """As `search`, of training images that the network has seen already."""
+    owners = model.prototype_class.split(model.branch_sizes())
+    best: list[Patches | None] = [None] * len(owners)
+    for latents, labels, indices in batches:
+        for b, (z, (_, branch), owner) in enumerate(zip(latents, model.named_branches(), owners, strict=True)):
+            prototypes = branch.prototypes.detach()
             holder = best[b]
             if holder is None:
                 holder = best[b] = _empty(prototypes, patch_depth(z, prototypes), map_size(z, prototypes))

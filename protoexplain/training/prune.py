@@ -10,9 +10,19 @@ from torch import Tensor
 from protoexplain.explain.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
 
+K = 6
+"""Nearest images that are looked at."""
+
+
+def nearest_of(similarity: Tensor, labels: Tensor, k: int = K) -> Tensor:
+    """Labels [P,k] as `nearest_labels`, from the best similarities [N,P] of images with labels [N]."""
+    nearest = Nearest(k, similarity.shape[1])
+    nearest.update(similarity, torch.arange(len(labels)), labels)
+    return nearest.patches().label
+
 
 @torch.inference_mode()
-def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = 6) -> Tensor:
+def nearest_labels(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], k: int = K) -> Tensor:
     """Labels [P,k], on the CPU, of the k nearest images of each prototype (one patch each, any class), nearest first.
 
     Ties go to the image seen first; -1 fills up where there are fewer images.

@@ -1,15 +1,20 @@
-"""Work on a finished checkpoint: project again, prune, refit the last layer.  The result is a new checkpoint."""
+"""Work on a finished checkpoint: project again, prune, refit the last layer.  The result is a new checkpoint.
+
+The network looks at every picture once; all else comes from the latent maps that it made.  The last layer is refitted
+on the training pictures as they are, without random changes.
+"""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning_fabric import seed_everything
+from torch import Tensor
 
 from protoexplain.config import RunConfig
 from protoexplain.devices import AUTO
@@ -19,17 +24,18 @@ from protoexplain.io.prototypes import select
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
-from protoexplain.training import projection
+from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.fabric import make_fabric
+from protoexplain.training.feature_cache import FeatureCache, accuracy_of, head_inputs, look
 from protoexplain.training.journal import Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.provenance import Provenance
-from protoexplain.training.prune import nearest_labels, unfaithful
+from protoexplain.training.prune import nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult
 from protoexplain.training.splits import read_data_of
-from protoexplain.training.stages import Run, clean_batches, find_patches, run_stage
+from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
 
@@ -46,20 +52,28 @@ def reproject(
         raise UserError(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
         )
-    before = run.evaluate(run.data.test)
-    proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
-    patches = find_patches(run)
-    projection.write(run.model, patches)
-    after = run.evaluate(run.data.test)
-    _refit(run, epochs)
-    origin = origin_of(run, patches, projected=True)
-    records = tuple(
-        replace(record, original_index=old.original_index)
-        for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
-    )
-    metrics = {"test_accuracy_before": before, "test_accuracy_projected": after}
-    metrics |= {"test_accuracy": run.evaluate(run.data.test)}
-    return _result(keep(run, out, Provenance(records, origin.pictures), proof, metrics, command), metrics)
+    with closing(run):
+        model, seen, test = run.model, _look(run, "train"), _look(run, "test")
+        before = accuracy_of(model, test.similarity, test.labels)
+        proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
+        patches = projection.search_latents(model, seen.batches(run.fabric.device))
+        projection.write(model, patches)
+        similarity, tested = seen.similarity_to(model), test.similarity_to(model)
+        projected = accuracy_of(model, tested, test.labels)
+        _refit(run, similarity, seen.labels, epochs)
+        origin = origin_of(run, [projection.to_cpu(found) for found in patches], projected=True)
+        records = tuple(
+            replace(record, original_index=old.original_index)
+            for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
+        )
+        metrics = {
+            "test_accuracy_before": before,
+            "test_accuracy_projected": projected,
+            "test_accuracy": accuracy_of(model, tested, test.labels),
+        }
+        nearest = nearest_of(similarity, seen.labels)
+        kept = keep(run, out, Provenance(records, origin.pictures), proof, metrics, command, nearest)
+        return _result(kept, metrics)
 
 
 def prune(
@@ -81,30 +95,32 @@ def prune(
     run, checkpoint = _open(path, data, out, watcher, device)
     if bool((run.model.prototype_class < 0).all()):
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
-    before = run.evaluate(run.data.test)
-    run.model.eval()
-    nearest = nearest_labels(run.model, clean_batches(run, list(range(len(run.data.train))), "nearest images"), k)
-    doomed = unfaithful(nearest, run.model.prototype_class.cpu(), threshold)
-    kept = (~doomed).nonzero()[:, 0].tolist()
-    if not kept:
-        raise UserError("every prototype would be pruned", str(path), "lower --threshold")
-    emptied = set(range(run.model.classes)) - set(run.model.prototype_class[~doomed].tolist())
-    before_projection = checkpoint.proof()
-    proof = {
-        name: before_projection[name][~part]
-        for part, (name, _) in zip(doomed.split(run.model.branch_sizes()), run.model.named_branches(), strict=True)
-        if name in before_projection
-    }
-    remove(run.model, doomed)
-    _refit(run, epochs)
-    origin = Provenance(select(checkpoint.prototypes, kept), pictures_of(checkpoint, kept))
-    metrics = {
-        "prototypes_removed": int(doomed.sum()),
-        "classes_without_prototypes": len(emptied),
-        "test_accuracy_before": before,
-        "test_accuracy": run.evaluate(run.data.test),
-    }
-    return _result(keep(run, out, origin, proof, metrics, command), metrics)
+    with closing(run):
+        model, seen, test = run.model, _look(run, "train"), _look(run, "test")
+        before = accuracy_of(model, test.similarity, test.labels)
+        doomed = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.prototype_class.cpu(), threshold)
+        kept = (~doomed).nonzero()[:, 0].tolist()
+        if not kept:
+            raise UserError("every prototype would be pruned", str(path), "lower --threshold")
+        emptied = set(range(model.classes)) - set(model.prototype_class.cpu()[~doomed].tolist())
+        before_projection = checkpoint.proof()
+        proof = {
+            name: before_projection[name][~part]
+            for part, (name, _) in zip(doomed.split(model.branch_sizes()), model.named_branches(), strict=True)
+            if name in before_projection
+        }
+        remove(model, doomed)
+        similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
+        _refit(run, similarity, seen.labels, epochs)
+        origin = Provenance(select(checkpoint.prototypes, kept), pictures_of(checkpoint, kept))
+        metrics = {
+            "prototypes_removed": int(doomed.sum()),
+            "classes_without_prototypes": len(emptied),
+            "test_accuracy_before": before,
+            "test_accuracy": accuracy_of(model, tested, test.labels),
+        }
+        nearest = nearest_of(similarity, seen.labels)
+        return _result(keep(run, out, origin, proof, metrics, command, nearest), metrics)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:
@@ -123,17 +139,27 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     return run, checkpoint
 
 
-def _refit(run: Run, epochs: int) -> None:
-    """Last-layer epochs as the family's schedule describes them."""
+def _look(run: Run, split: Literal["train", "validation", "test"]) -> FeatureCache:
+    """What the model makes of all pictures of a split."""
+    pictures = run.pictures.inputs(getattr(run.data, split), augmented=False)
+
+    def tell(done: int, total: int) -> None:
+        run.tick(f"looking at {split} pictures", done, total)
+
+    return look(run.model.eval(), pictures, run.fabric.device, run.config.training.batch_size, tell)
+
+
+def _refit(run: Run, similarity: Tensor, labels: Tensor, epochs: int) -> None:
+    """Last-layer epochs as the family's schedule describes them, from best similarities [N,P] of training images."""
     head = head_stage(run.config)
     if not epochs or not head:
         return
-    run.scratch = Path(tempfile.mkdtemp())
-    try:
-        run_stage(run, 0, head.model_copy(update={"epochs": epochs}))
-    finally:
-        shutil.rmtree(run.scratch, ignore_errors=True)
-    run.model.eval()
+    model, held = run.model, _look(run, "validation")
+    stage = head.model_copy(update={"epochs": epochs})
+    trained = engine.freeze(model, stage.lr)
+    validation = head_inputs(model, held.similarity, held.labels, training=False)
+    fit(run, 0, stage, trained, head_inputs(model, similarity, labels, training=True), validation)
+    model.eval()
 
 
 def head_stage(config: RunConfig) -> Stage | None:

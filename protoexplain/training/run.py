@@ -177,7 +177,7 @@ def _train(
             saved[0] = time.perf_counter()
 
     journal = Journal(out, state.log_lines) if main else None
-    scratch = Path(tempfile.mkdtemp(prefix=_CACHE, dir=out))
+    scratch = fabric.broadcast(Path(tempfile.mkdtemp(prefix=_CACHE, dir=out)) if main else Path())
     run = Run(config, fabric, data, model, state, watcher, journal, scratch, checkpoint, interrupted)
     try:
         for index in range(state.stage, len(stages)):
@@ -188,7 +188,9 @@ def _train(
         run.model = model
         return _finish(run, out, command, time.perf_counter() - started)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        run.close()
+        if main:
+            shutil.rmtree(scratch, ignore_errors=True)
         if journal:
             journal.close()
 

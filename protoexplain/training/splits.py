@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoexplain.config import DataConfig
-from protoexplain.data.loading import Crop, ImageDataset, readable
+from protoexplain.data.loading import Crop, ImageDataset, MemoryLimit, readable
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
@@ -37,9 +37,14 @@ class RunData:
     problems: tuple[str, ...]
 
     def dataset(
-        self, records: Sequence[ImageRecord], config: DataConfig, augmentation: str = "none", seed: int = 0
+        self,
+        records: Sequence[ImageRecord],
+        config: DataConfig,
+        augmentation: str = "none",
+        seed: int = 0,
+        kept: MemoryLimit | None = None,
     ) -> ImageDataset:
-        return ImageDataset(records, self.crop, config.image_size, augmentation, seed)
+        return ImageDataset(records, self.crop, config.image_size, augmentation, seed, kept)
 
 
 def train_validation(image_set: ImageSet, fraction: float, seed: int) -> tuple[list[ImageRecord], list[ImageRecord]]:

@@ -13,14 +13,16 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.config import RunConfig
-from protoexplain.data.loading import ImageDataset, batches, epoch_order, shard
+from protoexplain.data.loading import ImageDataset
+from protoexplain.data.orders import epoch_order, shard
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
 from protoexplain.training.fabric import scales_gradients
-from protoexplain.training.inputs import ImageInputs, InputBatch, Inputs, Kind, cache
+from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.journal import Journal, Watcher
+from protoexplain.training.pictures import Pictures
 from protoexplain.training.splits import RunData
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
@@ -43,7 +45,7 @@ class Run:
     checkpoint: Callable[[bool], None]
     """Save the state: at once if True, else if the last time is long ago."""
     interrupted: Callable[[], bool]
-    _clean: dict[int, ImageDataset] = field(default_factory=dict, repr=False)
+    _pictures: Pictures | None = field(default=None, repr=False)
 
     def tick(self, what: str, done: int, total: int, together: bool = False) -> None:
         """Show progress; stop here if asked to, with the state saved.
@@ -59,19 +61,26 @@ class Run:
             self.fabric.barrier()
             raise Interrupted
 
+    @property
+    def pictures(self) -> Pictures:
+        """Those of the run's data; their workers stay for as long as the run."""
+        if self._pictures is None or self._pictures.data is not self.data:
+            self._pictures = Pictures(self.data, self.config, self.fabric.device, self.fabric.world_size)
+        return self._pictures
+
+    def close(self) -> None:
+        """End the workers that read its pictures, if any were started."""
+        if self._pictures is not None:
+            self._pictures.loader.close()
+            self._pictures = None
+
     def dataset(self, records: tuple[ImageRecord, ...], augmented: bool) -> ImageDataset:
-        """Pictures of some of the run's images; clean ones stay decoded, as every projection looks at them again."""
-        config, seed = self.config.data, self.config.training.seed
-        if augmented:
-            return self.data.dataset(records, config, config.augmentation, seed)
-        if id(records) not in self._clean:
-            self._clean[id(records)] = self.data.dataset(records, config, "none", seed)
-        return self._clean[id(records)]
+        """Pictures of the run's training images with random changes, or of one of its splits as they are."""
+        return self.pictures.dataset(records, augmented)
 
     def evaluate(self, records: tuple[ImageRecord, ...]) -> float:
         """Accuracy of the whole model on clean pictures."""
-        inputs = ImageInputs(self.dataset(records, augmented=False), self.config.data.workers)
-        return self.accuracy(inputs)
+        return self.accuracy(self.pictures.inputs(records, augmented=False))
 
     def accuracy(self, inputs: Inputs) -> float:
         size = self.config.training.batch_size
@@ -106,9 +115,9 @@ def input_kind(run: Run, stage: Stage, trained: frozenset[str]) -> Kind:
 
 def make_inputs(run: Run, kind: Kind, records: tuple[ImageRecord, ...], augmented: bool, what: str) -> Inputs:
     """Pictures, or a cache that is filled now."""
-    dataset, workers = run.dataset(records, augmented), run.config.data.workers
+    pictures = run.pictures.inputs(records, augmented)
     if kind == "images" or not records:
-        return ImageInputs(dataset, workers)
+        return pictures
     model, device = run.model, run.fabric.device
 
     def compute(images: Tensor) -> Tensor:
@@ -117,13 +126,13 @@ def make_inputs(run: Run, kind: Kind, records: tuple[ImageRecord, ...], augmente
 
     draws = run.config.training.cached_views if augmented and run.config.data.augmentation != "none" else 1
     return cache(
+        run.fabric,
         kind,
         compute,
-        dataset,
+        pictures,
         draws,
         run.config.training.batch_size,
         run.scratch,
-        workers,
         lambda done, total: run.tick(f"{what}: computing {kind}", done, total),
     )
 
@@ -298,7 +307,7 @@ def clean_batches(run: Run, order: list[int], what: str) -> Iterator[tuple[Tenso
     """Images, labels and indices of training images without augmentation, on the device."""
     dataset = run.dataset(run.data.train, augmented=False)
     done = 0
-    for batch in batches(dataset, order, run.config.training.batch_size, 0, run.config.data.workers):
+    for batch in run.pictures.loader.batches(dataset, order, run.config.training.batch_size):
         yield tuple(run.fabric.to_device(t) for t in (batch.images[:, 0], batch.labels, batch.indices))  # type: ignore[misc]
         done += len(batch.labels)
         run.tick(what, done, len(order))

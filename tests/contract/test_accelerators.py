@@ -210,7 +210,7 @@ def test_attributing(device, trained, planted):
     checkpoint = trained("protopnet")
     explainer = Explainer(checkpoint, device)
     seen = explainer.see(read_data_of(checkpoint, planted).test[0].path)
-    question = Question(seen.reading, Target("prototype", 1), lambda: explainer.field, samples=32, noisy=4, steps=4)
+    question = Question(seen.reading, Target("prototype", 1), lambda: explainer.fields, samples=32, noisy=4, steps=4)
     found = attribute(question, None, ["gaussian", "mask"], fit_samples=8)
     assert found.maps.keys() == METHODS.keys()
     assert all(error is None or error >= 0 for errors in found.errors.values() for error in errors.values())

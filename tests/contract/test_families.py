@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_runs import open_run, pictures, same_tensors, tiny_config, tiny_model
+from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model
 
 from protoexplain import registry
 from protoexplain.config import parse
@@ -79,7 +79,7 @@ def test_shapes(family, backbone):
     config = tiny_config(family, model={"backbone": BACKBONES[backbone]})
     model = tiny_model(config)
     features = model.backbone(noise(3))
-    output, maps = model.from_features(features), model.activation_maps(features)
+    output, maps = model.from_features(features), maps_of(model, features)
     prototypes = model.num_prototypes
     assert output.logits.shape == (3, 4)
     assert list(output.branches) == [name for name, _ in model.named_branches()]
@@ -107,7 +107,7 @@ def test_evidence_adds_up_to_the_scores(model):
 @torch.no_grad()
 def test_cells_are_those_of_the_activations(model):
     features = model.backbone(noise(4))
-    maps, output = model.activation_maps(features).flatten(2), model.from_features(features)
+    maps, output = maps_of(model, features).flatten(2), model.from_features(features)
     cells = torch.cat([branch.cells for branch in output.branches.values()], 1)
     found = maps.gather(2, cells[:, :, None])[:, :, 0]
     torch.testing.assert_close(found, output.activations, rtol=1e-4, atol=1e-5)
@@ -116,7 +116,7 @@ def test_cells_are_those_of_the_activations(model):
 @torch.no_grad()
 def test_activation_is_the_maximum_of_its_map(model):
     features = model.backbone(noise(4))
-    best = model.activation_maps(features).flatten(2).amax(2)
+    best = maps_of(model, features).flatten(2).amax(2)
     torch.testing.assert_close(best, model.activations(features), rtol=1e-5, atol=1e-5)
 
 
@@ -290,12 +290,12 @@ def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
 def test_forgetting_prototypes_is_deleting_their_columns(model):
     features = model.backbone(noise(4))
     kept = torch.arange(model.num_prototypes)[torch.arange(model.num_prototypes) % 3 != 1]
-    activations, maps = model.activations(features), model.activation_maps(features)
+    activations, maps = model.activations(features), maps_of(model, features)
     owner, branches = model.prototype_class, model.prototype_branch()
     whole = model.evidence(activations, torch.arange(4))
     model.keep(kept)
     torch.testing.assert_close(model.activations(features), activations[:, kept])
-    torch.testing.assert_close(model.activation_maps(features), maps[:, kept])
+    torch.testing.assert_close(maps_of(model, features), maps[:, kept])
     assert torch.equal(model.prototype_class, owner[kept])
     assert model.prototype_branch() == [branches[index] for index in kept]
     part = model.evidence(activations[:, kept], torch.arange(4))

@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import cv2
 import numpy as np
@@ -296,3 +297,12 @@ class TestElastic:
             fields = np.random.default_rng(0).uniform(-1, 1, (20, 2, size, size))
             shares.append(np.mean([np.abs(warps.elastic(f, 4 * scale, 20 * scale**2)).max() / size for f in fields]))
         assert shares[1] == pytest.approx(shares[0], rel=0.25)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_augmentation_comes_out_of_a_pickle_as_it_was(name):
+    """Workers that are started afresh get what they need in a pickle, which holds no closure."""
+    sent = pickle.loads(pickle.dumps(AUGMENTATIONS[name]))  # noqa: S301
+    frame = sent.prepare(smooth(), 48)
+    one, other = (a.apply(frame, 48, np.random.default_rng(4)) for a in (sent, AUGMENTATIONS[name]))
+    assert torch.equal(one, other)

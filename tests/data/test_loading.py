@@ -1,5 +1,7 @@
+import multiprocessing
 import os
 import pickle
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 
@@ -9,9 +11,11 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from protoexplain.config import preset_names, resolve
 from protoexplain.data import loading
 from protoexplain.data.geometry import Box
-from protoexplain.data.loading import ImageDataset, batches, epoch_order, geometry_of, readable, shard
+from protoexplain.data.loading import ImageDataset, Loader, MemoryLimit, batches, geometry_of, readable
+from protoexplain.data.orders import block, epoch_order, shard
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 
@@ -37,7 +41,7 @@ def collect(dataset, order, **options):
 class TestDataset:
     @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
     def test_clean_picture_is_torchvisions(self, records, cache_bytes):
-        dataset = ImageDataset(records, "box", 24, cache_bytes=cache_bytes)
+        dataset = ImageDataset(records, "box", 24, kept=MemoryLimit(cache_bytes))
         cropped = Image.open(records[3].path).crop((10, 5, 30, 20))
         expected = v2.functional.pil_to_tensor(v2.Resize((24, 24))(cropped))
         for _ in range(2):
@@ -68,8 +72,8 @@ class TestDataset:
         assert not torch.equal(ImageDataset([records[0]], "box", 24, "light", seed=6).pixels(0), first[0])
 
     def test_cache_changes_nothing_and_keeps_its_limit(self, records):
-        plain = ImageDataset(records, "box", 24, "light", cache_bytes=0)
-        small = ImageDataset(records, "box", 24, "light", cache_bytes=2500)
+        plain = ImageDataset(records, "box", 24, "light")
+        small = ImageDataset(records, "box", 24, "light", kept=MemoryLimit(2500))
         for _ in range(2):
             for i in range(len(records)):
                 assert torch.equal(plain.pixels(i), small.pixels(i))
@@ -77,7 +81,7 @@ class TestDataset:
         assert 0 < sum(frame.rgb.nbytes for frame in small._cache.values()) <= 2500
 
     def test_cached_pictures_are_not_read_again(self, records, monkeypatch):
-        dataset = ImageDataset(records, "box", 24)
+        dataset = ImageDataset(records, "box", 24, kept=MemoryLimit(1 << 20))
         before = dataset.pixels(0)
         monkeypatch.setattr(loading, "load_image", lambda path: pytest.fail("was read again"))
         assert torch.equal(dataset.pixels(0), before)
@@ -89,11 +93,31 @@ class TestDataset:
             dataset[0]
 
     def test_pickle_leaves_the_cache_behind(self, records):
-        dataset = ImageDataset(records, "box", 24, "light")
+        limit = MemoryLimit(5000)
+        dataset = ImageDataset(records, "box", 24, "light", kept=limit)
         expected = dataset.pixels(1)
+        assert limit.left < limit.size
         copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301
         assert copy._cache == {}
         assert torch.equal(copy.pixels(1), expected)
+        assert len(copy._cache) == 1, "another process has all of the limit"
+
+    def test_one_limit_for_several_data_sets(self, records):
+        limit = MemoryLimit(5000)
+        datasets = [ImageDataset(records, "box", 24, name, kept=limit) for name in ("none", "light")]
+        for dataset in datasets:
+            for i in range(len(records)):
+                dataset.pixels(i)
+        kept = sum(frame.rgb.nbytes for dataset in datasets for frame in dataset._cache.values())
+        assert kept == limit.size - limit.left
+        assert 5000 - 24 * 24 * 3 * 2 < kept <= 5000
+        one, other = pickle.loads(pickle.dumps(datasets))  # noqa: S301
+        assert one._limit is other._limit
+
+    def test_nothing_is_kept_unless_asked_for(self, records):
+        dataset = ImageDataset(records, "box", 24)
+        dataset.pixels(0)
+        assert dataset._cache == {}
 
 
 class TestErrors:
@@ -173,7 +197,119 @@ class TestBatches:
         assert list(batches(dataset, [], 3)) == []
 
 
+def passes(loader, datasets):
+    """What three epochs of two data sets show, one of them from its second batch on."""
+    found = []
+    for epoch in range(3):
+        for dataset in datasets:
+            dataset.set_epoch(epoch)
+            found += list(loader.batches(dataset, epoch_order(8, 0, epoch), 3, start_batch=epoch % 2))
+    return found
+
+
+class TestLoader:
+    @pytest.fixture
+    def datasets(self, records):
+        return [ImageDataset(records, "box", 24, name, seed=7) for name in ("light_two_views", "none")]
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_workers_change_nothing(self, datasets, workers):
+        expected, found = passes(Loader(datasets), datasets), passes(Loader(datasets, workers), datasets)
+        assert len(found) == len(expected) == 2 * (3 + 2 + 3)
+        for one, other in zip(expected, found, strict=True):
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.labels, other.labels)
+            assert torch.equal(one.indices, other.indices)
+
+    def test_workers_stay_and_go_with_the_loader(self, datasets):
+        before = set(multiprocessing.active_children())
+        loader = Loader(datasets, workers=2)
+        assert set(multiprocessing.active_children()) == before, "none is needed yet"
+        seen = []
+        for epoch in range(3):
+            datasets[0].set_epoch(epoch)
+            assert len(list(loader.batches(datasets[0], range(8), 3))) == 3
+            seen.append({process.pid for process in set(multiprocessing.active_children()) - before})
+        assert seen[0] == seen[1] == seen[2]
+        assert len(seen[0]) == 2
+        loader.close()
+        assert set(multiprocessing.active_children()) <= before
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_pass_that_was_left_early_does_not_disturb_the_next(self, datasets, workers):
+        loader = Loader(datasets, workers)
+        dataset = datasets[0]
+        left = loader.batches(dataset, range(8), 1)
+        next(left)
+        left.close()
+        dataset.set_epoch(1)
+        found = list(loader.batches(dataset, [5, 2, 7], 2))
+        assert [batch.indices.tolist() for batch in found] == [[5, 2], [7]]
+        assert torch.equal(found[1].images[0], dataset[7][0])
+
+    def test_error_of_a_pass_does_not_disturb_the_next(self, datasets, records):
+        whole = records[2].path.read_bytes()
+        with closing(Loader(datasets, workers=1)) as loader:
+            records[2].path.write_bytes(b"no picture")
+            with pytest.raises(UserError):
+                list(loader.batches(datasets[1], range(8), 2))
+            records[2].path.write_bytes(whole)
+            assert len(list(loader.batches(datasets[1], range(8), 2))) == 4
+
+    def test_one_pass_at_a_time(self, datasets):
+        loader = Loader(datasets)
+        first = loader.batches(datasets[0], range(8), 2)
+        next(first)
+        list(loader.batches(datasets[1], range(8), 2))
+        with pytest.raises(RuntimeError, match="one pass at a time"):
+            next(first)
+
+    def test_batches_for_cuda_lie_in_page_locked_memory(self, datasets, monkeypatch):
+        assert Loader(datasets, device=torch.device("cuda"))._reader.pin_memory
+        assert not Loader(datasets)._reader.pin_memory
+        (batch,) = Loader(datasets).batches(datasets[0], range(8), 8)
+        assert batch.images.transpose(0, 1).is_contiguous(), "views in blocks can be pinned, and sent, without a copy"
+        pinned = []
+        monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+        again = batch.pin_memory()
+        assert [id(each) for each in pinned] == [id(batch.images), id(batch.labels), id(batch.indices)]
+        assert again.images is batch.images
+
+    @pytest.mark.parametrize("preset", preset_names())
+    def test_all_that_a_worker_gets_can_be_pickled(self, records, preset):
+        data = resolve(preset).data
+        dataset = ImageDataset(records, "box", 24, data.augmentation, kept=MemoryLimit(1 << 20))
+        dataset.set_epoch(3)
+        loader = Loader([dataset])
+        (expected,) = loader.batches(dataset, [4, 1], 2)
+        reader, collate, (request,) = pickle.loads(  # noqa: S301
+            pickle.dumps((loader._reader.dataset, loader._reader.collate_fn, loader._requests))
+        )
+        found = pickle.loads(pickle.dumps(collate(reader.__getitems__(request))))  # noqa: S301
+        assert torch.equal(found.images, expected.images)
+
+    @pytest.mark.slow
+    def test_workers_that_are_started_afresh(self, records):
+        """As on macOS and Windows, and from Python 3.14 on: nothing is inherited, everything is sent."""
+        datasets = [ImageDataset(records, "box", 24, name) for name in ("st_cropped", "protopnet")]
+        usual = multiprocessing.get_start_method()
+        expected = passes(Loader(datasets), datasets)
+        multiprocessing.set_start_method("spawn", force=True)
+        try:
+            found = passes(Loader(datasets, workers=1), datasets)
+        finally:
+            multiprocessing.set_start_method(usual, force=True)
+        assert all(torch.equal(one.images, other.images) for one, other in zip(expected, found, strict=True))
+
+
 class TestOrders:
+    def test_blocks_are_neighbours_and_cover_everything(self):
+        for count in range(9):
+            parts = [block(count, rank, 4) for rank in range(4)]
+            assert list(chain.from_iterable(parts)) == list(range(count))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+            assert len(parts[-1]) == max(map(len, parts)), "where anybody has an image, the last one has"
+
     def test_order_is_a_permutation_of_seed_and_epoch(self):
         order = epoch_order(100, 1, 2)
         assert sorted(order) == list(range(100))

@@ -16,7 +16,7 @@ from protoexplain.explain.attribution import attribute
 from protoexplain.explain.attribution_fit import NEIGHBOURHOODS
 from protoexplain.explain.attribution_methods import METHODS
 from protoexplain.explain.linear_model import LeastSquares
-from protoexplain.explain.measured_field import measure_field
+from protoexplain.explain.measured_field import measure_fields
 from protoexplain.explain.question import Question, Score, Target
 from protoexplain.explain.reading import read
 from protoexplain.models.heads import LinearHead
@@ -51,7 +51,7 @@ class LinearModel(ToyModel):
 
 def question_about(model, target, side=SIDE, names=NAMES, **options):
     reading = read(model, picture_of(side), Geometry.of((side, side), None, side), names)
-    return Question(reading, target, lambda: measure_field(model, side), **{**QUICK, **options})
+    return Question(reading, target, lambda: measure_fields(model, side), **{**QUICK, **options})
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_plain_picture_has_nothing_to_tell():
     """No part differs from the mean colour, so none can be missing."""
     model = tiny_model(tiny_config("cbc"))
     reading = read(model, torch.full((3, 64, 64), 0.5), Geometry.of((64, 64), None, 64), "ABCD")
-    question = Question(reading, Target("class", 0), lambda: measure_field(model, 64), **QUICK)
+    question = Question(reading, Target("class", 0), lambda: measure_fields(model, 64), **QUICK)
     found = attribute(question, neighbourhoods=["mask", "one-out", "fading"], fit_samples=10)
     assert float(np.abs(found.maps["occlusion"].heat).max()) < 1e-6
     assert set(found.errors["mask"].values()) == {None}
@@ -277,6 +277,6 @@ def test_receptive_field_of_a_prototype():
     question = question_about(model, Target("prototype", 3), 64, "ABCD")
     heat = attribute(question, ["receptive-field"], []).maps["receptive-field"].heat
     cells = question.reading.maps[3]
-    box = measure_field(model, 64).box(*divmod(int(cells.argmax()), cells.shape[1]))
+    box = measure_fields(model, 64)[tuple(cells.shape)].box(*divmod(int(cells.argmax()), cells.shape[1]))
     assert heat.sum() == box.area < 64 * 64
     assert math.isclose(heat[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].mean(), 1)

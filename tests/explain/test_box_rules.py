@@ -28,7 +28,7 @@ def test_cell():
 def test_receptive_field_is_that_of_the_best_cell():
     field = receptive_field([3], [8], [1], SIZE)
     assert field.cells == 4
-    assert ReceptiveFieldOfCell(field)(peak(2, 1)[None], SIZE) == [field.box(2, 1)]
+    assert ReceptiveFieldOfCell({(4, 4): field})(peak(2, 1)[None], SIZE) == [field.box(2, 1)]
 
 
 @settings(max_examples=30, deadline=None)
@@ -65,8 +65,8 @@ def test_rules_have_names(text, rule):
 
 def test_receptive_field_by_name():
     field = receptive_field([3], [8], [1], SIZE)
-    rule = parse_box_rule("receptive-field", lambda: field)
-    assert rule == ReceptiveFieldOfCell(field)
+    rule = parse_box_rule("receptive-field", lambda: {(4, 4): field})
+    assert rule == ReceptiveFieldOfCell({(4, 4): field})
     assert str(rule) == "receptive-field"
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_runs import tiny_config, tiny_model
+from tiny_runs import maps_of, tiny_config, tiny_model
 from torch import nn
 
-from protoexplain.explain.measured_field import measure_field
+from protoexplain.explain.measured_field import measure_fields
 from protoexplain.explain.receptive_field import receptive_field
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.heads import LinearHead
@@ -38,7 +38,8 @@ def chain_model(layers, prototype=1):
 @pytest.mark.parametrize("prototype", [1, 2])
 def test_equals_the_analytic_one(layers, prototype):
     expected = receptive_field(*zip(*layers, strict=True), SIDE, prototype)
-    found = measure_field(chain_model(layers, prototype), SIDE)
+    ((size, found),) = measure_fields(chain_model(layers, prototype), SIDE).items()
+    assert size == (expected.cells, expected.cells)
     assert len(found.rows) == len(found.columns) == expected.cells
     for row in range(expected.cells):
         for column in range(expected.cells):
@@ -51,11 +52,11 @@ def test_pixels_outside_have_no_influence(family):
     config = tiny_config(family, model={"backbone": {"name": "test_resnet", "stride": 8, "weights": "none"}})
     model = tiny_model(config)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    field = measure_field(model, 64)
+    ((size, field),) = measure_fields(model, 64).items()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     picture = torch.rand(1, 3, 64, 64)
-    maps = model.activation_maps(model.backbone(picture))
-    assert maps.shape[2:] == (len(field.rows), len(field.columns))
+    maps = maps_of(model, model.backbone(picture))
+    assert maps.shape[2:] == size == (len(field.rows), len(field.columns))
     box = field.box(0, len(field.columns) - 1)
     if maps[0, 0].numel() == 1:
         assert box.area == 64 * 64, "the only cell is the whole picture"
@@ -64,6 +65,6 @@ def test_pixels_outside_have_no_influence(family):
     outside = torch.ones(64, 64, dtype=torch.bool)
     outside[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = False
     changed = torch.where(outside, torch.rand(1, 3, 64, 64), picture)
-    again = model.activation_maps(model.backbone(changed))
+    again = maps_of(model, model.backbone(changed))
     torch.testing.assert_close(again[:, :, 0, -1], maps[:, :, 0, -1], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(again, maps)

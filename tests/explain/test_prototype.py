@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import tiny_train
+from tiny_runs import maps_of, tiny_train
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
@@ -46,7 +46,7 @@ class Told:
         """Activation maps [N,P,H,W], one image after the other."""
         pictures = [self.splits[split][i][0] for i in range(len(self.splits[split]))]
         model = self.explainer.model
-        return torch.cat([model.activation_maps(model.backbone(picture)) for picture in pictures])
+        return torch.cat([maps_of(model, model.backbone(picture)) for picture in pictures])
 
 
 @pytest.fixture(params=family_names(), scope="module")

@@ -189,7 +189,7 @@ def test_box_rules_and_class_names(made, bird):
     assert told.box_rule == "receptive-field"
     crop = told.geometry.crop
     for match in told.classes[0].found:
-        field = explainer.field.box(*match.cell)
+        field = next(iter(explainer.fields.values())).box(*match.cell)
         assert match.box == pytest.approx(tuple(told.geometry.box_to_source(field).as_list()))
         assert crop.x0 <= match.box[0] < match.box[2] <= crop.x1
     names = explainer.checkpoint.classes

@@ -126,7 +126,8 @@ def test_patch_boxes(golden):
         if dimensions != 3:  # the code of the pictures has another rule
             continue
         assert (patch, step) == (32, round((size - 32) / (length - 1)))
-        edges = [int(edge) for cell in (row, column) for edge in patch_edges(torch.tensor(cell), length, size)]
+        along = torch.tensor(length)
+        edges = [int(edge) for cell in (row, column) for edge in patch_edges(torch.tensor(cell), along, size)]
         assert edges == box, (length, row, column)
         compared += 1
     assert compared > 50
@@ -140,7 +141,7 @@ def test_chosen_patches(golden):
 
     def row_of(prototype: int, image: int) -> list[int]:
         cells = divmod(int(maps[image, prototype].argmax()), length)
-        edges = [int(e) for cell in cells for e in patch_edges(torch.tensor(cell), length, 224)]
+        edges = [int(e) for cell in cells for e in patch_edges(torch.tensor(cell), torch.tensor(length), 224)]
         return [prototype, image, *edges]
 
     best = [row_of(p, image) for p in torch.nonzero(used_).flatten().tolist() for image in chosen[:, p].tolist()]

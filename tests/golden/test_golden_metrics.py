@@ -64,7 +64,7 @@ def observed(v: Vectors, half_window: int) -> Observations:
         branch=torch.zeros_like(owner),
         class_weights=weights,
         presence_weights=weights,
-        map_size=tuple(v["activations_clean"].shape[2:]),
+        map_sizes=torch.tensor(v["activations_clean"].shape[2:]).expand(len(owner), 2),
         size=size,
         shared_per_class=10,
     )
@@ -177,7 +177,8 @@ def test_whole_script(golden):
         rgb, label = v[f"image{number}_uint8"], labels[number : number + 1]
         picture = as_picture(resized(rgb, 224).rgb)[None]
         output = model(picture)
-        maps = own_maps(model, subject, model.backbone(picture), label, activated=True)[0]
+        (own,) = own_maps(model, subject, model.backbone(picture), label, activated=True)
+        maps = own.maps[0]
         close(maps[:per_class].mean(0), v[f"mean_map_trivial{number}"], atol=1e-5)
         close(maps[per_class:].mean(0), v[f"mean_map_support{number}"], atol=1e-5)
         heat = torch.einsum("k,khw->hw", subject.heat_weights()[label[0]].float(), maps)[None]

@@ -74,7 +74,7 @@ def test_prototype_layer(golden, size):
         close(-out.similarity, v[f"min_{key}"], atol=5e-5)
     close(out.activations[far], v.tensor("similarities_log")[far], atol=1e-4)
     close(out.activations, v["similarities_log_f64"], atol=1e-4)
-    close(model.activation_maps(z)[far_maps], v.tensor("similarity_maps_log")[far_maps], atol=1e-4)
+    close(model.activation_maps(z)[0][far_maps], v.tensor("similarity_maps_log")[far_maps], atol=1e-4)
     close(out.logits, v["logits_log_f64"], atol=1e-4 * len(prototypes))
     close(out.logits[clear], v["logits_log"][clear], atol=1e-4 * len(prototypes))
 

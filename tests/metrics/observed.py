@@ -25,7 +25,8 @@ def subject(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
     branch = (torch.arange(count) % per_class > 0).long()
     assigned = assign(owner, weights, assigned_per_class)
     names = tuple(f"class {label}" for label in range(classes))
-    return Subject(names, owner, assigned, branch, weights, weights.clamp_min(0), MAP, SIZE, assigned_per_class)
+    sizes = torch.tensor(MAP).expand(count, 2)
+    return Subject(names, owner, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class)
 
 
 def observe(labels, shared=False, seed=0, classes=4, **settings):
@@ -116,6 +117,7 @@ def permuted_prototypes(seen, order):
         branch=one.branch[order],
         class_weights=one.class_weights[:, order],
         presence_weights=one.presence_weights[:, order],
+        map_sizes=one.map_sizes[order],
     )
     return replace(seen, subject=subject_, columns=columns)
 

@@ -63,7 +63,7 @@ def test_fewer_joint_epochs_than_frozen_ones():
 
 def test_threshold_leaves_out_prototypes_but_no_part_of_a_map():
     model, z = pipnet(inference_threshold=0.5), features(0.9, 0.4)
-    maps, found = model.activation_maps(z)[0], model.activations(z)[0]
+    maps, found = model.activation_maps(z)[0][0], model.activations(z)[0]
     assert found.tolist() == pytest.approx([0.9, 0, 0, 0, 0, 0])
     assert not maps[1:].any()
     torch.testing.assert_close(maps[0], z[0, 0].exp())

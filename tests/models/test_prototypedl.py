@@ -25,7 +25,7 @@ def test_one_similarity_for_the_whole_picture(side, cells, latent):
     model = fresh(image_size=side, latent_channels=latent, prototypes=3)
     pictures = torch.rand(2, 3, side, side)
     assert model.branches["main"].prototypes.shape == (3, latent or 10, cells, cells)
-    assert model.activation_maps(model.backbone(pictures)).shape == (2, 3, 1, 1)
+    assert model.activation_maps(model.backbone(pictures))[0].shape == (2, 3, 1, 1)
     out = model(pictures).branches["main"]
     distances = (out.latent[:, None] - model.branches["main"].prototypes).square().flatten(2).sum(2)
     torch.testing.assert_close(-out.activations, distances)

@@ -43,6 +43,16 @@ def test_patches_are_those_of_one_process(family, told):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_each_process_computes_its_part_of_a_cache_and_sees_all_of_it(family, told):
+    caches = told[family]["caches"]
+    assert [cache["images"] for cache in caches] == [told[family]["images"], 1] * 2
+    for cache in caches:
+        assert sum(cache["shares"]) == cache["images"], "no image is computed twice, or not at all"
+        assert max(cache["shares"]) - min(cache["shares"]) <= 1
+        assert cache["equal"] == [1, 1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_accuracy_counts_every_image_once(family, told):
     together, alone = told[family]["accuracy"]
     assert together == pytest.approx(alone, abs=1e-9)

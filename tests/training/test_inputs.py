@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from tiny_runs import open_run, tiny_config
 
 from protoexplain.training.inputs import CACHE_EPOCH, ImageInputs, cache
+
+ALONE = Fabric(accelerator="cpu", devices=1)
 
 
 @pytest.fixture
@@ -43,7 +46,8 @@ def test_later_start_leaves_out_the_first_batches(dataset):
 def test_cache_holds_what_was_computed(dataset, tmp_path, kind, tolerance):
     compute = summary if kind == "features" else lambda pictures: summary(pictures).flatten(1)
     told = []
-    inputs = cache(kind, compute, dataset, 2, 7, tmp_path, progress=lambda *numbers: told.append(numbers))
+    made = ImageInputs(dataset)
+    inputs = cache(ALONE, kind, compute, made, 2, 7, tmp_path, progress=lambda *numbers: told.append(numbers))
     assert len(inputs) == len(dataset)
     assert told[-1] == (40, 40)
     assert inputs.values.shape[:2] == (4, 20)
@@ -63,8 +67,9 @@ def test_cache_holds_what_was_computed(dataset, tmp_path, kind, tolerance):
 
 
 def test_features_lie_in_a_file_and_activations_in_memory(dataset, tmp_path):
-    cache("activations", lambda pictures: summary(pictures).flatten(1), dataset, 1, 8, tmp_path / "a")
+    inputs = ImageInputs(dataset)
+    cache(ALONE, "activations", lambda pictures: summary(pictures).flatten(1), inputs, 1, 8, tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    cache("features", summary, dataset, 1, 8, tmp_path / "f")
+    cache(ALONE, "features", summary, inputs, 1, 8, tmp_path / "f")
     (file,) = (tmp_path / "f").iterdir()
     assert file.stat().st_size == 2 * 20 * 3 * 4 * 4 * 2

@@ -3,15 +3,20 @@
 import contextlib
 import hashlib
 import shutil
+from collections import Counter
 
 import pytest
 import torch
 from tiny_runs import tiny_train
 
+from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.training.diagnose import diagnose
+from protoexplain.training.evaluate import evaluate
 from protoexplain.training.journal import Silent
+from protoexplain.training.prune import nearest_labels
 from protoexplain.training.rework import prune, reproject
 from protoexplain.training.splits import read_run_data
 from protoexplain.training.verify import verify
@@ -105,6 +110,40 @@ def test_projected_checkpoint(family, made, planted, tmp_path):
             torch.testing.assert_close(one.prototypes, two.prototypes, rtol=1e-4, atol=1e-5)
         assert not torch.equal(one.head.weight, two.head.weight), "the last layer was refitted"
     assert content(before.path) == files
+
+
+@pytest.mark.parametrize("work", [reproject, prune])
+def test_every_picture_is_looked_at_once(work, made, planted, tmp_path, monkeypatch):
+    """Patches, activations of the refit, nearest images and accuracies all come from one pass over each split."""
+    before, read, pixels = made("protopnet"), Counter(), ImageDataset.pixels
+
+    def counted(dataset, index):
+        assert dataset.augmentation.name == "none"
+        read[dataset.records[index].id] += 1
+        return pixels(dataset, index)
+
+    monkeypatch.setattr(ImageDataset, "pixels", counted)
+    options = {"epochs": 3} if work is reproject else {"epochs": 3, "threshold": 0}
+    work(before.path, planted, tmp_path / "new", Silent(), "", **options)
+    data = read_run_data(before.config.data, before.config.training.seed, planted)
+    assert data.validation
+    assert read == Counter(record.id for part in (data.train, data.validation, data.test) for record in part)
+
+
+@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
+def test_numbers_are_those_of_passes_over_the_pictures(family, made, planted, tmp_path):
+    """Accuracies and findings come from latent maps, and are the same as of the new checkpoint on its pictures."""
+    before = made(family)
+    result = reproject(before.path, planted, tmp_path / "new", Silent(), "", 3)
+    after, data = result.checkpoint, read_run_data(before.config.data, before.config.training.seed, planted)
+    for checkpoint, name in ((before, "test_accuracy_before"), (after, "test_accuracy")):
+        assert result.metrics[name] == pytest.approx(evaluate(checkpoint, planted).accuracy)
+    dataset = data.dataset(data.train, before.config.data)
+    (batch,) = batches(dataset, range(len(dataset)), len(dataset))
+    nearest = nearest_labels(after.model(), [(batch.images[:, 0], batch.labels, batch.indices)])
+    found = diagnose(after.model(), after.prototypes, data.train, data.crop, nearest)
+    assert result.findings == found
+    assert "other classes" in {finding.kind for finding in found}
 
 
 def test_without_epochs_the_head_stays(made, planted, tmp_path):

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 
 import pytest
 import torch
@@ -222,6 +223,14 @@ class TestSettings:
         result = tiny_train("protopnet", planted, tmp_path, training={"gradient_clip": 0.5})
         assert math.isfinite(result.metrics["test_accuracy"])
         assert all(math.isfinite(line["loss"]) for line in journal(tmp_path) if "loss" in line)
+
+    def test_workers_start_once(self, planted, tmp_path, monkeypatch):
+        """Epochs, projections and evaluations all read by the same processes, which end with the run."""
+        started, start = [], BaseProcess.start
+        monkeypatch.setattr(BaseProcess, "start", lambda self: started.append(self) or start(self))
+        tiny_train("protopnet", planted, tmp_path / "run", data={"workers": 1})
+        assert len(started) == 1
+        assert not started[0].is_alive()
 
     def test_passes_show_each_image_that_often_per_epoch(self, planted, tmp_path):
         config = tiny_config("protopnet", training={"passes": 3})

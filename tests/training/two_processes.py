@@ -13,7 +13,8 @@ from lightning_fabric.strategies import DDPStrategy
 from tiny_runs import open_run, tiny_config
 
 from protoexplain.models.registry import get_family
-from protoexplain.training.stages import find_patches, run_stage
+from protoexplain.training.journal import Silent
+from protoexplain.training.stages import find_patches, make_inputs, run_stage
 
 FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl")
 
@@ -38,6 +39,31 @@ def same_patches(run, alone):
     ]
 
 
+class Counting(Silent):
+    """A watcher that knows how many images were asked for."""
+
+    def __init__(self):
+        self.totals = []
+
+    def progress(self, what, done, total):
+        self.totals.append(total)
+
+
+def same_caches(run, alone, kind, few):
+    """Whether each of two processes computes a part of a cache, and both see what one process computes of all."""
+    together, shares = run.fabric, Counting()
+    run.model.eval()
+    whole, run.watcher = run.data, shares
+    run.data = replace(whole, train=whole.train[:1]) if few else whole
+    shared = make_inputs(run, kind, run.data.train, True, "x").values.clone()
+    run.watcher, run.fabric = Silent(), alone
+    expected = make_inputs(run, kind, run.data.train, True, "x").values
+    equal = float(torch.allclose(shared, expected, rtol=1e-3, atol=1e-3))
+    run.fabric, run.data = together, whole
+    counts = together.all_gather(torch.tensor([max(shares.totals, default=0), equal]))
+    return {"images": len(expected[0]), "shares": counts[:, 0].tolist(), "equal": counts[:, 1].tolist()}
+
+
 def go_through(fabric, family, data, scratch):
     run = open_run(tiny_config(family, data={"validation": 0.2}), data, scratch)
     run.data = replace(run.data, train=run.data.train[:-1])
@@ -46,10 +72,12 @@ def go_through(fabric, family, data, scratch):
     for index, stage in enumerate(get_family(family).stages(run.config.schedule)):
         run_stage(run, index, stage)
         rows.append({"stage": stage.name, "differ": differences(fabric, run.model)})
+    caches = [same_caches(run, alone, kind, few) for kind in ("features", "activations") for few in (False, True)]
     accuracy = run.evaluate(run.data.train)
     patches = same_patches(run, alone)
     return {
         "stages": rows,
+        "caches": caches,
         "patches": patches,
         "images": len(run.data.train),
         "accuracy": [accuracy, run.evaluate(run.data.train)],

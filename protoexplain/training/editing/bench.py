@@ -1,26 +1,16 @@
-"""What editing a checkpoint needs to know of its data, computed in one pass: latent maps and activations.
-
-The network stays as it is while prototypes are edited, so the latent map of every picture is kept: in a file without
-a name, which vanishes with the bench.  Whatever is decided on prototypes then costs no further pass.
-N pictures, P prototypes, D channels, H x W cells.
-"""
+"""What editing a checkpoint needs to know of its data, computed in one pass: latent maps and activations."""
 
 from __future__ import annotations
 
 import copy
-import math
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from protoexplain.data.loading import ImageDataset, batches
-from protoexplain.data.records import ImageRecord
+from protoexplain.data.loading import ImageDataset
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.checkpoint import Checkpoint
@@ -28,32 +18,12 @@ from protoexplain.io.images import load_image
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
 from protoexplain.training.diagnose import beside_object
+from protoexplain.training.feature_cache import FeatureCache, look
+from protoexplain.training.inputs import ImageInputs
 from protoexplain.training.splits import RunData, read_data_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What the model sees in the clean pictures of a split.
-
-    Args:
-        images: N of them.
-        labels: [N].
-        latents: Branch -> float32 [N,D,H,W].
-        similarity: [N,P] of each prototype's best patch.
-    """
-
-    images: tuple[ImageRecord, ...]
-    labels: Tensor
-    latents: Mapping[str, Tensor]
-    similarity: Tensor
-
-    def best(self, branch_name: str, branch: Branch, prototypes: Tensor) -> Tensor:
-        """Similarity [N,p] of the best patches to other prototypes [p,D,h,w] of a branch."""
-        parts = self.latents[branch_name].split(_AT_ONCE)
-        return torch.cat([branch.similarity.best(part, prototypes)[0] for part in parts]).detach()
+_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -72,7 +42,7 @@ class Bench:
     data: RunData
     model: PrototypeModel
     proof: Mapping[str, Tensor]
-    looks: Mapping[str, Looks]
+    looks: Mapping[str, FeatureCache]
     _beside: dict[tuple[str, int, int], Tensor | None] = field(default_factory=dict, repr=False)
 
     def place(self, prototype: int) -> tuple[str, Branch, int]:
@@ -151,11 +121,12 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
     for name, images in splits.items():
         before = done
 
-        def told(seen: int, before: int = before) -> None:
+        def told(seen: int, _: int, before: int = before) -> None:
             if progress:
                 progress(before + seen, total)
 
-        looks[name] = _look(model, images, read, checkpoint.config.data.image_size, where, told)
+        pictures = ImageInputs(read.dataset(images, checkpoint.config.data))
+        looks[name] = look(model, pictures, where, _BATCH, told)
         done += len(images)
     proof = {name: tensor.clone() for name, tensor in checkpoint.proof().items()}
     return Bench(checkpoint, read, without_backbone(model).cpu().eval(), proof, looks)
@@ -164,50 +135,3 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
 def without_backbone(model: PrototypeModel) -> PrototypeModel:
     """A copy of all that comes after the backbone."""
     return copy.deepcopy(model, {id(model.backbone): nn.Identity()})
-
-
-@torch.no_grad()
-def _look(
-    model: PrototypeModel,
-    images: tuple[ImageRecord, ...],
-    data: RunData,
-    size: int,
-    device: torch.device,
-    told: Callable[[int], None],
-    batch_size: int = 16,
-) -> Looks:
-    dataset = ImageDataset(images, data.crop, size, cache_bytes=0)
-    latents: dict[str, Tensor] = {}
-    similarity = torch.empty(len(images), model.num_prototypes)
-    done = 0
-    for batch in batches(dataset, range(len(images)), batch_size):
-        features = model.backbone(batch.images[:, 0].to(device))
-        rows, best = slice(done, done + len(batch.labels)), []
-        for name, branch in model.named_branches():
-            z = branch.addon(features)
-            best.append(branch.similarity.best(z, branch.prototypes)[0])
-            if name not in latents:
-                latents[name] = _storage((len(images), *z.shape[1:]))
-            latents[name][rows] = z.float().cpu()
-        similarity[rows] = torch.cat(best, 1).float().cpu()
-        done = rows.stop
-        told(done)
-    labels = torch.tensor([image.label for image in images], dtype=torch.long)
-    return Looks(images, labels, latents, similarity)
-
-
-def _storage(shape: tuple[int, ...]) -> Tensor:
-    """Numbers in a file without a name, which vanishes with them.
-
-    Raises:
-        UserError: The disk is too full.
-    """
-    needed, folder = 4 * math.prod(shape), tempfile.gettempdir()
-    if shutil.disk_usage(folder).free < needed:
-        raise UserError(
-            f"there is no room for the latent maps of {shape[0]} pictures: {needed / 1e6:.0f} MB are needed",
-            folder,
-            "make room, or name another folder in TMPDIR",
-        )
-    with tempfile.TemporaryFile() as stream:
-        return torch.from_numpy(np.memmap(stream, dtype=np.float32, mode="w+", shape=shape))

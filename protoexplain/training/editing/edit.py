@@ -22,6 +22,7 @@ from protoexplain.training.editing.bench import TRAIN, VALIDATION, Bench
 from protoexplain.training.editing.candidates import Spot, resolved
 from protoexplain.training.editing.decisions import REMOVE, REPROJECT, Decision
 from protoexplain.training.fabric import make_fabric
+from protoexplain.training.feature_cache import activations_of, head_inputs
 from protoexplain.training.inputs import CachedInputs
 from protoexplain.training.journal import Silent, Watcher
 from protoexplain.training.rework import head_stage
@@ -50,15 +51,9 @@ class Edited:
     moved: Mapping[int, Spot]
     similarity: Mapping[str, Tensor]
 
-    @torch.no_grad()
-    def activations(self, split: str, training: bool = False) -> Tensor:
-        """[N,P] as the head sees them; `training` leaves out what the family does at inference only."""
-        self.model.train(training)
-        parts = self.similarity[split].split(self.model.branch_sizes(), 1)
-        branches = self.model.named_branches()
-        found = torch.cat([branch.activation(part) for (_, branch), part in zip(branches, parts, strict=True)], 1)
-        self.model.eval()
-        return found
+    def activations(self, split: str) -> Tensor:
+        """[N,P] as the head sees them at inference."""
+        return activations_of(self.model, self.similarity[split])
 
     @torch.no_grad()
     def scores(self, split: str) -> Tensor:
@@ -145,8 +140,7 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
 
 
 def _inputs(bench: Bench, edited: Edited, split: str) -> CachedInputs:
-    values = edited.activations(split, training=split == TRAIN)
-    return CachedInputs("activations", values[None], bench.looks[split].labels)
+    return head_inputs(edited.model, edited.similarity[split], bench.looks[split].labels, training=split == TRAIN)
 
 
 class _ByEpoch:

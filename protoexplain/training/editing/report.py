@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
-
-from protoexplain.explain.nearest import Nearest
 from protoexplain.io.prototypes import PrototypeRecord, select
 from protoexplain.metrics.sizes import EvidenceSettings, used
 from protoexplain.metrics.subject import presence_weights
@@ -16,8 +13,8 @@ from protoexplain.metrics.wilson import wilson
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.editing.bench import TEST, TRAIN, VALIDATION, Bench
 from protoexplain.training.editing.edit import Edited
+from protoexplain.training.prune import nearest_of
 
-NEAREST = 6
 NEARLY_ZERO: float = EvidenceSettings().epsilon
 """Class weights of at most this size count as zero, as in the metrics of sparsity."""
 
@@ -179,9 +176,7 @@ def findings_of(bench: Bench, edited: Edited, records: Sequence[PrototypeRecord]
     """What is wrong with the prototypes of an edited model, described by `records`."""
     nearest = None
     if bool((edited.model.prototype_class >= 0).any()):
-        looks, kept = bench.looks[TRAIN], Nearest(NEAREST, edited.model.num_prototypes)
-        kept.update(edited.similarity[TRAIN], torch.arange(len(looks.images)), looks.labels)
-        nearest = kept.patches().label
+        nearest = nearest_of(edited.similarity[TRAIN], bench.looks[TRAIN].labels)
     return diagnose(edited.model, records, bench.data.train, bench.data.crop, nearest)
 
 
