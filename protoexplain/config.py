@@ -70,7 +70,8 @@ class TrainingConfig(BaseModel):
     threads: int | None = Field(None, ge=1)
     """CPU threads; None leaves torch's default."""
     deterministic: bool = True
-    """Bit for bit the same weights whenever a run is repeated on a CPU; accelerators come close to them."""
+    """A run that is repeated on a CPU with as many threads gives the same weights bit for bit; on an accelerator torch
+    takes its repeatable algorithms where it has some, and weights come out nearly the same."""
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; None does not clip."""
     passes: int = Field(1, ge=1)

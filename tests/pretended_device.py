@@ -14,13 +14,10 @@ from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 aten = torch.ops.aten
 DEVICE = torch.device("lazy", 0)
 """Of the types that torch knows, the one that needs no driver: its gradients flow in the thread of the CPU's."""
-_CROSSING = (aten._to_copy.default, aten.copy_.default)
-"""Operations that take numbers from one device to the other."""
 _INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default)
 """Their second argument, the indices, may lie on the CPU."""
 
@@ -86,24 +83,42 @@ class _Computed(TorchDispatchMode):
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        given = [value for value in tree_leaves((args, kwargs)) if isinstance(value, OnDevice)]
+        if OnDevice not in types and "device" not in kwargs:
+            return func(*args, **kwargs)
+        given = [value for value in _tensors((args, kwargs.values())) if isinstance(value, OnDevice)]
         wanted = kwargs.get("device")
         results_there = bool(given) if wanted is None else torch.device(wanted).type == DEVICE.type
         if func is aten.copy_.default:
             results_there = isinstance(args[0], OnDevice)
-        if func not in _CROSSING and given:
+        elif func is not aten._to_copy.default:
             _refuse_two_devices(func, args, kwargs)
         if results_there and wanted is not None:
             kwargs = {**kwargs, "device": "cpu"}
-        result = func(*tree_map_only(OnDevice, _held, args), **tree_map_only(OnDevice, _held, kwargs))
+        result = func(*_each(_held, args), **{name: _each(_held, value) for name, value in kwargs.items()})
         if not results_there:
             return result
         changed = {id(value.held): value for value in given}
-        return tree_map_only(Tensor, lambda held: changed[id(held)] if id(held) in changed else _sent(held), result)
+        return _each(lambda held: changed[id(held)] if id(held) in changed else _sent(held), result)
+
+
+def _tensors(values):
+    """All tensors in nested lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple | type({}.values())):
+            yield from _tensors(value)
+
+
+def _each(change, value):
+    """The same nested lists with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return type(value)(_each(change, one) for one in value) if isinstance(value, list | tuple) else value
 
 
 def _held(tensor):
-    return tensor.held
+    return tensor.held if isinstance(tensor, OnDevice) else tensor
 
 
 def _sent(held):
@@ -115,7 +130,7 @@ def _sent(held):
 
 def _refuse_two_devices(func, args, kwargs):
     judged = (args[0], *args[2:]) if func in _INDEXING and isinstance(args[0], OnDevice) else args
-    tensors = [value for value in tree_leaves((judged, kwargs)) if isinstance(value, Tensor)]
-    devices = {tensor.device.type for tensor in tensors if tensor.dim() or isinstance(tensor, OnDevice)}
+    tensors = _tensors((judged, kwargs.values()))
+    devices = {tensor.device.type for tensor in tensors if isinstance(tensor, OnDevice) or tensor.dim()}
     if len(devices) > 1:
         raise RuntimeError(f"{func} got tensors on two devices: {', '.join(sorted(devices))}")

@@ -77,8 +77,10 @@ def train(
         config: The run.
         out: Its folder; must not hold another run unless resuming.
         data_path: Data set, where it is not the configured one.
-        resume: Go on with an interrupted run in `out`, to the same result as if it had not been interrupted: bit for
-            bit on a CPU, but for rounding on an accelerator.
+        resume: Go on with an interrupted run in `out`.  On a CPU the result is bit for bit that of an uninterrupted run
+            with as many threads.  On an accelerator the images and their changes are the same, but sums may be
+            rounded otherwise, random numbers of the network itself (dropout) are only kept on cuda, and the scale of
+            16-mixed begins anew.
         watcher: Is shown the progress.
         interrupted: Asked after each step; True saves the state and raises `Interrupted`.
         save_every: Seconds between saved states.

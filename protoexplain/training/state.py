@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on where it stopped, bit for bit.
+"""Everything that a run needs to go on where it stopped: bit for bit on a CPU, nearly so on an accelerator.
 
 The order of images and their random changes depend on seeds and epoch numbers alone, so the state is small: the
 place in the schedule, weights, optimizers, random generators, and the best weights so far.

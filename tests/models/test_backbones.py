@@ -43,6 +43,8 @@ def shape(backbone: Backbone, pixels: int) -> list[int]:
         ("convnext_atto", 32, 64, [320, 2, 2]),
         (LITE, 16, 96, [112, 6, 6]),
         (LITE, 32, 64, [320, 2, 2]),
+        ("vit_tiny_patch16_224", 16, 96, [192, 6, 6]),
+        ("vit_tiny_patch16_224", 16, 224, [192, 14, 14]),
     ],
 )
 def test_shapes(name, stride, pixels, expected):
@@ -55,6 +57,17 @@ def test_shapes(name, stride, pixels, expected):
 )
 def test_two_unstrided_stages_give_finer_maps(name, pixels, side):
     assert shape(random(name, stride=32, unstrided_stages=2), pixels)[1:] == [side, side]
+
+
+def test_transformers_are_those_of_timm_at_their_own_size():
+    backbone, images = random("vit_tiny_patch16_224"), torch.rand(2, 3, 224, 224)
+    fixed = timm.create_model("vit_tiny_patch16_224", num_classes=0).eval()
+    fixed.load_state_dict(backbone.net.state_dict(), strict=False)
+    with torch.no_grad():
+        expected = fixed.forward_intermediates(
+            (images - backbone.mean) / backbone.std, indices=[backbone.level], intermediates_only=True
+        )[0]
+        torch.testing.assert_close(backbone(images), expected)
 
 
 def test_images_are_normalised_inside():

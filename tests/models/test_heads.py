@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pretended_device import DEVICE, pretended_device
 
 from protoexplain.models.heads import (
     AggregationHead,
@@ -271,3 +272,25 @@ def test_keep_leaves_the_proportions_of_softmax_weights():
     before = head.class_weights()[:, kept]
     head.keep(kept)
     torch.testing.assert_close(head.class_weights(), before / before.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_computed_in_float32_under_mixed_precision(kind):
+    head, activations = head_of(kind, 12, 4).float(), 100 * torch.rand(5, 12)
+    expected = head.eval()(activations)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(head(activations), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evidence_is_computed_where_and_as_the_activations_are(kind):
+    with pretended_device(), torch.no_grad():
+        head, activations = head_of(kind, 6, 3).float().to(DEVICE), torch.rand(2, 6, dtype=torch.float64)
+        classes = torch.tensor([2, 0])
+        evidence, lost = head.evidence(activations, classes), head.disagreement(activations, classes)
+        assert head.evidence(activations.float().to(DEVICE), classes.to(DEVICE)).total().device == DEVICE
+        scores = head(activations.float().to(DEVICE)).cpu()[:, [2, 0]]
+    assert evidence.total().dtype == torch.float64
+    torch.testing.assert_close(evidence.total().float(), scores, rtol=1e-5, atol=1e-5)
+    if lost is not None:
+        torch.testing.assert_close(evidence.total() + lost.total(), torch.ones(2, 2, dtype=torch.float64))

@@ -237,3 +237,28 @@ def test_gradients(loss, shape):
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
     assert torch.autograd.gradcheck(loss, (x,))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: losses.orthogonality(p, CLASSES),
+        lambda p: losses.orthogonality(p, CLASSES, diagonal=False),
+        lambda p: losses.closeness(p, CLASSES),
+        lambda p: losses.discrimination(p, CLASSES),
+    ],
+)
+def test_products_are_computed_in_float32_under_mixed_precision(loss):
+    vectors = prototypes(1).float()
+    expected = loss(vectors)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(loss(vectors), expected)
+
+
+def test_alignment_of_features_in_half_precision():
+    torch.manual_seed(0)
+    deep, shallow = torch.rand(2, 16, 4, 4).bfloat16(), torch.rand(2, 8, 8, 8).bfloat16()
+    cells = torch.tensor([[0, 3], [9, 1]])
+    expected = losses.shallow_deep_alignment(deep.float(), shallow.float(), cells, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(losses.shallow_deep_alignment(deep, shallow, cells, 0.1), expected)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pretended_device import DEVICE, pretended_device
 from torch import Tensor
 
 from protoexplain.models import similarity as module
@@ -154,3 +155,67 @@ class TestChannelAxes:
         z = self.z.clone().requires_grad_()
         channels = torch.tensor([0.0, 5.0, 2.0]).view(3, 1, 1, 1)
         assert torch.autograd.gradcheck(lambda z: ChannelAxes().best(z, channels)[0], (z,))
+
+
+class TestMixedPrecision:
+    """Autocast halves the precision of products, and with it that of the choice of the nearest cell."""
+
+    @staticmethod
+    def latent(correlated: bool) -> tuple[Tensor, Tensor]:
+        """Rectified maps in half precision, as autocast leaves them, and prototypes."""
+        generator = torch.Generator().manual_seed(0)
+        z = torch.rand(8, 64, 7, 7, generator=generator)
+        if correlated:
+            z = z.mean((2, 3), keepdim=True) + 0.1 * z
+        return z.bfloat16(), torch.rand(20, 64, 1, 1, generator=generator)
+
+    @pytest.mark.parametrize("correlated", [False, True])
+    @pytest.mark.parametrize("similarity", PATCHED)
+    def test_cells_are_those_of_float32(self, similarity, correlated):
+        z, prototypes = self.latent(correlated)
+        values, cells = similarity.best(z.float(), prototypes)
+        maps = similarity.maps(z.float(), prototypes)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(similarity.best(z, prototypes)[1], cells)
+            assert torch.equal(similarity.best(z, prototypes)[0], values)
+            assert torch.equal(similarity.maps(z, prototypes), maps)
+
+    def test_channels_of_half_precision_are_compared_in_float32(self):
+        z, channels = self.latent(False)[0], torch.arange(64.0).view(64, 1, 1, 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(ChannelAxes().maps(z, channels), z.float().softmax(1))
+
+    @pytest.mark.parametrize("similarity", PATCHED)
+    def test_gradients_flow_into_the_cells_of_float32(self, similarity):
+        z, prototypes = self.latent(True)
+        gradients = []
+        for half in (True, False):
+            leaf = z.float().requires_grad_()
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                best = similarity.best(leaf, prototypes)[0].sum()
+            best.backward()
+            gradients.append(leaf.grad)
+        torch.testing.assert_close(*gradients)
+
+
+class TestAccelerators:
+    """Squared distances without float64."""
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        with pretended_device():
+            return NegativeSquaredL2().maps(z.to(DEVICE), prototypes.to(DEVICE)).cpu()
+
+    @pytest.mark.parametrize("chunk", [1 << 23, 500])
+    def test_they_are_those_of_the_cpu(self, chunk, monkeypatch):
+        monkeypatch.setattr(module, "CHUNK_ELEMENTS", chunk)
+        torch.manual_seed(0)
+        z, prototypes = torch.rand(3, 4, 5, 6), torch.rand(7, 4, 2, 1)
+        torch.testing.assert_close(self.maps(z, prototypes), NegativeSquaredL2().maps(z, prototypes))
+
+    def test_nothing_cancels_where_a_patch_is_the_prototype(self):
+        torch.manual_seed(0)
+        z = 100 + torch.rand(1, 128, 7, 7)
+        prototypes = z[:, :, 2, 3].view(1, 128, 1, 1)
+        assert float(self.maps(z, prototypes)[0, 0, 2, 3]) == 0
+        near = prototypes + 1e-3
+        assert float(self.maps(z, near)[0, 0, 2, 3]) == pytest.approx(-128e-6, rel=0.1)

@@ -33,7 +33,7 @@ class Oracle:
 def test_counts(best, planted, monkeypatch):
     truth = [record.label for record in read_image_set(planted).split("test")]
     assert truth == [0, 0, 1, 1, 2, 2, 3, 3]
-    monkeypatch.setattr(type(best), "model", lambda self: Oracle([0, 0, 1, 0, 0, 1, 3, 3]))
+    monkeypatch.setattr(type(best), "model", lambda self, device: Oracle([0, 0, 1, 0, 0, 1, 3, 3]))
     told = []
 
     class Watcher:

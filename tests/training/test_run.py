@@ -1,12 +1,15 @@
 """Whole runs on few small pictures: what they leave behind, and that they can be repeated."""
 
 import json
+import math
 import os
 import shutil
 from multiprocessing.process import BaseProcess
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train, with_train
 
 from protoexplain.data.dataset_view import view_of_run
@@ -210,6 +213,16 @@ class TestSettings:
         self.after_first_stage(planted, tmp_path, gradient_clip=free / 4)
         assert norms
         assert max(norms) <= free / 4 * 1.001
+
+    @pytest.mark.parametrize("first_scale", [2.0, 2.0**30])
+    def test_gradients_are_clipped_under_16_mixed(self, planted, tmp_path, monkeypatch, first_scale):
+        """Scales that are too large at first make infinite gradients, whose steps are left out."""
+        scaler = torch.amp.GradScaler("cpu", init_scale=first_scale)
+        half = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler))
+        monkeypatch.setattr(run_module, "make_fabric", lambda *_, **__: half)
+        result = tiny_train("protopnet", planted, tmp_path, training={"gradient_clip": 0.5})
+        assert math.isfinite(result.metrics["test_accuracy"])
+        assert all(math.isfinite(line["loss"]) for line in journal(tmp_path) if "loss" in line)
 
     def test_workers_start_once(self, planted, tmp_path, monkeypatch):
         """Epochs, projections and evaluations all read by the same processes, which end with the run."""

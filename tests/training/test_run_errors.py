@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+import torch
 from tiny_runs import open_run, tiny_config, tiny_raw, tiny_train
 
 from protoexplain.config import parse
@@ -86,8 +87,28 @@ class TestRefusals:
             tiny_train("protopnet", planted, tmp_path / "run", training={"precision": "16-mixed"})
         assert not (tmp_path / "run").exists()
 
+    @pytest.mark.parametrize("accelerator", ["cuda", "mps", "gpu", "tpu"])
+    def test_absent_accelerator(self, planted, tmp_path, monkeypatch, accelerator):
+        monkeypatch.setattr("protoexplain.devices.available_kinds", lambda: ("cpu",))
+        with pytest.raises(UserError, match=f"device '{accelerator}'") as caught:
+            tiny_train("protopnet", planted, tmp_path / "run", training={"accelerator": accelerator})
+        assert caught.value.where == "training.accelerator"
+        assert not (tmp_path / "run").exists()
+
 
 class TestLossThatIsNotFinite:
+    def test_gradients_that_are_to_be_clipped(self, planted, tmp_path, monkeypatch):
+        terms = ProtoPNet.loss_terms
+
+        def steep(self, output, labels, names, active=None):
+            found = terms(self, output, labels, names, active)
+            return {**found, "cluster": found["cluster"] + (found["cluster"] - found["cluster"].detach()).abs().sqrt()}
+
+        monkeypatch.setattr(ProtoPNet, "loss_terms", steep)
+        with pytest.raises(UserError, match="the norm of the gradients became") as caught:
+            tiny_train("protopnet", planted, tmp_path, training={"gradient_clip": 1.0})
+        assert caught.value.where.startswith("step 0, images ")
+
     def test_exploding_learning_rate(self, planted, tmp_path):
         with pytest.raises(UserError, match="loss became") as caught:
             tiny_train("protopnet", planted, tmp_path, schedule={"lr_addon": 1e30, "lr_prototypes": 1e30})
@@ -99,7 +120,8 @@ class TestLossThatIsNotFinite:
         calls = []
 
         def poisoned(self, output, labels, names, active=None):
-            calls.append(labels)
+            if torch.is_grad_enabled():  # the model is tried without gradients before
+                calls.append(labels)
             found = terms(self, output, labels, names, active)
             return {**found, "cluster": found["cluster"] * float("nan")} if len(calls) == 2 else found
 
