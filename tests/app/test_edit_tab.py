@@ -38,7 +38,7 @@ def refit_ends(monkeypatch):
     """Edits without mathematics: a refit of what others decided takes steps until this is set; set at the end."""
     ends = threading.Event()
 
-    def open_bench(checkpoint, root, progress):
+    def open_bench(checkpoint, root, progress, device):
         progress(1, 2)
         return SimpleNamespace()
 

@@ -15,7 +15,7 @@ def only(page, *titles):
     """Tick these metrics and no others."""
     page.eval_on_selector_all("#metrics-work input[type=checkbox]", "all => all.forEach(box => box.checked = false)")
     for title in titles:
-        page.get_by_role("checkbox", name=re.compile(f"^{title}")).check()
+        page.get_by_role("checkbox", name=re.compile(f"^{title} ·")).check()
 
 
 def test_metrics_are_measured_read_and_compared(open_page):

@@ -1,10 +1,14 @@
 """Every family on an accelerator and under mixed precision: the same numbers as on the CPU, as far as they can be."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+import two_sizes
 from pretended_device import DEVICE, OnDevice, pretended_device, pretended_fabric
 from tiny_runs import tiny_config, tiny_model, tiny_train
 
+from protoexplain import registry
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution import attribute
@@ -21,7 +25,7 @@ from protoexplain.metrics.images import read_test_images
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
-from protoexplain.models.registry import family_names
+from protoexplain.models.registry import FAMILIES, family_names
 from protoexplain.training import rework, run
 from protoexplain.training.editing import bench
 from protoexplain.training.editing.decisions import Decisions
@@ -40,6 +44,7 @@ SHORTEST = {
     "rbf_net": ONCE,
     "pipnet": {**ONCE, "joint_epochs": 2, "lower_frozen_epochs": 1},
     "prototypedl": {"epochs": 1, "last_layer_epochs": 1},
+    two_sizes.NAME: PROJECTED,
 }
 """Each kind of stage once."""
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
@@ -58,9 +63,18 @@ ONE_OF_EACH_PASS = (
 REMOVAL = {"format": 1, "epochs": 1, "decisions": [{"prototype": 0, "do": "remove", "reason": "other"}]}
 
 
-@pytest.fixture(params=family_names())
+@pytest.fixture(params=[*family_names(), two_sizes.NAME])
 def family(request):
     return request.param
+
+
+@pytest.fixture(scope="module", autouse=True)
+def guest():
+    """A family whose prototypes have maps of two sizes is known, too."""
+    point = SimpleNamespace(name=two_sizes.NAME, load=lambda: two_sizes.FAMILY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", lambda group: [point] if group == FAMILIES.group else [])
+        yield
 
 
 @pytest.fixture(scope="module")
