@@ -9,6 +9,7 @@ from app.actions.compare import two_models, two_pictures
 from app.actions.explain import explain_case
 from app.actions.portrait import portrait
 from app.actions.prototypes import Wish, gallery
+from app.jobs import Job, Requests, RunningJob
 from app.neighbours import NearestPatches
 from app.server import create_app
 from app.state import ModelStore
@@ -33,11 +34,11 @@ def test_answers_are_those_of_the_cpu(name, folder, examples):
         cases = [explain_case(explainer, first) for explainer in (here, there)]
         for mine, other in zip(*(case.predictions for case in cases), strict=True):
             assert (mine.label, mine.score) == (other.label, pytest.approx(other.score, rel=1e-3, abs=1e-4))
-        guesses = [EveryTestPicture().answer(examples, one, lambda *_: None) for one in (here, there)]
+        guesses = [EveryTestPicture().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
         assert {key: guess.label for key, guess in guesses[0].items()} == {
             key: guess.label for key, guess in guesses[1].items()
         }
-        nearest = [NearestPatches().answer(examples, one, lambda *_: None) for one in (here, there)]
+        nearest = [NearestPatches().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
         for mine, other in zip(*nearest, strict=True):
             assert [n.image for n in mine["test"].nearest] == [n.image for n in other["test"].nearest]
         assert len(gallery(there, Wish(sort="weight")).tiles) == len(gallery(here, Wish(sort="weight")).tiles) > 0

@@ -14,14 +14,9 @@ from saved_checkpoints import CLASSES, DATA, built, records_of, refused, save
 from write_steps import contents, killed_at, watch_steps
 
 from protoexplain.io import atomic
-from protoexplain.io.checkpoint import (
-    ACTIVATIONS,
-    MODEL,
-    Checkpoint,
-    add_metrics,
-    find_checkpoints,
-    shipped_checkpoints,
-)
+from protoexplain.io.activation_statistics import ACTIVATIONS
+from protoexplain.io.checkpoint import MODEL, Checkpoint, add_metrics
+from protoexplain.io.checkpoint_folders import find_checkpoints, shipped_checkpoints
 from protoexplain.io.manifest import verify_folder
 from protoexplain.io.model_card import escaped
 from protoexplain.io.prototypes import PrototypeRecord, select

@@ -1,20 +1,29 @@
-"""An old checkpoint learns what is usual; all else in it stays as it was."""
+"""An old checkpoint learns what is usual, where its prototypes are active and which images it learned from; all else
+stays as it was."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
+from patch_maps import assert_maps_fit, marked
 from statistics_of_images import knows_its_images
 from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.data.planted import draw
 from protoexplain.errors import UserError
+from protoexplain.explain.box_rules import PUBLISHED
 from protoexplain.explain.evidence import WITHOUT_STATISTICS
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import ACTIVATIONS, Checkpoint
+from protoexplain.io.activation_statistics import ACTIVATIONS
+from protoexplain.io.checkpoint import THUMBS, Checkpoint, add_metrics
 from protoexplain.io.manifest import MANIFEST, manifest_of
+from protoexplain.io.prototype_maps import MAPS
+from protoexplain.io.prototypes import parse_contents
+from protoexplain.io.split_ids import SPLIT
 from protoexplain.training.upgrade import upgrade
 
-CHANGED = {ACTIVATIONS, "prototypes.json"}
+ADDED = {ACTIVATIONS, MAPS, SPLIT}
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +33,18 @@ def trained(planted, tmp_path_factory):
 
 @pytest.fixture
 def old(trained, tmp_path):
-    """As it was before there were statistics."""
+    """As it was before there were statistics, maps and lists of images."""
     folder = shutil.copytree(trained.path, tmp_path / "old")
-    (folder / ACTIVATIONS).unlink()
+    for name in ADDED:
+        (folder / name).unlink()
     (folder / "prototypes.json").write_text(
         (folder / "prototypes.json").read_text().replace('"format": 3', '"format": 2')
     )
+    return rewritten(folder)
+
+
+def rewritten(folder):
+    """The checkpoint in a folder whose files were changed by hand."""
     (folder / MANIFEST).write_text(manifest_of(folder).to_json())
     return Checkpoint.load(folder)
 
@@ -44,10 +59,42 @@ def test_statistics_are_added_and_nothing_else(trained, old, planted, tmp_path):
     assert new.weights_sha256 == old.weights_sha256
     assert same_tensors(new.model().state_dict(), old.model().state_dict())
     files = [path.relative_to(new.path) for path in new.path.rglob("*") if path.is_file()]
-    same = [f for f in files if str(f) not in {*CHANGED, MANIFEST}]
-    assert len(same) == len(files) - 3
+    same = [f for f in files if str(f) not in {*ADDED, "prototypes.json", MANIFEST}]
+    assert len(same) == len(files) - 5
     assert all((new.path / f).read_bytes() == (old.path / f).read_bytes() for f in same)
     assert (new.path / "prototypes.json").read_bytes() == (trained.path / "prototypes.json").read_bytes()
+
+
+def test_images_and_maps_are_those_of_the_training(trained, old, planted, tmp_path):
+    assert old.split_ids() is None
+    new = upgrade(old.path, planted, tmp_path / "new")
+    assert new.split_ids() == trained.split_ids()
+    assert_maps_fit(new)
+    for found, expected in zip(new.prototype_maps(), trained.prototype_maps(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_boxes_are_drawn_by_the_rule_of_today(trained, old, planted, tmp_path):
+    """The checkpoint recorded others; the pictures of patches are cut anew where they lie elsewhere."""
+    contents = parse_contents((old.path / "prototypes.json").read_bytes(), "")
+    published = replace(contents, prototypes=marked(trained, PUBLISHED))
+    (old.path / "prototypes.json").write_bytes(published.to_json())
+    before = rewritten(old.path)
+    moved = [r.index for r, now in zip(before.prototypes, trained.prototypes, strict=True) if r != now]
+    assert moved
+    for index in moved:
+        (old.path / THUMBS / before.prototypes[index].patch).write_bytes(trained.picture(index, "source"))
+    new = upgrade(rewritten(old.path).path, planted, tmp_path / "new")
+    assert new.prototypes == trained.prototypes
+    assert [new.picture(index, "patch") for index in range(len(new.prototypes))] == [
+        trained.picture(index, "patch") for index in range(len(new.prototypes))
+    ]
+
+
+def test_measurements_come_along(old, planted, tmp_path):
+    add_metrics(old, {"interpretability": {"accuracy": {"value": 0.5}}})
+    new = upgrade(old.path, planted, tmp_path / "new")
+    assert new.metrics["interpretability"] == {"accuracy": {"value": 0.5}}
 
 
 def test_notice_reaches_the_explanation(old, planted):
