@@ -21,7 +21,7 @@ from protoexplain.models.similarity import gather_patches
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
 from protoexplain.training.keep import keep, origin_of
-from protoexplain.training.stages import clean_batches, find_patches, run_stage
+from protoexplain.training.stages import clean_batches, end_stage, find_patches, run_stage
 
 SIZE = 64
 NAMES = ("Wren", "Robin", "Crow", "Tit")
@@ -211,6 +211,7 @@ def test_two_steps_of_every_stage(run):
         before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
         groups = run.model.parameter_groups()
         run_stage(run, index, stage)
+        end_stage(run, index)
         names = {id(parameter): name for name, parameter in run.model.named_parameters()}
         changed = {name for name, p in run.model.named_parameters() if not torch.equal(p.detach(), before[name])}
         trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
