@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protoexplain.metrics.localisation import region_of
+from protoexplain.data.regions import object_region
 from protoexplain.metrics.passes import Chunk
 
 BACKGROUND, OBJECT = range(2)
@@ -33,7 +33,7 @@ class Cells:
     cost = 2
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        regions = [region_of(*pair) for pair in zip(chunk.records, chunk.geometries, strict=True)]
+        regions = [object_region(*pair) for pair in zip(chunk.records, chunk.geometries, strict=True)]
         columns = {"label": chunk.labels}
         for name, maps in maps_of(chunk).items():
             means, found = zip(*(mean_vectors(vectors, regions) for vectors in maps), strict=True)

@@ -15,10 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protoexplain.data.geometry import Geometry
-from protoexplain.data.records import ImageRecord
+from protoexplain.data.regions import object_region
 from protoexplain.explain.boxes import upsample
-from protoexplain.io.images import load_mask
 from protoexplain.metrics.passes import Chunk
 from protoexplain.metrics.randomness import random_points
 
@@ -34,23 +32,6 @@ class Region(IntEnum):
     """What is known of the object in an image."""
 
     USABLE, UNKNOWN, EMPTY, FULL = range(4)
-
-
-def region_of(record: ImageRecord, geometry: Geometry) -> NDArray[np.bool_] | None:
-    """Where the object is in the source pixels that the network saw: its mask, else its box.
-
-    None where neither is there, the mask is smaller than the image, or the box is all that the network saw.
-    """
-    x0, y0, x1, y1 = map(int, geometry.crop.as_list())
-    if record.mask is not None:
-        mask = load_mask(record.mask)
-        return mask[y0:y1, x0:x1] if mask.shape[0] >= y1 and mask.shape[1] >= x1 else None
-    if record.box is None:
-        return None
-    left, top, right, bottom = (max(0, int(edge)) for edge in record.box.as_list())
-    seen = np.zeros((y1, x1), dtype=bool)
-    seen[top:bottom, left:right] = True
-    return None if seen[y0:, x0:].all() else seen[y0:, x0:]
 
 
 def stretched(pixels: Tensor) -> Tensor:
@@ -100,7 +81,7 @@ class Located:
             maps[CENTRE, height // 2, width // 2] = 1
             maps[RANDOM, cells[number, 0], cells[number, 1]] = 1
             looked = torch.stack([own[number], torch.full_like(own[number], size // 2), anywhere[number]], 1)
-            rows.append(_row(maps, looked, size, region_of(record, geometry)))
+            rows.append(_row(maps, looked, size, object_region(record, geometry)))
         return {column: torch.stack([row[column] for row in rows]) for column in rows[0]}
 
 

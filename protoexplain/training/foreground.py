@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.data.check import for_each
-from protoexplain.data.loading import Crop, cut, geometry_of
+from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
-from protoexplain.io.images import image_size, load_mask
+from protoexplain.data.regions import object_region
+from protoexplain.io.images import image_size
 
 
 def coverage(records: Sequence[ImageRecord], crop: Crop, map_size: Sequence[int]) -> Tensor:
@@ -26,7 +27,7 @@ def coverage(records: Sequence[ImageRecord], crop: Crop, map_size: Sequence[int]
         map_size: (H, W).
 
     Raises:
-        UserError: A mask cannot be read.
+        UserError: An image or a mask cannot be read.
     """
     height, width = map_size
     shares = for_each(records, lambda record: _covered(record, crop, (width, height)))
@@ -34,20 +35,10 @@ def coverage(records: Sequence[ImageRecord], crop: Crop, map_size: Sequence[int]
 
 
 def _covered(record: ImageRecord, crop: Crop, size: tuple[int, int]) -> NDArray[np.float32]:
-    if record.mask is not None:
-        mask = load_mask(record.mask)
-        region = cut(mask, geometry_of(record, (mask.shape[1], mask.shape[0]), crop, size[0]))
-        return _shrunk(region.astype(np.float32), size)
-    if crop == "full" and record.box is not None:
-        whole = np.zeros(image_size(record.path)[::-1], dtype=np.float32)
-        x0, y0, x1, y1 = (round(edge) for edge in record.box.as_list())
-        whole[max(y0, 0) : y1, max(x0, 0) : x1] = 1
-        return _shrunk(whole, size)
-    return _middle(size)
-
-
-def _shrunk(covered: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(covered, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    region = object_region(record, geometry_of(record, image_size(record.path), crop, 1))
+    if region is None:
+        return _middle(size)
+    return np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _middle(size: tuple[int, int]) -> NDArray[np.float32]:

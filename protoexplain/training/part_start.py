@@ -6,7 +6,7 @@ it was before fine-tuning.  N images, C classes, M parts, H x W cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -96,18 +96,18 @@ def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
 
     The add-ons work on batch statistics here, since they have seen no image yet.
     """
-    model = run.model
-    model.eval()
-    owners = model.prototype_class.split(model.branch_sizes())
-    for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
+    model = run.model.eval()
+    branches = [branch for _, branch in model.named_branches()]
+    for branch in branches:
         use_batch_statistics(branch.addon)
-        total, count = _class_part_sums(run, branch, teacher)
-        count = count[:, parts]
-        means = (total[:, parts] / count.clamp_min(1)[..., None]).flatten(0, 1)
-        written, known = branch.similarity.written(means), count.flatten() > 0
+    totals, count = _class_part_sums(run, branches, teacher)
+    count = count[:, parts]
+    known = count.flatten() > 0
+    for branch, owner, total in zip(branches, model.prototype_class.split(model.branch_sizes()), totals, strict=True):
+        written = branch.similarity.written((total[:, parts] / count.clamp_min(1)[..., None]).flatten(0, 1))
         rows = owner.argsort(stable=True)[known]
         branch.prototypes.data[rows] = written[known].view(-1, *branch.prototypes.shape[1:])
-        branch.addon.eval()
+    model.eval()
 
 
 def use_batch_statistics(addon: nn.Module) -> None:
@@ -118,28 +118,29 @@ def use_batch_statistics(addon: nn.Module) -> None:
             module.reset_running_stats()
 
 
-def _class_part_sums(run: Run, branch: Branch, teacher: PartTeacher) -> tuple[Tensor, Tensor]:
-    """Sums [C,M,D] of the latent cells that show each part in the images of each class, and their numbers [C,M]."""
-    total: Tensor | None = None
+def _class_part_sums(run: Run, branches: Sequence[Branch], teacher: PartTeacher) -> tuple[list[Tensor], Tensor]:
+    """From one pass over the images: for each branch sums [C,M,D] of the latent cells that show each part in the images
+    of each class; and the numbers [C,M] of these cells.
+    """
+    totals: list[Tensor] = []
     count = torch.zeros(run.model.classes * teacher.parts, device=run.fabric.device)
     for images, labels, _ in _images(run, "parts of the classes"):
-        z = branch.addon(run.model.backbone(images))
-        shown = teacher.of_images(images)
-        if z.shape[2:] != shown.shape[1:] or branch.prototypes.shape[2:] != (1, 1):
-            raise UserError(
-                f"maps of {tuple(z.shape[2:])} cells cannot start from parts on {tuple(shown.shape[1:])} cells",
-                "model.start",
-                "use prototypes of one cell on the features of the backbone, or another start",
-            )
+        features, shown = run.model.backbone(images), teacher.of_images(images)
         on_part = shown < teacher.parts
         place = (labels[:, None, None] * teacher.parts + shown)[on_part]
-        cells = z.permute(0, 2, 3, 1)[on_part].float()
-        total = total if total is not None else cells.new_zeros(len(count), cells.shape[1])
-        total.index_add_(0, place, cells)
+        latents = [branch.addon(features) for branch in branches]
+        totals = totals or [z.new_zeros(len(count), z.shape[1], dtype=torch.float32) for z in latents]
+        for branch, z, total in zip(branches, latents, totals, strict=True):
+            if z.shape[2:] != shown.shape[1:] or branch.prototypes.shape[2:] != (1, 1):
+                raise UserError(
+                    f"maps of {tuple(z.shape[2:])} cells cannot start from parts on {tuple(shown.shape[1:])} cells",
+                    "model.start",
+                    "use prototypes of one cell on the features of the backbone, or another start",
+                )
+            total.index_add_(0, place, z.permute(0, 2, 3, 1)[on_part].float())
         count += torch.bincount(place, minlength=len(count))
-    assert total is not None
     shape = (run.model.classes, teacher.parts)
-    return total.view(*shape, -1), count.view(shape)
+    return [total.view(*shape, -1) for total in totals], count.view(shape)
 
 
 def _images(run: Run, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -33,7 +33,7 @@ from protoexplain.training.feature_cache import FeatureCache, accuracy_of, head_
 from protoexplain.training.journal import Watcher
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.provenance import Provenance
-from protoexplain.training.prune import nearest_of, unfaithful
+from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult
 from protoexplain.training.stages import Run, fit
@@ -83,7 +83,7 @@ def prune(
     out: Path,
     watcher: Watcher,
     command: str,
-    k: int = 6,
+    k: int = K,
     threshold: int = 3,
     epochs: int = 100,
     device: str = AUTO,

@@ -14,8 +14,9 @@ from torch import nn
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.records import ImageRecord
+from protoexplain.data.regions import object_region
 from protoexplain.metrics.deletion import area, heat_ranks, masked_scores
-from protoexplain.metrics.localisation import LEVELS, UNDEFINED, Region, localisation, region_of
+from protoexplain.metrics.localisation import LEVELS, UNDEFINED, Region, localisation
 from protoexplain.metrics.scores.content_heatmap import METRIC as CONTENT
 from protoexplain.metrics.scores.deletion import METRIC as DELETION
 from protoexplain.metrics.scores.heatmap_iou import METRIC as IOU
@@ -51,23 +52,23 @@ class TestRegion:
     def test_mask_is_cut_like_the_image(self, tmp_path):
         mask = np.zeros((30, 40), dtype=np.uint8)
         mask[5:20, 10:30] = 7
-        found = region_of(self.record(tmp_path, mask), Geometry(Box(8, 4, 32, 24), 64))
+        found = object_region(self.record(tmp_path, mask), Geometry(Box(8, 4, 32, 24), 64))
         assert found.shape == (20, 24)
         assert np.array_equal(found, mask[4:24, 8:32] > 0)
 
     def test_box_stands_in_for_a_mask(self, tmp_path):
-        found = region_of(self.record(tmp_path, box=Box(10, 5, 30, 99)), Geometry(Box(0, 0, 40, 30), 64))
+        found = object_region(self.record(tmp_path, box=Box(10, 5, 30, 99)), Geometry(Box(0, 0, 40, 30), 64))
         assert found.shape == (30, 40)
         assert found.sum() == 20 * 25
         assert found[5:, 10:30].all()
 
     def test_box_that_is_all_there_is_says_nothing(self, tmp_path):
-        assert region_of(self.record(tmp_path, box=Box(10, 5, 30, 20)), Geometry(Box(10, 5, 30, 20), 64)) is None
-        assert region_of(self.record(tmp_path), Geometry(Box(0, 0, 40, 30), 64)) is None
+        assert object_region(self.record(tmp_path, box=Box(10, 5, 30, 20)), Geometry(Box(10, 5, 30, 20), 64)) is None
+        assert object_region(self.record(tmp_path), Geometry(Box(0, 0, 40, 30), 64)) is None
 
     def test_mask_of_another_size_is_not_used(self, tmp_path):
         small = np.ones((10, 10), dtype=np.uint8)
-        assert region_of(self.record(tmp_path, small), Geometry(Box(0, 0, 40, 30), 64)) is None
+        assert object_region(self.record(tmp_path, small), Geometry(Box(0, 0, 40, 30), 64)) is None
 
 
 def located(seen, **columns):
