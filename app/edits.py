@@ -13,13 +13,13 @@ from typing import Any
 
 from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.editing.bench import Bench, open_bench
+from protoexplain.editing.decisions import Decision
+from protoexplain.editing.edit import Edited, carry_out, refit
+from protoexplain.editing.report import Report, report
+from protoexplain.editing.save import EditResult, save
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.editing.bench import Bench, open_bench
-from protoexplain.training.editing.decisions import Decision
-from protoexplain.training.editing.edit import Edited, carry_out, refit
-from protoexplain.training.editing.report import Report, report
-from protoexplain.training.editing.save import EditResult, save
 
 FEATURES_KEPT = 2
 """Models whose latent maps of all pictures stay, those edited last."""

@@ -17,13 +17,13 @@ from typing import TypeVar
 
 from PIL import Image
 
+from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint
 from protoexplain.data.dataset_view import DatasetView, view_of
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import readable
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import THUMBS, Checkpoint
 from protoexplain.io.images import load_image
 
 OPENED = 36

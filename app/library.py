@@ -14,9 +14,9 @@ from app.neighbours import Neighbours
 from app.reports import Reports
 from app.state import ModelStore
 from app.surveys import Surveys
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 
 NOWHERE = Address()
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
+from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
+from protoexplain.checkpoint.manifest import MAX_JSON_BYTES, read_limited
+from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable, write_file
 from protoexplain.io.cache import cache_folder
-from protoexplain.io.checkpoint import Checkpoint, add_metrics
-from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
-from protoexplain.io.model_card import INTERPRETABILITY
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.images import Images
 from protoexplain.metrics.kept import kept_results

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import Job, RunningJob
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.errors import UserError
 from protoexplain.explain.prototype import SplitExplanation, explain_prototypes
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 
 NEAREST = 5
 SPLITS = ("train", "test")

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.state import mark_of
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.render import RGB, heat_level
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
 from protoexplain.report.pictures import Region, region_of
 

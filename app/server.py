@@ -32,9 +32,9 @@ from app.reports import Reports
 from app.state import ModelStore
 from app.surveys import EveryTestPicture
 from app.uploads import LARGEST, make_folder
+from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint_folders import shipped_checkpoints
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

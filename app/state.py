@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.folders import find_checkpoints
+from protoexplain.checkpoint.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.checkpoint_folders import find_checkpoints
-from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 
 log = logging.getLogger(__name__)
 KEPT_MODELS = 3

@@ -12,10 +12,10 @@ from pydantic import Field, TypeAdapter
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import Job, RunningJob
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 
 BATCH = 8
 Share = Annotated[float, Field(ge=0, le=1)]

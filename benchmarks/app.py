@@ -26,13 +26,13 @@ from playwright.async_api import Browser, Page, async_playwright
 from benchmarks.birds import LITE0
 from benchmarks.timing import Settings, settings, show
 from benchmarks.visitors import crowded
+from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import batches
-from protoexplain.data.planted import draw
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import save_checkpoint
 from protoexplain.models.registry import get_family
+from protoexplain.planted import draw
 from protoexplain.training import projection
 from protoexplain.training.provenance import data_info, provenance
 

@@ -13,9 +13,9 @@ from protoexplain.config import RunConfig, parse
 from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.picture_store import PictureStore
-from protoexplain.data.planted import draw
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
+from protoexplain.planted import draw
 
 PER_CLASS, BATCH = 10, 32
 LITE0 = {"name": "tf_efficientnet_lite0", "stride": 16}

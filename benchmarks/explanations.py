@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.birds import LITE0, PER_CLASS, Subject, make_subject
 from benchmarks.timing import compare, interleave, settings
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.contrast import contrast
@@ -21,7 +22,6 @@ from protoexplain.explain.honesty import honesty
 from protoexplain.explain.local import explain, explain_reading
 from protoexplain.explain.prototype import explain_prototypes
 from protoexplain.explain.reading import read
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family

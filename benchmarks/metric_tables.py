@@ -16,8 +16,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.cli.output import watching
-from protoexplain.io.checkpoint import Checkpoint, add_metrics
 from protoexplain.metrics.kept import distinct_names, kept_results
 from protoexplain.metrics.registry import metric_names
 from protoexplain.metrics.runner import measure

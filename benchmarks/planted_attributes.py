@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.timing import show
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoints
 from protoexplain.data.loading import cut, geometry_of
-from protoexplain.data.planted import Twins, image_seed, plan, render
-from protoexplain.data.planted.plumage import number
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord
 from protoexplain.explain.calibration import disturbance, related
@@ -32,9 +32,9 @@ from protoexplain.explain.local_scores import LocalScores, local_scores
 from protoexplain.explain.perturbations import MODIFICATIONS, RGB
 from protoexplain.explain.survey import Survey
 from protoexplain.explain.variants import PUBLISHED, variants
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.checkpoint_folders import find_checkpoints, shipped_checkpoints
 from protoexplain.io.images import load_image
+from protoexplain.planted import Twins, image_seed, plan, render
+from protoexplain.planted.plumage import number
 
 ATTRIBUTES = ("hue", "shape", "texture", "contrast", "saturation")
 ROWS = [list(MODIFICATIONS).index(name) for name in ATTRIBUTES]

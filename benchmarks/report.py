@@ -14,8 +14,8 @@ from statistics import median
 
 from benchmarks.startup import run_command
 from benchmarks.timing import settings, show
-from protoexplain.io.checkpoint import THUMBS, Checkpoint
-from protoexplain.io.checkpoint_folders import shipped_checkpoints
+from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint
+from protoexplain.checkpoint.folders import shipped_checkpoints
 
 PICTURES, TARGET_SECONDS, TARGET_MEGABYTES = 5, 20.0, 10.0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from protoexplain.data.planted import draw, plan, render
+from protoexplain.planted import draw, plan, render
 
 IMAGES = Path(__file__).parent / "images"
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.config import RunConfig, resolve
-    from protoexplain.data.planted import draw
     from protoexplain.data.reading import read_image_set
     from protoexplain.errors import UserError
     from protoexplain.explain.local import Explanation
     from protoexplain.explain.session import Explainer
-    from protoexplain.io.checkpoint import Checkpoint
     from protoexplain.models.registry import family_names, get_family
+    from protoexplain.planted import draw
     from protoexplain.training.run import train
     from protoexplain.training.verify import verify
 
 _HOMES = {
-    "Checkpoint": "io.checkpoint",
+    "Checkpoint": "checkpoint.checkpoint",
     "Explainer": "explain.session",
     "Explanation": "explain.local",
     "RunConfig": "config",
     "UserError": "errors",
-    "draw": "data.planted",
+    "draw": "planted",
     "family_names": "models.registry",
     "get_family": "models.registry",
     "read_image_set": "data.reading",

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from protoexplain.data.planted import draw
+from protoexplain.planted import draw
 
 
 def write_picture(path, seed=0, size=(40, 30)):

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from protoexplain.config import merged, parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
-from protoexplain.training.journal import JOURNAL_FILE, Silent
 from protoexplain.training.run import train
+from protoexplain.training.run_log import JOURNAL_FILE, Silent
 from protoexplain.training.stages import Run
 from protoexplain.training.state import RunState
 

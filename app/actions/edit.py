@@ -13,16 +13,11 @@ from app.actions.prototypes import Tile, relied_on, tile
 from app.address import Words, number
 from app.examples import Examples
 from app.pictures import Picture, Region, drawn_picture, fitted, percent_of, prototype_picture
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
-from protoexplain.errors import UserError
-from protoexplain.explain.render import RGB
-from protoexplain.explain.session import Explainer
-from protoexplain.io.atomic import is_leftover
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.diagnose import repeated
-from protoexplain.training.editing.bench import TRAIN, Bench
-from protoexplain.training.editing.candidates import box_of, candidates, spot
-from protoexplain.training.editing.decisions import (
+from protoexplain.editing.bench import TRAIN, Bench
+from protoexplain.editing.candidates import box_of, candidates, spot
+from protoexplain.editing.decisions import (
     LONGEST_NAME,
     LONGEST_NOTE,
     REMOVE,
@@ -32,7 +27,12 @@ from protoexplain.training.editing.decisions import (
     History,
     Reason,
 )
-from protoexplain.training.editing.report import Change, Report
+from protoexplain.editing.report import Change, Report
+from protoexplain.errors import UserError
+from protoexplain.explain.render import RGB
+from protoexplain.explain.session import Explainer
+from protoexplain.io.atomic import is_leftover
+from protoexplain.training.diagnose import repeated
 
 REASONS: dict[Reason, str] = {
     "background": "It shows the background",

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from app.actions.traits import sound_characteristics
+from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.explain.characteristic_words import PHRASES
 from protoexplain.explain.characteristics import METRIC as CHARACTERISTICS
 from protoexplain.explain.characteristics import Characteristics
 from protoexplain.explain.session import Explainer
-from protoexplain.io.model_card import INTERPRETABILITY
 
 SIMILARITY, WEIGHT = "similarity", "weight"
 TABLES = (INTERPRETABILITY, CHARACTERISTICS)

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 from app.library import Choice, Library
 from app.measurements import Measurement
 from app.plots import Plot, Spread, plot_of, spread_of
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.metrics.base import Metric, MetricResult
 from protoexplain.metrics.compare import Difference, Measured, compare, summary
 from protoexplain.metrics.plan import planned

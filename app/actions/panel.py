@@ -10,8 +10,8 @@ from app.address import Address
 from app.examples import Frame
 from app.library import Choice, Library
 from app.state import Broken, Listed
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.registry import get_family
 
 

@@ -13,10 +13,10 @@ from app.actions.measures import Measure, measures
 from app.actions.prototypes import Metrics, Tile, tile
 from app.actions.traits import Traits, traits
 from app.pictures import Picture, prototype_picture
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.training.diagnose import on_background, repeated
 

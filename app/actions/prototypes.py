@@ -12,9 +12,9 @@ from torch import Tensor
 from app.actions.measures import Measure, Value, measures
 from app.address import Words, number
 from app.pictures import prototype_address
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.prototypes import PrototypeRecord
 
 NUMBER, CLASS = "number", "class"
 Metrics = Mapping[str, Any]

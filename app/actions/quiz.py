@@ -17,10 +17,10 @@ from app.drawing import Drawing
 from app.examples import Subject
 from app.pictures import Picture, prototype_picture
 from app.surveys import Guess
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.explain.match import matches
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.metrics.wilson import wilson
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"

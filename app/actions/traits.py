@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.errors import UserError
 from protoexplain.explain.characteristic_words import PHRASES, Finding, about_prototype, prototype_findings
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
-from protoexplain.io.model_card import INTERPRETABILITY
 
 PARTS: Final = 8
 

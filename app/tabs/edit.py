@@ -18,10 +18,10 @@ from app.library import Choice, Library
 from app.tab import Tab
 from app.views import edit as views
 from app.widgets import QUIET, form, guarded
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.editing.decisions import Decision, History
+from protoexplain.editing.save import EditResult
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.editing.decisions import Decision, History
-from protoexplain.training.editing.save import EditResult
 
 ASKS_EVERY = 0.7
 """Seconds between looks at how far a refit is."""

@@ -8,9 +8,9 @@ from typing import Any
 from app.actions.edit import REASONS, SHOWN_CHANGES, Marked, Opened, Renamed, Wish
 from app.jobs import Job
 from app.views.templating import carried, page, sentence
+from protoexplain.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
+from protoexplain.editing.report import Report
 from protoexplain.errors import UserError
-from protoexplain.training.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
-from protoexplain.training.editing.report import Report
 
 
 def without_data(data: str, given: bool) -> str:

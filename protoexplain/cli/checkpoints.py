@@ -30,7 +30,7 @@ def project(
     as_json: Json = False,
 ) -> None:
     """Write the nearest training patches into the prototypes, refit the last layer, and save a new checkpoint."""
-    from protoexplain.training.rework import reproject
+    from protoexplain.training.checkpoint_ops import reproject
 
     with watching() as watcher:
         result = reproject(checkpoint, data, out, watcher, _command(), epochs, device)
@@ -48,7 +48,7 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Remove prototypes whose nearest training images show other classes, refit the last layer, save anew."""
-    from protoexplain.training.rework import prune as prune_checkpoint
+    from protoexplain.training.checkpoint_ops import prune as prune_checkpoint
 
     with watching() as watcher:
         result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs, device)
@@ -78,8 +78,8 @@ def edit(
 
     Reasons are background, spurious, duplicate and other.
     """
-    from protoexplain.training.editing.decisions import read_decisions
-    from protoexplain.training.editing.save import edit as edit_checkpoint
+    from protoexplain.editing.decisions import read_decisions
+    from protoexplain.editing.save import edit as edit_checkpoint
 
     read = read_decisions(decisions)
     with watching() as watcher:
@@ -116,9 +116,9 @@ def verify(
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
     from dataclasses import asdict
 
+    from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
-    from protoexplain.io.checkpoint import Checkpoint
     from protoexplain.training.verify import verify as verify_checkpoint
 
     where = resolve_device(device)

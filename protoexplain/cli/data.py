@@ -23,7 +23,7 @@ def draw(
     as_json: Json = False,
 ) -> None:
     """Draw `planted birds`: birds whose classes differ in exactly one known attribute, in the CUB-200-2011 layout."""
-    from protoexplain.data.planted import draw as draw_birds
+    from protoexplain.planted import draw as draw_birds
 
     with watching() as watcher:
         draw_birds(

@@ -94,7 +94,7 @@ def compare(
 
     Without --data, what `measure` has added to the checkpoints is compared.
     """
-    from protoexplain.io.checkpoint import Checkpoint
+    from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.metrics.compare import Measured
     from protoexplain.metrics.kept import distinct_names, kept_results
     from protoexplain.metrics.runner import measure as run_measurement

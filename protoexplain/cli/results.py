@@ -11,7 +11,7 @@ import typer
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
-    from protoexplain.io.checkpoint import Checkpoint
+    from protoexplain.checkpoint.checkpoint import Checkpoint
 
 CopyTo = Annotated[
     Path | None,
@@ -33,8 +33,8 @@ def open_for_results(path: Path, copy_to: Path | None = None, resumable: bool = 
     Raises:
         UserError: No whole checkpoint; or results could not be added to it.
     """
+    from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.io.atomic import require_writable
-    from protoexplain.io.checkpoint import Checkpoint
 
     loaded = Checkpoint.load(path)
     if copy_to is not None:
@@ -69,8 +69,8 @@ def add_results(checkpoint: Checkpoint, measured: Mapping[str, Any], show: Calla
     Raises:
         UserError: They could not be added after all; they were printed, and kept elsewhere, where it says.
     """
-    from protoexplain.io.checkpoint import add_metrics
-    from protoexplain.io.manifest import MEASUREMENTS
+    from protoexplain.checkpoint.checkpoint import add_metrics
+    from protoexplain.checkpoint.manifest import MEASUREMENTS
 
     try:
         add_metrics(checkpoint, measured)
@@ -90,8 +90,8 @@ def _kept_elsewhere(checkpoint: Checkpoint, measured: Mapping[str, Any]) -> Path
     """The first folder that takes the results: in the user's cache, or a new temporary one."""
     import tempfile
 
+    from protoexplain.checkpoint.measurements import write_measurements
     from protoexplain.io.cache import cache_folder
-    from protoexplain.io.measurements import write_measurements
 
     name = checkpoint.weights_sha256[:32]
     places = (lambda: cache_folder() / "results" / name, lambda: Path(tempfile.mkdtemp(prefix="protoexplain-")))

@@ -11,7 +11,7 @@ from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
-    from protoexplain.io.checkpoint import Checkpoint
+    from protoexplain.checkpoint.checkpoint import Checkpoint
 
 Host = Annotated[str, typer.Option(help="Address to listen on; one that others can reach only with --auth.")]
 Port = Annotated[
@@ -35,7 +35,7 @@ def info(
     from protoexplain import __version__
 
     if checkpoint is not None:
-        from protoexplain.io.checkpoint import Checkpoint
+        from protoexplain.checkpoint.checkpoint import Checkpoint
 
         _describe(Checkpoint.load(checkpoint), as_json)
         return
@@ -70,8 +70,8 @@ def info(
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from protoexplain.io.checkpoint import CARD
-    from protoexplain.io.manifest import MEASUREMENTS
+    from protoexplain.checkpoint.checkpoint import CARD
+    from protoexplain.checkpoint.manifest import MEASUREMENTS
 
     if as_json:
         print_json(
@@ -115,9 +115,9 @@ def open_app(
 
 def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
     """Draw the embedded data set, train where no checkpoint is shipped, and open the app."""
+    from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoints
     from protoexplain.cli.train import DEFAULT_PRESET, EMBEDDED
-    from protoexplain.data.planted import draw
-    from protoexplain.io.checkpoint_folders import find_checkpoints, shipped_checkpoints
+    from protoexplain.planted import draw
 
     with watching() as watcher:
         draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))
@@ -136,7 +136,7 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
 def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None, **more: object) -> None:
     from importlib.metadata import entry_points
 
-    from protoexplain.io.checkpoint_folders import shipped_checkpoints
+    from protoexplain.checkpoint.folders import shipped_checkpoints
 
     servers = entry_points(group="protoexplain.app")
     if not servers:

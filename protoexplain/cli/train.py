@@ -123,7 +123,7 @@ def _free_folder(wanted: Path, resume: bool) -> Path:
 
 def _embedded(watcher: ProgressWatcher) -> Path:
     """Draw the embedded data set if it is not there yet."""
-    from protoexplain.data.planted import draw
+    from protoexplain.planted import draw
 
     if not EMBEDDED.exists():
         draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))

@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from protoexplain.checkpoint.split_ids import SplitIds
 from protoexplain.config import DataConfig
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, ImageDataset, readable
@@ -30,10 +31,9 @@ from protoexplain.data.reading import find_source, read_image_set, source_names
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.data.source import Problems
 from protoexplain.errors import UserError
-from protoexplain.io.split_ids import SplitIds
 
 if TYPE_CHECKING:
-    from protoexplain.io.checkpoint import Checkpoint
+    from protoexplain.checkpoint.checkpoint import Checkpoint
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")

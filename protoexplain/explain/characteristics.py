@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
+from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.errors import UserError
 from protoexplain.explain.calibration import Calibration
 from protoexplain.explain.global_scores import Estimates, Number, known
-from protoexplain.io.manifest import first_mistake
 
 METRIC = "characteristics"
 """Name of the table in a checkpoint's metrics; below it, one table for each split."""
@@ -90,7 +90,7 @@ class Characteristics:
         return found
 
     def to_metrics(self) -> dict[str, Any]:
-        """For `io.checkpoint.add_metrics`."""
+        """For `checkpoint.checkpoint.add_metrics`."""
         return {METRIC: {self.split: _CHARACTERISTICS.dump_python(self, mode="json")}}
 
     def _consistent(self) -> bool:

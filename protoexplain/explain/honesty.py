@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
 from protoexplain.explain.match import Match
 from protoexplain.explain.reading import Reading
-from protoexplain.io.prototypes import Edges
 from protoexplain.models.precision import exact
 
 MOST = 0.5

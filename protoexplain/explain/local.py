@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.match import Match, Statement, matches, statements
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Prediction, Reading, read
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.heads import Evidence, EvidenceKind
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.box_rules import DEFAULT, BoxRule, boxes_of
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Reading
-from protoexplain.io.prototypes import Edges, PrototypeRecord
 
 
 @dataclass(frozen=True, kw_only=True)

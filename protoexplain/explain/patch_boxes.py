@@ -13,9 +13,9 @@ from typing import overload
 
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explain.box_rules import BoxRule
-from protoexplain.io.prototypes import PrototypeRecord
 
 
 def marked_by(record: PrototypeRecord, activation_map: Tensor | None, rule: BoxRule, size: int) -> PrototypeRecord:

@@ -9,13 +9,13 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.explain.box_rules import BoxRule
 from protoexplain.explain.patch_boxes import MarkedRecords
 from protoexplain.explain.render import draw_box
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import load_image
-from protoexplain.io.prototypes import PrototypeRecord
 
 RGB = NDArray[np.uint8]
 

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
 from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset, batches, geometry_of
 from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.nearest import Nearest, NearestPatches
 from protoexplain.io.images import image_size
-from protoexplain.io.prototypes import Edges, PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 
 BATCH = 32

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.heads import Evidence, EvidenceKind
 from protoexplain.models.precision import exact

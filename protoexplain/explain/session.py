@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from protoexplain.checkpoint.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.data.augmentation import resized
 from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
@@ -34,7 +35,6 @@ from protoexplain.explain.question import Question, Target
 from protoexplain.explain.reading import Reading, read
 from protoexplain.explain.variants import texture_cache
 from protoexplain.explain.what_if import Edit
-from protoexplain.io.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.io.images import load_image
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.base import PrototypeModel

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.bootstrap import LEVEL, Numbers, gap, grouped, interval, ratio, totals
 

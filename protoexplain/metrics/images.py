@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView, matching_view, view_of
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.loading import Crop, ImageDataset, geometry_of, readable
 from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.images import image_size
 from protoexplain.metrics.parts import Parts, read_parts
 from protoexplain.metrics.randomness import seed_of

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.model_card import INTERPRETABILITY
 from protoexplain.metrics.base import MetricResult
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.base import Need
 from protoexplain.metrics.images import Images
 

@@ -9,9 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.loading import Crop
 from protoexplain.data.records import ImageRecord
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.training.diagnose import cells_beside_object, repeated
 
 

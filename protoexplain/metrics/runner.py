@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from pydantic import BaseModel
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.metrics.base import MetricResult, Need
@@ -37,7 +37,7 @@ from protoexplain.metrics.subject import Subject, subject_of
 from protoexplain.models.backbones import Backbone, before_training
 from protoexplain.models.base import FamilyConfig, PrototypeModel
 from protoexplain.training.fabric import make_fabric
-from protoexplain.training.journal import Silent, Watcher
+from protoexplain.training.run_log import Silent, Watcher
 
 
 def measure(

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from protoexplain.io.model_card import escaped
+from protoexplain.checkpoint.model_card import escaped
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.compare import Difference, summary
 from protoexplain.metrics.seeds import SEEDS

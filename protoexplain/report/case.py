@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
 from protoexplain.explain.honesty import Honesty
 from protoexplain.explain.local import ClassExplanation
@@ -12,7 +13,6 @@ from protoexplain.explain.match import Match, Statement
 from protoexplain.explain.render import match_heat
 from protoexplain.explain.session import ExplainedImage, Explainer, Seen
 from protoexplain.explain.words import LEAST, about_decision
-from protoexplain.io.prototypes import Edges
 from protoexplain.report.pictures import Picture, cut_out, drawn, region_of
 from protoexplain.report.report import ImageCase, Row, Rows, Sum
 from protoexplain.report.shelves import PrototypePictures

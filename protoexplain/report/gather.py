@@ -11,11 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import protoexplain
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.registry import get_family
 from protoexplain.report.case import image_case
 from protoexplain.report.measured import accuracy, measures, prototype_words

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.explain.characteristic_words import about_prototype, prototype_findings
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.kept import kept_results
 from protoexplain.metrics.registry import get_metric, metric_names

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from protoexplain.checkpoint.prototypes import DataInfo
 from protoexplain.explain.local import Explanation, Prediction
 from protoexplain.io.json_values import finite
-from protoexplain.io.prototypes import DataInfo
 from protoexplain.report.pictures import Picture
 
 SCHEMA_VERSION = 2

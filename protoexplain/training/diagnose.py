@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.check import for_each
 from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_mask
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 
 

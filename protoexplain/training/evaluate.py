@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.journal import Silent, Watcher
+from protoexplain.training.run_log import Silent, Watcher
 
 BATCH = 32
 

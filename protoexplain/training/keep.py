@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.projection import LatentBatch, Patches, latent_batches
 from protoexplain.training.provenance import Provenance, data_info, provenance

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from protoexplain.checkpoint.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.data.augmentation import resized
 from protoexplain.data.check import Progress, for_each
 from protoexplain.data.dataset_view import DatasetView
@@ -24,7 +25,6 @@ from protoexplain.data.loading import Crop, cut, geometry_of
 from protoexplain.data.records import ImageRecord
 from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.io.images import load_image, sha256_of
-from protoexplain.io.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.projection import Patches
 

@@ -22,20 +22,20 @@ import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, require_writable, write_file
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.fabric import make_fabric
 from protoexplain.training.initial import start
-from protoexplain.training.journal import Journal, Silent, Watcher
 from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.run_log import Journal, Silent, Watcher
 from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.stages import Run, end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of

@@ -22,8 +22,8 @@ from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
 from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
-from protoexplain.training.journal import Journal, Watcher
 from protoexplain.training.pictures import Pictures
+from protoexplain.training.run_log import Journal, Watcher
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 _NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, batches
-from protoexplain.data.planted import draw
-from protoexplain.io.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
+from protoexplain.planted import draw
 from protoexplain.training import projection
 from protoexplain.training.provenance import data_info, provenance
 

@@ -11,9 +11,9 @@ import pytest
 import app.state
 from app.actions.explain import explain_case
 from app.state import ModelStore
+from protoexplain.checkpoint import checkpoint as checkpoint_module
+from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
-from protoexplain.io import checkpoint as checkpoint_module
-from protoexplain.io.checkpoint import add_metrics
 
 
 def touch_manifest(folder):

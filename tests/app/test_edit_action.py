@@ -12,11 +12,11 @@ from app.edits import Edits
 from app.examples import Examples
 from app.jobs import Job, JobQueue, JobState, Requests
 from app.views import edit as views
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
+from protoexplain.editing.decisions import Decision, Decisions, History, parse_decisions
+from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.editing.decisions import Decision, Decisions, History, parse_decisions
-from protoexplain.training.editing.save import edit
 from protoexplain.training.verify import verify
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>'

@@ -15,8 +15,8 @@ from app.edits import Edits
 from app.jobs import JobQueue
 from app.library import Choice
 from app.tabs.edit import EditState, build
+from protoexplain.editing.decisions import Decision, History
 from protoexplain.errors import UserError
-from protoexplain.training.editing.decisions import Decision, History
 
 MODEL = Choice("a-protopnet")
 MINE, OTHERS = ((Decision(prototype=number, do="remove", reason="other"),) for number in (1, 2))

@@ -12,8 +12,8 @@ import app.measurements
 from app.examples import Examples
 from app.jobs import JobQueue, Requests
 from app.measurements import Measurements
+from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint, add_metrics
 from protoexplain.metrics.runner import measure
 
 NAMES = ("accuracy", "consistency")

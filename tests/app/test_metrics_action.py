@@ -14,8 +14,8 @@ from app.jobs import Job, JobState
 from app.library import Choice
 from app.plots import plot_of, spread_of
 from app.views import metrics as views
+from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import add_metrics
 from protoexplain.metrics.base import Curve, Score
 from protoexplain.metrics.registry import metric_names
 from protoexplain.metrics.runner import measure

@@ -16,7 +16,7 @@ from app.library import Choice
 from app.state import ModelStore
 from app.views import panel as views
 from protoexplain.data.reading import read_image_set
-from protoexplain.training.editing.bench import TEST, TRAIN, open_bench
+from protoexplain.editing.bench import TEST, TRAIN, open_bench
 
 MODEL = Choice("seeded")
 

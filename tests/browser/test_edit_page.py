@@ -8,8 +8,8 @@ import pytest
 from app_process import running
 from playwright.sync_api import expect
 
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.training.editing.decisions import read_decisions
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.editing.decisions import read_decisions
 
 pytestmark = pytest.mark.browser
 
@@ -97,7 +97,7 @@ def test_components_can_be_removed_on_a_narrow_screen(open_page):
 
 
 def test_without_the_data_set_the_page_says_what_to_start(checkpoints, birds, tmp_path, chromium):
-    from protoexplain.data.planted import draw
+    from protoexplain.planted import draw
 
     draw(tmp_path / "others", classes=4, train_per_class=2, test_per_class=1, size=64)
     with running(checkpoints, tmp_path / "others", tmp_path) as address:

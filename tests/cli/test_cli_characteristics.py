@@ -11,9 +11,9 @@ import time
 import pytest
 from tiny_runs import tiny_train
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.explain.characteristics import Characteristics
 from protoexplain.explain.perturbations import MODIFICATIONS
-from protoexplain.io.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tiny_runs import tiny_train
 
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

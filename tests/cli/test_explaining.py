@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from tiny_runs import tiny_train
 
+from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.reading import read_image_set
 from protoexplain.explain.attribution_methods import METHODS
 from protoexplain.explain.calibration import Calibration
 from protoexplain.explain.characteristics import Characteristics, Table
 from protoexplain.explain.perturbations import MODIFICATIONS
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import add_metrics
 
 
 @pytest.fixture(scope="module")

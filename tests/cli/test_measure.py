@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from metrics.measured_checkpoints import keep_checkpoint
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.metrics.runner import measure
 from protoexplain.training.verify import verify
 
@@ -134,7 +134,7 @@ class TestMeasure:
 @pytest.fixture
 def full_disk(monkeypatch):
     """Let nothing be added to a checkpoint any more, once the work is done; other folders have room."""
-    from protoexplain.io import measurements
+    from protoexplain.checkpoint import measurements
 
     write = measurements.write_file
 

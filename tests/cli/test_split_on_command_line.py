@@ -13,8 +13,8 @@ from protoexplain.explain.session import Explainer
 from protoexplain.metrics.images import read_test_images
 from protoexplain.report.gather import given_images
 from protoexplain.training import evaluate as evaluating
-from protoexplain.training.journal import Silent
-from protoexplain.training.rework import prune, reproject
+from protoexplain.training.checkpoint_ops import prune, reproject
+from protoexplain.training.run_log import Silent
 
 
 @pytest.fixture(scope="module")

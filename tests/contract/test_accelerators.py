@@ -9,7 +9,11 @@ from pretended_device import DEVICE, OnDevice, pretended_device, pretended_fabri
 from tiny_runs import tiny_config, tiny_model, tiny_train
 
 from protoexplain import registry
+from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
+from protoexplain.editing import bench
+from protoexplain.editing.decisions import Decisions
+from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution import attribute
 from protoexplain.explain.attribution_methods import METHODS
@@ -20,18 +24,15 @@ from protoexplain.explain.session import Explainer
 from protoexplain.explain.survey import Survey
 from protoexplain.explain.what_if import Edit, what_if
 from protoexplain.io.cache import DiskCache
-from protoexplain.io.checkpoint import save_checkpoint
 from protoexplain.metrics.images import read_test_images
 from protoexplain.metrics.needs import lacking
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names
-from protoexplain.training import rework, run
-from protoexplain.training.editing import bench
-from protoexplain.training.editing.decisions import Decisions
-from protoexplain.training.editing.save import edit
+from protoexplain.training import checkpoint_ops as rework
+from protoexplain.training import run
 from protoexplain.training.evaluate import evaluate
-from protoexplain.training.journal import Silent
+from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 
 ONCE = {"pretrain_epochs": 1, "head_epochs": 1, "joint_epochs": 1}

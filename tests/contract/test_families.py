@@ -9,11 +9,11 @@ import torch
 from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model, with_train
 
 from protoexplain import registry
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.local import explain
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.families import protopnet
 from protoexplain.models.registry import FAMILIES, family_names, get_family

@@ -16,6 +16,8 @@ from tiny_runs import tiny_train
 from protoexplain import registry
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
+from protoexplain.editing.bench import open_bench
+from protoexplain.editing.candidates import box_of, candidates
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
 from protoexplain.explain.distinctions import place_of
@@ -30,10 +32,8 @@ from protoexplain.metrics.purity import patch_edges
 from protoexplain.metrics.runner import measure
 from protoexplain.metrics.subject import subject_of
 from protoexplain.models.registry import FAMILIES
-from protoexplain.training.editing.bench import open_bench
-from protoexplain.training.editing.candidates import box_of, candidates
-from protoexplain.training.journal import Silent
-from protoexplain.training.rework import reproject
+from protoexplain.training.checkpoint_ops import reproject
+from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 
 SIZE, SCHEDULE = 64, {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}

@@ -6,11 +6,11 @@ import pytest
 from metrics.measured_checkpoints import keep_checkpoint
 from unsplit import SEED, add_pictures, as_of_older_program, class_folders, ids, seeded_checkpoint
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.config import DataConfig
 from protoexplain.data.dataset_view import PARTS, matching_view, view_of, view_of_run
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.checkpoint_folders import shipped_checkpoints
 from protoexplain.training.verify import verify
 
 

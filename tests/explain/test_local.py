@@ -12,12 +12,12 @@ from tiny_runs import tiny_config, tiny_model
 from toys import NAMES as TOY_NAMES
 from toys import PLACES, dots, linear, reasoning
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.local import explain
 from protoexplain.explain.match_characteristics import MatchCharacteristics
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.models.registry import family_names
 
 SIZE = 64

@@ -11,6 +11,7 @@ from PIL import Image
 from tiny_runs import SCHEDULES, tiny_train
 
 from protoexplain import Explainer
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box
 from protoexplain.data.reading import read_image_set
@@ -18,7 +19,6 @@ from protoexplain.errors import UserError
 from protoexplain.explain.question import Target
 from protoexplain.explain.render import sheet
 from protoexplain.explain.what_if import Edit
-from protoexplain.io.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import torch
 from tiny_runs import open_run, tiny_config, tiny_model
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.reading import read_image_set
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.training import projection
 from protoexplain.training.keep import keep, origin_of
 from protoexplain.training.stages import find_patches

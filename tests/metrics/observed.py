@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.metrics.localisation import LEVELS, Region
 from protoexplain.metrics.observations import Observations
 from protoexplain.metrics.parts import Parts

@@ -9,7 +9,7 @@ import pytest
 from metrics.measured_checkpoints import keep_checkpoint
 from metrics.two_processes import SETTINGS, plain
 
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.runner import measure
 
 pytestmark = pytest.mark.slow

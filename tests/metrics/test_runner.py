@@ -8,10 +8,10 @@ import torch
 from filelock import FileLock
 from metrics.measured_checkpoints import Told, keep_checkpoint
 
+from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import add_metrics
 from protoexplain.metrics import runner
 from protoexplain.metrics.images import read_test_images, some_training_images
 from protoexplain.metrics.kept import distinct_names, kept_results

@@ -5,10 +5,10 @@ import shutil
 import pytest
 from tiny_runs import tiny_train
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.explain.session import Explainer
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.report.gather import gather, given_images
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from protoexplain.io.checkpoint import Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.models.registry import family_names
 from tests.tiny_runs import tiny_train
 

@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from protoexplain.checkpoint.checkpoint import save_checkpoint
+from protoexplain.checkpoint.split_ids import SplitIds
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import batches
 from protoexplain.data.records import ImageRecord, ImageSet
-from protoexplain.io.checkpoint import save_checkpoint
-from protoexplain.io.split_ids import SplitIds
 from protoexplain.models.registry import get_family
 from protoexplain.training.projection import search, write
 from protoexplain.training.provenance import data_info, provenance

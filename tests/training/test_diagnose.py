@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from small_runs import SIZE, fresh, project, run_data
 
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
-from protoexplain.io.prototypes import PrototypeRecord
 from protoexplain.training import diagnose as module
 from protoexplain.training.diagnose import diagnose
 from protoexplain.training.provenance import provenance

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tiny_runs import SCHEDULES, journal, tiny_raw
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.checkpoint_folders import find_checkpoints
 from protoexplain.training.verify import verify
 
 pytestmark = pytest.mark.slow

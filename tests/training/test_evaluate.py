@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny_runs import tiny_train
 
-from protoexplain.data.planted import draw
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeOutput
+from protoexplain.planted import draw
 from protoexplain.training.evaluate import evaluate
 
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from tiny_runs import journal, same_tensors, tiny_config, tiny_train
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import merged
 from protoexplain.errors import UserError
-from protoexplain.io.checkpoint import Checkpoint
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import family_names, get_family
 from protoexplain.training.stages import Interrupted

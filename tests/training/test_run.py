@@ -12,9 +12,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train, with_train
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.data.dataset_view import view_of_run
-from protoexplain.io.checkpoint import Checkpoint
-from protoexplain.io.checkpoint_folders import find_checkpoints
 from protoexplain.models.registry import get_family
 from protoexplain.training import run as run_module
 from protoexplain.training import stages

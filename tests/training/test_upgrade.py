@@ -10,17 +10,17 @@ from patch_maps import assert_maps_fit, marked
 from statistics_of_images import knows_its_images
 from tiny_runs import same_tensors, tiny_train
 
-from protoexplain.data.planted import draw
+from protoexplain.checkpoint.activation_statistics import ACTIVATIONS
+from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint, add_metrics
+from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
+from protoexplain.checkpoint.prototype_maps import MAPS
+from protoexplain.checkpoint.prototypes import parse_contents
+from protoexplain.checkpoint.split_ids import SPLIT
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import PUBLISHED
 from protoexplain.explain.evidence import WITHOUT_STATISTICS
 from protoexplain.explain.session import Explainer
-from protoexplain.io.activation_statistics import ACTIVATIONS
-from protoexplain.io.checkpoint import THUMBS, Checkpoint, add_metrics
-from protoexplain.io.manifest import MANIFEST, manifest_of
-from protoexplain.io.prototype_maps import MAPS
-from protoexplain.io.prototypes import parse_contents
-from protoexplain.io.split_ids import SPLIT
+from protoexplain.planted import draw
 from protoexplain.training.upgrade import upgrade
 
 ADDED = {ACTIVATIONS, MAPS, SPLIT}

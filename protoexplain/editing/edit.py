@@ -1,0 +1,157 @@
+"""Carry out decisions on prototypes and refit the head; the parent stays as it is.
+
+The head is what turns activations into class scores: the last layer of ProtoPNet and ST-ProtoPNet, the weights of
+EvalProtoPNet, PIP-Net and RBF-net, the reasoning of CBC.  It goes on from the parent's weights on the clean training
+pictures, whose activations are known already, with the loss, optimizer and rate of the family's own schedule.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from protoexplain.editing.bench import TRAIN, VALIDATION, Bench
+from protoexplain.editing.candidates import Spot, resolved
+from protoexplain.editing.decisions import REMOVE, REPROJECT, Decision
+from protoexplain.errors import UserError
+from protoexplain.models.base import PrototypeModel
+from protoexplain.training import engine
+from protoexplain.training.checkpoint_ops import head_stage
+from protoexplain.training.fabric import make_fabric
+from protoexplain.training.feature_cache import activations_of, head_inputs
+from protoexplain.training.inputs import CachedInputs
+from protoexplain.training.run_log import Silent, Watcher
+from protoexplain.training.stages import Run, fit
+from protoexplain.training.state import RunState
+
+EPOCHS = 100
+"""Of the refit at least, however few the family's schedule names: without some prototypes the head starts far off."""
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A model after decisions.
+
+    Args:
+        model: Without its backbone.
+        decisions: What was carried out; all places are named.
+        kept: Numbers in the parent of the prototypes that are left, ascending.
+        moved: Number in the parent -> where the prototype lies now.
+        similarity: Split -> [N,P] of the best patches to the prototypes that are left.
+    """
+
+    model: PrototypeModel
+    decisions: tuple[Decision, ...]
+    kept: tuple[int, ...]
+    moved: Mapping[int, Spot]
+    similarity: Mapping[str, Tensor]
+
+    def activations(self, split: str) -> Tensor:
+        """[N,P] as the head sees them at inference."""
+        return activations_of(self.model, self.similarity[split])
+
+    @torch.no_grad()
+    def scores(self, split: str) -> Tensor:
+        """Class scores [N,C]."""
+        return self.model.from_activations(self.activations(split)).logits
+
+
+@torch.no_grad()
+def carry_out(bench: Bench, decisions: Sequence[Decision]) -> Edited:
+    """The model with the decisions carried out, in their order, and the head as it was.
+
+    Raises:
+        UserError: A decision cannot be carried out, or no prototype would be left.
+    """
+    model = copy.deepcopy(bench.model)
+    moved: dict[int, Spot] = {}
+    done: list[Decision] = []
+    for decision in decisions:
+        bench.place(decision.prototype)
+        if decision.do == REPROJECT:
+            spot = moved[decision.prototype] = resolved(bench, decision, done)
+            decision = decision.model_copy(update={"image": spot.image, "row": spot.row, "column": spot.column})
+        done.append(decision)
+    branches = dict(model.named_branches())
+    similarity = {name: looks.similarity for name, looks in bench.looks.items()}
+    if moved:
+        similarity = {name: values.clone() for name, values in similarity.items()}
+    for prototype, spot in moved.items():
+        name, _, own = bench.place(prototype)
+        branches[name].prototypes.data[own : own + 1] = spot.written
+        for split, looks in bench.looks.items():
+            if len(looks.images):
+                similarity[split][:, prototype] = looks.best(name, branches[name], spot.written)[:, 0]
+    removed = {decision.prototype for decision in decisions if decision.do == REMOVE}
+    kept = [index for index in range(model.num_prototypes) if index not in removed]
+    if not kept:
+        raise UserError("every prototype would be removed", "decisions", "keep at least one")
+    if removed:
+        model.keep(torch.tensor(kept))
+        similarity = {name: values[:, kept] for name, values in similarity.items()}
+    return Edited(model.eval(), tuple(done), tuple(kept), moved, similarity)
+
+
+def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watcher | None = None) -> int:
+    """Train the head of an edited model, in place.
+
+    Args:
+        bench: That it was made on.
+        edited: To be trained.
+        epochs: None takes as many as the family trains its head, but at least `EPOCHS`.
+        watcher: Is shown the progress.
+
+    Returns:
+        Epochs trained.
+
+    Raises:
+        UserError: The loss is not finite.
+    """
+    config = bench.checkpoint.config
+    stage = head_stage(config)
+    if stage is None:
+        return 0
+    stage = stage.model_copy(
+        update={"name": "refit", "epochs": max(stage.epochs, EPOCHS) if epochs is None else epochs}
+    )
+    if not stage.epochs:
+        return 0
+    run = Run(
+        config,
+        make_fabric("cpu"),
+        bench.data,
+        edited.model,
+        RunState(),
+        _ByEpoch(watcher or Silent(), stage.epochs),
+        None,
+        Path(),
+        lambda now: None,
+        lambda: False,
+    )
+    trained = engine.freeze(edited.model, stage.lr)
+    fit(run, 0, stage, trained, _inputs(bench, edited, TRAIN), _inputs(bench, edited, VALIDATION))
+    edited.model.requires_grad_(False).eval()
+    return stage.epochs
+
+
+def _inputs(bench: Bench, edited: Edited, split: str) -> CachedInputs:
+    return head_inputs(edited.model, edited.similarity[split], bench.looks[split].labels, training=split == TRAIN)
+
+
+class _ByEpoch:
+    """Tells the steps of all epochs as one piece of work."""
+
+    def __init__(self, watcher: Watcher, epochs: int) -> None:
+        self._watcher, self._epochs, self._finished = watcher, epochs, 0
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        self._watcher.progress("refitting the head", self._finished * total + done, self._epochs * total)
+        self._finished += done >= total
+
+    def line(self, text: str) -> None:
+        pass

@@ -1,0 +1,239 @@
+"""An edited model as a new checkpoint: its prototypes' places and pictures, its proof, and who decided what.
+
+Nothing that was measured on the parent is taken over but the list of its own edits, for no score of the parent holds
+for the edited model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.checkpoint.model_card import EDITS
+from protoexplain.checkpoint.prototypes import PrototypeRecord, select
+from protoexplain.devices import AUTO
+from protoexplain.editing.bench import TRAIN, Bench, Progress, open_bench
+from protoexplain.editing.decisions import Decision, Decisions
+from protoexplain.editing.edit import Edited, carry_out, refit
+from protoexplain.editing.report import Report, findings_of, report
+from protoexplain.errors import UserError
+from protoexplain.io.atomic import require_writable
+from protoexplain.models.base import PrototypeModel
+from protoexplain.training.checkpoint_ops import pictures_of
+from protoexplain.training.diagnose import Finding
+from protoexplain.training.projection import Patches
+from protoexplain.training.provenance import Provenance, data_info, provenance
+from protoexplain.training.responses import responses
+from protoexplain.training.run_log import Silent, Watcher
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """Args: checkpoint: the new one; report: what the edit changed; findings: what is wrong with its prototypes."""
+
+    checkpoint: Checkpoint
+    report: Report
+    findings: tuple[Finding, ...]
+
+
+def edit(
+    path: Path,
+    decisions: Decisions,
+    data: Path,
+    out: Path,
+    watcher: Watcher | None = None,
+    command: str = "",
+    device: str = AUTO,
+) -> EditResult:
+    """Carry out a file of decisions: edit, refit the head, save a new checkpoint.
+
+    Args:
+        path: The checkpoint to be edited; it stays as it is.
+        decisions: What is unwanted, and what is done about it.
+        data: The data set that it was trained on.
+        out: The new checkpoint.
+        watcher: Is shown the progress.
+        command: How to make it again, for the model card.
+        device: Where the model looks at the pictures, as `resolve_device`.
+
+    Raises:
+        UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or
+            there is no such device.
+    """
+    shown = watcher or Silent()
+    _require_place(out)
+    checkpoint = Checkpoint.load(path)
+    meant = decisions.weights_sha256
+    if meant and meant != checkpoint.weights_sha256:
+        raise UserError(
+            f"the decisions are about a checkpoint whose weights have the SHA-256 {meant[:16]}…",
+            f"{path}, {checkpoint.weights_sha256[:16]}…",
+            "name that checkpoint, or leave weights_sha256 out of the file if the numbers mean the same prototypes",
+        )
+    bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device)
+    for notice in bench.data.notices:
+        shown.line(notice)
+    edited = carry_out(bench, decisions.decisions)
+    epochs = refit(bench, edited, decisions.epochs, shown)
+    found = report(bench, carry_out(bench, ()), edited, epochs)
+    return save(bench, edited, found, out, command)
+
+
+def save(
+    bench: Bench, edited: Edited, found: Report, out: Path, command: str = "", progress: Progress | None = None
+) -> EditResult:
+    """Write an edited model as a new checkpoint.
+
+    Args:
+        bench: That it was made on.
+        edited: After the refit.
+        found: What the edit changed.
+        out: The folder to be.
+        command: How to make it again.
+        progress: Told (done, total) in training pictures that new pictures of prototypes are cut from.
+
+    Raises:
+        UserError: The folder exists or cannot be written, or a picture can no longer be read.
+    """
+    _require_place(out)
+    parent = bench.checkpoint
+    model = whole_model(bench, edited)
+    latents = bench.looks[TRAIN].batches(torch.device("cpu"))
+    model.know(responses(edited.model, latents).statistics)
+    origin = _origin(bench, edited, progress)
+    findings = findings_of(bench, edited, origin.records)
+    checkpoint = save_checkpoint(
+        out,
+        model=model,
+        config=parent.config,
+        classes=parent.classes,
+        data=data_info(bench.data),
+        records=origin.records,
+        pictures=origin.pictures,
+        proof=_proof(bench, edited),
+        split=bench.data.split_ids,
+        maps=origin.maps,
+        metrics={
+            "test_accuracy_before": found.before.test.value,
+            "test_accuracy": found.after.test.value,
+            "validation_accuracy": found.after.validation.value,
+            "refit_epochs": found.epochs,
+            "parent_weights_sha256": parent.weights_sha256,
+            EDITS: [*_earlier_edits(parent), *(_row(parent, decision) for decision in edited.decisions)],
+            "findings": [finding.sentence for finding in findings],
+        },
+        command=command,
+    )
+    return EditResult(checkpoint, found, findings)
+
+
+def whole_model(bench: Bench, edited: Edited) -> PrototypeModel:
+    """The edited model with its backbone."""
+    model = bench.checkpoint.model()
+    model.keep(torch.tensor(edited.kept, dtype=torch.long))
+    model.load_state_dict({**model.state_dict(), **edited.model.state_dict()})
+    return model.eval()
+
+
+def _require_place(out: Path) -> None:
+    """Refuse a name that is taken, or a place that cannot be written, before the work."""
+    if out.exists():
+        raise UserError("there is something under this name already", str(out), "choose another name")
+    require_writable(out.parent)
+
+
+def _proof(bench: Bench, edited: Edited) -> dict[str, Tensor]:
+    """Prototypes before any patch was written into them, without those removed."""
+    proof, start = {}, 0
+    kept = torch.tensor(edited.kept)
+    for (name, branch), size in zip(bench.model.named_branches(), bench.model.branch_sizes(), strict=True):
+        inside = kept[(kept >= start) & (kept < start + size)] - start
+        moved = any(start <= prototype < start + size for prototype in edited.moved)
+        if name in bench.proof or moved:
+            proof[name] = bench.proof.get(name, branch.prototypes.detach())[inside]
+        start += size
+    return proof
+
+
+def _origin(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
+    """Records and pictures: those of the parent, and new ones of the prototypes that lie elsewhere now."""
+    parent = bench.checkpoint
+    records, maps = list(parent.prototypes), list(parent.prototype_maps())
+    cut = _cut_out(bench, edited, progress)
+    for record, found in zip(cut.records, cut.maps, strict=True):
+        records[record.index], maps[record.index] = record, found
+    stayed = [index for index in edited.kept if index not in edited.moved]
+    pictures = {**pictures_of(parent, stayed), **cut.pictures}
+    return Provenance(select(records, edited.kept), pictures, tuple(maps[index] for index in edited.kept))
+
+
+def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
+    """The prototypes that lie elsewhere now; their pictures bear names that no picture of the parent bears."""
+    moved = {index: spot for index, spot in edited.moved.items() if index in edited.kept}
+    if not moved:
+        return Provenance((), {}, ())
+    patches, start = [], 0
+    for (_, branch), size in zip(bench.model.named_branches(), bench.model.branch_sizes(), strict=True):
+        own = {index - start: spot for index, spot in moved.items() if start <= index < start + size}
+        start += size
+        height, width = next((spot.map.shape for spot in own.values()), (1, 1))
+        found = Patches(
+            image=torch.full((size,), -1),
+            row=torch.full((size,), -1),
+            column=torch.full((size,), -1),
+            similarity=torch.full((size,), -torch.inf),
+            patch=torch.zeros(size, branch.prototypes[0].numel() if size else 0),
+            maps=torch.zeros(size, height, width),
+        )
+        for place, spot in own.items():
+            found.image[place], found.row[place], found.column[place] = spot.place, spot.row, spot.column
+            found.similarity[place], found.maps[place] = spot.similarity, spot.map
+        patches.append(found)
+    size = bench.checkpoint.config.data.image_size
+    origin = provenance(bench.model, patches, bench.looks[TRAIN].images, bench.data.crop, size, True, progress)
+    names = {name: f"{Path(name).stem.split('-')[0]}-{_mark(picture)}.jpg" for name, picture in origin.pictures.items()}
+    records = tuple(
+        replace(
+            origin.records[index],
+            original_index=bench.checkpoint.prototypes[index].original_index,
+            chosen=True,
+            patch=names[str(origin.records[index].patch)],
+            source=names[str(origin.records[index].source)],
+        )
+        for index in sorted(moved)
+    )
+    pictures = {names[name]: picture for name, picture in origin.pictures.items()}
+    return Provenance(records, pictures, tuple(origin.maps[index] for index in sorted(moved)))
+
+
+def _mark(picture: bytes) -> str:
+    return hashlib.sha256(picture).hexdigest()[:16]
+
+
+def _row(parent: Checkpoint, decision: Decision) -> dict[str, Any]:
+    record = parent.prototypes[decision.prototype]
+    told = decision.model_dump(exclude={"prototype"})
+    return {
+        "prototype": decision.prototype,
+        "class": parent.classes[record.label] if record.label >= 0 else None,
+        "was": _place(record),
+        **told,
+        "parent": parent.weights_sha256,
+    }
+
+
+def _place(record: PrototypeRecord) -> str | None:
+    return None if record.image_id is None else f"{record.image_id}, row {record.row}, column {record.column}"
+
+
+def _earlier_edits(parent: Checkpoint) -> list[Mapping[str, Any]]:
+    """What the parent says about how it was edited."""
+    told = parent.metrics.get(EDITS)
+    return [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []

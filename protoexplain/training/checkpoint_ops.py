@@ -1,0 +1,192 @@
+"""Work on a finished checkpoint: project again, prune, refit the last layer.  The result is a new checkpoint.
+
+The network looks at every picture once; all else comes from the latent maps that it made.  The last layer is refitted
+on the training pictures as they are, without random changes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_fabric import seed_everything
+from torch import Tensor
+
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.prototypes import select
+from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import matching_view
+from protoexplain.devices import AUTO
+from protoexplain.errors import UserError
+from protoexplain.io.atomic import require_writable
+from protoexplain.memory import keep_freed_memory
+from protoexplain.models.registry import get_family
+from protoexplain.models.stage import Stage
+from protoexplain.training import engine, projection
+from protoexplain.training.diagnose import Finding
+from protoexplain.training.fabric import make_fabric
+from protoexplain.training.feature_cache import FeatureCache, accuracy_of, head_inputs, look
+from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.provenance import Provenance
+from protoexplain.training.prune import K, nearest_of, unfaithful
+from protoexplain.training.prune import prune as remove
+from protoexplain.training.run import RunResult
+from protoexplain.training.run_log import Watcher
+from protoexplain.training.stages import Run, fit
+from protoexplain.training.state import RunState
+
+
+def reproject(
+    path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0, device: str = AUTO
+) -> RunResult:
+    """Write the nearest patches of a data set into the prototypes, refit the last layer, save a new checkpoint.
+
+    Raises:
+        UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
+    """
+    run, checkpoint = _open(path, data, out, watcher, device)
+    if not run.model.writes_prototypes:
+        raise UserError(
+            f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
+        )
+    with closing(run):
+        model, seen, test = run.model, _look(run, "train"), _look(run, "test")
+        before = accuracy_of(model, test.similarity, test.labels)
+        proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
+        patches = projection.search_latents(model, seen.batches(run.fabric.device))
+        projection.write(model, patches)
+        similarity, tested = seen.similarity_to(model), test.similarity_to(model)
+        projected = accuracy_of(model, tested, test.labels)
+        _refit(run, similarity, seen.labels, epochs)
+        origin = origin_of(run, [projection.to_cpu(found) for found in patches], projected=True)
+        records = tuple(
+            replace(record, original_index=old.original_index)
+            for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
+        )
+        metrics = {
+            "test_accuracy_before": before,
+            "test_accuracy_projected": projected,
+            "test_accuracy": accuracy_of(model, tested, test.labels),
+        }
+        latents = seen.batches(run.fabric.device)
+        kept = keep(run, out, replace(origin, records=records), proof, metrics, command, latents)
+        return _result(kept, metrics)
+
+
+def prune(
+    path: Path,
+    data: Path,
+    out: Path,
+    watcher: Watcher,
+    command: str,
+    k: int = K,
+    threshold: int = 3,
+    epochs: int = 100,
+    device: str = AUTO,
+) -> RunResult:
+    """Remove prototypes whose k nearest training images hold fewer than `threshold` of their class, refit, save.
+
+    Raises:
+        UserError: Nothing can be pruned, all would be, other classes, `out` exists, or there is no such device.
+    """
+    run, checkpoint = _open(path, data, out, watcher, device)
+    if bool((run.model.prototype_class < 0).all()):
+        raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
+    with closing(run):
+        model, seen, test = run.model, _look(run, "train"), _look(run, "test")
+        before = accuracy_of(model, test.similarity, test.labels)
+        doomed = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.prototype_class.cpu(), threshold)
+        kept = (~doomed).nonzero()[:, 0].tolist()
+        if not kept:
+            raise UserError("every prototype would be pruned", str(path), "lower --threshold")
+        emptied = set(range(model.classes)) - set(model.prototype_class.cpu()[~doomed].tolist())
+        before_projection = checkpoint.proof()
+        proof = {
+            name: before_projection[name][~part]
+            for part, (name, _) in zip(doomed.split(model.branch_sizes()), model.named_branches(), strict=True)
+            if name in before_projection
+        }
+        remove(model, doomed)
+        similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
+        _refit(run, similarity, seen.labels, epochs)
+        records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
+        origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
+        metrics = {
+            "prototypes_removed": int(doomed.sum()),
+            "classes_without_prototypes": len(emptied),
+            "test_accuracy_before": before,
+            "test_accuracy": accuracy_of(model, tested, test.labels),
+        }
+        latents = seen.batches(run.fabric.device)
+        return _result(keep(run, out, origin, proof, metrics, command, latents), metrics)
+
+
+def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:
+    """A run without schedule around the model of a checkpoint, on a device of this computer and in full precision."""
+    if out.exists():
+        raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
+    require_writable(out.parent)
+    fabric = make_fabric(device)
+    keep_freed_memory()
+    checkpoint = Checkpoint.load(path)
+    config = checkpoint.config
+    seed_everything(config.training.seed, verbose=False)
+    view = matching_view(checkpoint, data)
+    for notice in view.notices:
+        watcher.line(notice)
+    model = checkpoint.model(fabric.device)
+    scratch = Path(tempfile.gettempdir())
+    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False, 0)
+    return run, checkpoint
+
+
+def _look(run: Run, split: Literal["train", "validation", "test"]) -> FeatureCache:
+    """What the model makes of all pictures of a split."""
+    pictures = run.pictures.inputs(getattr(run.data, split), augmented=False)
+
+    def tell(done: int, total: int) -> None:
+        run.tick(f"looking at {split} pictures", done, total)
+
+    return look(run.model.eval(), pictures, run.fabric.device, run.config.training.batch_size, tell)
+
+
+def _refit(run: Run, similarity: Tensor, labels: Tensor, epochs: int) -> None:
+    """Last-layer epochs as the family's schedule describes them, from best similarities [N,P] of training images."""
+    head = head_stage(run.config)
+    if not epochs or not head:
+        return
+    model, held = run.model, _look(run, "validation")
+    stage = head.model_copy(update={"epochs": epochs})
+    trained = engine.freeze(model, stage.lr)
+    validation = head_inputs(model, held.similarity, held.labels, training=False)
+    fit(run, 0, stage, trained, head_inputs(model, similarity, labels, training=True), validation)
+    model.eval()
+
+
+def head_stage(config: RunConfig) -> Stage | None:
+    """The stage that trains the head alone, as the family's schedule describes it."""
+    stages = get_family(config.family).stages(config.schedule)
+    return next((stage for stage in reversed(stages) if set(stage.lr) == {"head"}), None)
+
+
+def pictures_of(checkpoint: Checkpoint, kept: Sequence[int]) -> dict[str, bytes]:
+    """Pictures of some prototypes by file name."""
+    pictures: dict[str, bytes] = {}
+    for index in kept:
+        record = checkpoint.prototypes[index]
+        for name, picture in (
+            (record.patch, checkpoint.picture(index, "patch")),
+            (record.source, checkpoint.picture(index, "source")),
+        ):
+            if name and picture is not None:
+                pictures[name] = picture
+    return pictures
+
+
+def _result(kept: tuple[Checkpoint, tuple[Finding, ...]], metrics: dict[str, Any]) -> RunResult:
+    checkpoint, findings = kept
+    return RunResult(checkpoint, metrics, findings)
