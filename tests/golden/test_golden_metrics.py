@@ -10,7 +10,7 @@ from torch import nn
 
 from protoexplain.data.augmentation import resized
 from protoexplain.explain.boxes import upsample
-from protoexplain.explain.session import as_picture
+from protoexplain.explain.explainer import as_picture
 from protoexplain.metrics.deletion import area, heat_ranks, masked_scores
 from protoexplain.metrics.hits import reaches, shown
 from protoexplain.metrics.localisation import LEVELS, localisation, stretched
