@@ -24,8 +24,8 @@ from protoexplain.explain.evidence.what_if import Edit, what_if
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.cache import DiskCache
-from protoexplain.metrics.images import read_test_images
-from protoexplain.metrics.needs import lacking
+from protoexplain.metrics.observe.images import read_test_images
+from protoexplain.metrics.observe.needs import lacking
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names
