@@ -21,9 +21,9 @@ from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable, write_file
 from protoexplain.io.cache import cache_folder
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.images import Images
-from protoexplain.metrics.kept import kept_results
-from protoexplain.metrics.needs import lacking
+from protoexplain.metrics.cached_results import kept_results
+from protoexplain.metrics.observe.images import Images
+from protoexplain.metrics.observe.needs import lacking
 from protoexplain.metrics.runner import measure
 from protoexplain.training.fabric import make_fabric
 

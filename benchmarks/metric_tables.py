@@ -18,10 +18,10 @@ from pathlib import Path
 
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.cli.output import watching
-from protoexplain.metrics.kept import distinct_names, kept_results
+from protoexplain.metrics.cached_results import distinct_names, kept_results
 from protoexplain.metrics.registry import metric_names
 from protoexplain.metrics.runner import measure
-from protoexplain.metrics.seeds import over_seeds
+from protoexplain.metrics.stats.seeds import over_seeds
 from protoexplain.metrics.tables import as_markdown, as_text
 
 MASKED, FOREIGN = ("deletion", "insertion"), {"foreign_accepted", "foreign_auroc"}

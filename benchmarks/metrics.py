@@ -24,14 +24,14 @@ from protoexplain.allocator import reuse_freed_memory
 from protoexplain.config import parse
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.records import ImageRecord
-from protoexplain.metrics.deletion import heat_ranks, masked_scores
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.parts import read_parts
-from protoexplain.metrics.passes import Chunk, probabilities
-from protoexplain.metrics.plan import planned
+from protoexplain.metrics.observe.masking import heat_ranks, masked_scores
+from protoexplain.metrics.observe.measured_model import Subject, subject_of
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.observe.parts import read_parts
+from protoexplain.metrics.observe.passes import Chunk, probabilities
+from protoexplain.metrics.observe.plan import planned
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.metrics.subject import Subject, subject_of
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 

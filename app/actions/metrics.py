@@ -15,7 +15,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import Metric, MetricResult
 from protoexplain.metrics.compare import Difference, Measured, compare, summary
-from protoexplain.metrics.plan import planned
+from protoexplain.metrics.observe.plan import planned
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.tables import as_csv, as_latex, beaten_by, comparison_rows, result_rows

@@ -21,7 +21,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.explain.match import matches
 from protoexplain.explain.session import Explainer
-from protoexplain.metrics.wilson import wilson
+from protoexplain.metrics.stats.wilson import wilson
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"
 LENGTHS = (5, 10, 20)

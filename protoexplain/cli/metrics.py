@@ -95,8 +95,8 @@ def compare(
     Without --data, what `measure` has added to the checkpoints is compared.
     """
     from protoexplain.checkpoint.checkpoint import Checkpoint
+    from protoexplain.metrics.cached_results import distinct_names, kept_results
     from protoexplain.metrics.compare import Measured
-    from protoexplain.metrics.kept import distinct_names, kept_results
     from protoexplain.metrics.runner import measure as run_measurement
     from protoexplain.training.fabric import make_fabric
 

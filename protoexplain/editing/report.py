@@ -9,8 +9,8 @@ from typing import Any
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
 from protoexplain.editing.edit import Edited
 from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview
-from protoexplain.metrics.sizes import EvidenceSettings, used
-from protoexplain.metrics.wilson import wilson
+from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, used
+from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.prune import nearest_of
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 from protoexplain.io.json_values import finite
 
 if TYPE_CHECKING:
-    from protoexplain.metrics.observations import Observations
-    from protoexplain.metrics.plan import Kind
+    from protoexplain.metrics.observe.observations import Observations
+    from protoexplain.metrics.observe.plan import Kind
 
 Need = Literal["parts", "regions", "training_regions", "projection", "foreign", "places"]
 """Part locations; masks or boxes of the object in test images and in training images; prototypes from before

@@ -16,7 +16,7 @@ import numpy as np
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.base import MetricResult
-from protoexplain.metrics.bootstrap import LEVEL, Numbers, gap, grouped, interval, ratio, totals
+from protoexplain.metrics.stats.bootstrap import LEVEL, Numbers, gap, grouped, interval, ratio, totals
 
 Pairing = Literal["images", "prototypes", "classes", "unpaired", "none"]
 _HOW: Mapping[Pairing, str] = {

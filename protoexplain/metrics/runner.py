@@ -24,16 +24,16 @@ from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.images import Images, read_foreign_images, read_test_images, some_training_images
-from protoexplain.metrics.needs import lacking
-from protoexplain.metrics.observations import Columns, Observations
-from protoexplain.metrics.passes import Chunk, Pass
-from protoexplain.metrics.patches import TrainingPatches
-from protoexplain.metrics.plan import planned
+from protoexplain.metrics.observe.images import Images, read_foreign_images, read_test_images, some_training_images
+from protoexplain.metrics.observe.measured_model import Subject, subject_of
+from protoexplain.metrics.observe.needs import lacking
+from protoexplain.metrics.observe.observations import Columns, Observations
+from protoexplain.metrics.observe.passes import Chunk, Pass
+from protoexplain.metrics.observe.patches import TrainingPatches
+from protoexplain.metrics.observe.plan import planned
+from protoexplain.metrics.observe.store import ChunkStore, chunked
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.settings import MeasureSettings, parse_settings
-from protoexplain.metrics.store import ChunkStore, chunked
-from protoexplain.metrics.subject import Subject, subject_of
 from protoexplain.models.backbones import Backbone, before_training
 from protoexplain.models.base import FamilyConfig, PrototypeModel
 from protoexplain.training.fabric import make_fabric

@@ -14,7 +14,7 @@ from rich.table import Table
 from protoexplain.checkpoint.model_card import escaped
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.compare import Difference, summary
-from protoexplain.metrics.seeds import SEEDS
+from protoexplain.metrics.stats.seeds import SEEDS
 
 AGREEMENT = "agreement_with_"
 _WIDTH = 200

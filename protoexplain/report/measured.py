@@ -10,10 +10,10 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.explain.characteristic_words import about_prototype, prototype_findings
 from protoexplain.explain.characteristics import Characteristics, known_characteristics
 from protoexplain.metrics.base import MetricResult
-from protoexplain.metrics.kept import kept_results
+from protoexplain.metrics.cached_results import kept_results
 from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.metrics.tables import beaten_by
-from protoexplain.metrics.wilson import wilson
 from protoexplain.report.report import Accuracy, Measure, Rate
 from protoexplain.report.wording import about_parts
 

@@ -10,7 +10,7 @@ from protoexplain.cli.explain import forward_file
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.explain.session import Explainer
-from protoexplain.metrics.images import read_test_images
+from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.report.gather import given_images
 from protoexplain.training import evaluate as evaluating
 from protoexplain.training.checkpoint_ops import prune, reproject

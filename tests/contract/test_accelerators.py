@@ -24,8 +24,8 @@ from protoexplain.explain.session import Explainer
 from protoexplain.explain.survey import Survey
 from protoexplain.explain.what_if import Edit, what_if
 from protoexplain.io.cache import DiskCache
-from protoexplain.metrics.images import read_test_images
-from protoexplain.metrics.needs import lacking
+from protoexplain.metrics.observe.images import read_test_images
+from protoexplain.metrics.observe.needs import lacking
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names

@@ -25,12 +25,12 @@ from protoexplain.explain.prototype import explain_prototypes
 from protoexplain.explain.question import Target
 from protoexplain.explain.render import match_heat, sheet
 from protoexplain.explain.session import Explainer
-from protoexplain.metrics.images import read_test_images
-from protoexplain.metrics.passes import Chunk, Patches
-from protoexplain.metrics.peaks import peaks
-from protoexplain.metrics.purity import patch_edges
+from protoexplain.metrics.observe.images import read_test_images
+from protoexplain.metrics.observe.measured_model import subject_of
+from protoexplain.metrics.observe.passes import Chunk, Patches
+from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.runner import measure
-from protoexplain.metrics.subject import subject_of
+from protoexplain.metrics.stats.part_purity import patch_edges
 from protoexplain.models.registry import FAMILIES
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.run_log import Silent

@@ -15,9 +15,9 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain import registry
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.needs import lacking
-from protoexplain.metrics.observations import NO_IMAGES
-from protoexplain.metrics.plan import planned
+from protoexplain.metrics.observe.needs import lacking
+from protoexplain.metrics.observe.observations import NO_IMAGES
+from protoexplain.metrics.observe.plan import planned
 from protoexplain.metrics.registry import METRICS, get_metric, metric_names
 from protoexplain.metrics.runner import _possible
 from protoexplain.metrics.scores import accuracy
@@ -228,7 +228,7 @@ def test_needs_of_a_bare_data_set_are_explained():
 
 def test_a_tiny_model_of_every_family_is_described():
     """Shared prototypes are given to the classes that rely on them; all others to their class."""
-    from protoexplain.metrics.subject import subject_of
+    from protoexplain.metrics.observe.measured_model import subject_of
     from protoexplain.models.registry import family_names
 
     for family in family_names():

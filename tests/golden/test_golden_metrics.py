@@ -11,19 +11,19 @@ from torch import nn
 from protoexplain.data.augmentation import resized
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.session import as_picture
-from protoexplain.metrics.deletion import area, heat_ranks, masked_scores
-from protoexplain.metrics.hits import reaches, shown
-from protoexplain.metrics.localisation import LEVELS, localisation, stretched
-from protoexplain.metrics.noise import RANKS, medians
-from protoexplain.metrics.observations import NO_IMAGES, Observations
-from protoexplain.metrics.parts import Parts, input_pixels, part_distances
-from protoexplain.metrics.passes import own_maps, probabilities
-from protoexplain.metrics.peaks import peaks
+from protoexplain.metrics.observe.localisation import LEVELS, localisation, stretched
+from protoexplain.metrics.observe.masking import area, heat_ranks, masked_scores
+from protoexplain.metrics.observe.measured_model import Subject, subject_of
+from protoexplain.metrics.observe.noise import RANKS, medians
+from protoexplain.metrics.observe.observations import NO_IMAGES, Observations
+from protoexplain.metrics.observe.parts import Parts, input_pixels, part_distances
+from protoexplain.metrics.observe.passes import own_maps, probabilities
+from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.scores.consistency import METRIC as CONSISTENCY
 from protoexplain.metrics.scores.consistency import part_frequency
 from protoexplain.metrics.scores.stability import METRIC as STABILITY
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.metrics.subject import Subject, subject_of
+from protoexplain.metrics.stats.part_hits import reaches, shown
 
 pytestmark = pytest.mark.golden
 HALF = LEVELS.index(0.5)

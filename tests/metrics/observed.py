@@ -9,13 +9,13 @@ import torch
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
-from protoexplain.metrics.localisation import LEVELS, Region
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.parts import Parts
-from protoexplain.metrics.patches import TrainingPatches
+from protoexplain.metrics.observe.localisation import LEVELS, Region
+from protoexplain.metrics.observe.measured_model import Subject, assign
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.observe.parts import Parts
+from protoexplain.metrics.observe.patches import TrainingPatches
+from protoexplain.metrics.observe.views import VIEWS
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.metrics.subject import Subject, assign
-from protoexplain.metrics.views import VIEWS
 
 SIZE, MAP = 64, (4, 4)
 PART_NAMES = ("beak", "left eye", "right eye", "tail", "crown")

@@ -13,8 +13,8 @@ from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.metrics import runner
-from protoexplain.metrics.images import read_test_images, some_training_images
-from protoexplain.metrics.kept import distinct_names, kept_results
+from protoexplain.metrics.cached_results import distinct_names, kept_results
+from protoexplain.metrics.observe.images import read_test_images, some_training_images
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.runner import measure
 from protoexplain.models.backbones import Backbone

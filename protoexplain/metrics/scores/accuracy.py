@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.averages import over_images
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import over_images
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from protoexplain.metrics.averages import interval_of, mean
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.bootstrap import ratio
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import interval_of, mean
+from protoexplain.metrics.stats.bootstrap import ratio
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

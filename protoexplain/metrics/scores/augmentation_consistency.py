@@ -15,12 +15,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from protoexplain.metrics.averages import listed, mean, over_prototypes
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.following import agreement, distances, ignorant_distances, own_peaks, unmeasured
-from protoexplain.metrics.hits import averaged, curve, half_windows, reaches
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.consistency import best_frequency
+from protoexplain.metrics.stats.averages import listed, mean, over_prototypes
+from protoexplain.metrics.stats.equivariance import agreement, distances, ignorant_distances, own_peaks, unmeasured
+from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, reaches
 
 
 class AugmentationConsistencySettings(BaseModel):

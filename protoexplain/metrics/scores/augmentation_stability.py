@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.following import agreement, distances, ignorant_distances, own_peaks, unmeasured
-from protoexplain.metrics.hits import averaged, curve, half_windows
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.stability import stability_by_draw
+from protoexplain.metrics.stats.averages import mean, over_prototypes
+from protoexplain.metrics.stats.equivariance import agreement, distances, ignorant_distances, own_peaks, unmeasured
+from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows
 
 
 def following(seen: Observations, half_window: float, apart: Tensor, shown: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from protoexplain.metrics.averages import interval_of
 from protoexplain.metrics.base import Curve, Metric, Score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import interval_of
 
 _BINS = (5, 10, 15, 20, 30)
 """Of the curve."""

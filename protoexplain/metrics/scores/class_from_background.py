@@ -7,9 +7,9 @@ wholly beside the object has leaked there, and a prototype may answer to it anyw
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.cell_classes import cell_class_score
-from protoexplain.metrics.cells import BACKGROUND
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.cells import BACKGROUND
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.linear_probe import cell_class_score
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

@@ -6,9 +6,9 @@ It says what prototypes on the object have to work with, and how much `class_fro
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.cell_classes import cell_class_score
-from protoexplain.metrics.cells import OBJECT
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.cells import OBJECT
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.linear_probe import cell_class_score
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

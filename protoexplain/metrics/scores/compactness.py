@@ -15,10 +15,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from protoexplain.metrics.averages import interval_of, listed
 from protoexplain.metrics.base import Curve, Metric, Score
-from protoexplain.metrics.bootstrap import Numbers
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import interval_of, listed
+from protoexplain.metrics.stats.bootstrap import Numbers
 
 _SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Of the curve."""

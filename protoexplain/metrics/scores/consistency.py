@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.hits import (
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
+from protoexplain.metrics.stats.part_hits import (
     PartTable,
     averaged,
     curve,
@@ -28,7 +29,6 @@ from protoexplain.metrics.hits import (
     reaches,
     shown,
 )
-from protoexplain.metrics.observations import Observations
 
 _THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 11))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.localisation import Region
-from protoexplain.metrics.located import located_score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.localisation import Region
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.object_scores import located_score
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

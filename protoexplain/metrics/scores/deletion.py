@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.masked import masked_score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.masked_areas import masked_score
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

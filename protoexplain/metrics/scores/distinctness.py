@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.hits import averaged, curve, half_windows, knowing_nothing
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
+from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, knowing_nothing
 
 _ALONE = "prototypes that are alone in their class"
 

@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.sizes import EvidenceSettings, all_classes_size, size_score
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, all_classes_size, size_score
 
 
 def compute(seen: Observations, settings: EvidenceSettings) -> Score:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from protoexplain.metrics.averages import counted, interval_of, mean
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.bootstrap import grouped
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.outliers import accepted, class_thresholds, overall_threshold
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import counted, interval_of, mean
+from protoexplain.metrics.stats.bootstrap import grouped
+from protoexplain.metrics.stats.out_of_distribution import accepted, class_thresholds, overall_threshold
 
 
 class ForeignSettings(BaseModel):

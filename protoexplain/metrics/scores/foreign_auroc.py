@@ -12,9 +12,9 @@ from statistics import NormalDist
 from pydantic import BaseModel, ConfigDict, Field
 
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.bootstrap import LEVEL
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.outliers import area_under_roc, familiarity, threshold_of
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.bootstrap import LEVEL
+from protoexplain.metrics.stats.out_of_distribution import area_under_roc, familiarity, threshold_of
 
 
 class AurocSettings(BaseModel):

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean
 from protoexplain.metrics.base import Curve, Metric, Score
-from protoexplain.metrics.localisation import BASELINES, LEVELS, OWN, Region
-from protoexplain.metrics.located import located_score, usable
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.localisation import BASELINES, LEVELS, OWN, Region
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean
+from protoexplain.metrics.stats.object_scores import located_score, usable
 
 _REGIONS = frozenset({Region.USABLE, Region.FULL})
 

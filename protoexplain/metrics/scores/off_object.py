@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
 
 _UNKNOWN = "prototypes whose training image or its object is not known"
 _BASELINES = ("centre cell", "random cell")

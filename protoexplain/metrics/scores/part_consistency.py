@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from protoexplain.metrics.averages import over_prototypes
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.hits import half_windows, telling_parts
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.consistency import ConsistencySettings, consistency_score
 from protoexplain.metrics.settings import PUBLISHED_HALF_WINDOW, PUBLISHED_SIZE
+from protoexplain.metrics.stats.averages import over_prototypes
+from protoexplain.metrics.stats.part_hits import half_windows, telling_parts
 
 NO_PART = "prototypes for which no part is left that tells anything"
 

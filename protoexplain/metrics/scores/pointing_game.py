@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.localisation import BASELINES, OWN, Region
-from protoexplain.metrics.located import NO_OBJECT
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.localisation import BASELINES, OWN, Region
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
+from protoexplain.metrics.stats.object_scores import NO_OBJECT
 
 
 def compute(seen: Observations, settings: NoSettings) -> Score:

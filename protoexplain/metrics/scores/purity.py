@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.purity import PuritySettings, purity_score
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.part_purity import PuritySettings, purity_score
 
 
 def compute(seen: Observations, settings: PuritySettings) -> Score:

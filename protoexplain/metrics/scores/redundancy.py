@@ -8,10 +8,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from protoexplain.metrics.averages import listed, mean, over_prototypes
 from protoexplain.metrics.base import Curve, Metric, Score
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.randomness import seed_of
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import listed, mean, over_prototypes
+from protoexplain.metrics.stats.randomness import seed_of
 
 _CONSTANT = "prototypes with the same activation on all images"
 _SHUFFLED = "shuffled activations"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from protoexplain.metrics.averages import over_prototypes
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import over_prototypes
 
 NO_PATCH = "prototypes without a training patch"
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Curve, Metric, NoSettings, Score
-from protoexplain.metrics.hits import averaged, curve, half_windows, hit_bits, knowing_nothing
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
+from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, hit_bits, knowing_nothing
 
 
 def stable_shares(seen: Observations, clean: Tensor, noisy: Tensor, windows: int) -> Tensor:

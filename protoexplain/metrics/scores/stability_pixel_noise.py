@@ -8,7 +8,7 @@ as much of it.  Here all backbones get the same pixels.
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.stability import stability_score
 
 

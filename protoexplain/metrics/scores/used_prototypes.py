@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.sizes import ALL, EvidenceSettings, evidence_curve, used
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.explanation_sizes import ALL, EvidenceSettings, evidence_curve, used
 
 
 def compute(seen: Observations, settings: EvidenceSettings) -> Score:

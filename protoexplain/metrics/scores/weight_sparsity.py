@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, Score
-from protoexplain.metrics.observations import Observations
-from protoexplain.metrics.sizes import EvidenceSettings, evidence_curve
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
+from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, evidence_curve
 
 
 def compute(seen: Observations, settings: EvidenceSettings) -> Score:
