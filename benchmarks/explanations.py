@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.birds import LITE0, PER_CLASS, Subject, make_subject
 from benchmarks.timing import compare, interleave, settings
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
@@ -22,7 +23,6 @@ from protoexplain.explain.evidence.local import explain, explain_reading
 from protoexplain.explain.evidence.occlusion_test import honesty
 from protoexplain.explain.forward_pass import read
 from protoexplain.explain.prototypes.prototype import explain_prototypes
-from protoexplain.memory import keep_freed_memory
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 
@@ -79,7 +79,7 @@ def prototype_arms(subject: Subject) -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     options = settings(__doc__, repeats=15)
-    keep_freed_memory()
+    reuse_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         subject = make_subject(Path(folder) / "birds", options.quick)
         picture, names = subject.dataset()[0][0][0], [str(i) for i in range(20)]

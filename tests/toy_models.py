@@ -36,7 +36,7 @@ def linear(weights, labels=(0, 1, 2), usual=None):
     head.weight.data = torch.tensor(weights, dtype=torch.float32)
     model, count = ToyModel(head, labels), len(labels)
     if usual is not None:
-        model.know(ActivationStatistics(torch.tensor(usual), torch.zeros(count), torch.ones(count)))
+        model.set_statistics(ActivationStatistics(torch.tensor(usual), torch.zeros(count), torch.ones(count)))
     return model
 
 

@@ -50,7 +50,7 @@ def attribute(
 
     import numpy as np
 
-    from protoexplain.cli.explain import look_at
+    from protoexplain.cli.explain import forward_file
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
     from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD
@@ -62,7 +62,7 @@ def attribute(
     from protoexplain.view.sentences import about_fit
 
     explainer = Explainer(checkpoint, resolve_device(device))
-    seen = look_at(explainer, image, None if data is None else view_of(explainer.checkpoint, data))
+    seen = forward_file(explainer, image, None if data is None else view_of(explainer.checkpoint, data))
     if prototype is not None:
         target, what = Target("prototype", prototype), f"activation of prototype {prototype}"
     else:

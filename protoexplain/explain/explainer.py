@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.data.augmentation import resized
 from protoexplain.data.check import Progress
@@ -36,7 +37,6 @@ from protoexplain.explain.forward_pass import Reading, read
 from protoexplain.explain.measured_field import measure_fields
 from protoexplain.explain.prototypes.patch_pictures import PatchPictures
 from protoexplain.io.images import load_image
-from protoexplain.memory import keep_freed_memory
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 
@@ -97,7 +97,7 @@ class Explainer:
     def __init__(
         self, checkpoint: Path | Checkpoint, device: str | torch.device = "cpu", evidence: str = SHAPLEY
     ) -> None:
-        keep_freed_memory()
+        reuse_freed_memory()
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)

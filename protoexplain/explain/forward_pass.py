@@ -98,7 +98,7 @@ class Reading:
     def with_activations(self, activations: Tensor) -> Reading:
         """The same picture with scores and probabilities computed anew from other activations [P]."""
         logits = self.model.from_activations(activations[None].to(self.model.class_weights())).logits
-        scores, probabilities = self.model.told_scores(logits)[0].cpu(), self.model.probabilities(logits)[0].cpu()
+        scores, probabilities = self.model.evidence_scores(logits)[0].cpu(), self.model.probabilities(logits)[0].cpu()
         return replace(self, activations=activations, scores=scores, probabilities=probabilities)
 
     def require_labels(self, labels: Sequence[int]) -> None:
@@ -136,7 +136,7 @@ def read(
         tuple(records),
         tuple(each.cpu() for maps in model.activation_maps(features) for each in maps[0]),
         exact(output.activations[0]),
-        model.told_scores(output.logits)[0].cpu(),
+        model.evidence_scores(output.logits)[0].cpu(),
         model.probabilities(output.logits)[0].cpu(),
     )
 

@@ -25,6 +25,6 @@ def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> 
     return (own < threshold) & (prototype_class >= 0)
 
 
-def prune(model: PrototypeModel, doomed: Tensor) -> None:
+def prune(model: PrototypeModel, to_prune: Tensor) -> None:
     """Remove the prototypes marked True in [P] from the model, its head included."""
-    model.keep((~doomed).nonzero()[:, 0])
+    model.select((~to_prune).nonzero()[:, 0])

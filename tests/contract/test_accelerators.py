@@ -11,7 +11,7 @@ from tiny_runs import tiny_config, tiny_model, tiny_train
 from protoexplain import registry
 from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
-from protoexplain.editing import bench
+from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions
 from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
@@ -102,7 +102,7 @@ def device(monkeypatch):
     for module in (run, rework):
         monkeypatch.setattr(module, "make_fabric", pretended_fabric)
     monkeypatch.setattr(run, "resolve_device", lambda *_: DEVICE)
-    monkeypatch.setattr(bench, "resolve_device", lambda *_: DEVICE)
+    monkeypatch.setattr(preview, "resolve_device", lambda *_: DEVICE)
     with pretended_device():
         yield DEVICE
 

@@ -43,7 +43,7 @@ def random_reading(family, seed):
     if seed % 2:
         running = RunningStatistics()
         running.update([maps.detach() for maps in model.activation_maps(model.backbone(other[None]))])
-        model.know(running.statistics())
+        model.set_statistics(running.statistics())
     return read(model, picture, Geometry.of((90, 70), None, SIZE), NAMES)
 
 

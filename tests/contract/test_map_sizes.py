@@ -16,8 +16,8 @@ from tiny_runs import tiny_train
 from protoexplain import registry
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.editing.bench import open_bench
 from protoexplain.editing.candidates import box_of, candidates
+from protoexplain.editing.preview import open_preview
 from protoexplain.explain.attribution.question import Target
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.characteristics.distinctions import place_of
@@ -221,7 +221,7 @@ def test_projected_again_and_edited(made, planted, data, tmp_path):
     again = reproject(made.path, planted, tmp_path / "again", Silent(), "", 1).checkpoint
     found = verify(again, data)
     assert found.passed, found.as_text()
-    bench = open_bench(made, planted)
+    bench = open_preview(made, planted)
     for prototype in (0, 15):
         spots = candidates(bench, prototype)
         assert spots

@@ -85,6 +85,6 @@ def test_nothing_found_is_no_decision():
 def test_prototypes_that_no_training_image_shows_lose_their_weights():
     model = pipnet()
     before = model.class_weights().detach().clone()
-    model.conclude(torch.tensor([0.9, 0.1, 0.5, 0.05, -torch.inf, 0.11]))
+    model.finalize(torch.tensor([0.9, 0.1, 0.5, 0.05, -torch.inf, 0.11]))
     kept = torch.tensor([True, False, True, False, False, True])
     assert torch.equal(model.class_weights().detach(), before * kept)

@@ -36,7 +36,7 @@ def count_evidence(model: PrototypeModel, name: str) -> tuple[str, ...]:
     if name not in (SHAPLEY, PRODUCT):
         raise UserError(f"evidence cannot be counted as '{name}'", "", nearest_name(name, (SHAPLEY, PRODUCT)))
     if name == PRODUCT:
-        model.count_from(None)
-    elif model.counts_from_usual and model.evidence_kind != SHAPLEY:
+        model.set_baseline(None)
+    elif model.uses_baseline and model.evidence_kind != SHAPLEY:
         return (WITHOUT_STATISTICS,)
     return ()

@@ -10,7 +10,7 @@ from protoexplain.models.activation_statistics import ActivationStatistics
 
 
 def knowing(model):
-    model.know(ActivationStatistics(torch.rand(3), torch.zeros(3), torch.ones(3)))
+    model.set_statistics(ActivationStatistics(torch.rand(3), torch.zeros(3), torch.ones(3)))
     return model
 
 

@@ -6,7 +6,7 @@ from tiny_runs import same_tensors, tiny_config, tiny_model, tiny_train
 
 from protoexplain.errors import UserError
 from protoexplain.models.registry import family_names
-from protoexplain.training.trial import try_configuration, try_model
+from protoexplain.training.model_check import check_configuration, check_model
 
 VIT = {"name": "test_vit", "stride": 16, "weights": "none"}
 
@@ -17,7 +17,7 @@ def test_model_stays_as_it_is(family):
     model = tiny_model(config).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()
-    try_model(config, model)
+    check_model(config, model)
     assert same_tensors(before, model.state_dict())
     assert torch.equal(random, torch.get_rng_state())
     assert all(module.training for module in model.modules())
@@ -43,7 +43,7 @@ def test_model_stays_as_it_is(family):
 )
 def test_what_cannot_work(family, changes, words):
     with pytest.raises(UserError) as caught:
-        try_configuration(tiny_config(family, **changes))
+        check_configuration(tiny_config(family, **changes))
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
@@ -52,7 +52,7 @@ def test_channels_are_those_that_were_announced():
     model = tiny_model(config)
     model.backbone.channels += 1
     with pytest.raises(UserError, match=r"announces maps of \d+ channels and gives \[\d+, 4, 4\]"):
-        try_model(config, model)
+        check_model(config, model)
 
 
 def test_training_tells_before_it_begins(planted, tmp_path):

@@ -1,4 +1,4 @@
-"""Try a model before it is trained: what cannot work is told at once, not after hours at the first batch."""
+"""Check that a model can be computed before it is trained, so that errors come at once and not after hours."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from protoexplain.training.engine import outputs
 from protoexplain.training.schedule import models_of, stages_of
 
 
-def try_configuration(config: RunConfig) -> None:
-    """As `try_model`, with a model of random weights that is forgotten."""
-    try_model(config, get_family(config.family).build(config.model, 2, load_weights=False))
+def check_configuration(config: RunConfig) -> None:
+    """As `check_model`, with a model of random weights that is forgotten."""
+    check_model(config, get_family(config.family).build(config.model, 2, load_weights=False))
 
 
 @torch.no_grad()
-def try_model(config: RunConfig, model: PrototypeModel) -> None:
+def check_model(config: RunConfig, model: PrototypeModel) -> None:
     """Compute once, on two grey pictures of the configured size, all that the stages of a run will compute.
 
     Args:

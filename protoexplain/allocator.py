@@ -12,7 +12,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST = 1 << 30
 
 
-def keep_freed_memory() -> None:
+def reuse_freed_memory() -> None:
     """Tell glibc's allocator to keep blocks of up to 1 GiB; does nothing on other systems."""
     try:
         mallopt = ctypes.CDLL(None).mallopt

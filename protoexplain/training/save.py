@@ -35,7 +35,7 @@ def origin_of(run: Run, patches: Sequence[Patches], projected: bool) -> Provenan
     )
 
 
-def keep(
+def save_model(
     run: Run,
     path: Path,
     origin: Provenance,
@@ -56,8 +56,8 @@ def keep(
         latents: Of all training images; by default the network looks at them here.
     """
     model, data = run.model.eval(), run.data
-    found = responses(model, _looked_at(run) if latents is None else latents)
-    model.know(found.statistics)
+    found = responses(model, _training_latents(run) if latents is None else latents)
+    model.set_statistics(found.statistics)
     shared = bool((model.prototype_class < 0).all())
     findings = diagnose(model, origin.records, data.train, data.crop, None if shared else found.nearest)
     checkpoint = save_checkpoint(
@@ -77,6 +77,6 @@ def keep(
     return checkpoint, findings
 
 
-def _looked_at(run: Run) -> Iterator[LatentBatch]:
+def _training_latents(run: Run) -> Iterator[LatentBatch]:
     """The latent maps of all training images, made now."""
     return latent_batches(run.model, clean_batches(run, list(range(len(run.data.train))), "usual activations"))

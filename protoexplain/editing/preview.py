@@ -19,7 +19,7 @@ from protoexplain.io.images import load_image
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
 from protoexplain.training.diagnose import beside_object
-from protoexplain.training.feature_cache import FeatureCache, look
+from protoexplain.training.feature_cache import FeatureCache, compute_features
 from protoexplain.training.inputs import ImageInputs
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -27,7 +27,7 @@ _BATCH = 16
 
 
 @dataclass(frozen=True)
-class Bench:
+class EditPreview:
     """A checkpoint on its data, ready to be edited; nothing that is done with it changes it.
 
     Args:
@@ -35,14 +35,14 @@ class Bench:
         data: What it was trained on.
         model: Without its backbone, on the CPU, in eval mode.
         proof: Branch -> prototypes before they were written, where they were.
-        looks: By split.
+        features: By split.
     """
 
     checkpoint: Checkpoint
     data: DatasetView
     model: PrototypeModel
     proof: Mapping[str, Tensor]
-    looks: Mapping[str, FeatureCache]
+    features: Mapping[str, FeatureCache]
     _beside: dict[tuple[str, int, int], Tensor | None] = field(default_factory=dict, repr=False)
 
     def place(self, prototype: int) -> tuple[str, Branch, int]:
@@ -69,39 +69,41 @@ class Bench:
     def map_of(self, prototype: int) -> tuple[int, int]:
         """Rows and columns of the cells that a prototype can lie on."""
         name, branch, own = self.place(prototype)
-        return map_size(self.looks[TRAIN].latents[name], branch.prototypes[own : own + 1])
+        return map_size(self.features[TRAIN].latents[name], branch.prototypes[own : own + 1])
 
     def beside(self, place: int, height: int, width: int) -> Tensor | None:
         """bool [H,W]: cells of a training picture with their centre beside the object; None where nothing tells."""
-        image, crop = self.looks[TRAIN].images[place], self.data.crop
+        image, crop = self.features[TRAIN].images[place], self.data.crop
         key = (image.id, height, width)
         if key not in self._beside:
             known = image.mask is not None or (image.box is not None and crop == "full")
             centres = [((x + 0.5) / width, (y + 0.5) / height) for y in range(height) for x in range(width)]
-            told = beside_object(image, self.source_size(place), crop, centres) if known else None
-            self._beside[key] = None if told is None else torch.tensor(told).view(height, width)
+            beside = beside_object(image, self.source_size(place), crop, centres) if known else None
+            self._beside[key] = None if beside is None else torch.tensor(beside).view(height, width)
         return self._beside[key]
 
     def source_size(self, place: int) -> tuple[int, int]:
         """Width and height of the file of a training picture."""
-        return load_image(self.looks[TRAIN].images[place].path).size
+        return load_image(self.features[TRAIN].images[place].path).size
 
     def pictures(self) -> ImageDataset:
         """The training pictures as the network saw them."""
-        return ImageDataset(self.looks[TRAIN].images, self.data.crop, self.checkpoint.config.data.image_size)
+        return ImageDataset(self.features[TRAIN].images, self.data.crop, self.checkpoint.config.data.image_size)
 
 
 Progress = Callable[[int, int], None]
 
 
-def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = None, device: str = AUTO) -> Bench:
+def open_preview(
+    checkpoint: Checkpoint, data: Path, progress: Progress | None = None, device: str = AUTO
+) -> EditPreview:
     """Look at all pictures of a data set once.
 
     Args:
         checkpoint: To be edited.
         data: Folder of the data set that it was trained on.
         progress: Told (done, total) in pictures.
-        device: Where the model looks at them, as `resolve_device`.
+        device: Where the model features at them, as `resolve_device`.
 
     Raises:
         UserError: Another data set, pictures that cannot be read, too little room on the disk, or no such device.
@@ -117,19 +119,19 @@ def open_bench(checkpoint: Checkpoint, data: Path, progress: Progress | None = N
     model = checkpoint.model(where)
     splits = {TRAIN: read.train, VALIDATION: read.validation, TEST: read.test}
     total, done = sum(map(len, splits.values())), 0
-    looks = {}
+    features = {}
     for name, images in splits.items():
         before = done
 
-        def told(seen: int, _: int, before: int = before) -> None:
+        def report_progress(done_here: int, _: int, before: int = before) -> None:
             if progress:
-                progress(before + seen, total)
+                progress(before + done_here, total)
 
         pictures = ImageInputs(read.dataset(images, checkpoint.config.data))
-        looks[name] = look(model, pictures, where, _BATCH, told)
+        features[name] = compute_features(model, pictures, where, _BATCH, report_progress)
         done += len(images)
     proof = {name: tensor.clone() for name, tensor in checkpoint.proof().items()}
-    return Bench(checkpoint, read, without_backbone(model).cpu().eval(), proof, looks)
+    return EditPreview(checkpoint, read, without_backbone(model).cpu().eval(), proof, features)
 
 
 def without_backbone(model: PrototypeModel) -> PrototypeModel:
