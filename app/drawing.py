@@ -8,10 +8,10 @@ from app.case import Row
 from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
 from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.question import Target
+from protoexplain.explain.attribution.task import Target
 from protoexplain.explain.boxes import upsample
 from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.explainer import Explainer, Seen
+from protoexplain.explain.explainer import Explainer, ForwardResult
 from protoexplain.explain.overlays import RGB
 from protoexplain.report.pictures import cut_out
 
@@ -30,10 +30,12 @@ class Drawing:
         side: Of pictures in rows, in pixels at most.
     """
 
-    def __init__(self, explainer: Explainer, seen: Seen, method: str = SIMILARITY, side: int = ROW_SIDE) -> None:
+    def __init__(
+        self, explainer: Explainer, seen: ForwardResult, method: str = SIMILARITY, side: int = ROW_SIDE
+    ) -> None:
         self.image, self.method = seen, method
-        self.explainer, self.reading, self.rgb, self.name = explainer, seen.reading, seen.rgb, seen.name
-        x0, y0, x1, y1 = map(int, self.reading.geometry.crop.as_list())
+        self.explainer, self.forward_pass, self.rgb, self.name = explainer, seen.forward_pass, seen.rgb, seen.name
+        x0, y0, x1, y1 = map(int, self.forward_pass.geometry.crop.as_list())
         self.frame, self.crop = Box(0, 0, self.rgb.shape[1], self.rgb.shape[0]), Box(x0, y0, x1, y1)
         self.small = fitted(self.rgb, WHOLE_SIDE)
         region = fitted(self.small if self.crop == self.frame else self.rgb[y0:y1, x0:x1], side)
@@ -68,7 +70,7 @@ class Drawing:
         """The heat map of a match, to be laid over the seen region."""
         index = match.prototype
         if self.method == SIMILARITY:
-            heat = upsample(self.reading.maps[index].float().cpu(), HEAT_SIDE, HEAT_SIDE).numpy()
+            heat = upsample(self.forward_pass.maps[index].float().cpu(), HEAT_SIDE, HEAT_SIDE).numpy()
             return heat_layer(heat, f"Heat map: where the picture looks like prototype {index}", match.heat_range)
         found = self.explainer.attribute(self.image, Target("prototype", index), [self.method], ()).maps[self.method]
         alt = f"{METHODS[self.method].title}: pixels that raise the similarity to prototype {index}"

@@ -13,7 +13,7 @@ from protoexplain.explain.attribution.attribute import find_method
 from protoexplain.explain.characteristics.words import about_prototype
 from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+from protoexplain.explain.explainer import ExplainedImage, Explainer, ForwardResult
 from protoexplain.io.images import load_image
 from protoexplain.report.report import Sum
 from protoexplain.view.sentences import LEAST
@@ -38,13 +38,13 @@ def explain_subject(explainer: Explainer, subject: Subject, label: int | None, r
     return explainer.explain(seen, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 
-def see(explainer: Explainer, subject: Subject) -> Seen:
+def see(explainer: Explainer, subject: Subject) -> ForwardResult:
     """Let a model look at a picture.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    return explainer.see(subject.path, name=subject.name, box=region_of_interest(explainer, subject))
+    return explainer.forward(subject.path, name=subject.name, box=region_of_interest(explainer, subject))
 
 
 def region_of_interest(explainer: Explainer, subject: Subject) -> Box | None:
@@ -84,7 +84,7 @@ def explain_case(
     find_method(method, "prototype")
     explained = explain_subject(explainer, subject, label, rows)
     explanation, shown = explained.explanation, explained.explanation.classes[0]
-    draw = Drawing(explainer, explained.seen, method)
+    draw = Drawing(explainer, explained.forward, method)
     found = sorted(
         (match for match in shown.found if abs(match.presence) >= LEAST), key=lambda match: match.presence <= 0
     )
@@ -95,7 +95,7 @@ def explain_case(
     if known is not None:
         drawn = [replace(row, usually=about_prototype(known, row.prototype, "it")) for row in drawn]
     if characteristics:
-        told = explainer.characteristics(explained.seen, [match.prototype for match in found])
+        told = explainer.characteristics(explained.forward, [match.prototype for match in found])
         drawn = [replace(row, here=told[row.prototype].sentence) for row in drawn]
     rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
     return Case(

@@ -211,10 +211,10 @@ def ask(explainer: Explainer, session: Session, subject: Subject) -> tuple[Sessi
         UserError: The picture cannot be read.
     """
     seen = see(explainer, subject)
-    ranked, wish = seen.reading.ranked, session.wish
+    ranked, wish = seen.forward_pass.ranked, session.wish
     shown = ranked[: OPTIONS if wish.task == DISTINCTION else 1]
     random.Random(f"{wish.seed}/{subject.key}").shuffle(shown)
-    right = seen.reading.class_names[ranked[0]] == subject.truth
+    right = seen.forward_pass.class_names[ranked[0]] == subject.truth
     item = Item(subject.key, tuple(shown), ranked[0], subject.truth, right)
     draw = Drawing(explainer, seen)
     options = tuple(_likenesses(explainer, draw, label, PARTS[wish.task]) for label in shown)
@@ -256,9 +256,9 @@ def score(session: Session) -> Score:
 
 def _likenesses(explainer: Explainer, draw: Drawing, label: int, count: int) -> tuple[Likeness, ...]:
     """The prototypes whose presence speaks most for a class."""
-    presence = draw.reading.evidence([label]).presence[:, 0]
+    presence = draw.forward_pass.evidence([label]).presence[:, 0]
     order = [p for p in presence.argsort(descending=True, stable=True)[:count].tolist() if float(presence[p]) > 0]
-    found = matches(draw.reading, [label], order)[0]
+    found = matches(draw.forward_pass, [label], order)[0]
     return tuple(
         Likeness(
             draw.place(found[p], "Part of the picture, marked by a box"),

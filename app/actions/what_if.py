@@ -22,7 +22,7 @@ from app.examples import Subject
 from app.pictures import Picture, prototype_picture
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
-from protoexplain.explain.explainer import Explainer, Seen
+from protoexplain.explain.explainer import Explainer, ForwardResult
 from protoexplain.models.heads import EvidenceKind
 from protoexplain.view.sentences import LEAST
 
@@ -221,10 +221,10 @@ class Memory:
 
     def __init__(self, kept: int = KEPT) -> None:
         self.kept = kept
-        self._seen: WeakKeyDictionary[Explainer, OrderedDict[tuple[Subject, int], Seen]] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Explainer, OrderedDict[tuple[Subject, int], ForwardResult]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def seen(self, explainer: Explainer, subject: Subject) -> Seen:
+    def seen(self, explainer: Explainer, subject: Subject) -> ForwardResult:
         """What a model saw of a picture, as a picture of its own.
 
         Raises:
@@ -236,7 +236,7 @@ class Memory:
             if key in known:
                 known.move_to_end(key)
                 return known[key]
-        found = explainer.focus(see(explainer, subject), LARGEST)
+        found = explainer.cropped(see(explainer, subject), LARGEST)
         with self._lock:
             known[key] = found
             while len(known) > self.kept:
@@ -253,7 +253,7 @@ def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) 
     seen, edit = memory.seen(explainer, subject), wish.edit
     changed = bool(edit.changes) or (edit.area is not None and edit.fill is not None)
     edited = explainer.edited(seen, edit) if changed else seen
-    found = what_if(seen.reading, edited.reading, ROWS)
+    found = what_if(seen.forward_pass, edited.forward_pass, ROWS)
     before, after = Drawing(explainer, seen, side=SIDE), Drawing(explainer, edited, side=SIDE)
     losses, gains = (_moved(explainer, before, after, shifts, found) for shifts in (found.losses, found.gains))
     listed = sum(moved.shift.change for moved in (*losses, *gains))
@@ -266,7 +266,7 @@ def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) 
         gains=gains,
         rest=found.change - listed,
         by_probability=explainer.unit == "probability",
-        evidence=seen.reading.evidence_kind,
+        evidence=seen.forward_pass.evidence_kind,
         changed=changed,
         notices=seen.notices,
     )

@@ -91,7 +91,7 @@ def draw_box(rgb: RGB, box: Box, width: int | None = None) -> RGB:
     return drawn
 
 
-def seen_region(explanation: Explanation, rgb: RGB) -> RGB:
+def input_region(explanation: Explanation, rgb: RGB) -> RGB:
     """The part of the image that the model saw."""
     crop = explanation.geometry.crop
     return rgb[int(crop.y0) : int(crop.y1), int(crop.x0) : int(crop.x1)]
@@ -99,7 +99,7 @@ def seen_region(explanation: Explanation, rgb: RGB) -> RGB:
 
 def match_heat(explanation: Explanation, match: Match, rgb: RGB) -> RGB:
     """Heat map of a match over the region that the model saw."""
-    region = seen_region(explanation, rgb)
+    region = input_region(explanation, rgb)
     heat = explanation.heat(match.prototype, region.shape[1], region.shape[0])
     return heat_overlay(region, heat, ends=match.heat_range)
 

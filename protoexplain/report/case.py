@@ -9,8 +9,8 @@ from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
 from protoexplain.explain.evidence.local import ClassExplanation
 from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.evidence.occlusion_test import Honesty
-from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
+from protoexplain.explain.explainer import ExplainedImage, Explainer, ForwardResult
 from protoexplain.explain.overlays import match_heat
 from protoexplain.report.pictures import Picture, cut_out, drawn, region_of
 from protoexplain.report.report import ImageCase, Row, Rows, Sum
@@ -23,25 +23,27 @@ _WHOLE_SIDE, _PART_SIDE = 640, 220
 Said = tuple[str, float, Statement]
 
 
-def image_case(explainer: Explainer, seen: Seen, truth: str | None, pictures: PrototypePictures) -> ImageCase:
+def image_case(
+    explainer: Explainer, forward: ForwardResult, truth: str | None, pictures: PrototypePictures
+) -> ImageCase:
     """Explain a picture.
 
     Args:
         explainer: The model.
-        seen: The picture.
+        forward: The picture.
         truth: Its class by the data set, None where unknown.
         pictures: Of the prototypes.
 
     Raises:
         UserError: A picture of a prototype cannot be read.
     """
-    result = explainer.explain(seen, top_classes=1, rows=ROWS)
+    result = explainer.explain(forward, top_classes=1, rows=ROWS)
     explanation, shown = result.explanation, result.explanation.classes[0]
-    contrast = explainer.contrast(seen) if len(explainer.checkpoint.classes) > 1 else None
-    sentences = about_decision(contrast, explainer.what_would_change(seen), explanation.unit)
+    contrast = explainer.contrast(forward) if len(explainer.checkpoint.classes) > 1 else None
+    sentences = about_decision(contrast, explainer.what_would_change(forward), explanation.unit)
     said = list(_said(shown))
     found = [statement for _, _, statement in said if isinstance(statement, Match)]
-    draw = _Drawing(explainer, result, pictures, explainer.honesty(seen, found))
+    draw = _Drawing(explainer, result, pictures, explainer.occlusion_test(forward, found))
     longest = max((abs(value) for _, value, _ in said), default=1.0)
     rows = [(kind, draw.row(i, value, value / longest, one)) for i, (kind, value, one) in enumerate(said, 1)]
     return ImageCase(
@@ -54,7 +56,7 @@ def image_case(explainer: Explainer, seen: Seen, truth: str | None, pictures: Pr
         ),
         total=_sum(shown, said),
         by_probability=explainer.unit == "probability",
-        sentences=() if seen.reading.abstains else tuple(sentences),
+        sentences=() if forward.forward_pass.abstains else tuple(sentences),
         notices=explanation.notices,
         explanation=explanation,
     )
@@ -82,7 +84,7 @@ class _Drawing:
     explainer: Explainer
     result: ExplainedImage
     pictures: PrototypePictures
-    tried: Mapping[int, Honesty]
+    tried: Mapping[int, BoxOcclusionTest]
 
     def whole(self, numbered: Sequence[tuple[int, Match]]) -> Picture:
         """The picture with numbered boxes; where the model saw a part of it, that region comes first, unnumbered.
@@ -91,12 +93,12 @@ class _Drawing:
         """
         rgb, crop = self.result.rgb, self.result.explanation.geometry.crop
         frame = Box(0, 0, rgb.shape[1], rgb.shape[0])
-        seen = [] if crop == frame else [region_of(crop.as_list(), frame)]
+        forward = [] if crop == frame else [region_of(crop.as_list(), frame)]
         places: dict[Edges, list[str]] = {}
         for number, match in numbered:
             places.setdefault(match.box, []).append(str(number))
         boxes = [region_of(box, frame, ", ".join(numbers)) for box, numbers in places.items()]
-        return drawn(rgb, _WHOLE_SIDE, f"The picture {self.result.explanation.image}", *seen, *boxes)
+        return drawn(rgb, _WHOLE_SIDE, f"The picture {self.result.explanation.image}", *forward, *boxes)
 
     def row(self, number: int, evidence: float, share: float, statement: Statement) -> Row:
         """A prototype that was found, or one that is missing."""

@@ -112,13 +112,13 @@ def gather(
     left_out: list[Refused] = []
     for done, picture in enumerate(given if "images" in sections else (), 1):
         try:
-            seen = explainer.see(picture.path, name=picture.name, box=picture.box)
-            seen = replace(seen, notices=(*seen.notices, *picture.notices))
+            forward = explainer.forward(picture.path, name=picture.name, box=picture.box)
+            forward = replace(forward, notices=(*forward.notices, *picture.notices))
         except UserError as error:
             refused.append(error)
             left_out.append(Refused(picture.name or picture.path.name, error.what))
         else:
-            cases.append(image_case(explainer, seen, picture.truth, pictures))
+            cases.append(image_case(explainer, forward, picture.truth, pictures))
         progress("explaining pictures", done, len(given))
     if refused and not cases:
         raise refused[0]

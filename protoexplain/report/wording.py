@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explain.explainer import Explainer
 from protoexplain.report.numbers import percent, readable
 
@@ -40,7 +40,7 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
     )
 
 
-def about_blanking(tried: Honesty) -> str:
+def about_blanking(tried: BoxOcclusionTest) -> str:
     """What blanking the box does, for people."""
     if tried.fall > 0:
         return (

@@ -16,7 +16,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.evidence.local import ClassExplanation, Explanation
 from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR, RGB, draw_box, match_heat
 from protoexplain.view.sentences import about_absence, about_box, about_pictures, about_score
 
@@ -37,7 +37,7 @@ def sheet(
     *,
     heat: Callable[[Match], RGB] | None = None,
     titles: tuple[str, str, str, str] = about_pictures(drawn=False),
-    tried: Mapping[int, Honesty] | None = None,
+    occlusion: Mapping[int, BoxOcclusionTest] | None = None,
     notes: Sequence[str] = (),
 ) -> bytes:
     """One picture that explains one class of one image.
@@ -83,7 +83,7 @@ def sheet(
         ]
         for axis, picture, title in zip(cells, pictures, titles, strict=False):
             _show(axis, picture, title if row == 0 else "")
-        _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))
+        _numbers(cells[4], match, name(match), longest, explanation.unit, (occlusion or {}).get(match.prototype))
         if match.characteristics is not None:
             _rests_on(cells[5], match.characteristics, "what it rests on" if row == 0 else "")
     if below:
@@ -117,21 +117,23 @@ def _show(axis: object, picture: RGB | None, title: str) -> None:
         axis.imshow(picture)
 
 
-def _rests_on(axis: object, told: MatchCharacteristics, title: str) -> None:
+def _rests_on(axis: object, characteristics: MatchCharacteristics, title: str) -> None:
     """Scores by size, and the sentence."""
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
     axis.axis("off")
     axis.set_title(title, fontsize=10)
-    scores = told.calibrated or told.published
+    scores = characteristics.calibrated or characteristics.published
     names = sorted(scores, key=lambda name: -scores[name])
     lines = [f"{name}  {scores[name]:+.2f}" for name in names]
-    text = "\n".join([*lines, "", *textwrap.wrap(told.sentence, _BESIDE_CHARACTERS)])
+    text = "\n".join([*lines, "", *textwrap.wrap(characteristics.sentence, _BESIDE_CHARACTERS)])
     axis.text(0, 0.98, text, fontsize=8, va="top", linespacing=1.3, parse_math=False, transform=axis.transAxes)
 
 
-def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, tried: Honesty | None) -> None:
+def _numbers(
+    axis: object, match: Match, name: str, longest: float, unit: str, occlusion: BoxOcclusionTest | None
+) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axis, Axes)
@@ -146,7 +148,7 @@ def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, t
     colour = FOR_COLOUR if match.presence >= 0 else AGAINST_COLOUR
     axis.barh(0.25, match.presence / longest, height=0.16, color=colour)
     axis.axvline(0, 0.14, 0.36, color="#555555", linewidth=1)
-    if tried is not None:
-        told = [about_box(tried), *(f"but {warning}" for warning in tried.warnings)]
-        text = "\n".join(textwrap.fill(line, _BESIDE_CHARACTERS) for line in told)
-        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if tried.warnings else "#444444")
+    if occlusion is not None:
+        lines = [about_box(occlusion), *(f"but {warning}" for warning in occlusion.warnings)]
+        text = "\n".join(textwrap.fill(line, _BESIDE_CHARACTERS) for line in lines)
+        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if occlusion.warnings else "#444444")

@@ -33,7 +33,7 @@ def subjects(examples, explainer):
 
 
 def scores(explainer, subject):
-    return see(explainer, subject).reading.scores
+    return see(explainer, subject).forward_pass.scores
 
 
 def other_decision(explainer, subjects):
@@ -106,8 +106,8 @@ def test_a_model_compared_with_itself_agrees_everywhere(explainer, subjects):
 
 
 def test_the_suggested_partner_is_of_the_class_that_comes_second(explainer, subjects):
-    reading = see(explainer, subjects[0]).reading
-    second = reading.class_names[reading.ranked[1]]
+    forward_pass = see(explainer, subjects[0]).forward_pass
+    second = forward_pass.class_names[forward_pass.ranked[1]]
     assert partner(explainer, subjects[0], subjects).truth == second
     assert partner(explainer, subjects[0], subjects[:1]) is None
     nobody = [dataclasses.replace(subject, truth=None) for subject in subjects]

@@ -135,7 +135,7 @@ def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, s
         assert row.usual == pytest.approx(float(statistics.usual[row.prototype]))
     seen = see(protopnet, subject)
     row = case.supporting[0]
-    heat = upsample(seen.reading.maps[row.prototype], HEAT_SIDE, HEAT_SIDE).numpy()
+    heat = upsample(seen.forward_pass.maps[row.prototype], HEAT_SIDE, HEAT_SIDE).numpy()
     drawn = [heat_layer(heat, "", ends).source for ends in (statistics.span(row.prototype), None)]
     assert row.heat.source == drawn[0] != drawn[1]
 
@@ -205,6 +205,6 @@ def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
     assert not any(row.here for row in explain_case(protopnet, subject).supporting)
     case = explain_case(protopnet, subject, characteristics=True)
     rows = [*case.supporting, *case.opposing]
-    told = protopnet.characteristics(protopnet.see(subject.path, box=subject.box), [row.prototype for row in rows])
+    told = protopnet.characteristics(protopnet.forward(subject.path, box=subject.box), [row.prototype for row in rows])
     assert [row.here for row in rows] == [told[row.prototype].sentence for row in rows]
     assert all(row.here for row in rows)

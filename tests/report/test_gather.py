@@ -125,12 +125,14 @@ class TestMeasured:
         assert cards[1].words == ()
 
     def test_characteristics(self, checkpoint_copy, images):
-        from protoexplain.explain.characteristics.measurement import Survey
+        from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
         from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
 
         explainer = Explainer(checkpoint_copy)
-        survey = Survey(explainer.model, checkpoint_copy.weights_sha256, "box", 64, lambda *step: None)
-        found = survey.run(images.split("train"), "train", images.fingerprint())
+        measurement = CharacteristicsMeasurement(
+            explainer.model, checkpoint_copy.weights_sha256, "box", 64, lambda *step: None
+        )
+        found = measurement.run(images.split("train"), "train", images.fingerprint())
         add_metrics(checkpoint_copy.path, found.to_metrics())
         report = gather(Explainer(checkpoint_copy.path), wanted=Wanted(("prototypes",)))
         for shelf in report.prototypes.shelves:

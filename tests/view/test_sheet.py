@@ -13,7 +13,7 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explain.attribution.methods import Attribution
 from protoexplain.explain.evidence.local import explain
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explain.explainer import as_picture
 from protoexplain.explain.overlays import (
     AGAINST_COLOUR,
@@ -23,9 +23,9 @@ from protoexplain.explain.overlays import (
     effect_overlay,
     heat_level,
     heat_overlay,
+    input_region,
     match_heat,
     png,
-    seen_region,
 )
 from protoexplain.models.registry import family_names
 from protoexplain.view.sheet import sheet
@@ -153,7 +153,7 @@ def test_box_is_drawn_at_its_edges_and_nowhere_else():
 
 def test_seen_region_and_heat_lie_over_the_crop():
     explanation, rgb = explained("protopnet", size=(120, 90), box=Box(20, 10, 100, 70))
-    assert (seen_region(explanation, rgb) == rgb[10:70, 20:100]).all()
+    assert (input_region(explanation, rgb) == rgb[10:70, 20:100]).all()
     assert match_heat(explanation, explanation.classes[0].found[0], rgb).shape == (60, 80, 3)
 
 
@@ -194,10 +194,10 @@ def test_single_pixels_do_not_outshine_an_attribution():
 def test_sheet_tells_of_blanked_boxes_and_notes():
     explanation, rgb = explained("cbc")
     shown, nothing = explanation.classes[0], lambda prototype: None
-    tried = {m.prototype: Honesty(m.prototype, m.box, 0.9, 1.0, -0.1, (0.2, 0.1)) for m in shown.found}
+    tried = {m.prototype: BoxOcclusionTest(m.prototype, m.box, 0.9, 1.0, -0.1, (0.2, 0.1)) for m in shown.found}
     arguments = (explanation, shown, rgb, nothing, nothing, lambda m: "p", 3)
     plain = decoded(sheet(*arguments))
-    more = decoded(sheet(*arguments, tried=tried, notes=["$a sentence$ " * 30, "another"]))
+    more = decoded(sheet(*arguments, occlusion=tried, notes=["$a sentence$ " * 30, "another"]))
     assert more.shape[0] > plain.shape[0]
     orange = (np.abs(more.astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum()
     assert orange > (np.abs(plain.astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum()
