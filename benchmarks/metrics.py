@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.timing import Settings, compare, interleave, settings
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.config import parse
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.records import ImageRecord
-from protoexplain.memory import keep_freed_memory
 from protoexplain.metrics.observe.masking import heat_ranks, masked_scores
 from protoexplain.metrics.observe.model_description import ModelDescription, describe_model
 from protoexplain.metrics.observe.observations import Observations
@@ -263,7 +263,7 @@ def deletion(options: Settings) -> None:
 
 def main() -> None:
     options = settings(__doc__, repeats=2)
-    keep_freed_memory()
+    reuse_freed_memory()
     for cells in (7, 14):
         part_scores(options, cells)
     deletion(options)

@@ -12,7 +12,7 @@ import gradio as gr
 from app.actions import edit as actions
 from app.actions.edit import Wish, read_wish
 from app.address import Words, number, parse
-from app.edits import EditPreview
+from app.edits import PreviewJob
 from app.jobs import Job, JobState
 from app.library import Choice, Library
 from app.tab import Tab
@@ -151,7 +151,7 @@ def build(library: Library, chosen: gr.State) -> None:
         """The job that saves a new checkpoint, where there is one."""
         return edits.saving(checkpoint, now.to_save, library.store.root / now.saving) if now.saving else Job()
 
-    def previews(checkpoint: Checkpoint, history: History) -> tuple[EditPreview, EditPreview]:
+    def previews(checkpoint: Checkpoint, history: History) -> tuple[PreviewJob, PreviewJob]:
         """Of what is decided, and of the model as it is."""
         first = edits.preview(checkpoint, ())
         return (edits.preview(checkpoint, history.now) if history.now else first), first

@@ -70,9 +70,9 @@ def measure(
     if fabric.global_rank == 0:
         if not results:
             raise UserError("none of the metrics can be measured on these data", "--metrics", "see the lines above")
-        told = _told(results, "json" if as_json else form)
-        add_results(loaded, _table(results), partial(_put, told, None))
-        _put(told, out)
+        text = _formatted(results, "json" if as_json else form)
+        add_results(loaded, _table(results), partial(_put, text, None))
+        _put(text, out)
         _draw({checkpoint.name: results}, plots)
 
 
@@ -113,8 +113,8 @@ def compare(
                 results = run_measurement(
                     loaded, data, names, settings, watcher, cached=results, work=work, fabric=fabric
                 )
-            told = _told(results, "json" if as_json else form)
-            add_results(loaded, _table(results), partial(_put, told, None))
+            text = _formatted(results, "json" if as_json else form)
+            add_results(loaded, _table(results), partial(_put, text, None))
         models[name] = MeasuredModel.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
     if not all(model.results for model in models.values()):
         lacking = next(name for name, model in models.items() if not model.results)
@@ -152,7 +152,7 @@ def _table(results: Mapping[str, MetricResult]) -> dict[str, Any]:
     return {"interpretability": {name: result.to_dict() for name, result in results.items()}}
 
 
-def _told(results: Mapping[str, MetricResult], form: Format) -> str:
+def _formatted(results: Mapping[str, MetricResult], form: Format) -> str:
     from protoexplain.metrics.tables import as_csv, as_latex, as_markdown, as_text, result_rows
 
     if form == "json":

@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from pydantic import BaseModel
 
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.io.scratch import remove_scratch
-from protoexplain.memory import keep_freed_memory
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.observe.images import read_foreign_images, read_test_images
 from protoexplain.metrics.observe.needs import missing_needs
@@ -62,7 +62,7 @@ def measure(
         UserError: Unreadable, other classes than the model's, unknown metric or setting, or annotations that a
             named metric needs are missing.
     """
-    keep_freed_memory()
+    reuse_freed_memory()
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
     known = list(names) if names is not None else metric_names()
     shared, own = parse_settings(settings or {}, known)

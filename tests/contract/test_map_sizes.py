@@ -16,15 +16,14 @@ from tiny_runs import tiny_train
 from protoexplain import registry
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.editing.bench import open_bench
 from protoexplain.editing.candidates import box_of, candidates
+from protoexplain.editing.preview import open_preview
+from protoexplain.explain.attribution.question import Target
 from protoexplain.explain.boxes import upsample
-from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
-from protoexplain.explain.distinctions import place_of
-from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.explain.question import Target
-from protoexplain.explain.render import match_heat, sheet
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.characteristics.distinctions import place_of
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.overlays import match_heat
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.model_description import describe_model
 from protoexplain.metrics.observe.passes import Chunk, Patches
@@ -35,6 +34,8 @@ from protoexplain.models.registry import FAMILIES
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
+from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
+from protoexplain.view.sheet import sheet
 
 SIZE, SCHEDULE = 64, {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
 EXTENTS = {"1 x 1": (4, 4), "2 x 2": (3, 3)}
@@ -220,7 +221,7 @@ def test_projected_again_and_edited(made, planted, data, tmp_path):
     again = reproject(made.path, planted, tmp_path / "again", Silent(), "", 1).checkpoint
     found = verify(again, data)
     assert found.passed, found.as_text()
-    bench = open_bench(made, planted)
+    bench = open_preview(made, planted)
     for prototype in (0, 15):
         spots = candidates(bench, prototype)
         assert spots
