@@ -14,7 +14,7 @@ from app.tab import Tab
 from app.views import explain as views
 from app.views.templating import loading
 from app.widgets import ON_MODEL, guarded, html, telling, upload_field
-from protoexplain.report.numbers import readable
+from protoexplain.view.numbers import readable
 
 
 def build(library: Library, chosen: gr.State) -> None:

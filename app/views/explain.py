@@ -9,7 +9,7 @@ from app.drawing import SIMILARITY
 from app.views.templating import page
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.evidence.local import Prediction
-from protoexplain.report.numbers import percent, readable
+from protoexplain.view.numbers import percent, readable
 
 
 def case(shown: Case) -> str:

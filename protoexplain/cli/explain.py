@@ -144,15 +144,16 @@ def _answers(
     from protoexplain.explain.attribution.methods import METHODS
     from protoexplain.explain.evidence.local import ABSTAINED
     from protoexplain.explain.evidence.what_if import what_if
+    from protoexplain.view.build import explanation_view
     from protoexplain.view.sentences import about_decision, about_pictures, about_what_if
-    from protoexplain.view.sheet import sheet
+    from protoexplain.view.sheet import SheetPictures, sheet
 
     shown, forward = result.explanation.classes[0], result.forward
     contrast = (
         explainer.contrast(forward, shown.label, other, rows, rule) if len(explainer.checkpoint.classes) > 1 else None
     )
     change = explainer.what_would_change(forward, box_rule=rule)
-    tried = explainer.occlusion_test(forward, shown.found[:rows], random_boxes) if random_boxes else {}
+    tested = explainer.occlusion_test(forward, shown.found[:rows], random_boxes) if random_boxes else {}
     decision = about_decision(contrast, change, result.explanation.unit)
     sentences = [f"Note: {ABSTAINED}."] if forward.forward_pass.abstains else decision
     otherwise = None
@@ -161,25 +162,28 @@ def _answers(
             explainer.cropped(forward).forward_pass, explainer.edited(forward, edit).forward_pass, rows, box_rule=rule
         )
         sentences.append(about_what_if(otherwise))
-    titles = about_pictures(explainer.model.draws_prototypes)
-    picture = sheet(
+    pictures = SheetPictures(
         result.explanation,
-        shown,
         result.rgb,
         lambda prototype: explainer.patch(prototype, rule),
         lambda prototype: explainer.source(prototype, rule),
-        explainer.name,
-        rows,
-        heat=None if method == "map" else _heat(explainer, result, method),
-        titles=titles if method == "map" else (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:]),
-        occlusion=tried,
-        notes=sentences,
+        None if method == "map" else _heat(explainer, result, method),
     )
-    return picture, {
+    view = explanation_view(
+        result.explanation,
+        pictures,
+        drawn=explainer.model.draws_prototypes,
+        occlusion=tested,
+        sentences=sentences,
+    )
+    titles = about_pictures(view.drawn)
+    if method != "map":
+        titles = (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:])
+    return sheet(view, pictures.arrays, titles), {
         "contrast": None if contrast is None else contrast.to_dict(),
         "what_would_change": None if change is None else change.to_dict(),
         "what_if": None if otherwise is None else otherwise.to_dict(),
-        "honesty": [entry.to_dict() for entry in tried.values()],
+        "honesty": [entry.to_dict() for entry in tested.values()],
         "sentences": sentences,
     }
 

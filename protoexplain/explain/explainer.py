@@ -102,7 +102,7 @@ class Explainer:
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)
         self.notices = count_evidence(self.model, evidence)
-        self._pictures = PatchPictures(self.checkpoint, self.model.draws_prototypes)
+        self.pictures = PatchPictures(self.checkpoint)
 
     @property
     def title(self) -> str:
@@ -286,8 +286,9 @@ class Explainer:
         task = AttributionTask(forward.forward_pass, target, lambda: self.fields, seed=seed)
         return attribute(task, methods, neighbourhoods, progress=progress)
 
-    def record(self, prototype: int) -> PrototypeRecord:
-        return self.checkpoint.prototypes[prototype]
+    def record(self, prototype: int, rule: BoxRule = DEFAULT) -> PrototypeRecord:
+        """Where a prototype comes from, the box of its training patch drawn by a rule."""
+        return self.pictures.records(rule)[prototype]
 
     def name(self, match: Statement) -> str:
         """Prototype number and class, for people."""
@@ -296,15 +297,15 @@ class Explainer:
 
     def _marked(self, forward_pass: ForwardPass, rule: BoxRule) -> ForwardPass:
         """With the patches of the prototypes marked by the same rule as the picture."""
-        return replace(forward_pass, records=self._pictures.records(rule))
+        return replace(forward_pass, records=self.pictures.records(rule))
 
     def patch(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """Picture of the patch, its box drawn by a rule; None where the prototype has none."""
-        return self._pictures.patch(prototype, rule)
+        return self.pictures.patch(prototype, rule)
 
     def source(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """The training image of the patch with its box by a rule, None where the prototype has none."""
-        return self._pictures.source(prototype, rule)
+        return self.pictures.source(prototype, rule)
 
 
 def as_picture(rgb: RGB) -> torch.Tensor:

@@ -44,6 +44,11 @@ def heat_level(heat: NDArray[np.float32], ends: tuple[float, float] | None = Non
     return np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
 
 
+def heat_colours_of(level: NDArray[np.float32]) -> RGB:
+    """Levels [H,W] in [0, 1] as colours [H,W,3] of the map `inferno`."""
+    return _heat_table()[(level * 255).round().astype(np.uint8)]
+
+
 def heat_overlay(
     rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75, ends: tuple[float, float] | None = None
 ) -> RGB:
@@ -52,7 +57,7 @@ def heat_overlay(
     `ends` are those of `heat_level`.
     """
     level = heat_level(heat, ends)
-    colours = _heat_table()[(level * 255).astype(np.uint8)].astype(np.float32)
+    colours = heat_colours_of(level).astype(np.float32)
     alpha = (opacity * level)[..., None]
     return (rgb * (1 - alpha) + colours * alpha).round().astype(np.uint8)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explain.explainer import Explainer
-from protoexplain.report.numbers import percent, readable
+from protoexplain.view.numbers import percent, readable
 
 
 def opening(explainer: Explainer) -> tuple[str, str, str]:
@@ -38,15 +37,6 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
         " training picture that it comes from, what it counts), and trust a row only where the two parts look alike"
         " to you, too.",
     )
-
-
-def about_blanking(tried: BoxOcclusionTest) -> str:
-    """What blanking the box does, for people."""
-    if tried.fall > 0:
-        return (
-            f"Covering this part lowers the similarity by {tried.fall:.2f}, more than {tried.rank:.0%} of random boxes."
-        )
-    return f"Covering this part does not lower the similarity ({-tried.fall:+.2f})."
 
 
 def about_parts(part: str | None, frequency: object) -> str:

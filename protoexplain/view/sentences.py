@@ -26,9 +26,12 @@ def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
     return "this part of the image", "where it looks similar", "looks like this patch", "of this training image"
 
 
-def about_box(occlusion: BoxOcclusionTest) -> str:
-    """What blanking the box does, beside a heat map."""
-    return f"blanking the box: {-occlusion.fall:+.2f}, more than {occlusion.rank:.0%} of random boxes"
+def about_blanking(tested: BoxOcclusionTest) -> str:
+    """What blanking the box of a match does to its similarity."""
+    if tested.fall > 0:
+        share = f"more than {tested.rank:.0%} of random boxes"
+        return f"Covering this part lowers the similarity by {tested.fall:.2f}, {share}."
+    return f"Covering this part does not lower the similarity ({-tested.fall:+.2f})."
 
 
 def about_score(kind: EvidenceKind) -> str:

@@ -14,7 +14,7 @@ from protoexplain.models.registry import family_names
 from protoexplain.report.gather import Given, Wanted, gather, given_images
 from protoexplain.report.measured import interval
 from protoexplain.report.report import SECTIONS
-from protoexplain.report.shelves import PrototypePictures, gallery
+from protoexplain.report.gallery import PrototypePictures, gallery
 
 
 @pytest.mark.parametrize("family", family_names())

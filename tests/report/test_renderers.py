@@ -12,7 +12,7 @@ import pytest
 from protoexplain.errors import UserError
 from protoexplain.models.registry import family_names
 from protoexplain.report.formats import render, require_format, write_report
-from protoexplain.report.numbers import percent
+from protoexplain.view.numbers import percent
 from protoexplain.report.report import SCHEMA_VERSION, Measure, Refused
 from protoexplain.report.schema import SCHEMA_FILE, report_schema, schema_text
 

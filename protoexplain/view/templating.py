@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 
-from protoexplain.report.numbers import amount, figure, percent, readable, signed
+from protoexplain.view.numbers import amount, figure, percent, readable, signed
 
 
 def escaping(package: str) -> Environment:
-    """The templates of a package; an unknown name in one is an error."""
+    """The templates of a package, and the shared ones below ``view/``; an unknown name in one is an error."""
     environment = Environment(
-        loader=PackageLoader(package),
+        loader=ChoiceLoader([PackageLoader(package), PrefixLoader({"view": PackageLoader("protoexplain.view")})]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
