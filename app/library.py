@@ -16,7 +16,7 @@ from app.tabs.prototypes.nearest_search import Neighbours
 from app.tabs.report.reports import Reports
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 
 NOWHERE = Address()
 

@@ -14,12 +14,12 @@ import torch
 
 from benchmarks.birds import LITE0, RESNET34, Subject, make_subject
 from benchmarks.timing import compare, interleave, settings
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.data.loading import cut, geometry_of
-from protoexplain.explain.local_scores import local_scores
-from protoexplain.explain.variants import PUBLISHED, variants
+from protoexplain.explain.characteristics.local_scores import local_scores
+from protoexplain.explain.characteristics.variants import PUBLISHED, variants
 from protoexplain.io.cache import DiskCache
 from protoexplain.io.images import load_image
-from protoexplain.memory import keep_freed_memory
 
 TARGET = 1.2
 
@@ -49,7 +49,7 @@ def measure(subject: Subject, cache: DiskCache, repeats: int) -> float:
 
 def main() -> None:
     options = settings(__doc__, repeats=20)
-    keep_freed_memory()
+    reuse_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         cache = DiskCache(Path(folder) / "cache")
         for backbone in (LITE0, RESNET34):

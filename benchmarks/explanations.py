@@ -13,16 +13,16 @@ import torch
 
 from benchmarks.birds import LITE0, PER_CLASS, Subject, make_subject
 from benchmarks.timing import compare, interleave, settings
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.contrast import contrast
-from protoexplain.explain.counterfactual import what_would_change
-from protoexplain.explain.honesty import honesty
-from protoexplain.explain.local import explain, explain_reading
-from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.explain.reading import read
-from protoexplain.memory import keep_freed_memory
+from protoexplain.explain.evidence.contrast import contrast
+from protoexplain.explain.evidence.counterfactual import what_would_change
+from protoexplain.explain.evidence.local import explain, explain_reading
+from protoexplain.explain.evidence.occlusion_test import honesty
+from protoexplain.explain.forward_pass import read
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 
@@ -79,7 +79,7 @@ def prototype_arms(subject: Subject) -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     options = settings(__doc__, repeats=15)
-    keep_freed_memory()
+    reuse_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         subject = make_subject(Path(folder) / "birds", options.quick)
         picture, names = subject.dataset()[0][0][0], [str(i) for i in range(20)]

@@ -16,8 +16,8 @@ from torch import Tensor
 from benchmarks.birds import BATCH, LITE0, RESNET34, Subject, make_subject
 from benchmarks.timing import Settings, Times, compare, interleave, settings, timed
 from benchmarks.trainer import trainer_epoch
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.data.orders import epoch_order
-from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training.inputs import CachedInputs, ImageInputs, Inputs, Kind, cache
@@ -47,7 +47,7 @@ def filled(subject: Subject, kind: Kind, folder: Path, times: Times) -> CachedIn
 
 def main() -> None:
     options = settings(__doc__, repeats=3)
-    keep_freed_memory()
+    reuse_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         for backbone in (LITE0,) if options.quick else (LITE0, RESNET34):
             subject = make_subject(Path(folder) / "birds", options.quick, backbone)

@@ -11,7 +11,7 @@ from protoexplain.config import merged, parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
 from protoexplain.training.run import train
-from protoexplain.training.run_log import JOURNAL_FILE, Silent
+from protoexplain.training.run_log import LOG_FILE, Silent
 from protoexplain.training.stages import Run
 from protoexplain.training.state import RunState
 
@@ -82,9 +82,9 @@ def maps_of(model, features):
     return torch.cat(model.activation_maps(features), 1)
 
 
-def journal(out):
+def run_log(out):
     """The lines of metrics.jsonl without times."""
-    lines = [json.loads(line) for line in (out / JOURNAL_FILE).read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / LOG_FILE).read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 

@@ -160,12 +160,12 @@ class Checkpoint:
         family = get_family(self.config.family)
         with torch.random.fork_rng(devices=[]):
             model = family.build(self.config.model, len(self.classes), None, load_weights=False)
-        kept = [record.original_index for record in self.prototypes]
-        if kept != list(range(model.num_prototypes)):
-            if kept != sorted(set(kept)) or max(kept, default=0) >= model.num_prototypes:
+        numbers = [record.original_index for record in self.prototypes]
+        if numbers != list(range(model.num_prototypes)):
+            if numbers != sorted(set(numbers)) or max(numbers, default=0) >= model.num_prototypes:
                 what = f"the original numbers of the prototypes do not fit a model with {model.num_prototypes}"
                 raise UserError(what, str(self.path / PROTOTYPES), _FIX)
-            model.keep(torch.tensor(kept, dtype=torch.long))
+            model.select(torch.tensor(numbers, dtype=torch.long))
         load_into(model, self.path / MODEL)
         expected = list(zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True))
         for record, (branch, label) in zip(self.prototypes, expected, strict=True):
@@ -176,7 +176,7 @@ class Checkpoint:
                     str(self.path / PROTOTYPES),
                     _FIX,
                 )
-        model.know(self._statistics())
+        model.set_statistics(self._statistics())
         return model.eval().to(device)
 
     def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
@@ -228,8 +228,8 @@ class Checkpoint:
     @property
     def findings(self) -> tuple[str, ...]:
         """What was found out about its prototypes after the training, in sentences."""
-        told = self.metrics.get("findings")
-        entries = told if isinstance(told, list) else []
+        listed = self.metrics.get("findings")
+        entries = listed if isinstance(listed, list) else []
         sentences = (entry.get("sentence") if isinstance(entry, dict) else entry for entry in entries)
         return tuple(sentence for sentence in sentences if isinstance(sentence, str))
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from protoexplain.data.dataset_view import DatasetView
     from protoexplain.explain.box_rules import BoxRule
-    from protoexplain.explain.match import Match
-    from protoexplain.explain.render import RGB
-    from protoexplain.explain.session import ExplainedImage, Explainer, Seen
-    from protoexplain.explain.what_if import Edit
+    from protoexplain.explain.evidence.match import Match
+    from protoexplain.explain.evidence.what_if import Edit
+    from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+    from protoexplain.explain.overlays import RGB
 
 
 def register(app: typer.Typer) -> None:
@@ -70,8 +70,8 @@ def explain(
 
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.attribution import find_method
-    from protoexplain.explain.session import Explainer
+    from protoexplain.explain.attribution.attribute import find_method
+    from protoexplain.explain.explainer import Explainer
     from protoexplain.io.atomic import write_file
 
     explainer = Explainer(checkpoint, resolve_device(device), evidence)
@@ -81,13 +81,13 @@ def explain(
     other = None if against is None else explainer.label(against)
     view = None if data is None else view_of(explainer.checkpoint, data)
     out.mkdir(parents=True, exist_ok=True)
-    told, refused = [], []
+    explained, refused = [], []
     with watching() as watcher:
         for notice in (*(view.notices if view else ()), *(f"note: {notice}" for notice in explainer.notices)):
             watcher.line(notice)
         for number, path in enumerate(images):
             try:
-                seen = look_at(explainer, path, view)
+                seen = forward_file(explainer, path, view)
             except UserError as error:
                 refused.append(error)
                 watcher.line(f"left out: {error}")
@@ -98,19 +98,19 @@ def explain(
             picture = out / f"{_unique_stem(path, images)}.png"
             sheet, answers = _answers(explainer, result, other, rows, method, random_boxes, edit, rule)
             write_file(picture, sheet)
-            told.append({**result.explanation.to_dict(), **answers, "path": str(path), "picture": str(picture)})
+            explained.append({**result.explanation.to_dict(), **answers, "path": str(path), "picture": str(picture)})
             watcher.progress("explaining", number + 1, len(images))
-    content = finite({"checkpoint": str(checkpoint), "explanations": told})
+    content = finite({"checkpoint": str(checkpoint), "explanations": explained})
     write_file(out / "explanation.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(content)
     else:
-        for entry in told:
+        for entry in explained:
             best = entry["predictions"][0]
             say(f"{entry['path']}: {best['name']} ({best['probability']:.1%}), see {entry['picture']}")
             for sentence in entry["sentences"]:
                 say(f"  {sentence}")
-    if refused and not told:
+    if refused and not explained:
         raise refused[0]
     if refused:
         raise UserError(f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above")
@@ -118,7 +118,7 @@ def explain(
 
 def _edit(changes: list[str]) -> Edit | None:
     """From words such as hue=0.1; None where there are none."""
-    from protoexplain.explain.what_if import Edit
+    from protoexplain.explain.evidence.what_if import Edit
 
     strengths = {}
     for word in changes:
@@ -141,11 +141,11 @@ def _answers(
     rule: BoxRule,
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
-    from protoexplain.explain.attribution_methods import METHODS
-    from protoexplain.explain.local import ABSTAINED
-    from protoexplain.explain.render import sheet
-    from protoexplain.explain.what_if import what_if
-    from protoexplain.explain.words import about_decision, about_pictures, about_what_if
+    from protoexplain.explain.attribution.methods import METHODS
+    from protoexplain.explain.evidence.local import ABSTAINED
+    from protoexplain.explain.evidence.what_if import what_if
+    from protoexplain.view.sentences import about_decision, about_pictures, about_what_if
+    from protoexplain.view.sheet import sheet
 
     shown, seen = result.explanation.classes[0], result.seen
     contrast = (
@@ -153,8 +153,8 @@ def _answers(
     )
     change = explainer.what_would_change(seen, box_rule=rule)
     tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
-    told = about_decision(contrast, change, result.explanation.unit)
-    sentences = [f"Note: {ABSTAINED}."] if seen.reading.abstains else told
+    decision = about_decision(contrast, change, result.explanation.unit)
+    sentences = [f"Note: {ABSTAINED}."] if seen.reading.abstains else decision
     otherwise = None
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows, box_rule=rule)
@@ -184,8 +184,8 @@ def _answers(
 
 def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable[[Match], RGB]:
     """Match -> the attribution of its activation, over what the model saw."""
-    from protoexplain.explain.question import Target
-    from protoexplain.explain.render import attribution_overlay
+    from protoexplain.explain.attribution.question import Target
+    from protoexplain.explain.overlays import attribution_overlay
 
     def heat(match: Match) -> RGB:
         found = explainer.attribute(result.seen, Target("prototype", match.prototype), [method], [])
@@ -194,8 +194,8 @@ def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable
     return heat
 
 
-def look_at(explainer: Explainer, path: Path, view: DatasetView | None) -> Seen:
-    """Look at a file as its data set says; whoever reads the explanation is told if the model has learned from it."""
+def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> Seen:
+    """Run the model on a file, cropped as its data set says; notices say if the model was trained on it."""
     from dataclasses import replace
 
     if view is None:

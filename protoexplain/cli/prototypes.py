@@ -34,18 +34,18 @@ def prototypes(
 
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.characteristic_words import about_prototype
-    from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
-    from protoexplain.explain.prototype import explain_prototypes
-    from protoexplain.explain.session import Explainer
+    from protoexplain.explain.characteristics.words import about_prototype
+    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explain.prototypes.prototype import explain_prototypes
     from protoexplain.io.atomic import write_file
+    from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
 
     explainer = Explainer(checkpoint, resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
     images = matching_view(loaded, data)
     splits = {name: images.dataset(getattr(images, name), config.data) for name in ("train", "test")}
     with watching() as watcher:
-        told = explain_prototypes(
+        explained = explain_prototypes(
             explainer.model,
             loaded.prototypes,
             loaded.classes,
@@ -56,7 +56,9 @@ def prototypes(
         )
         known = explainer.known_characteristics
         if known is not None:
-            told = tuple(replace(entry, characteristics=about_prototype(known, entry.prototype)) for entry in told)
+            explained = tuple(
+                replace(entry, characteristics=about_prototype(known, entry.prototype)) for entry in explained
+            )
         content = finite(
             {
                 "checkpoint": str(checkpoint),
@@ -64,17 +66,17 @@ def prototypes(
                 "classes": loaded.classes,
                 "images": {name: len(dataset) for name, dataset in splits.items()},
                 "level": level,
-                "prototypes": [entry.to_dict() for entry in told],
+                "prototypes": [entry.to_dict() for entry in explained],
             }
         )
         if out is not None:
             region = SeenRegions(splits)
             caption = "drawn; nearest below" if explainer.model.draws_prototypes else "its training patch"
-            for done, entry in enumerate(told, 1):
+            for done, entry in enumerate(explained, 1):
                 patch, source = explainer.patch(entry.prototype), explainer.source(entry.prototype)
                 picture = contact_sheet(entry, loaded.classes, region, patch, source, caption)
                 write_file(out / f"prototype-{entry.prototype:05}.jpg", picture)
-                watcher.progress("drawing contact sheets", done, len(told))
+                watcher.progress("drawing contact sheets", done, len(explained))
             write_file(out / "prototypes.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if as_json:
         print_json(content)
@@ -83,12 +85,12 @@ def prototypes(
         say(notice)
     for problem in images.problems:
         say(f"left out: {problem}")
-    judged = [entry for entry in told if entry.splits["train"].foreign is not None]
+    judged = [entry for entry in explained if entry.splits["train"].foreign is not None]
     foreign = sum((entry.splits["train"].foreign or 0) > 0.5 for entry in judged)
-    say(f"{len(told)} prototypes, {len(splits['train'])} training and {len(splits['test'])} test images")
+    say(f"{len(explained)} prototypes, {len(splits['train'])} training and {len(splits['test'])} test images")
     if judged:
         say(f"{foreign} of {len(judged)} prototypes are nearest to training images of other classes")
-    never = sum(entry.splits["test"].fires == 0 for entry in told)
-    say(f"{never} of {len(told)} prototypes fire in no test image")
+    never = sum(entry.splits["test"].fires == 0 for entry in explained)
+    say(f"{never} of {len(explained)} prototypes fire in no test image")
     if out is not None:
         say(f"see {out}: prototypes.json and a contact sheet for each prototype")

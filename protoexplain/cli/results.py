@@ -76,7 +76,7 @@ def add_results(checkpoint: Checkpoint, measured: Mapping[str, Any], show: Calla
         add_metrics(checkpoint, measured)
     except UserError as error:
         show()
-        place = _kept_elsewhere(checkpoint, measured)
+        place = _save_elsewhere(checkpoint, measured)
         raise UserError(
             f"the results could not be added to the checkpoint: {error.what}",
             error.where,
@@ -86,7 +86,7 @@ def add_results(checkpoint: Checkpoint, measured: Mapping[str, Any], show: Calla
         ) from error
 
 
-def _kept_elsewhere(checkpoint: Checkpoint, measured: Mapping[str, Any]) -> Path | None:
+def _save_elsewhere(checkpoint: Checkpoint, measured: Mapping[str, Any]) -> Path | None:
     """The first folder that takes the results: in the user's cache, or a new temporary one."""
     import tempfile
 

@@ -46,9 +46,9 @@ def train(
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
     settings = _resolve(config, assignments or [])
     if dry_run:
-        from protoexplain.training.trial import try_configuration
+        from protoexplain.training.model_check import check_configuration
 
-        try_configuration(settings)
+        check_configuration(settings)
         _print_configuration(settings, as_json)
         return
     folder = out or _free_folder(Path("runs") / Path(config).stem, resume)

@@ -72,7 +72,7 @@ class DataReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Inspected:
     """One image that was opened: (width, height), digest of its pixels, what is wrong with its mask."""
 
     size: tuple[int, int]
@@ -83,10 +83,10 @@ class _Seen:
 def check(image_set: ImageSet, progress: Progress | None = None) -> DataReport:
     """Decode every image once and compare it with its annotations and with all others."""
     results = for_each(image_set.records, _inspect, progress)
-    seen = [(r, s) for r, s in zip(image_set.records, results, strict=True) if isinstance(s, _Seen)]
+    inspected = [(r, s) for r, s in zip(image_set.records, results, strict=True) if isinstance(s, _Inspected)]
     unreadable = [(r.id, s) for r, s in zip(image_set.records, results, strict=True) if isinstance(s, str)]
     train, test = image_set.counts("train"), image_set.counts("test")
-    groups = _equal_pixels(seen)
+    groups = _equal_pixels(inspected)
     masked = any(record.mask for record in image_set.records)
     return DataReport(
         name=image_set.name,
@@ -94,18 +94,18 @@ def check(image_set: ImageSet, progress: Progress | None = None) -> DataReport:
         classes=image_set.classes,
         train_counts=tuple(train),
         test_counts=tuple(test),
-        sizes=_sizes([found.size for _, found in seen]),
+        sizes=_sizes([found.size for _, found in inspected]),
         problems=image_set.problems,
         unreadable=tuple(unreadable),
         few_train=tuple(name for name, n in zip(image_set.classes, train, strict=True) if n < FEW_TRAIN),
         no_test=tuple(name for name, n in zip(image_set.classes, test, strict=True) if n == 0),
         in_both_splits=tuple(_ids(group) for group in groups if len({r.split for r in group}) > 1),
         in_two_classes=tuple(_ids(group) for group in groups if len({r.label for r in group}) > 1),
-        boxes_clipped=tuple(r.id for r, s in seen if _box_state(r, s.size) == "clipped"),
-        boxes_lost=tuple(r.id for r, s in seen if _box_state(r, s.size) == "lost"),
-        parts_outside=tuple(r.id for r, s in seen if _part_outside(r, s.size)),
+        boxes_clipped=tuple(r.id for r, s in inspected if _box_state(r, s.size) == "clipped"),
+        boxes_lost=tuple(r.id for r, s in inspected if _box_state(r, s.size) == "lost"),
+        parts_outside=tuple(r.id for r, s in inspected if _part_outside(r, s.size)),
         masks_missing=tuple(r.id for r in image_set.records if masked and r.mask is None),
-        masks_unfit=tuple((r.id, s.mask_fault) for r, s in seen if s.mask_fault),
+        masks_unfit=tuple((r.id, s.mask_fault) for r, s in inspected if s.mask_fault),
     )
 
 
@@ -157,14 +157,14 @@ def for_each(items: Sequence[T], work: Callable[[T], R], progress: Progress | No
         pool.shutdown(cancel_futures=True)
 
 
-def _inspect(record: ImageRecord) -> _Seen | str:
+def _inspect(record: ImageRecord) -> _Inspected | str:
     """Open an image and its mask; the reason if the image cannot be read."""
     try:
         image = load_image(record.path)
     except UserError as error:
         return error.what
     digest = hashlib.sha256(repr(image.size).encode() + image.rgb.tobytes()).digest()
-    return _Seen(image.size, digest, _mask_fault(record, image.size))
+    return _Inspected(image.size, digest, _mask_fault(record, image.size))
 
 
 def _mask_fault(record: ImageRecord, size: tuple[int, int]) -> str | None:
@@ -179,9 +179,9 @@ def _mask_fault(record: ImageRecord, size: tuple[int, int]) -> str | None:
     return None
 
 
-def _equal_pixels(seen: list[tuple[ImageRecord, _Seen]]) -> list[list[ImageRecord]]:
+def _equal_pixels(inspected: list[tuple[ImageRecord, _Inspected]]) -> list[list[ImageRecord]]:
     groups: dict[bytes, list[ImageRecord]] = defaultdict(list)
-    for record, found in seen:
+    for record, found in inspected:
         groups[found.digest].append(record)
     return [group for group in groups.values() if len(group) > 1]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from protoexplain.data.geometry import Box
-from protoexplain.editing.bench import TRAIN, Bench
 from protoexplain.editing.decisions import REPROJECT, Decision
+from protoexplain.editing.preview import TRAIN, EditPreview
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.models.base import Branch
@@ -47,11 +47,13 @@ class Spot:
 
 
 @torch.no_grad()
-def candidates(bench: Bench, prototype: int, decisions: Sequence[Decision] = (), k: int = OFFERED) -> tuple[Spot, ...]:
+def candidates(
+    preview: EditPreview, prototype: int, decisions: Sequence[Decision] = (), k: int = OFFERED
+) -> tuple[Spot, ...]:
     """The best patches to write into a prototype instead of its own, the nearest first.
 
     Args:
-        bench: Of the checkpoint.
+        preview: Of the checkpoint.
         prototype: Its number.
         decisions: What is decided on other prototypes; their new places are taken, removed ones give theirs free.
         k: At most so many.
@@ -59,47 +61,47 @@ def candidates(bench: Bench, prototype: int, decisions: Sequence[Decision] = (),
     Raises:
         UserError: No such prototype, or one that no patch can be written into.
     """
-    name, branch = writable(bench, prototype)
-    looks, owner = bench.looks[TRAIN], bench.checkpoint.prototypes[prototype].label
-    places = [i for i, image in enumerate(looks.images) if owner in (-1, image.label)]
+    name, branch = writable(preview, prototype)
+    features, owner = preview.features[TRAIN], preview.checkpoint.prototypes[prototype].label
+    places = [i for i, image in enumerate(features.images) if owner in (-1, image.label)]
     if not places:
         return ()
-    maps = branch.similarity.maps(looks.latents[name][places], bench.learned(prototype))[:, 0]
-    taken = _taken(bench, prototype, decisions)
+    maps = branch.similarity.maps(features.latents[name][places], preview.learned(prototype))[:, 0]
+    taken = _taken(preview, prototype, decisions)
     height, width = maps.shape[1:]
     for i, place in enumerate(places):
-        beside = bench.beside(place, height, width)
+        beside = preview.beside(place, height, width)
         if beside is not None:
             maps[i][beside] = -torch.inf
-        for row, column, reach in taken.get(looks.images[place].id, ()):
+        for row, column, reach in taken.get(features.images[place].id, ()):
             maps[i, max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = -torch.inf
     best, cells = maps.flatten(1).max(1)
     order = [i for i in best.argsort(descending=True, stable=True).tolist() if best[i] > -torch.inf][:k]
-    return tuple(spot(bench, prototype, places[i], *divmod(int(cells[i]), width)) for i in order)
+    return tuple(spot(preview, prototype, places[i], *divmod(int(cells[i]), width)) for i in order)
 
 
 @torch.no_grad()
-def spot(bench: Bench, prototype: int, place: int, row: int, column: int) -> Spot:
+def spot(preview: EditPreview, prototype: int, place: int, row: int, column: int) -> Spot:
     """A cell of a training picture as the new place of a prototype.
 
     Raises:
         UserError: No such prototype, picture or cell, or a picture of another class.
     """
-    name, branch = writable(bench, prototype)
-    looks, owner = bench.looks[TRAIN], bench.checkpoint.prototypes[prototype].label
-    height, width = bench.map_of(prototype)
+    name, branch = writable(preview, prototype)
+    features, owner = preview.features[TRAIN], preview.checkpoint.prototypes[prototype].label
+    height, width = preview.map_of(prototype)
     where = f"prototype {prototype}"
-    if not 0 <= place < len(looks.images):
+    if not 0 <= place < len(features.images):
         raise UserError(f"there is no training picture number {place}", where, "choose one that is offered")
-    image = looks.images[place]
+    image = features.images[place]
     if owner not in (-1, image.label):
-        classes = bench.checkpoint.classes
+        classes = preview.checkpoint.classes
         what = f"the picture {image.id} shows {classes[image.label]}, the prototype belongs to {classes[owner]}"
         raise UserError(what, where, "choose a picture of the prototype's class")
     if not (0 <= row < height and 0 <= column < width):
         what = f"the picture has no cell in row {row}, column {column}"
         raise UserError(what, where, f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}")
-    z, learned = looks.latents[name][place : place + 1], bench.learned(prototype)
+    z, learned = features.latents[name][place : place + 1], preview.learned(prototype)
     patch = gather_patches(z, learned, torch.tensor([[row * width + column]]))[0]
     written = branch.similarity.written(patch).view_as(learned).clone()
     similarity = branch.similarity.maps(z, learned)[0, 0, row, column]
@@ -107,11 +109,11 @@ def spot(bench: Bench, prototype: int, place: int, row: int, column: int) -> Spo
     return Spot(image.id, place, row, column, float(similarity), written, own_map)
 
 
-def resolved(bench: Bench, decision: Decision, before: Sequence[Decision]) -> Spot:
+def resolved(preview: EditPreview, decision: Decision, before: Sequence[Decision]) -> Spot:
     """The patch that a decision names, or the nearest one that is not unwanted.
 
     Args:
-        bench: Of the checkpoint.
+        preview: Of the checkpoint.
         decision: To project again.
         before: All that was decided before.
 
@@ -119,34 +121,34 @@ def resolved(bench: Bench, decision: Decision, before: Sequence[Decision]) -> Sp
         UserError: The patch cannot be used, or no other one is left.
     """
     if decision.place is None:
-        found = candidates(bench, decision.prototype, before, 1)
+        found = candidates(preview, decision.prototype, before, 1)
         if not found:
             what = f"no other patch of its class is left for prototype {decision.prototype}"
             raise UserError(what, "decisions", "name image, row and column, or remove it")
         return found[0]
     image, row, column = decision.place
-    ids = {record.id: i for i, record in enumerate(bench.looks[TRAIN].images)}
+    ids = {record.id: i for i, record in enumerate(preview.features[TRAIN].images)}
     if image not in ids:
         what = f"'{image}' is no training picture of the model"
         raise UserError(what, f"prototype {decision.prototype}", "name a picture as the data set's list does")
-    return spot(bench, decision.prototype, ids[image], row, column)
+    return spot(preview, decision.prototype, ids[image], row, column)
 
 
-def box_of(bench: Bench, prototype: int, found: Spot) -> Box:
+def box_of(preview: EditPreview, prototype: int, found: Spot) -> Box:
     """The part of the picture that would be shown for a spot, in pixels of the network's input."""
-    _, branch, _ = bench.place(prototype)
-    size = bench.checkpoint.config.data.image_size
+    _, branch, _ = preview.place(prototype)
+    size = preview.checkpoint.config.data.image_size
     return DEFAULT(branch.activation_maps(found.map)[None], size)[0]
 
 
-def writable(bench: Bench, prototype: int) -> tuple[str, Branch]:
+def writable(preview: EditPreview, prototype: int) -> tuple[str, Branch]:
     """The branch of a prototype that patches can be written into.
 
     Raises:
         UserError: No such prototype, or it is a direction of the network's own.
     """
-    name, branch, _ = bench.place(prototype)
-    if not bench.model.writes_prototypes:
+    name, branch, _ = preview.place(prototype)
+    if not preview.model.writes_prototypes:
         raise UserError(
             "the prototypes of this model are parts of its network; no patch can be written into them",
             f"prototype {prototype}",
@@ -155,12 +157,14 @@ def writable(bench: Bench, prototype: int) -> tuple[str, Branch]:
     return name, branch
 
 
-def _taken(bench: Bench, prototype: int, decisions: Sequence[Decision]) -> dict[str | None, list[tuple[int, int, int]]]:
+def _taken(
+    preview: EditPreview, prototype: int, decisions: Sequence[Decision]
+) -> dict[str | None, list[tuple[int, int, int]]]:
     """Image -> (row, column, how far around) of cells that are not offered."""
     decided = {decision.prototype: decision for decision in decisions if decision.prototype != prototype}
-    own = bench.checkpoint.prototypes[prototype]
+    own = preview.checkpoint.prototypes[prototype]
     taken: dict[str | None, list[tuple[int, int, int]]] = {own.image_id: [(own.row, own.column, 1)]}
-    for record in bench.checkpoint.prototypes:
+    for record in preview.checkpoint.prototypes:
         if record.index == prototype or (record.branch, record.label) != (own.branch, own.label):
             continue
         decision = decided.get(record.index)

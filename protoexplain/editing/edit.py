@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from protoexplain.editing.bench import TRAIN, VALIDATION, Bench
 from protoexplain.editing.candidates import Spot, resolved
 from protoexplain.editing.decisions import REMOVE, REPROJECT, Decision
+from protoexplain.editing.preview import TRAIN, VALIDATION, EditPreview
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training import engine
@@ -62,46 +62,46 @@ class Edited:
 
 
 @torch.no_grad()
-def carry_out(bench: Bench, decisions: Sequence[Decision]) -> Edited:
+def carry_out(preview: EditPreview, decisions: Sequence[Decision]) -> Edited:
     """The model with the decisions carried out, in their order, and the head as it was.
 
     Raises:
         UserError: A decision cannot be carried out, or no prototype would be left.
     """
-    model = copy.deepcopy(bench.model)
+    model = copy.deepcopy(preview.model)
     moved: dict[int, Spot] = {}
     done: list[Decision] = []
     for decision in decisions:
-        bench.place(decision.prototype)
+        preview.place(decision.prototype)
         if decision.do == REPROJECT:
-            spot = moved[decision.prototype] = resolved(bench, decision, done)
+            spot = moved[decision.prototype] = resolved(preview, decision, done)
             decision = decision.model_copy(update={"image": spot.image, "row": spot.row, "column": spot.column})
         done.append(decision)
     branches = dict(model.named_branches())
-    similarity = {name: looks.similarity for name, looks in bench.looks.items()}
+    similarity = {name: features.similarity for name, features in preview.features.items()}
     if moved:
         similarity = {name: values.clone() for name, values in similarity.items()}
     for prototype, spot in moved.items():
-        name, _, own = bench.place(prototype)
+        name, _, own = preview.place(prototype)
         branches[name].prototypes.data[own : own + 1] = spot.written
-        for split, looks in bench.looks.items():
-            if len(looks.images):
-                similarity[split][:, prototype] = looks.best(name, branches[name], spot.written)[:, 0]
+        for split, features in preview.features.items():
+            if len(features.images):
+                similarity[split][:, prototype] = features.best(name, branches[name], spot.written)[:, 0]
     removed = {decision.prototype for decision in decisions if decision.do == REMOVE}
     kept = [index for index in range(model.num_prototypes) if index not in removed]
     if not kept:
         raise UserError("every prototype would be removed", "decisions", "keep at least one")
     if removed:
-        model.keep(torch.tensor(kept))
+        model.select(torch.tensor(kept))
         similarity = {name: values[:, kept] for name, values in similarity.items()}
     return Edited(model.eval(), tuple(done), tuple(kept), moved, similarity)
 
 
-def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watcher | None = None) -> int:
+def refit(preview: EditPreview, edited: Edited, epochs: int | None = None, watcher: Watcher | None = None) -> int:
     """Train the head of an edited model, in place.
 
     Args:
-        bench: That it was made on.
+        preview: That it was made on.
         edited: To be trained.
         epochs: None takes as many as the family trains its head, but at least `EPOCHS`.
         watcher: Is shown the progress.
@@ -112,7 +112,7 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
     Raises:
         UserError: The loss is not finite.
     """
-    config = bench.checkpoint.config
+    config = preview.checkpoint.config
     stage = head_stage(config)
     if stage is None:
         return 0
@@ -124,7 +124,7 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
     run = Run(
         config,
         make_fabric("cpu"),
-        bench.data,
+        preview.data,
         edited.model,
         RunState(),
         _ByEpoch(watcher or Silent(), stage.epochs),
@@ -134,13 +134,13 @@ def refit(bench: Bench, edited: Edited, epochs: int | None = None, watcher: Watc
         lambda: False,
     )
     trained = engine.freeze(edited.model, stage.lr)
-    fit(run, 0, stage, trained, _inputs(bench, edited, TRAIN), _inputs(bench, edited, VALIDATION))
+    fit(run, 0, stage, trained, _inputs(preview, edited, TRAIN), _inputs(preview, edited, VALIDATION))
     edited.model.requires_grad_(False).eval()
     return stage.epochs
 
 
-def _inputs(bench: Bench, edited: Edited, split: str) -> CachedInputs:
-    return head_inputs(edited.model, edited.similarity[split], bench.looks[split].labels, training=split == TRAIN)
+def _inputs(preview: EditPreview, edited: Edited, split: str) -> CachedInputs:
+    return head_inputs(edited.model, edited.similarity[split], preview.features[split].labels, training=split == TRAIN)
 
 
 class _ByEpoch:

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
-from protoexplain.editing.bench import TEST, TRAIN, VALIDATION, Bench
 from protoexplain.editing.edit import Edited
-from protoexplain.metrics.sizes import EvidenceSettings, used
-from protoexplain.metrics.wilson import wilson
+from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview
+from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, used
+from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.prune import nearest_of
 
@@ -136,19 +136,19 @@ def _count(value: int | None) -> str:
     return "unknown" if value is None else str(value)
 
 
-def report(bench: Bench, parent: Edited, edited: Edited, epochs: int) -> Report:
+def report(preview: EditPreview, parent: Edited, edited: Edited, epochs: int) -> Report:
     """Compare an edited model with its parent."""
-    findings = findings_of(bench, edited, records_of(bench, edited))
-    before = sizes(bench, parent, findings_of(bench, parent, bench.checkpoint.prototypes))
-    labels = bench.looks[TEST].labels.tolist()
-    told = [guesses(model, TEST) for model in (parent, edited)]
+    findings = findings_of(preview, edited, records_of(preview, edited))
+    before = sizes(preview, parent, findings_of(preview, parent, preview.checkpoint.prototypes))
+    labels = preview.features[TEST].labels.tolist()
+    predicted = [guesses(model, TEST) for model in (parent, edited)]
     changed = tuple(
         Change(image.id, truth, one, two)
-        for image, truth, one, two in zip(bench.looks[TEST].images, labels, *told, strict=True)
+        for image, truth, one, two in zip(preview.features[TEST].images, labels, *predicted, strict=True)
         if one != two
     )
     concerned = {finding.kind: tuple(edited.kept[i] for i in finding.prototypes) for finding in findings}
-    return Report(before, sizes(bench, edited, findings), changed, concerned, epochs)
+    return Report(before, sizes(preview, edited, findings), changed, concerned, epochs)
 
 
 def guesses(edited: Edited, split: str) -> list[int]:
@@ -158,12 +158,12 @@ def guesses(edited: Edited, split: str) -> list[int]:
     return [int(label) for label in edited.scores(split).argmax(1)]
 
 
-def sizes(bench: Bench, edited: Edited, findings: Sequence[Finding]) -> Sizes:
+def sizes(preview: EditPreview, edited: Edited, findings: Sequence[Finding]) -> Sizes:
     """The model at this moment."""
     weights = edited.model.class_weights().detach()
     return Sizes(
-        test=_share(bench, edited, TEST),
-        validation=_share(bench, edited, VALIDATION),
+        test=_share(preview, edited, TEST),
+        validation=_share(preview, edited, VALIDATION),
         prototypes=len(edited.kept),
         used=int(used(edited.model.presence_weights(), NEARLY_ZERO).sum()),
         sparsity=float((weights.abs() <= NEARLY_ZERO).double().mean()),
@@ -171,19 +171,19 @@ def sizes(bench: Bench, edited: Edited, findings: Sequence[Finding]) -> Sizes:
     )
 
 
-def findings_of(bench: Bench, edited: Edited, records: Sequence[PrototypeRecord]) -> tuple[Finding, ...]:
+def findings_of(preview: EditPreview, edited: Edited, records: Sequence[PrototypeRecord]) -> tuple[Finding, ...]:
     """What is wrong with the prototypes of an edited model, described by `records`."""
     nearest = None
     if bool((edited.model.prototype_class >= 0).any()):
-        nearest = nearest_of(edited.similarity[TRAIN], bench.looks[TRAIN].labels)
-    return diagnose(edited.model, records, bench.data.train, bench.data.crop, nearest)
+        nearest = nearest_of(edited.similarity[TRAIN], preview.features[TRAIN].labels)
+    return diagnose(edited.model, records, preview.data.train, preview.data.crop, nearest)
 
 
-def records_of(bench: Bench, edited: Edited) -> tuple[PrototypeRecord, ...]:
+def records_of(preview: EditPreview, edited: Edited) -> tuple[PrototypeRecord, ...]:
     """The records of an edited model with their places; pictures and boxes are still those of the parent."""
-    images = bench.looks[TRAIN].images
-    known = {r.image_id: r.source_size for r in bench.checkpoint.prototypes}
-    records = list(bench.checkpoint.prototypes)
+    images = preview.features[TRAIN].images
+    known = {r.image_id: r.source_size for r in preview.checkpoint.prototypes}
+    records = list(preview.checkpoint.prototypes)
     for prototype, spot in edited.moved.items():
         height, width = spot.map.shape
         records[prototype] = replace(
@@ -194,12 +194,12 @@ def records_of(bench: Bench, edited: Edited) -> tuple[PrototypeRecord, ...]:
             map_height=height,
             map_width=width,
             similarity=spot.similarity,
-            source_size=known.get(spot.image) or bench.source_size(spot.place),
+            source_size=known.get(spot.image) or preview.source_size(spot.place),
         )
     return select(records, edited.kept)
 
 
-def _share(bench: Bench, edited: Edited, split: str) -> Share:
-    labels = bench.looks[split].labels.tolist()
+def _share(preview: EditPreview, edited: Edited, split: str) -> Share:
+    labels = preview.features[split].labels.tolist()
     hits = sum(one == two for one, two in zip(guesses(edited, split), labels, strict=True))
     return Share(hits, len(labels), *wilson(hits, len(labels)))

@@ -19,9 +19,9 @@ from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.checkpoint.model_card import EDITS
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
 from protoexplain.devices import AUTO
-from protoexplain.editing.bench import TRAIN, Bench, Progress, open_bench
 from protoexplain.editing.decisions import Decision, Decisions
 from protoexplain.editing.edit import Edited, carry_out, refit
+from protoexplain.editing.preview import TRAIN, EditPreview, Progress, open_preview
 from protoexplain.editing.report import Report, findings_of, report
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
@@ -61,7 +61,7 @@ def edit(
         out: The new checkpoint.
         watcher: Is shown the progress.
         command: How to make it again, for the model card.
-        device: Where the model looks at the pictures, as `resolve_device`.
+        device: Where the model features at the pictures, as `resolve_device`.
 
     Raises:
         UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or
@@ -77,22 +77,24 @@ def edit(
             f"{path}, {checkpoint.weights_sha256[:16]}…",
             "name that checkpoint, or leave weights_sha256 out of the file if the numbers mean the same prototypes",
         )
-    bench = open_bench(checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device)
-    for notice in bench.data.notices:
+    preview = open_preview(
+        checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device
+    )
+    for notice in preview.data.notices:
         shown.line(notice)
-    edited = carry_out(bench, decisions.decisions)
-    epochs = refit(bench, edited, decisions.epochs, shown)
-    found = report(bench, carry_out(bench, ()), edited, epochs)
-    return save(bench, edited, found, out, command)
+    edited = carry_out(preview, decisions.decisions)
+    epochs = refit(preview, edited, decisions.epochs, shown)
+    found = report(preview, carry_out(preview, ()), edited, epochs)
+    return save(preview, edited, found, out, command)
 
 
 def save(
-    bench: Bench, edited: Edited, found: Report, out: Path, command: str = "", progress: Progress | None = None
+    preview: EditPreview, edited: Edited, found: Report, out: Path, command: str = "", progress: Progress | None = None
 ) -> EditResult:
     """Write an edited model as a new checkpoint.
 
     Args:
-        bench: That it was made on.
+        preview: That it was made on.
         edited: After the refit.
         found: What the edit changed.
         out: The folder to be.
@@ -103,22 +105,22 @@ def save(
         UserError: The folder exists or cannot be written, or a picture can no longer be read.
     """
     _require_place(out)
-    parent = bench.checkpoint
-    model = whole_model(bench, edited)
-    latents = bench.looks[TRAIN].batches(torch.device("cpu"))
-    model.know(responses(edited.model, latents).statistics)
-    origin = _origin(bench, edited, progress)
-    findings = findings_of(bench, edited, origin.records)
+    parent = preview.checkpoint
+    model = whole_model(preview, edited)
+    latents = preview.features[TRAIN].batches(torch.device("cpu"))
+    model.set_statistics(responses(edited.model, latents).statistics)
+    origin = _origin(preview, edited, progress)
+    findings = findings_of(preview, edited, origin.records)
     checkpoint = save_checkpoint(
         out,
         model=model,
         config=parent.config,
         classes=parent.classes,
-        data=data_info(bench.data),
+        data=data_info(preview.data),
         records=origin.records,
         pictures=origin.pictures,
-        proof=_proof(bench, edited),
-        split=bench.data.split_ids,
+        proof=_proof(preview, edited),
+        split=preview.data.split_ids,
         maps=origin.maps,
         metrics={
             "test_accuracy_before": found.before.test.value,
@@ -134,10 +136,10 @@ def save(
     return EditResult(checkpoint, found, findings)
 
 
-def whole_model(bench: Bench, edited: Edited) -> PrototypeModel:
+def whole_model(preview: EditPreview, edited: Edited) -> PrototypeModel:
     """The edited model with its backbone."""
-    model = bench.checkpoint.model()
-    model.keep(torch.tensor(edited.kept, dtype=torch.long))
+    model = preview.checkpoint.model()
+    model.select(torch.tensor(edited.kept, dtype=torch.long))
     model.load_state_dict({**model.state_dict(), **edited.model.state_dict()})
     return model.eval()
 
@@ -149,24 +151,24 @@ def _require_place(out: Path) -> None:
     require_writable(out.parent)
 
 
-def _proof(bench: Bench, edited: Edited) -> dict[str, Tensor]:
+def _proof(preview: EditPreview, edited: Edited) -> dict[str, Tensor]:
     """Prototypes before any patch was written into them, without those removed."""
     proof, start = {}, 0
     kept = torch.tensor(edited.kept)
-    for (name, branch), size in zip(bench.model.named_branches(), bench.model.branch_sizes(), strict=True):
+    for (name, branch), size in zip(preview.model.named_branches(), preview.model.branch_sizes(), strict=True):
         inside = kept[(kept >= start) & (kept < start + size)] - start
         moved = any(start <= prototype < start + size for prototype in edited.moved)
-        if name in bench.proof or moved:
-            proof[name] = bench.proof.get(name, branch.prototypes.detach())[inside]
+        if name in preview.proof or moved:
+            proof[name] = preview.proof.get(name, branch.prototypes.detach())[inside]
         start += size
     return proof
 
 
-def _origin(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
+def _origin(preview: EditPreview, edited: Edited, progress: Progress | None) -> Provenance:
     """Records and pictures: those of the parent, and new ones of the prototypes that lie elsewhere now."""
-    parent = bench.checkpoint
+    parent = preview.checkpoint
     records, maps = list(parent.prototypes), list(parent.prototype_maps())
-    cut = _cut_out(bench, edited, progress)
+    cut = _cut_out(preview, edited, progress)
     for record, found in zip(cut.records, cut.maps, strict=True):
         records[record.index], maps[record.index] = record, found
     stayed = [index for index in edited.kept if index not in edited.moved]
@@ -174,13 +176,13 @@ def _origin(bench: Bench, edited: Edited, progress: Progress | None) -> Provenan
     return Provenance(select(records, edited.kept), pictures, tuple(maps[index] for index in edited.kept))
 
 
-def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provenance:
+def _cut_out(preview: EditPreview, edited: Edited, progress: Progress | None) -> Provenance:
     """The prototypes that lie elsewhere now; their pictures bear names that no picture of the parent bears."""
     moved = {index: spot for index, spot in edited.moved.items() if index in edited.kept}
     if not moved:
         return Provenance((), {}, ())
     patches, start = [], 0
-    for (_, branch), size in zip(bench.model.named_branches(), bench.model.branch_sizes(), strict=True):
+    for (_, branch), size in zip(preview.model.named_branches(), preview.model.branch_sizes(), strict=True):
         own = {index - start: spot for index, spot in moved.items() if start <= index < start + size}
         start += size
         height, width = next((spot.map.shape for spot in own.values()), (1, 1))
@@ -196,13 +198,13 @@ def _cut_out(bench: Bench, edited: Edited, progress: Progress | None) -> Provena
             found.image[place], found.row[place], found.column[place] = spot.place, spot.row, spot.column
             found.similarity[place], found.maps[place] = spot.similarity, spot.map
         patches.append(found)
-    size = bench.checkpoint.config.data.image_size
-    origin = provenance(bench.model, patches, bench.looks[TRAIN].images, bench.data.crop, size, True, progress)
+    size = preview.checkpoint.config.data.image_size
+    origin = provenance(preview.model, patches, preview.features[TRAIN].images, preview.data.crop, size, True, progress)
     names = {name: f"{Path(name).stem.split('-')[0]}-{_mark(picture)}.jpg" for name, picture in origin.pictures.items()}
     records = tuple(
         replace(
             origin.records[index],
-            original_index=bench.checkpoint.prototypes[index].original_index,
+            original_index=preview.checkpoint.prototypes[index].original_index,
             chosen=True,
             patch=names[str(origin.records[index].patch)],
             source=names[str(origin.records[index].source)],
@@ -219,12 +221,12 @@ def _mark(picture: bytes) -> str:
 
 def _row(parent: Checkpoint, decision: Decision) -> dict[str, Any]:
     record = parent.prototypes[decision.prototype]
-    told = decision.model_dump(exclude={"prototype"})
+    fields = decision.model_dump(exclude={"prototype"})
     return {
         "prototype": decision.prototype,
         "class": parent.classes[record.label] if record.label >= 0 else None,
         "was": _place(record),
-        **told,
+        **fields,
         "parent": parent.weights_sha256,
     }
 
@@ -235,5 +237,5 @@ def _place(record: PrototypeRecord) -> str | None:
 
 def _earlier_edits(parent: Checkpoint) -> list[Mapping[str, Any]]:
     """What the parent says about how it was edited."""
-    told = parent.metrics.get(EDITS)
-    return [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    rows = parent.metrics.get(EDITS)
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []

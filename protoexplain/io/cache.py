@@ -56,7 +56,7 @@ class DiskCache:
             write_file(self._path(key), packed)
             self._size = self._measured() if self._size is None else self._size + len(packed)
             if self._size > self.max_bytes:
-                self._size = self._emptied()
+                self._size = self._evict()
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / key
@@ -74,7 +74,7 @@ class DiskCache:
     def _measured(self) -> int:
         return sum(size for _, size, _ in self._files())
 
-    def _emptied(self) -> int:
+    def _evict(self) -> int:
         """Remove the results unused for longest; returns the bytes that are left."""
         files = self._files()
         left = sum(size for _, size, _ in files)

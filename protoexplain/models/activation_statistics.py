@@ -32,7 +32,7 @@ class ActivationStatistics:
     low: Tensor
     high: Tensor
 
-    def keep(self, prototypes: Tensor) -> ActivationStatistics:
+    def select(self, prototypes: Tensor) -> ActivationStatistics:
         """Of the chosen prototypes (indices)."""
         return ActivationStatistics(self.usual[prototypes], self.low[prototypes], self.high[prototypes])
 

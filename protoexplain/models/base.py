@@ -31,7 +31,7 @@ GROUPS = ("lower", "backbone", "addon", "prototypes", "head", "decoder")
 
 
 class FamilyConfig(BaseModel):
-    """What every family can be told; families add their own fields."""
+    """Settings that every family has; families add their own fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -135,14 +135,14 @@ class Branch(nn.Module):
         best, cells = self.similarity.best(z, self.prototypes)
         return best, cells, gather_patches(z, self.prototypes, cells)
 
-    def keep(self, prototypes: Tensor) -> None:
-        """Forget all prototypes but the chosen ones (indices)."""
-        kept = self.prototypes.detach()[prototypes].clone()
+    def select(self, prototypes: Tensor) -> None:
+        """Drop all prototypes but the selected ones (indices)."""
+        selected = self.prototypes.detach()[prototypes].clone()
         if isinstance(self.prototypes, nn.Parameter):
-            self.prototypes = nn.Parameter(kept)
+            self.prototypes = nn.Parameter(selected)
         else:
-            self.prototypes = kept
-        self.head.keep(prototypes)
+            self.prototypes = selected
+        self.head.select(prototypes)
 
 
 class PrototypeModel(nn.Module):
@@ -222,7 +222,7 @@ class PrototypeModel(nn.Module):
         return branch.head.evidence_kind
 
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to what `told_scores` makes of them."""
+        """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to their `evidence_scores`."""
         parts = []
         for (_, branch), part in zip(self.named_branches(), activations.split(self.branch_sizes(), 1), strict=True):
             evidence, average = branch.head.evidence(part, classes), branch.head.average_evidence(part)
@@ -233,30 +233,30 @@ class PrototypeModel(nn.Module):
             torch.stack([part.bias for part in parts]).sum(0),
         )
 
-    def told_scores(self, logits: Tensor) -> Tensor:
-        """Class scores [B,C] as evidence adds up to them: relative to the average class where it is told so."""
+    def evidence_scores(self, logits: Tensor) -> Tensor:
+        """Class scores [B,C] as evidence adds up to them: relative to the average class where evidence is Shapley."""
         return logits - logits.mean(1, keepdim=True) if self.evidence_kind == "shapley" else logits
 
     @property
-    def counts_from_usual(self) -> bool:
+    def uses_baseline(self) -> bool:
         """Whether evidence counts from usual activations where these are known."""
-        return all(branch.head.counts_from_usual for _, branch in self.named_branches())
+        return all(branch.head.uses_baseline for _, branch in self.named_branches())
 
-    def know(self, statistics: ActivationStatistics | None) -> None:
+    def set_statistics(self, statistics: ActivationStatistics | None) -> None:
         """Let the model know what the training images give to its prototypes; evidence then counts from what is usual.
 
         Scores and probabilities do not change.
         """
         self.statistics = statistics
         if statistics is not None:
-            self.count_from(statistics.usual)
+            self.set_baseline(statistics.usual)
 
-    def count_from(self, usual: Tensor | None) -> None:
+    def set_baseline(self, usual: Tensor | None) -> None:
         """Let evidence count from these activations [P], where the family's does so, or from zero."""
         sizes = self.branch_sizes()
         parts = [None] * len(sizes) if usual is None else usual.split(sizes)
         for (_, branch), part in zip(self.named_branches(), parts, strict=True):
-            branch.head.count_from(part)
+            branch.head.set_baseline(part)
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
         """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""
@@ -316,15 +316,15 @@ class PrototypeModel(nn.Module):
                 groups["prototypes"].append(branch.prototypes)
         return {name: parameters for name, parameters in groups.items() if parameters}
 
-    def keep(self, prototypes: Tensor) -> None:
-        """Forget all prototypes but the chosen ones (sorted indices over all branches)."""
+    def select(self, prototypes: Tensor) -> None:
+        """Drop all prototypes but the selected ones (sorted indices over all branches)."""
         start = 0
         for (_, branch), size in zip(self.named_branches(), self.branch_sizes(), strict=True):
             inside = (prototypes >= start) & (prototypes < start + size)
-            branch.keep(prototypes[inside] - start)
+            branch.select(prototypes[inside] - start)
             start += size
         self.prototype_class = self.prototype_class[prototypes]
-        self.statistics = None if self.statistics is None else self.statistics.keep(prototypes)
+        self.statistics = None if self.statistics is None else self.statistics.select(prototypes)
 
     # ------------------------------------------------------------------ what families define
 
@@ -337,8 +337,8 @@ class PrototypeModel(nn.Module):
     def constrain(self, trained: frozenset[str]) -> None:
         """Restore the constraints on parameters after an optimizer step over the trained groups."""
 
-    def conclude(self, similarity: Tensor) -> None:
-        """Last change of a trained model, told the best similarity [P] of each prototype in the training images."""
+    def finalize(self, similarity: Tensor) -> None:
+        """Last change of a trained model, given the best similarity [P] of each prototype in the training images."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Evidence:
 class Head(nn.Module):
     """Base of all heads."""
 
-    counts_from_usual = False
+    uses_baseline = False
     """Whether evidence counts from usual activations where these are known."""
 
     @property
@@ -71,10 +71,10 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def average_evidence(self, activations: Tensor) -> Evidence | None:
-        """Evidence for the average class, k = 1, that evidence is told relative to; None where it is told as it is."""
+        """Evidence for the average class, k = 1, that evidence is given relative to; None where it is absolute."""
         return None
 
-    def count_from(self, usual: Tensor | None) -> None:
+    def set_baseline(self, usual: Tensor | None) -> None:
         """Let evidence count from these activations [P], or from zero; other heads than linear ones do neither."""
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
@@ -94,8 +94,8 @@ class Head(nn.Module):
         weights = self.class_weights().detach()
         return weights.new_zeros(weights.shape[1])
 
-    def keep(self, prototypes: Tensor) -> None:
-        """Forget all prototypes but the chosen ones (indices)."""
+    def select(self, prototypes: Tensor) -> None:
+        """Drop all prototypes but the selected ones (indices)."""
         raise NotImplementedError
 
 
@@ -112,7 +112,7 @@ class LinearHead(Head):
     """
 
     usual: Tensor | None
-    counts_from_usual = True
+    uses_baseline = True
 
     def __init__(self, prototype_class: Tensor, classes: int, own: float = 1.0, other: float = -0.5) -> None:
         super().__init__()
@@ -124,8 +124,8 @@ class LinearHead(Head):
     def evidence_kind(self) -> EvidenceKind:
         return "product" if self.usual is None else "shapley"
 
-    def count_from(self, usual: Tensor | None) -> None:
-        if self.counts_from_usual:
+    def set_baseline(self, usual: Tensor | None) -> None:
+        if self.uses_baseline:
             self.usual = None if usual is None else usual.to(self.weight.detach())
 
     def class_weights(self) -> Tensor:
@@ -152,7 +152,7 @@ class LinearHead(Head):
     def missing(self) -> Tensor:
         return super().missing() if self.usual is None else self.usual
 
-    def keep(self, prototypes: Tensor) -> None:
+    def select(self, prototypes: Tensor) -> None:
         self.weight = nn.Parameter(self.weight.detach()[..., prototypes].clone())
         if self.usual is not None:
             self.usual = self.usual[prototypes].clone()
@@ -172,7 +172,7 @@ class NonNegativeHead(SharedHead):
     What is found counts as a whole, since its score is zero, and the model abstains, exactly where nothing was found.
     """
 
-    counts_from_usual = False
+    uses_baseline = False
 
 
 class RectifiedHead(NonNegativeHead):
@@ -244,8 +244,8 @@ class AggregationHead(LinearHead):
         shares = self.weight.expand_as(self.own).masked_fill(~self.own, lowest).softmax(1)
         return self.totals * shares.masked_fill(~self.own, 0)
 
-    def keep(self, prototypes: Tensor) -> None:
-        super().keep(prototypes)
+    def select(self, prototypes: Tensor) -> None:
+        super().select(prototypes)
         self.own = self.own[:, prototypes]
 
 
@@ -301,6 +301,6 @@ class ReasoningHead(Head):
         found = activations[:, :, None]
         return Evidence(found * negative, (1 - found) * positive, activations.new_zeros(len(classes)))
 
-    def keep(self, prototypes: Tensor) -> None:
+    def select(self, prototypes: Tensor) -> None:
         positive, negative = self.joint_logits.detach().chunk(2)
         self.joint_logits = nn.Parameter(torch.cat([positive[prototypes], negative[prototypes]]))

@@ -22,8 +22,8 @@ Besides the files of the CUB layout there are
 * ``segmentations/``: masks as PNG, 255 where the bird shows.
 """
 
-from protoexplain.planted.classes import BirdClass, Look, Plan, Twins, plan
+from protoexplain.planted.classes import Appearance, BirdClass, Plan, Twins, plan
 from protoexplain.planted.picture import Rendering, render
 from protoexplain.planted.writer import draw, image_seed
 
-__all__ = ["BirdClass", "Look", "Plan", "Rendering", "Twins", "draw", "image_seed", "plan", "render"]
+__all__ = ["Appearance", "BirdClass", "Plan", "Rendering", "Twins", "draw", "image_seed", "plan", "render"]

@@ -80,7 +80,7 @@ _FAMILIES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Appearance:
     """How one region looks.
 
     Args:
@@ -105,14 +105,14 @@ class BirdClass:
     """One class: its name and a look for every region, in the order of `REGIONS`."""
 
     name: str
-    looks: tuple[Look, ...]
+    appearances: tuple[Appearance, ...]
 
-    def look(self, region: Region) -> Look:
-        return self.looks[REGIONS.index(region)]
+    def appearance(self, region: Region) -> Appearance:
+        return self.appearances[REGIONS.index(region)]
 
-    def with_look(self, region: Region, look: Look) -> BirdClass:
+    def with_appearance(self, region: Region, appearance: Appearance) -> BirdClass:
         at = REGIONS.index(region)
-        return replace(self, looks=(*self.looks[:at], look, *self.looks[at + 1 :]))
+        return replace(self, appearances=(*self.appearances[:at], appearance, *self.appearances[at + 1 :]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +151,19 @@ def plan(classes: int, seed: int) -> Plan:
         attribute = ATTRIBUTES[pair % len(ATTRIBUTES)]
         regions = _PLANTED_ON[attribute]
         region = regions[pair // len(ATTRIBUTES) % len(regions)]
-        looks = _most_unlike([_invent(rng) for _ in range(_CANDIDATES)], seen)
-        seen.append(_vector(looks))
-        first, second = _plant(looks[REGIONS.index(region)], region, attribute, rng)
-        base = BirdClass("", looks)
-        birds.append(replace(base.with_look(region, first), name=names[2 * pair]))
-        birds.append(replace(base.with_look(region, second), name=names[2 * pair + 1]))
+        appearances = _most_unlike([_invent(rng) for _ in range(_CANDIDATES)], seen)
+        seen.append(_vector(appearances))
+        first, second = _plant(appearances[REGIONS.index(region)], region, attribute, rng)
+        base = BirdClass("", appearances)
+        birds.append(replace(base.with_appearance(region, first), name=names[2 * pair]))
+        birds.append(replace(base.with_appearance(region, second), name=names[2 * pair + 1]))
         values = (getattr(first, attribute), getattr(second, attribute))
         twins.append(Twins((2 * pair, 2 * pair + 1), region, attribute, values))
     return Plan(tuple(birds), tuple(twins))
 
 
 def _names(classes: int, seed: int) -> list[str]:
-    """Unique names that say nothing about the looks; twins share the family name."""
+    """Unique names that say nothing about the appearances; twins share the family name."""
     rng = np.random.default_rng([seed, 2])
     families, firsts = rng.permutation(_FAMILIES), rng.permutation(_FIRST_NAMES)
     names = []
@@ -180,13 +180,13 @@ def _names(classes: int, seed: int) -> list[str]:
     return names
 
 
-def _invent(rng: np.random.Generator) -> tuple[Look, ...]:
+def _invent(rng: np.random.Generator) -> tuple[Appearance, ...]:
     """One bird: a few scheme hues, dark above and light below, two vivid patches."""
     main = rng.uniform(0, 360)
     accent = main + rng.choice([-150, -100, 100, 150, 180])
     vivid = set(rng.choice(["crown", "throat", "breast", "belly", "wing"], size=2, replace=False))
     above = rng.uniform(0.34, 0.56)
-    looks = []
+    appearances = []
     for region in REGIONS:
         texture, contrast = "plain", rng.uniform(0.2, 0.4)
         if region in ("breast", "belly", "wing", "tail", "back") and rng.random() < 0.4:
@@ -208,51 +208,53 @@ def _invent(rng: np.random.Generator) -> tuple[Look, ...]:
             lightness = rng.uniform(0.66, 0.88)
         shape = str(rng.choice(SHAPES[region])) if region in SHAPES else ""
         values = (round(float(hue % 360), 1), round(float(saturation), 2), round(float(lightness), 2))
-        looks.append(Look(*values, texture, round(float(contrast), 2), shape))
-    return tuple(looks)
+        appearances.append(Appearance(*values, texture, round(float(contrast), 2), shape))
+    return tuple(appearances)
 
 
-def _plant(look: Look, region: Region, attribute: Attribute, rng: np.random.Generator) -> tuple[Look, Look]:
+def _plant(
+    appearance: Appearance, region: Region, attribute: Attribute, rng: np.random.Generator
+) -> tuple[Appearance, Appearance]:
     """Two versions of a region's look that differ in one attribute, strongly enough to be learnt."""
     turn = bool(rng.random() < 0.5)
     if attribute == "shape":
         pair = _UNLIKE_SHAPES[region][rng.integers(len(_UNLIKE_SHAPES[region]))]
-        first, second = replace(look, shape=pair[0]), replace(look, shape=pair[1])
+        first, second = replace(appearance, shape=pair[0]), replace(appearance, shape=pair[1])
     elif attribute == "texture":
-        look = replace(look, saturation=0.35, lightness=0.6, contrast=0.85)
+        appearance = replace(appearance, saturation=0.35, lightness=0.6, contrast=0.85)
         pair = _UNLIKE_TEXTURES[rng.integers(len(_UNLIKE_TEXTURES))]
-        first, second = replace(look, texture=pair[0]), replace(look, texture=pair[1])
+        first, second = replace(appearance, texture=pair[0]), replace(appearance, texture=pair[1])
     elif attribute == "contrast":
-        texture = look.texture if look.texture != "plain" else str(rng.choice(TEXTURES[1:]))
-        look = replace(look, saturation=0.35, lightness=0.6, texture=texture)
-        first, second = replace(look, contrast=0.1), replace(look, contrast=0.95)
+        texture = appearance.texture if appearance.texture != "plain" else str(rng.choice(TEXTURES[1:]))
+        appearance = replace(appearance, saturation=0.35, lightness=0.6, texture=texture)
+        first, second = replace(appearance, contrast=0.1), replace(appearance, contrast=0.95)
     elif attribute == "saturation":
-        look = replace(look, lightness=0.64, texture="plain", contrast=0.3)
-        first, second = replace(look, saturation=0.1), replace(look, saturation=0.95)
+        appearance = replace(appearance, lightness=0.64, texture="plain", contrast=0.3)
+        first, second = replace(appearance, saturation=0.1), replace(appearance, saturation=0.95)
     else:
-        look = replace(look, saturation=0.9, lightness=0.64, texture="plain", contrast=0.3)
-        other = round(float((look.hue + rng.uniform(120, 180)) % 360), 1)
-        first, second = look, replace(look, hue=other)
+        appearance = replace(appearance, saturation=0.9, lightness=0.64, texture="plain", contrast=0.3)
+        other = round(float((appearance.hue + rng.uniform(120, 180)) % 360), 1)
+        first, second = appearance, replace(appearance, hue=other)
     return (second, first) if turn else (first, second)
 
 
-def _vector(looks: tuple[Look, ...]) -> NDArray[np.float64]:
+def _vector(appearances: tuple[Appearance, ...]) -> NDArray[np.float64]:
     """A point whose distance to another says how different two birds look."""
     values: list[float] = []
-    for region, look in zip(REGIONS, looks, strict=True):
+    for region, appearance in zip(REGIONS, appearances, strict=True):
         weight = 0.3 if region in ("eye", "legs", "beak") else 1.0
-        angle = np.radians(look.hue)
-        values += [weight * look.saturation * np.cos(angle), weight * look.saturation * np.sin(angle)]
-        values += [weight * look.lightness]
-        values += [0.6 * look.contrast * (look.texture == texture) for texture in TEXTURES[1:]]
-        values += [0.3 * (look.shape == shape) for shape in SHAPES.get(region, ())]
+        angle = np.radians(appearance.hue)
+        values += [weight * appearance.saturation * np.cos(angle), weight * appearance.saturation * np.sin(angle)]
+        values += [weight * appearance.lightness]
+        values += [0.6 * appearance.contrast * (appearance.texture == texture) for texture in TEXTURES[1:]]
+        values += [0.3 * (appearance.shape == shape) for shape in SHAPES.get(region, ())]
     return np.array(values)
 
 
-def _most_unlike(candidates: list[tuple[Look, ...]], seen: list[NDArray[np.float64]]) -> tuple[Look, ...]:
+def _most_unlike(candidates: list[tuple[Appearance, ...]], seen: list[NDArray[np.float64]]) -> tuple[Appearance, ...]:
     """The candidate whose nearest neighbour among the birds seen so far is farthest away."""
     if not seen:
         return candidates[0]
     known = np.stack(seen)
-    nearest = [np.linalg.norm(known - _vector(looks), axis=1).min() for looks in candidates]
+    nearest = [np.linalg.norm(known - _vector(appearances), axis=1).min() for appearances in candidates]
     return candidates[int(np.argmax(nearest))]

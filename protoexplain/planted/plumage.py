@@ -10,7 +10,7 @@ import numpy as np
 
 from protoexplain.planted import colour, shapes
 from protoexplain.planted.canvas import Bytes, Stencil, bytes_of, spread
-from protoexplain.planted.classes import REGIONS, BirdClass, Look, Region
+from protoexplain.planted.classes import REGIONS, Appearance, BirdClass, Region
 from protoexplain.planted.patterns import Plane, noise, pattern
 from protoexplain.planted.shapes import EYE, HEAD_RADIUS, Sheet
 
@@ -39,13 +39,15 @@ class Plumage:
 def plumage(bird: BirdClass, unit: float) -> Plumage:
     """All parts of a class, at `unit` pixels per bird unit."""
     return Plumage(
-        tail=_painted(shapes.tail(bird.look("tail").shape, unit), bird.look("tail"), "tail"),
-        crest=_painted(shapes.crest(bird.look("crown").shape, unit), bird.look("crown"), "crown"),
-        beak=_painted(shapes.beak(bird.look("beak").shape, unit), bird.look("beak"), "beak"),
+        tail=_painted(shapes.tail(bird.appearance("tail").shape, unit), bird.appearance("tail"), "tail"),
+        crest=_painted(shapes.crest(bird.appearance("crown").shape, unit), bird.appearance("crown"), "crown"),
+        beak=_painted(shapes.beak(bird.appearance("beak").shape, unit), bird.appearance("beak"), "beak"),
         body=_body(bird, unit),
         head=_head(bird, unit),
-        wing=_painted(shapes.wing(bird.look("wing").shape, unit), bird.look("wing"), "wing"),
-        leg=colour.rgb(bird.look("legs").hue, bird.look("legs").saturation, bird.look("legs").lightness),
+        wing=_painted(shapes.wing(bird.appearance("wing").shape, unit), bird.appearance("wing"), "wing"),
+        leg=colour.rgb(
+            bird.appearance("legs").hue, bird.appearance("legs").saturation, bird.appearance("legs").lightness
+        ),
     )
 
 
@@ -61,10 +63,10 @@ def _pattern(texture: str, window: tuple[float, float, float, float], unit: floa
     return np.clip(np.rint(127.5 + 127.5 * value), 0, 255).astype(np.uint8)
 
 
-def _coloured(look: Look, sheet: Sheet) -> Bytes:
+def _coloured(appearance: Appearance, sheet: Sheet) -> Bytes:
     """A look's colour and texture over the window of a sheet, (h, w, 3)."""
-    table = colour.shades(look.hue, look.saturation, look.lightness, _SWING * look.contrast)
-    return bytes_of(cv2.applyColorMap(_pattern(look.texture, sheet.window, sheet.unit), table[:, None]))
+    table = colour.shades(appearance.hue, appearance.saturation, appearance.lightness, _SWING * appearance.contrast)
+    return bytes_of(cv2.applyColorMap(_pattern(appearance.texture, sheet.window, sheet.unit), table[:, None]))
 
 
 def _lit(picture: Bytes, relief: Bytes) -> Bytes:
@@ -80,8 +82,8 @@ def _stencil(sheet: Sheet, picture: Bytes, alpha: Bytes, labels: Bytes) -> Stenc
     return Stencil(np.dstack([opaque, alpha[part]]), sheet.unit, origin, labels[part].copy())
 
 
-def _painted(sheet: Sheet, look: Look, region: Region) -> Stencil:
-    picture = _lit(_coloured(look, sheet), sheet.relief)
+def _painted(sheet: Sheet, appearance: Appearance, region: Region) -> Stencil:
+    picture = _lit(_coloured(appearance, sheet), sheet.relief)
     labels = np.where(sheet.alpha > 127, number(region), 0).astype(np.uint8)
     return _stencil(sheet, picture, sheet.alpha, labels)
 
@@ -119,11 +121,11 @@ def _body(bird: BirdClass, unit: float) -> Stencil:
     above = _ramp(-0.055 - 0.30 * x - y + jag, 0.05)
     front = _ramp(x - 0.055 - 0.22 * y + jag, 0.06) * (1 - above)
     picture, labels = _layered(
-        _coloured(bird.look("belly"), sheet),
+        _coloured(bird.appearance("belly"), sheet),
         number("belly"),
         [
-            (front, _coloured(bird.look("breast"), sheet), number("breast")),
-            (above, _coloured(bird.look("back"), sheet), number("back")),
+            (front, _coloured(bird.appearance("breast"), sheet), number("breast")),
+            (above, _coloured(bird.appearance("back"), sheet), number("back")),
         ],
     )
     full = np.full(x.shape, 255, np.uint8)
@@ -136,10 +138,10 @@ def _head(bird: BirdClass, unit: float) -> Stencil:
     jag = noise(x.shape, (0.015 * unit, 0.03 * unit), 2, 23) * 0.006
     cap = _ramp(-0.052 - 0.05 * x - y + jag, 0.02)
     bib = _ramp(y - 0.035 + jag, 0.025) * _ramp(x + 0.03 - 0.05 * y + jag, 0.04)
-    eye = bird.look("eye")
+    eye = bird.appearance("eye")
     layers = [
-        (bib, _coloured(bird.look("throat"), sheet), number("throat")),
-        (cap, _coloured(bird.look("crown"), sheet), number("crown")),
+        (bib, _coloured(bird.appearance("throat"), sheet), number("throat")),
+        (cap, _coloured(bird.appearance("crown"), sheet), number("crown")),
     ]
     distance = _distance(x, y, *EYE)
     if eye.shape == "stripe":
@@ -154,7 +156,7 @@ def _head(bird: BirdClass, unit: float) -> Stencil:
         (_ramp(0.031 - distance, 0.006), _plain(iris, x.shape), number("eye")),
         (_ramp(0.020 - distance, 0.006), _plain((10, 8, 10), x.shape), number("eye")),
     ]
-    picture, labels = _layered(_coloured(bird.look("back"), sheet), number("back"), layers)
+    picture, labels = _layered(_coloured(bird.appearance("back"), sheet), number("back"), layers)
     relief = np.where(distance < 0.05, shapes.NEUTRAL, _down(sheet, 24)).astype(np.uint8)
     picture = _lit(picture, relief)
     glint = _ramp(0.010 - _distance(x, y, EYE[0] + 0.010, EYE[1] - 0.012), 0.006)

@@ -188,7 +188,9 @@ def _attributes(plan: Plan, folders: list[str]) -> dict[str, Any]:
             {
                 "id": index,
                 "name": folder,
-                "regions": {region: asdict(look) for region, look in zip(REGIONS, bird.looks, strict=True)},
+                "regions": {
+                    region: asdict(appearance) for region, appearance in zip(REGIONS, bird.appearances, strict=True)
+                },
             }
             for index, (bird, folder) in enumerate(zip(plan.birds, folders, strict=True), start=1)
         ],

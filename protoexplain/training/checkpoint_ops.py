@@ -16,6 +16,7 @@ from typing import Any, Literal
 from lightning_fabric import seed_everything
 from torch import Tensor
 
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import select
 from protoexplain.config import RunConfig
@@ -23,19 +24,18 @@ from protoexplain.data.dataset_view import matching_view
 from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
-from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.fabric import make_fabric
-from protoexplain.training.feature_cache import FeatureCache, accuracy_of, head_inputs, look
-from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult
 from protoexplain.training.run_log import Watcher
+from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 
@@ -54,7 +54,7 @@ def reproject(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
         )
     with closing(run):
-        model, seen, test = run.model, _look(run, "train"), _look(run, "test")
+        model, seen, test = run.model, _features(run, "train"), _features(run, "test")
         before = accuracy_of(model, test.similarity, test.labels)
         proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
         patches = projection.search_latents(model, seen.batches(run.fabric.device))
@@ -73,7 +73,7 @@ def reproject(
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
         latents = seen.batches(run.fabric.device)
-        kept = keep(run, out, replace(origin, records=records), proof, metrics, command, latents)
+        kept = save_model(run, out, replace(origin, records=records), proof, metrics, command, latents)
         return _result(kept, metrics)
 
 
@@ -97,32 +97,32 @@ def prune(
     if bool((run.model.prototype_class < 0).all()):
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
     with closing(run):
-        model, seen, test = run.model, _look(run, "train"), _look(run, "test")
+        model, seen, test = run.model, _features(run, "train"), _features(run, "test")
         before = accuracy_of(model, test.similarity, test.labels)
-        doomed = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.prototype_class.cpu(), threshold)
-        kept = (~doomed).nonzero()[:, 0].tolist()
+        to_prune = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.prototype_class.cpu(), threshold)
+        kept = (~to_prune).nonzero()[:, 0].tolist()
         if not kept:
             raise UserError("every prototype would be pruned", str(path), "lower --threshold")
-        emptied = set(range(model.classes)) - set(model.prototype_class.cpu()[~doomed].tolist())
+        without_prototypes = set(range(model.classes)) - set(model.prototype_class.cpu()[~to_prune].tolist())
         before_projection = checkpoint.proof()
         proof = {
             name: before_projection[name][~part]
-            for part, (name, _) in zip(doomed.split(model.branch_sizes()), model.named_branches(), strict=True)
+            for part, (name, _) in zip(to_prune.split(model.branch_sizes()), model.named_branches(), strict=True)
             if name in before_projection
         }
-        remove(model, doomed)
+        remove(model, to_prune)
         similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
         _refit(run, similarity, seen.labels, epochs)
         records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
         origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
         metrics = {
-            "prototypes_removed": int(doomed.sum()),
-            "classes_without_prototypes": len(emptied),
+            "prototypes_removed": int(to_prune.sum()),
+            "classes_without_prototypes": len(without_prototypes),
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
         latents = seen.batches(run.fabric.device)
-        return _result(keep(run, out, origin, proof, metrics, command, latents), metrics)
+        return _result(save_model(run, out, origin, proof, metrics, command, latents), metrics)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:
@@ -131,7 +131,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
     require_writable(out.parent)
     fabric = make_fabric(device)
-    keep_freed_memory()
+    reuse_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
     seed_everything(config.training.seed, verbose=False)
@@ -144,14 +144,14 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     return run, checkpoint
 
 
-def _look(run: Run, split: Literal["train", "validation", "test"]) -> FeatureCache:
+def _features(run: Run, split: Literal["train", "validation", "test"]) -> FeatureCache:
     """What the model makes of all pictures of a split."""
     pictures = run.pictures.inputs(getattr(run.data, split), augmented=False)
 
     def tell(done: int, total: int) -> None:
         run.tick(f"looking at {split} pictures", done, total)
 
-    return look(run.model.eval(), pictures, run.fabric.device, run.config.training.batch_size, tell)
+    return compute_features(run.model.eval(), pictures, run.fabric.device, run.config.training.batch_size, tell)
 
 
 def _refit(run: Run, similarity: Tensor, labels: Tensor, epochs: int) -> None:
@@ -159,7 +159,7 @@ def _refit(run: Run, similarity: Tensor, labels: Tensor, epochs: int) -> None:
     head = head_stage(run.config)
     if not epochs or not head:
         return
-    model, held = run.model, _look(run, "validation")
+    model, held = run.model, _features(run, "validation")
     stage = head.model_copy(update={"epochs": epochs})
     trained = engine.freeze(model, stage.lr)
     validation = head_inputs(model, held.similarity, held.labels, training=False)

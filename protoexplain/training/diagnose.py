@@ -144,7 +144,7 @@ def cells_beside_object(
         if record.image_id in known:
             by_image[record.image_id].append(record)
 
-    def told(id_: str) -> dict[int, list[bool]]:
+    def answers_on(id_: str) -> dict[int, list[bool]]:
         size = by_image[id_][0].source_size
         asked = [(record, row, column) for record in by_image[id_] for row, column in cells(record)]
         centres = [((column + 0.5) / r.map_width, (row + 0.5) / r.map_height) for r, row, column in asked]
@@ -154,7 +154,7 @@ def cells_beside_object(
             answers[record.index].append(found)
         return answers
 
-    return {index: beside for answer in for_each(list(by_image), told) for index, beside in answer.items()}
+    return {index: beside for answer in for_each(list(by_image), answers_on) for index, beside in answer.items()}
 
 
 def beside_object(

@@ -90,7 +90,7 @@ def head_inputs(model: PrototypeModel, similarity: Tensor, labels: Tensor, train
 
 
 @torch.no_grad()
-def look(
+def compute_features(
     model: PrototypeModel,
     pictures: ImageInputs,
     device: torch.device,

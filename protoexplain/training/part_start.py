@@ -86,8 +86,8 @@ def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
         own = best[torch.arange(len(labels)), labels]
         margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
         images_seen += len(labels)
-    told = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
-    run.watcher.line(f"how much each part tells of the class: {told}")
+    margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
+    run.watcher.line(f"how much each part tells of the class: {margins_text}")
     return margins.argsort(descending=True, stable=True)[:count].sort().values
 
 

@@ -72,15 +72,15 @@ def provenance(
         UserError: An image can no longer be read.
     """
     maps = _activation_maps(model, patches)
-    located = _located(model, patches, maps, images, size, projected)
+    records = _records_of(model, patches, maps, images, size, projected)
     on_image: dict[int, list[PrototypeRecord]] = defaultdict(list)
-    for record, place in zip(located, torch.cat([found.image for found in patches]).tolist(), strict=True):
+    for record, place in zip(records, torch.cat([found.image for found in patches]).tolist(), strict=True):
         if place >= 0:
             on_image[place].append(record)
     parts = for_each(sorted(on_image), lambda place: cut_out(images[place], on_image[place], crop, size), progress)
     completed = {record.index: record for records, _ in parts for record in records}
     pictures = {name: picture for _, cut_pictures in parts for name, picture in cut_pictures.items()}
-    described = tuple(completed.get(record.index, record) for record in located)
+    described = tuple(completed.get(record.index, record) for record in records)
     drawn = _drawn(model, described) if model.draws_prototypes else {}
     each = [one for branch in maps for one in branch.unbind()]
     kept = tuple(None if r.image_id is None else one for r, one in zip(described, each, strict=True))
@@ -115,7 +115,7 @@ def _activation_maps(model: PrototypeModel, patches: Sequence[Patches]) -> list[
     return [branch.activation_maps(found.maps) for found, (_, branch) in branches]
 
 
-def _located(
+def _records_of(
     model: PrototypeModel,
     patches: Sequence[Patches],
     maps: Sequence[Tensor],

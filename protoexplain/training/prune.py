@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protoexplain.explain.nearest import Nearest
+from protoexplain.explain.prototypes.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
 
 K = 6
@@ -25,6 +25,6 @@ def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> 
     return (own < threshold) & (prototype_class >= 0)
 
 
-def prune(model: PrototypeModel, doomed: Tensor) -> None:
+def prune(model: PrototypeModel, to_prune: Tensor) -> None:
     """Remove the prototypes marked True in [P] from the model, its head included."""
-    model.keep((~doomed).nonzero()[:, 0])
+    model.select((~to_prune).nonzero()[:, 0])

@@ -22,6 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
+from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.data.dataset_view import view_of_run
@@ -29,17 +30,16 @@ from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.scratch import remove_scratch
-from protoexplain.memory import keep_freed_memory
 from protoexplain.models.registry import get_family
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.fabric import make_fabric
 from protoexplain.training.initial import start
-from protoexplain.training.keep import keep, origin_of
-from protoexplain.training.run_log import Journal, Silent, Watcher
+from protoexplain.training.model_check import check_model
+from protoexplain.training.run_log import RunLog, Silent, Watcher
+from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.stages import Run, end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
-from protoexplain.training.trial import try_model
 
 SAVE_EVERY_SECONDS = 30.0
 _CACHE = ".cache-"
@@ -94,7 +94,7 @@ def train(
     training = config.training
     key = "training.accelerator"
     _check_precision(training, resolve_device(training.accelerator, key))
-    keep_freed_memory()
+    reuse_freed_memory()
     fabric = make_fabric(training.accelerator, training.devices, training.precision, key)
     main = fabric.global_rank == 0
     lock = FileLock(out / ".lock")
@@ -157,7 +157,7 @@ def _train(
         watcher.line(f"left out: {problem}")
     family = get_family(config.family)
     model = family.build(config.model, len(data.image_set.classes))
-    try_model(config, model)
+    check_model(config, model)
     harmless = config.data.model_copy(update={"workers": 0, "path": ""})
     settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
     run_id = hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
@@ -177,9 +177,9 @@ def _train(
             save_state(out, state, models[state.stage], run_id)
             saved[0] = time.perf_counter()
 
-    journal = Journal(out, state.log_lines) if main else None
+    log = RunLog(out, state.log_lines) if main else None
     scratch = fabric.broadcast(Path(tempfile.mkdtemp(prefix=_CACHE, dir=out)) if main else Path())
-    run = Run(config, fabric, data, model, state, watcher, journal, scratch, checkpoint, interrupted)
+    run = Run(config, fabric, data, model, state, watcher, log, scratch, checkpoint, interrupted)
     try:
         for index in range(state.stage, len(stages)):
             run.model = models[index]
@@ -197,8 +197,8 @@ def _train(
         run.close()
         if main:
             remove_scratch(scratch)
-        if journal:
-            journal.close()
+        if log:
+            log.close()
 
 
 def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
@@ -225,7 +225,7 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     run.model.load_state_dict(snapshot.weights)
     run.model.eval()
     patches = snapshot.patches or find_patches(run)
-    run.model.conclude(torch.cat([found.similarity for found in patches]))
+    run.model.finalize(torch.cat([found.similarity for found in patches]))
     accuracy = {
         "test_accuracy": run.evaluate(run.data.test),
         "validation_accuracy": run.evaluate(run.data.validation),
@@ -234,11 +234,11 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     proof = snapshot.proof if snapshot.patches else {}
     kept: RunResult | None = None
     if run.fabric.global_rank == 0:
-        checkpoint, findings = keep(run, path, origin_of(run, patches, bool(proof)), proof, row, command)
+        checkpoint, findings = save_model(run, path, origin_of(run, patches, bool(proof)), proof, row, command)
         kept = RunResult(checkpoint, row, findings)
-    told = run.fabric.broadcast(kept)
-    assert told is not None
-    return told
+    everywhere = run.fabric.broadcast(kept)
+    assert everywhere is not None
+    return everywhere
 
 
 def _check_precision(training: TrainingConfig, device: torch.device) -> None:

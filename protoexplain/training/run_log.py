@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-JOURNAL_FILE = "metrics.jsonl"
+LOG_FILE = "metrics.jsonl"
 
 
 class Watcher(Protocol):
@@ -31,7 +31,7 @@ class Silent:
         pass
 
 
-class Journal:
+class RunLog:
     """Appends one JSON object per epoch or event to metrics.jsonl, and its numbers to TensorBoard.
 
     Args:
@@ -42,7 +42,7 @@ class Journal:
     def __init__(self, folder: Path, keep: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.path = folder / JOURNAL_FILE
+        self.path = folder / LOG_FILE
         lines = self.path.read_text(encoding="utf-8").splitlines()[:keep] if self.path.exists() else []
         self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         self.lines = len(lines)

@@ -23,7 +23,7 @@ from protoexplain.training import engine, projection
 from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.pictures import Pictures
-from protoexplain.training.run_log import Journal, Watcher
+from protoexplain.training.run_log import RunLog, Watcher
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 _NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})
@@ -43,7 +43,7 @@ class Run:
     model: PrototypeModel
     state: RunState
     watcher: Watcher
-    journal: Journal | None
+    log: RunLog | None
     scratch: Path
     checkpoint: Callable[[bool], None]
     """Save the state: at once if True, else if the last time is long ago."""
@@ -330,7 +330,7 @@ def clean_batches(run: Run, order: list[int], what: str) -> Iterator[tuple[Tenso
 
 
 def note(run: Run, entry: dict[str, object]) -> None:
-    """Write an entry into the journal of the main process."""
-    if run.journal is not None:
-        run.journal.write(entry)
-        run.state.log_lines = run.journal.lines
+    """Write an entry into the log of the main process."""
+    if run.log is not None:
+        run.log.write(entry)
+        run.state.log_lines = run.log.lines

@@ -59,7 +59,7 @@ class RunState:
         proof: Prototypes before the last projection, by branch name.
         best: Best eligible weights by validation accuracy.
         projections: One row per projection with accuracies before and after.
-        log_lines: Lines of the journal that belong to this state.
+        log_lines: Lines of the log that belong to this state.
         seconds: Time spent so far.
     """
 

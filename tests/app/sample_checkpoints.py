@@ -84,7 +84,7 @@ def sample_checkpoint(
 def _look(model: PrototypeModel, loaded: tuple[torch.Tensor, ...]) -> None:
     running = RunningStatistics()
     running.update(model.activation_maps(model.backbone(loaded[0])))
-    model.know(running.statistics())
+    model.set_statistics(running.statistics())
 
 
 def _loaded(data: DatasetView, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

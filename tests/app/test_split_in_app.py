@@ -16,7 +16,7 @@ from app.panel.example_query import UNSURE, WRONG, Wish, shelf
 from app.tabs.quiz.actions import Wish as QuizWish
 from app.tabs.quiz.actions import begin
 from protoexplain.data.reading import read_image_set
-from protoexplain.editing.bench import TEST, TRAIN, open_bench
+from protoexplain.editing.preview import TEST, TRAIN, open_preview
 
 MODEL = Choice("seeded")
 
@@ -97,9 +97,9 @@ def test_nearest_test_pictures_are_test_pictures(library, checkpoint, tested):
 def test_edit_knows_the_data_set_again(library, checkpoint, tested, flowers):
     images = library.examples.images_of(checkpoint)
     assert {record.id for record in images.split("test")} == tested
-    bench = open_bench(checkpoint, flowers)
-    assert {record.id for record in bench.looks[TEST].images} == tested
-    assert {record.id for record in bench.looks[TRAIN].images} == set(checkpoint.split_ids().train)
+    bench = open_preview(checkpoint, flowers)
+    assert {record.id for record in bench.features[TEST].images} == tested
+    assert {record.id for record in bench.features[TRAIN].images} == set(checkpoint.split_ids().train)
 
 
 def test_data_set_that_has_grown_is_still_the_model_s(checkpoint, tested, tmp_path):

@@ -21,7 +21,7 @@ from app.tabs.prototypes.prototype import portrait
 from app.templating import refusal
 from app.widgets import ROOT
 from protoexplain.errors import UserError
-from protoexplain.explain.render import AGAINST_COLOUR, FOR_COLOUR
+from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
 from protoexplain.report.numbers import amount, ordinal, percent, readable, signed
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'

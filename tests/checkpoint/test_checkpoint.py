@@ -67,7 +67,7 @@ def test_what_the_training_images_give_comes_back(family, tmp_path):
     assert old.model().statistics is None
     assert not (old.path / ACTIVATIONS).exists()
     known = statistics_of(model)
-    model.know(known)
+    model.set_statistics(known)
     again = save(tmp_path / "new", config, model).model()
     assert {name: values.tolist() for name, values in vars(again.statistics).items()} == {
         name: values.tolist() for name, values in vars(known).items()
@@ -82,7 +82,7 @@ def test_what_the_training_images_give_comes_back(family, tmp_path):
 def test_pruned_round_trip(family, tmp_path):
     config, model = built(family)
     records, kept = records_of(model), [0, *range(2, model.num_prototypes)]
-    model.keep(torch.tensor(kept))
+    model.select(torch.tensor(kept))
     checkpoint = save(tmp_path / "best", config, model, select(records, kept))
     again = checkpoint.model()
     assert [record.original_index for record in checkpoint.prototypes] == kept

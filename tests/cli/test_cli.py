@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
-from tiny_runs import journal, tiny_config, tiny_raw
+from tiny_runs import run_log, tiny_config, tiny_raw
 
 from protoexplain.data.reading import read_image_set
 
@@ -158,7 +158,7 @@ class TestCheckpoints:
         assert told["checkpoint"] == str(out / "best")
         assert len(told["findings"]) >= 3
         assert len(told["metrics"]["projections"]) == 1
-        assert journal(out)[0]["stage"] == "warm"
+        assert run_log(out)[0]["stage"] == "warm"
 
     def test_used_folder_is_refused(self, cli, trained, planted, config_file):
         code, _, trouble = cli("train", "-c", config_file, "-d", planted, "-o", trained[0])

@@ -11,7 +11,7 @@ from tiny_runs import tiny_train
 from protoexplain import devices
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.reading import read_image_set
-from protoexplain.editing import bench
+from protoexplain.editing import preview
 from protoexplain.training import checkpoint_ops as rework
 from protoexplain.training import fabric as fabrics
 
@@ -77,7 +77,7 @@ def test_models_run_on_the_device(command, cli, words, monkeypatch):
         return pretended_fabric()
 
     monkeypatch.setattr(Checkpoint, "model", noted)
-    for module in (devices, bench):
+    for module in (devices, preview):
         monkeypatch.setattr(module, "resolve_device", resolved)
     for module in (fabrics, rework):
         monkeypatch.setattr(module, "make_fabric", fabric)

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from unsplit import add_pictures, as_of_older_program, class_folders, ids, seeded_checkpoint
 
-from protoexplain.cli.explain import look_at
+from protoexplain.cli.explain import forward_file
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.session import Explainer
-from protoexplain.metrics.images import read_test_images
+from protoexplain.explain.explainer import Explainer
+from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.report.gather import given_images
 from protoexplain.training import evaluate as evaluating
 from protoexplain.training.checkpoint_ops import prune, reproject
@@ -64,7 +64,9 @@ def test_evaluate_classifies_the_test_images(cli, checkpoint, grown, tested, mon
 def test_explain_says_of_all_but_test_images_that_the_model_learned_from_them(checkpoint, flowers, tested):
     explainer, view = Explainer(checkpoint), view_of(checkpoint, flowers)
     records = read_image_set(flowers).records
-    quiet = {r.id for r in records if not any("the model was" in n for n in look_at(explainer, r.path, view).notices)}
+    quiet = {
+        r.id for r in records if not any("the model was" in n for n in forward_file(explainer, r.path, view).notices)
+    }
     assert quiet == tested
 
 

@@ -11,21 +11,21 @@ from tiny_runs import tiny_config, tiny_model, tiny_train
 from protoexplain import registry
 from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
-from protoexplain.editing import bench
+from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions
 from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution import attribute
-from protoexplain.explain.attribution_methods import METHODS
-from protoexplain.explain.distinctions import distinguish, place_of
-from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.explain.question import Question, Target
-from protoexplain.explain.session import Explainer
-from protoexplain.explain.survey import Survey
-from protoexplain.explain.what_if import Edit, what_if
+from protoexplain.explain.attribution.attribute import attribute
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.attribution.question import Question, Target
+from protoexplain.explain.characteristics.distinctions import distinguish, place_of
+from protoexplain.explain.characteristics.measurement import Survey
+from protoexplain.explain.evidence.what_if import Edit, what_if
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.cache import DiskCache
-from protoexplain.metrics.images import read_test_images
-from protoexplain.metrics.needs import lacking
+from protoexplain.metrics.observe.images import read_test_images
+from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names
@@ -102,7 +102,7 @@ def device(monkeypatch):
     for module in (run, rework):
         monkeypatch.setattr(module, "make_fabric", pretended_fabric)
     monkeypatch.setattr(run, "resolve_device", lambda *_: DEVICE)
-    monkeypatch.setattr(bench, "resolve_device", lambda *_: DEVICE)
+    monkeypatch.setattr(preview, "resolve_device", lambda *_: DEVICE)
     with pretended_device():
         yield DEVICE
 
@@ -170,7 +170,7 @@ def test_editing(family, device, trained, planted, tmp_path):
 
 def test_measuring(family, device, trained, planted):
     checkpoint = trained(family)
-    lacks = lacking(checkpoint, read_test_images(checkpoint, planted), None)
+    lacks = missing_needs(checkpoint, read_test_images(checkpoint, planted), None)
     names = [name for name in ONE_OF_EACH_PASS if not get_metric(name).needs & lacks.keys()]
     assert "accuracy" in names
     there = measure(checkpoint, planted, names, FEW, fabric=pretended_fabric())

@@ -13,14 +13,14 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
-from protoexplain.explain.local import explain
+from protoexplain.explain.evidence.local import explain
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.families import protopnet
 from protoexplain.models.registry import FAMILIES, family_names, get_family
 from protoexplain.models.similarity import gather_patches
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.stages import clean_batches, end_stage, find_patches, run_stage
 
 SIZE = 64
@@ -112,8 +112,8 @@ def test_evidence_adds_up_to_the_scores(model):
     torch.testing.assert_close(model.from_activations(activations).logits, logits, rtol=1e-5, atol=1e-5)
     for known in (False, True):
         if known:
-            model.know(statistics(model, features))
-        told = model.told_scores(logits)
+            model.set_statistics(statistics(model, features))
+        told = model.evidence_scores(logits)
         evidence = model.evidence(activations, torch.arange(4))
         torch.testing.assert_close(evidence.total(), told, rtol=1e-5, atol=1e-4 if known else 1e-5)
         chosen = model.evidence(activations, torch.tensor([2, 0]))
@@ -137,21 +137,21 @@ def test_evidence_counts_from_what_is_usual_and_changes_no_score(family, model):
     features = model.backbone(noise(6))
     activations, before = model.activations(features), model.from_features(features).logits
     assert model.evidence_kind == ("shapley" if family == "prototypedl" else KINDS.get(family, "product"))
-    model.know(statistics(model, features))
+    model.set_statistics(statistics(model, features))
     assert model.evidence_kind == KINDS.get(family, "shapley")
     assert torch.equal(model.from_features(features).logits, before)
-    if model.counts_from_usual:
+    if model.uses_baseline:
         torch.testing.assert_close(model.missing(), activations.mean(0))
         usual = model.evidence(activations.mean(0, keepdim=True), torch.arange(4))
         torch.testing.assert_close(usual.presence, torch.zeros_like(usual.presence), atol=1e-4, rtol=0)
-        torch.testing.assert_close(usual.bias, model.told_scores(before).mean(0), atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(usual.bias, model.evidence_scores(before).mean(0), atol=1e-4, rtol=1e-5)
         assert float(model.evidence(activations, torch.arange(4)).presence.sum(2).abs().max()) < 1e-4, "over classes"
     kept = torch.arange(1, model.num_prototypes)
     expected = model.missing()[kept]
-    model.keep(kept)
+    model.select(kept)
     assert torch.equal(model.missing(), expected)
     torch.testing.assert_close(model.statistics.usual, activations.mean(0)[kept])
-    model.count_from(None)
+    model.set_baseline(None)
     assert model.evidence_kind == KINDS.get(family, "product")
     assert not model.missing().any()
 
@@ -327,7 +327,7 @@ def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     if run.model.writes_prototypes:
         projection.write(run.model, found)
     written = run.model.writes_prototypes
-    keep(run, tmp_path / "kept", origin_of(run, found, written), proof if written else {}, {}, "")
+    save_model(run, tmp_path / "kept", origin_of(run, found, written), proof if written else {}, {}, "")
     checkpoint = Checkpoint.load(tmp_path / "kept")
     loaded = checkpoint.model()
     assert same_tensors(run.model.state_dict(), loaded.state_dict())
@@ -346,13 +346,13 @@ def test_forgetting_prototypes_is_deleting_their_columns(model):
     activations, maps = model.activations(features), maps_of(model, features)
     owner, branches = model.prototype_class, model.prototype_branch()
     whole = model.evidence(activations, torch.arange(4))
-    model.keep(kept)
+    model.select(kept)
     torch.testing.assert_close(model.activations(features), activations[:, kept])
     torch.testing.assert_close(maps_of(model, features), maps[:, kept])
     assert torch.equal(model.prototype_class, owner[kept])
     assert model.prototype_branch() == [branches[index] for index in kept]
     part, told = model.evidence(activations[:, kept], torch.arange(4)), model.from_features(features).logits
-    torch.testing.assert_close(part.total(), model.told_scores(told), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(part.total(), model.evidence_scores(told), rtol=1e-5, atol=1e-5)
     before, after = (whole.presence + whole.absence)[:, kept], part.presence + part.absence
     scale = after.abs().sum(1, keepdim=True) / before.abs().sum(1, keepdim=True)
     torch.testing.assert_close(after, before * scale, rtol=1e-3, atol=1e-5)

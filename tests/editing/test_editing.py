@@ -12,10 +12,10 @@ from tiny_runs import same_tensors, tiny_train
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.config import MAX_YAML_BYTES
 from protoexplain.data.dataset_view import view_of_run
-from protoexplain.editing.bench import TEST, TRAIN, VALIDATION, open_bench, without_backbone
 from protoexplain.editing.candidates import box_of, candidates, spot
 from protoexplain.editing.decisions import Decision, Decisions, History, parse_decisions, read_decisions
 from protoexplain.editing.edit import carry_out, refit
+from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, open_preview, without_backbone
 from protoexplain.editing.report import report
 from protoexplain.editing.save import edit, save, whole_model
 from protoexplain.errors import UserError
@@ -43,7 +43,7 @@ def bench(planted, tmp_path_factory):
     def opened(family):
         if family not in kept:
             changes = {"model": {"prototypes_per_class": 3}} if family in WRITING else {}
-            kept[family] = open_bench(tiny_train(family, planted, folder / family, **changes).checkpoint, planted)
+            kept[family] = open_preview(tiny_train(family, planted, folder / family, **changes).checkpoint, planted)
         return kept[family]
 
     return opened
@@ -90,14 +90,14 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
     edited = carry_out(made, removed(*gone))
     assert refit(made, edited, 3) == 3
     whole = made.checkpoint.model()
-    whole.keep(torch.tensor([i for i in range(whole.num_prototypes) if i not in gone]))
+    whole.select(torch.tensor([i for i in range(whole.num_prototypes) if i not in gone]))
     inputs = {}
     for split in (TRAIN, VALIDATION):
-        dataset = made.data.dataset(made.looks[split].images, made.checkpoint.config.data)
+        dataset = made.data.dataset(made.features[split].images, made.checkpoint.config.data)
         pictures = torch.stack([dataset[i][0][0] for i in range(len(dataset))])
         with torch.no_grad():
             inputs[split] = CachedInputs(
-                "activations", whole.activations(whole.backbone(pictures))[None], made.looks[split].labels
+                "activations", whole.activations(whole.backbone(pictures))[None], made.features[split].labels
             )
     config = made.checkpoint.config
     plain = without_backbone(whole)
@@ -148,7 +148,7 @@ def test_moved_prototype_equals_its_patch(family, bench):
     chosen = candidates(made, number)[1]
     edited = carry_out(made, (moved(number, chosen),))
     name, branch, own = made.place(number)
-    z = made.looks[TRAIN].latents[name][chosen.place][None]
+    z = made.features[TRAIN].latents[name][chosen.place][None]
     width = made.map_of(number)[1]
     prototype = dict(edited.model.named_branches())[name].prototypes[own : own + 1].detach()
     patch = gather_patches(z, prototype, torch.tensor([[chosen.row * width + chosen.column]]))[0]
@@ -165,7 +165,7 @@ class TestCandidates:
     def test_they_are_what_a_plain_search_finds(self, bench):
         made = bench("protopnet")
         record = made.checkpoint.prototypes[0]
-        looks, learned = made.looks[TRAIN], made.learned(0)
+        looks, learned = made.features[TRAIN], made.learned(0)
         taken = {
             (r.image_id, r.row, r.column) for r in made.checkpoint.prototypes if r.label == record.label and r.index
         }
@@ -215,7 +215,7 @@ class TestCandidates:
 
     def test_refusals(self, bench):
         made = bench("protopnet")
-        other = next(i for i, image in enumerate(made.looks[TRAIN].images) if image.label == 2)
+        other = next(i for i, image in enumerate(made.features[TRAIN].images) if image.label == 2)
         for place, row, column, words in ((other, 0, 0, "belongs to"), (999, 0, 0, "number 999"), (0, 99, 0, "cell")):
             with pytest.raises(UserError, match=words):
                 spot(made, 0, place, row, column)

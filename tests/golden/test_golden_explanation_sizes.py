@@ -8,10 +8,10 @@ import torch
 from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
-from protoexplain.metrics.outliers import abstained, accepted, class_thresholds, overall_threshold
-from protoexplain.metrics.parts import Parts, merged_sides
-from protoexplain.metrics.purity import count_parts, patch_edges, top_images
-from protoexplain.metrics.sizes import active_size, all_classes_size, predicted_size, used
+from protoexplain.metrics.observe.parts import Parts, merged_sides
+from protoexplain.metrics.scores.purity import count_parts, patch_edges, top_images
+from protoexplain.metrics.stats.explanation_sizes import active_size, all_classes_size, predicted_size, used
+from protoexplain.metrics.stats.out_of_distribution import abstained, accepted, class_thresholds, overall_threshold
 from protoexplain.models.families.cbc import CBC, CBCConfig
 from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig
 

@@ -6,7 +6,7 @@ from tiny_runs import open_run, tiny_config, tiny_model
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.reading import read_image_set
 from protoexplain.training import projection
-from protoexplain.training.keep import keep, origin_of
+from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.stages import find_patches
 
 
@@ -24,11 +24,11 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
     if run.model.writes_prototypes:
         projection.write(run.model, found)
     written = run.model.writes_prototypes
-    keep(run, path, origin_of(run, found, written), proof if written else {}, {}, "")
+    save_model(run, path, origin_of(run, found, written), proof if written else {}, {}, "")
     return Checkpoint.load(path)
 
 
-class Told:
+class RecordingWatcher:
     """A watcher that remembers."""
 
     def __init__(self):

@@ -44,6 +44,6 @@ def test_one_image_is_enough():
 
 def test_chosen_prototypes_keep_theirs():
     found = gathered(maps(), 7)
-    kept = found.keep(torch.tensor([1, 4]))
+    kept = found.select(torch.tensor([1, 4]))
     assert kept.span(1) == found.span(4) == (float(found.low[4]), float(found.high[4]))
     assert torch.equal(kept.usual, found.usual[[1, 4]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_runs import BACKBONE, journal, tiny_train
+from tiny_runs import BACKBONE, run_log, tiny_train
 
 from protoexplain.models.families.evalprotopnet import FAMILY, EvalProtoPNet, EvalProtoPNetSchedule
 from protoexplain.models.heads import LinearHead
@@ -42,7 +42,7 @@ def test_without_projection_the_joint_stage_ends_training():
 def test_a_run_without_projection_illustrates_its_prototypes(planted, tmp_path):
     schedule = {"epochs": 3, "warm_epochs": 1, "projections": []}
     checkpoint = tiny_train("evalprotopnet", planted, tmp_path / "run", schedule=schedule).checkpoint
-    lines = journal(tmp_path / "run")
+    lines = run_log(tmp_path / "run")
     assert [(line["stage"], "alignment" in line) for line in lines] == [
         ("warm", False), ("joint", True), ("joint", True),
     ]  # fmt: skip

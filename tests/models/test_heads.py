@@ -110,7 +110,7 @@ class TestAggregation:
     def test_kept_weights_have_their_proportions_and_the_sum_of_all(self):
         head, kept = self.head(), torch.tensor([0, 2, 3, 4])
         before = head.class_weights()[0, [0, 2]]
-        head.keep(kept)
+        head.select(kept)
         weights = head.class_weights().detach()
         torch.testing.assert_close(weights.sum(1), torch.tensor([3.0, 2.0, 0.0, 0.0]).double())
         torch.testing.assert_close(weights[0, :2], 3 * before.detach() / before.sum().detach())
@@ -166,7 +166,7 @@ class TestDistance:
         with torch.no_grad():
             head.train()(-torch.rand(6, 4))
         assert torch.equal(head.missing(), usual)
-        head.keep(torch.tensor([0, 3]))
+        head.select(torch.tensor([0, 3]))
         assert torch.equal(head.missing(), usual[[0, 3]])
 
     def test_nearer_than_usual_speaks_for_the_class_that_weighs_it(self):
@@ -183,7 +183,7 @@ class TestShapley:
         torch.manual_seed(0)
         head, activations, usual = head_of("linear", 4, 3), torch.rand(1, 4).double(), torch.rand(4).double()
         head.weight.data = torch.randn(3, 4).double()
-        head.count_from(usual)
+        head.set_baseline(usual)
 
         def relative(found):
             scores = head(torch.where(torch.tensor([p in found for p in range(4)]), activations, usual))
@@ -202,23 +202,23 @@ class TestShapley:
     @pytest.mark.parametrize("kind", ["rectified", "softmax", "reasoning"])
     def test_heads_that_count_from_nothing_are_not_told_what_is_usual(self, kind):
         head = head_of(kind, 3, 2)
-        head.count_from(torch.ones(3))
-        assert not head.counts_from_usual
+        head.set_baseline(torch.ones(3))
+        assert not head.uses_baseline
         assert head.average_evidence(torch.rand(1, 3)) is None
         assert not head.missing().any()
 
     @pytest.mark.parametrize("kind", ["linear", "aggregation"])
     def test_what_is_usual_is_no_weight(self, kind):
         head, names = head_of(kind, 3, 3), list(head_of(kind, 3, 3).state_dict())
-        head.count_from(torch.rand(3))
+        head.set_baseline(torch.rand(3))
         assert list(head.state_dict()) == names
         usual = head.missing()
-        head.keep(torch.tensor([0, 2]))
+        head.select(torch.tensor([0, 2]))
         assert torch.equal(head.missing(), usual[[0, 2]])
 
     def test_presence_weights_do_not_depend_on_what_is_usual(self):
         head = head_of("linear", 3, 2)
-        head.count_from(torch.rand(3))
+        head.set_baseline(torch.rand(3))
         assert torch.equal(head.presence_weights(), head.class_weights())
         assert torch.equal((reasoning := head_of("reasoning", 3, 2)).presence_weights(), reasoning.reasoning()[0].T)
 
@@ -256,21 +256,21 @@ def test_keep_leaves_the_scores_of_the_kept_prototypes():
     alone = torch.zeros_like(activations)
     alone[:, kept] = activations[:, kept]
     expected = head(alone)
-    head.keep(kept)
+    head.select(kept)
     torch.testing.assert_close(head(activations[:, kept]), expected)
 
 
 def test_keep_leaves_the_proportions_of_reasoning():
     head, kept = ReasoningHead(6, 3), torch.tensor([0, 2, 5])
     before = torch.stack(head.reasoning())[:, kept]
-    head.keep(kept)
+    head.select(kept)
     torch.testing.assert_close(torch.stack(head.reasoning()), before / before.sum((0, 1)))
 
 
 def test_keep_leaves_the_proportions_of_softmax_weights():
     head, kept = SoftmaxHead(6, 3), torch.tensor([0, 2, 5])
     before = head.class_weights()[:, kept]
-    head.keep(kept)
+    head.select(kept)
     torch.testing.assert_close(head.class_weights(), before / before.sum(1, keepdim=True))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from protoexplain.config import resolve
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.local import ABSTAINED, explain
+from protoexplain.explain.evidence.local import ABSTAINED, explain
 from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig, PIPNetSchedule, stages
 
 CLASSES, CHANNELS = ("Wren", "Robin", "Crow"), 6
@@ -85,6 +85,6 @@ def test_nothing_found_is_no_decision():
 def test_prototypes_that_no_training_image_shows_lose_their_weights():
     model = pipnet()
     before = model.class_weights().detach().clone()
-    model.conclude(torch.tensor([0.9, 0.1, 0.5, 0.05, -torch.inf, 0.11]))
+    model.finalize(torch.tensor([0.9, 0.1, 0.5, 0.05, -torch.inf, 0.11]))
     kept = torch.tensor([True, False, True, False, False, True])
     assert torch.equal(model.class_weights().detach(), before * kept)

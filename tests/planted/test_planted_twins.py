@@ -43,8 +43,8 @@ def test_twins_differ_in_the_planted_region_only(twins):
 def test_unlike_pairs_differ_in_many_attributes():
     for first in range(0, 20, 2):
         for second in range(first + 2, 20, 2):
-            looks = zip(PLAN.birds[first].looks, PLAN.birds[second].looks, strict=True)
-            assert sum(abs((a.hue - b.hue + 180) % 360 - 180) > 20 or a.shape != b.shape for a, b in looks) >= 3
+            appearances = zip(PLAN.birds[first].appearances, PLAN.birds[second].appearances, strict=True)
+            assert sum(abs((a.hue - b.hue + 180) % 360 - 180) > 20 or a.shape != b.shape for a, b in appearances) >= 3
 
 
 def test_the_planted_region_nearly_always_shows():
@@ -59,8 +59,8 @@ def test_the_planted_region_nearly_always_shows():
 def test_hue_and_saturation_keep_the_brightness():
     wide = plan(60, 3)
     for twins in wide.twins:
-        looks = [wide.birds[k].look(twins.region) for k in twins.classes]
-        grey = [np.dot(rgb(look.hue, look.saturation, look.lightness), (0.299, 0.587, 0.114)) for look in looks]
+        appearances = [wide.birds[k].appearance(twins.region) for k in twins.classes]
+        grey = [np.dot(rgb(look.hue, look.saturation, look.lightness), (0.299, 0.587, 0.114)) for look in appearances]
         assert abs(grey[0] - grey[1]) < 45
 
 
@@ -87,4 +87,4 @@ def test_a_smaller_plan_begins_a_larger_one():
 
 
 def test_every_bird_has_a_look_for_every_region():
-    assert all(len(bird.looks) == len(REGIONS) for bird in PLAN.birds)
+    assert all(len(bird.appearances) == len(REGIONS) for bird in PLAN.birds)

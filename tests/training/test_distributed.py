@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_runs import SCHEDULES, journal, tiny_raw
+from tiny_runs import SCHEDULES, run_log, tiny_raw
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
@@ -60,7 +60,7 @@ def test_accuracy_counts_every_image_once(family, told):
 
 
 def test_command_with_two_processes(planted, tmp_path):
-    """One process writes: one journal, one checkpoint, one answer; and the checkpoint proves itself."""
+    """One process writes: one log, one checkpoint, one answer; and the checkpoint proves itself."""
     raw = tiny_raw("protopnet", training={"devices": 2, "accelerator": "cpu"})
     config = parse(raw)
     (tmp_path / "config.yaml").write_text(config.to_yaml())
@@ -73,7 +73,7 @@ def test_command_with_two_processes(planted, tmp_path):
     assert 0 <= told["metrics"]["test_accuracy"] <= 1
     assert "Traceback" not in done.stderr
     schedule = SCHEDULES["protopnet"]
-    epochs = [line for line in journal(out) if line["stage"] != "projection"]
+    epochs = [line for line in run_log(out) if line["stage"] != "projection"]
     assert len(epochs) == schedule["projections"][-1] + 1 + schedule["last_layer_epochs"]
     assert (out / "best") in find_checkpoints(out)
     assert {path.name for path in out.iterdir()} <= {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import journal, same_tensors, tiny_config, tiny_train
+from tiny_runs import run_log, same_tensors, tiny_config, tiny_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import merged
@@ -46,7 +46,7 @@ def weights(out):
 
 
 def assert_same_end(out, whole):
-    assert journal(out) == journal(whole)
+    assert run_log(out) == run_log(whole)
     found, expected = weights(out), weights(whole)
     assert found.keys() == expected.keys()
     assert all(same_tensors(found[name], expected[name]) for name in expected)
@@ -188,7 +188,7 @@ def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
     command = [sys.executable, "-m", "protoexplain", "train", "-c", config, "-d", planted, "-o", out]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not ((out / "metrics.jsonl").exists() and len(journal(out)) >= 8):
+    while not ((out / "metrics.jsonl").exists() and len(run_log(out)) >= 8):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)

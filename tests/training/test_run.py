@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
-from tiny_runs import SCHEDULES, journal, open_run, same_tensors, tiny_config, tiny_model, tiny_train, with_train
+from tiny_runs import SCHEDULES, open_run, run_log, same_tensors, tiny_config, tiny_model, tiny_train, with_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
@@ -37,7 +37,7 @@ def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_p
     out = tmp_path / "run"
     result = tiny_train(family, planted, out)
     config = tiny_config(family)
-    lines = journal(out)
+    lines = run_log(out)
     epochs = [line for line in lines if line["stage"] != "projection"]
     expected = [
         (stage.name, epoch, set(stage.losses))
@@ -68,7 +68,7 @@ class TestBestAndLast:
         """With a validation set, weights are eligible once prototypes are patches; ties go to the later epoch."""
         out = tmp_path / "run"
         result = tiny_train("protopnet", planted, out, schedule={"last_layer_epochs": 4, "lr_head": 0.05})
-        lines = journal(out)
+        lines = run_log(out)
         eligible = [
             line["validation_after" if line["stage"] == "projection" else "validation_accuracy"]
             for line in lines[[line["stage"] for line in lines].index("projection") :]
@@ -136,10 +136,10 @@ class TestRepeatability:
     def test_same_seed_same_run_whatever_loads_the_images(self, planted, tmp_path):
         for name, workers in (("a", 0), ("b", 0), ("c", 2)):
             tiny_train("st_protopnet", planted, tmp_path / name, data={"workers": workers})
-        first = journal(tmp_path / "a")
+        first = run_log(tmp_path / "a")
         assert first
-        assert journal(tmp_path / "b") == first
-        assert journal(tmp_path / "c") == first
+        assert run_log(tmp_path / "b") == first
+        assert run_log(tmp_path / "c") == first
         expected = weights(tmp_path / "a" / "best")
         assert same_tensors(weights(tmp_path / "b" / "best"), expected)
         assert same_tensors(weights(tmp_path / "c" / "best"), expected)
@@ -147,7 +147,7 @@ class TestRepeatability:
     def test_other_seed_other_run(self, planted, tmp_path):
         for seed in (0, 1):
             tiny_train("protopnet", planted, tmp_path / str(seed), training={"seed": seed})
-        assert journal(tmp_path / "0") != journal(tmp_path / "1")
+        assert run_log(tmp_path / "0") != run_log(tmp_path / "1")
 
 
 class TestSettings:
@@ -223,7 +223,7 @@ class TestSettings:
         monkeypatch.setattr(run_module, "make_fabric", lambda *_, **__: half)
         result = tiny_train("protopnet", planted, tmp_path, training={"gradient_clip": 0.5})
         assert math.isfinite(result.metrics["test_accuracy"])
-        assert all(math.isfinite(line["loss"]) for line in journal(tmp_path) if "loss" in line)
+        assert all(math.isfinite(line["loss"]) for line in run_log(tmp_path) if "loss" in line)
 
     def test_workers_start_once(self, planted, tmp_path, monkeypatch):
         """Epochs, projections and evaluations all read by the same processes, which end with the run."""

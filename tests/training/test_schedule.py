@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from tiny_runs import journal, open_run, pictures, tiny_config, tiny_model, tiny_train
+from tiny_runs import open_run, pictures, run_log, tiny_config, tiny_model, tiny_train
 
 from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
@@ -63,7 +63,7 @@ def test_the_teacher_stays_as_the_backbone_was_and_the_stem_is_cached(planted, t
     assert kinds[:2] == ["stem", "stem"]
     teacher = seen[0].teacher
     fresh = tiny_model(tiny_config("protopnet", **changes)).backbone
-    lines = journal(tmp_path / "run")
+    lines = run_log(tmp_path / "run")
     assert lines[0]["loss"] == pytest.approx(lines[0]["cross_entropy"] + 0.5 * lines[0]["parts"], rel=1e-5)
     assert {name for name, _ in teacher.backbone.named_parameters()} == {name for name, _ in fresh.named_parameters()}
     assert teacher.fitted
@@ -128,7 +128,7 @@ def test_no_more_prototypes_than_parts(planted, tmp_path):
 
 def test_fine_tuning_is_written_down_and_moves_the_backbone(planted, tmp_path):
     tiny_train("protopnet", planted, tmp_path / "run", training={"fine_tuning": {"epochs": 2}})
-    lines = journal(tmp_path / "run")
+    lines = run_log(tmp_path / "run")
     assert [line["epoch"] for line in lines if line["stage"] == "backbone"] == [1, 2]
     assert lines[0]["loss"] == pytest.approx(lines[0]["cross_entropy"])
     assert lines[0]["loss"] != lines[1]["loss"]

@@ -71,7 +71,7 @@ def saved_again(path, checkpoint, change, kept=None):
     """The checkpoint with a changed model, perhaps with some of its prototypes only, and fitting hashes."""
     model, proof, records = checkpoint.model(), checkpoint.proof(), checkpoint.prototypes
     if kept is not None:
-        model.keep(torch.tensor(kept))
+        model.select(torch.tensor(kept))
         proof, records = {name: before[kept] for name, before in proof.items()}, select(records, kept)
     change(model)
     return save_checkpoint(

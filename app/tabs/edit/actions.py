@@ -15,7 +15,6 @@ from app.pictures import Picture, Region, drawn_picture, fitted, percent_of, pro
 from app.tabs.prototypes.actions import Tile, relied_on, tile
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
-from protoexplain.editing.bench import TRAIN, Bench
 from protoexplain.editing.candidates import box_of, candidates, spot
 from protoexplain.editing.decisions import (
     LONGEST_NAME,
@@ -27,10 +26,11 @@ from protoexplain.editing.decisions import (
     History,
     Reason,
 )
+from protoexplain.editing.preview import TRAIN, EditPreview
 from protoexplain.editing.report import Change, Report
 from protoexplain.errors import UserError
-from protoexplain.explain.render import RGB
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.overlays import RGB
 from protoexplain.io.atomic import is_leftover
 from protoexplain.training.diagnose import repeated
 
@@ -168,7 +168,12 @@ def shelf(explainer: Explainer, history: History, report: Report | None, wish: W
 
 
 def opened(
-    checkpoint: Checkpoint, bench: Bench | None, history: History, report: Report | None, index: int, place: int | None
+    checkpoint: Checkpoint,
+    bench: EditPreview | None,
+    history: History,
+    report: Report | None,
+    index: int,
+    place: int | None,
 ) -> Opened:
     """A prototype, and the patches that could be written into it.
 
@@ -201,7 +206,7 @@ def opened(
     )
     if bench is None or not movable:
         return shown
-    images = bench.looks[TRAIN].images
+    images = bench.features[TRAIN].images
     pictures = tuple((i, Path(one.id).name) for i, one in enumerate(images) if record.label in (-1, one.label))
     others = tuple(decision for decision in history.now if decision.prototype != index)
     offers = tuple(
@@ -217,7 +222,7 @@ def opened(
     return Opened(**{**vars(shown), "offers": offers, "pictures": pictures, "board": board})
 
 
-def decided(bench: Bench | None, words: Words, prototype: int, who: str, date: str) -> Decision:
+def decided(bench: EditPreview | None, words: Words, prototype: int, who: str, date: str) -> Decision:
     """What a visitor decided.
 
     Args:
@@ -281,15 +286,15 @@ def file_of(checkpoint: Checkpoint, decisions: Sequence[Decision]) -> str:
     return Decisions(weights_sha256=checkpoint.weights_sha256, decisions=tuple(decisions)).to_yaml()
 
 
-def _board(bench: Bench, index: int, place: int | None) -> Board | None:
+def _board(bench: EditPreview, index: int, place: int | None) -> Board | None:
     if place is None:
         return None
     rows, columns = bench.map_of(index)
-    image = bench.looks[TRAIN].images[place].id
+    image = bench.features[TRAIN].images[place].id
     return Board(place, image, _shown(bench, place, f"Training picture {image}", side=PICTURE_SIDE), rows, columns)
 
 
-def _shown(bench: Bench, place: int, alt: str, box: Box | None = None, side: int = CANDIDATE_SIDE) -> Picture:
+def _shown(bench: EditPreview, place: int, alt: str, box: Box | None = None, side: int = CANDIDATE_SIDE) -> Picture:
     """A training picture as the network saw it."""
     pixels = bench.pictures().pixels(place)[0]
     rgb: RGB = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())

@@ -14,9 +14,9 @@ from typing import Any
 from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.editing.bench import Bench, open_bench
 from protoexplain.editing.decisions import Decision
 from protoexplain.editing.edit import Edited, carry_out, refit
+from protoexplain.editing.preview import EditPreview, open_preview
 from protoexplain.editing.report import Report, report
 from protoexplain.editing.save import EditResult, save
 from protoexplain.errors import UserError
@@ -25,7 +25,7 @@ FEATURES_KEPT = 2
 """Models whose latent maps of all pictures stay, those edited last."""
 KIND = "edit"
 
-EditPreview = Job[Report]
+PreviewJob = Job[Report]
 """What an edit would change."""
 
 
@@ -40,14 +40,14 @@ class Edits:
 
     def __init__(self, examples: Examples, jobs: JobQueue, device: str = "cpu") -> None:
         self.examples, self.jobs, self.device = examples, jobs, device
-        self._features: OrderedDict[str, Bench] = OrderedDict()
+        self._features: OrderedDict[str, EditPreview] = OrderedDict()
         self._lock = threading.Lock()
 
-    def preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> EditPreview:
+    def preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> PreviewJob:
         """What is known without asking."""
         return self.jobs.find(_key(checkpoint, decisions))
 
-    def request_preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...] = ()) -> EditPreview:
+    def request_preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...] = ()) -> PreviewJob:
         """What is known now; where it is nothing, the edit is carried out in the background.
 
         Without decisions it makes sure of the latent maps of all pictures.
@@ -57,7 +57,7 @@ class Edits:
             return known
         return self.jobs.submit(_key(checkpoint, decisions), lambda job: self._carry_out(checkpoint, decisions, job)[2])
 
-    def features(self, checkpoint: Checkpoint) -> Bench | None:
+    def features(self, checkpoint: Checkpoint) -> EditPreview | None:
         """The latent maps of all pictures, of a model whose pictures were looked at."""
         with self._lock:
             return self._features.get(checkpoint.weights_sha256)
@@ -85,20 +85,20 @@ class Edits:
 
     def _carry_out(
         self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], job: RunningJob[Any]
-    ) -> tuple[Bench, Edited, Report]:
+    ) -> tuple[EditPreview, Edited, Report]:
         features = self._opened(checkpoint, job)
         edited = carry_out(features, decisions)
         epochs = refit(features, edited, watcher=job) if decisions else 0
         return features, edited, report(features, carry_out(features, ()), edited, epochs)
 
-    def _opened(self, checkpoint: Checkpoint, job: RunningJob[Any]) -> Bench:
+    def _opened(self, checkpoint: Checkpoint, job: RunningJob[Any]) -> EditPreview:
         """The latent maps of all pictures; these are looked at where that was not done yet."""
         features = self.features(checkpoint)
         if features is None:
             folder = self.examples.folder
             if folder is None:
                 raise UserError("there is no data set", "", "start the app with --data FOLDER")
-            features = open_bench(
+            features = open_preview(
                 checkpoint,
                 folder,
                 lambda done, total: job.progress("looking at all pictures", done, total),

@@ -16,7 +16,7 @@ from app.tab import Tab
 from app.tabs.edit import actions
 from app.tabs.edit import view as views
 from app.tabs.edit.actions import Wish, read_wish
-from app.tabs.edit.edits import EditPreview
+from app.tabs.edit.edits import PreviewJob
 from app.widgets import QUIET, form, guarded
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.editing.decisions import Decision, History
@@ -151,7 +151,7 @@ def build(library: Library, chosen: gr.State) -> None:
         """The job that saves a new checkpoint, where there is one."""
         return edits.saving(checkpoint, now.to_save, library.store.root / now.saving) if now.saving else Job()
 
-    def previews(checkpoint: Checkpoint, history: History) -> tuple[EditPreview, EditPreview]:
+    def previews(checkpoint: Checkpoint, history: History) -> tuple[PreviewJob, PreviewJob]:
         """Of what is decided, and of the model as it is."""
         first = edits.preview(checkpoint, ())
         return (edits.preview(checkpoint, history.now) if history.now else first), first

@@ -15,7 +15,7 @@ from app.tabs.prototypes.drawn_nearest import nearby
 from app.tabs.prototypes.prototype import portrait
 from app.templating import loading
 from app.widgets import QUIET, form, guarded, html
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 
 ASKS_EVERY = 1.0
 """Seconds between looks at how far the search for the nearest pictures is."""

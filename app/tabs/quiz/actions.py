@@ -19,9 +19,9 @@ from app.surveys import Guess
 from app.tabs.explain.actions import see
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.match import matches
-from protoexplain.explain.session import Explainer
-from protoexplain.metrics.wilson import wilson
+from protoexplain.explain.evidence.match import matches
+from protoexplain.explain.explainer import Explainer
+from protoexplain.metrics.stats.wilson import wilson
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"
 LENGTHS = (5, 10, 20)

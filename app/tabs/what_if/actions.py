@@ -20,11 +20,11 @@ from app.examples import Subject
 from app.links import Words
 from app.pictures import Picture, prototype_picture
 from app.tabs.explain.actions import see
-from protoexplain.explain.perturbations import MODIFICATIONS
-from protoexplain.explain.session import Explainer, Seen
-from protoexplain.explain.what_if import Edit, Shift, WhatIf, what_if
-from protoexplain.explain.words import LEAST
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
+from protoexplain.explain.explainer import Explainer, Seen
 from protoexplain.models.heads import EvidenceKind
+from protoexplain.view.sentences import LEAST
 
 CELLS: Final = 32
 """Rows and columns of the grid that is painted on; it fits into an address."""

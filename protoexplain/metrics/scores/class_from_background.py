@@ -7,14 +7,14 @@ wholly beside the object has leaked there, and a prototype may answer to it anyw
 from __future__ import annotations
 
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.cell_classes import cell_class_score
-from protoexplain.metrics.cells import BACKGROUND
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.cells import BACKGROUND
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.linear_probe import linear_probe_score
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
-    """Percent of the test images whose class is read rightly."""
-    return cell_class_score(seen, BACKGROUND)
+def compute(observed: Observations, settings: NoSettings) -> Score:
+    """Percent of the test images whose class a linear probe reads from the cells beside the object."""
+    return linear_probe_score(observed, BACKGROUND)
 
 
 METRIC = Metric(

@@ -3,7 +3,7 @@
 The rows of "why this class and not that one" are the prototypes with the difference of their evidence for both, the
 largest first.  They carry the lead from the row on after which all further ones together change it by little, so that
 rows which cancel each other do not count as an explanation.  How many carry the same share of all that speaks for the
-answer is told beside it.  N images, P prototypes.
+answer is in the details.  N images, P prototypes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from protoexplain.metrics.averages import interval_of, listed
 from protoexplain.metrics.base import Curve, Metric, Score
-from protoexplain.metrics.bootstrap import Numbers
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import interval_of, listed
+from protoexplain.metrics.stats.bootstrap import Numbers
 
 _SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Of the curve."""
@@ -62,9 +62,9 @@ def medians(counts: Numbers, values: Numbers) -> Numbers:
     return np.where(total[:, 0] > 0, (values[lower] + values[upper]) / 2, np.nan)
 
 
-def compute(seen: Observations, settings: CompactnessSettings) -> Score:
+def compute(observed: Observations, settings: CompactnessSettings) -> Score:
     """The median over images of the number of rows."""
-    contributions, lead = seen.columns["lead"]["contributions"], seen.columns["lead"]["lead"]
+    contributions, lead = observed.columns["lead"]["contributions"], observed.columns["lead"]["lead"]
     everything, shares = contributions.shape[1], tuple(sorted({*_SHARES, settings.share}))
     counts = {share: rows_to_carry(contributions, lead, share) for share in shares}
     own, favour = counts[settings.share], contributions.clamp_min(0)
@@ -72,7 +72,7 @@ def compute(seen: Observations, settings: CompactnessSettings) -> Score:
     values, place = np.unique(own[~own.isnan()].numpy(), return_inverse=True)
     return Score(
         _median(own),
-        *interval_of(seen, np.eye(len(values))[place], lambda totals: medians(totals, values)),
+        *interval_of(observed, np.eye(len(values))[place], lambda totals: medians(totals, values)),
         n_used=len(own) - tied,
         over="images",
         excluded={_NO_LEAD: tied} if tied else {},

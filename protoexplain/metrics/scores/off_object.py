@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.averages import mean, over_prototypes
 from protoexplain.metrics.base import Metric, NoSettings, Score
-from protoexplain.metrics.observations import Observations
+from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.stats.averages import mean, over_prototypes
 
 _UNKNOWN = "prototypes whose training image or its object is not known"
 _BASELINES = ("centre cell", "random cell")
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Percent of the prototypes whose cell has its centre off the object in their own training image."""
-    assert seen.patches is not None
-    own, *others = (100 * seen.patches.off_object).unbind(1)
+    assert observed.patches is not None
+    own, *others = (100 * observed.patches.off_object).unbind(1)
     unknown = int(own.isnan().sum())
     return replace(
-        over_prototypes(seen, own, {_UNKNOWN: unknown} if unknown else {}),
+        over_prototypes(observed, own, {_UNKNOWN: unknown} if unknown else {}),
         baselines={name: mean(values) for name, values in zip(_BASELINES, others, strict=True)},
     )
 

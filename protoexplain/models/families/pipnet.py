@@ -50,7 +50,7 @@ class PIPNet(NonNegativeNet):
     def __init__(self, config: PIPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         super().__init__(config, classes, backbone, channels, RectifiedHead(component_count(config, channels), classes))
 
-    def conclude(self, similarity: Tensor) -> None:
+    def finalize(self, similarity: Tensor) -> None:
         """Prototypes that are found in no training image lose their weights."""
         weight = self.head_weight()
         weight[:, similarity.to(weight.device) <= self.silent_below] = 0

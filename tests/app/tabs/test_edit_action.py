@@ -118,7 +118,7 @@ def test_patches_are_offered_with_pictures(ready):
     board = actions.opened(checkpoint, bench, History(), report, 0, place).board
     assert board is not None
     assert (board.rows, board.columns) == bench.map_of(0)
-    foreign = next(i for i, image in enumerate(bench.looks["train"].images) if image.label == 3)
+    foreign = next(i for i, image in enumerate(bench.features["train"].images) if image.label == 3)
     assert actions.opened(checkpoint, bench, History(), report, 0, foreign).board is None
     early = actions.opened(checkpoint, None, History(), None, 0, None)
     assert (early.ready, early.offers) == (False, ())

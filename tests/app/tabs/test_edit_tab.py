@@ -38,7 +38,7 @@ def refit_ends(monkeypatch):
     """Edits without mathematics: a refit of what others decided takes steps until this is set; set at the end."""
     ends = threading.Event()
 
-    def open_bench(checkpoint, root, progress, device):
+    def open_preview(checkpoint, root, progress, device):
         progress(1, 2)
         return SimpleNamespace()
 
@@ -54,7 +54,7 @@ def refit_ends(monkeypatch):
         progress(1, 1)
         out.mkdir()
 
-    for name, stub in {"open_bench": open_bench, "refit": refit, "save": save}.items():
+    for name, stub in {"open_preview": open_preview, "refit": refit, "save": save}.items():
         monkeypatch.setattr(app.tabs.edit.edits, name, stub)
     monkeypatch.setattr(app.tabs.edit.edits, "carry_out", lambda features, decisions: decisions)
     monkeypatch.setattr(app.tabs.edit.edits, "report", lambda *given: REPORT)

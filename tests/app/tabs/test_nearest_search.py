@@ -14,7 +14,7 @@ from app.tabs.prototypes import view as views
 from app.tabs.prototypes.drawn_nearest import nearby
 from app.tabs.prototypes.nearest_search import NEAREST, SPLITS, NearestPatches, Search
 from protoexplain.data.dataset_view import matching_view
-from protoexplain.explain.prototype import explain_prototypes
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 
 
 @pytest.fixture

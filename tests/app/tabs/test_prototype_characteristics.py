@@ -15,10 +15,10 @@ from app.tabs.prototypes.actions import Wish, gallery, orders
 from app.tabs.prototypes.characteristics import traits
 from app.tabs.prototypes.measures import measures
 from app.tabs.prototypes.prototype import portrait
-from protoexplain.explain.calibration import Calibration
-from protoexplain.explain.characteristic_words import about_prototype
-from protoexplain.explain.characteristics import Characteristics, Table
-from protoexplain.explain.global_scores import Estimates
+from protoexplain.explain.characteristics.calibration import Calibration
+from protoexplain.explain.characteristics.global_scores import Estimates
+from protoexplain.explain.characteristics.table import Characteristics, Table
+from protoexplain.explain.characteristics.words import about_prototype
 from protoexplain.metrics.runner import measure
 
 TOTAL = 16

@@ -12,7 +12,7 @@ from app.tabs.prototypes.actions import Wish, gallery, orders
 from app.tabs.prototypes.measures import measures
 from app.tabs.prototypes.prototype import portrait
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.models.registry import family_names, get_family
 
 TINY = {"name": "test_efficientnet", "stride": 16, "weights": "none"}

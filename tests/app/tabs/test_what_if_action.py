@@ -15,7 +15,7 @@ from app.tabs.explain.actions import see
 from app.tabs.what_if import view as views
 from app.tabs.what_if.actions import CELLS, ONLY, SLIDERS, Memory, Wish, cells, outcome, read_wish
 from protoexplain.errors import UserError
-from protoexplain.explain.perturbations import MODIFICATIONS
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 
 
 @pytest.fixture(params=["a-protopnet", "b-cbc"])

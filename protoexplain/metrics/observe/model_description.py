@@ -1,0 +1,123 @@
+"""Description of a model for metrics: which prototypes a class is measured by, and the weights of its class scores.
+
+A prototype that belongs to a class is measured on the images of that class, whatever was predicted (Huang et al.
+2023).  Where all classes share the prototypes, a class is measured by those with its largest class weights, and a
+prototype on the images of all classes that it is chosen for.  P prototypes, C classes, K prototypes of a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from protoexplain.models.base import PrototypeModel
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The structure of a model, without its network.
+
+    Args:
+        classes: Names by label.
+        prototype_class: int64 [P], -1 where shared.
+        assigned: int64 [C,K], ascending; the prototypes that a class is measured by, then -1.
+        branch: int64 [P].
+        class_weights: [C,P] change of a class score per unit of activation.
+        presence_weights: [C,P] what one unit of activation adds to a class score by being found.
+        map_sizes: int64 [P,2], (h, w) of each prototype's similarity map.
+        size: Side S of the input.
+        shared_per_class: How many prototypes a class was given, where they are shared.
+    """
+
+    classes: tuple[str, ...]
+    prototype_class: Tensor
+    assigned: Tensor
+    branch: Tensor
+    class_weights: Tensor
+    presence_weights: Tensor
+    map_sizes: Tensor
+    size: int
+    shared_per_class: int
+
+    @property
+    def num_prototypes(self) -> int:
+        return len(self.prototype_class)
+
+    @property
+    def shared(self) -> bool:
+        """Whether any prototype belongs to no class."""
+        return bool((self.prototype_class < 0).any())
+
+    @property
+    def assignment(self) -> str:
+        """In words, which images a prototype is measured on."""
+        if not self.shared:
+            return "images of the prototype's class"
+        return f"images of the classes that have the prototype among their {self.shared_per_class} largest weights"
+
+    @property
+    def finest_map(self) -> tuple[int, int]:
+        """(h, w) of the similarity maps with most cells."""
+        height, width = self.map_sizes[self.map_sizes.prod(1).argmax()].tolist()
+        return height, width
+
+    def clusters(self) -> Tensor:
+        """[P] groups of prototypes that share their images: a class, or a shared prototype by itself."""
+        alone = len(self.classes) + torch.arange(self.num_prototypes)
+        return torch.where(self.prototype_class < 0, alone, self.prototype_class)
+
+    def heat_weights(self) -> Tensor:
+        """[C,K]: each branch's mean over its prototypes of a class, then the mean over branches; 0 for padding."""
+        chosen = self.assigned.clamp_min(0)
+        present = self.assigned >= 0
+        branch = self.branch[chosen].masked_fill(~present, -1)
+        weights = present / (branch[:, :, None] == branch[:, None]).sum(2)
+        return weights / weights.sum(1, keepdim=True).clamp_min(1)
+
+
+@torch.no_grad()
+def describe_model(model: PrototypeModel, classes: Sequence[str], size: int, shared_per_class: int) -> ModelDescription:
+    """Describe a model.
+
+    Args:
+        model: In eval mode.
+        classes: Names by label.
+        size: Side S of its input.
+        shared_per_class: Prototypes that a class is measured by, where they are shared.
+    """
+    device = next(model.parameters()).device
+    features = model.backbone(torch.zeros(1, 3, size, size, device=device))
+    maps = model.activation_maps(features)
+    prototype_class, weights = model.prototype_class.cpu(), model.class_weights().cpu()
+    sizes = torch.tensor(model.branch_sizes())
+    return ModelDescription(
+        classes=tuple(classes),
+        prototype_class=prototype_class,
+        assigned=assign(prototype_class, weights, shared_per_class),
+        branch=torch.arange(len(sizes)).repeat_interleave(sizes),
+        class_weights=weights,
+        presence_weights=model.presence_weights().cpu(),
+        map_sizes=torch.cat([torch.tensor(each.shape[2:]).expand(each.shape[1], 2) for each in maps]),
+        size=size,
+        shared_per_class=shared_per_class,
+    )
+
+
+def assign(prototype_class: Tensor, class_weights: Tensor, shared_per_class: int) -> Tensor:
+    """The prototypes [C,K] that each class is measured by, ascending, padded with -1.
+
+    Args:
+        prototype_class: [P], -1 where shared.
+        class_weights: [C,P].
+        shared_per_class: How many of the shared ones; only those with a positive weight.
+    """
+    shared = torch.nonzero(prototype_class < 0).flatten()
+    rows = []
+    for label, weights in enumerate(class_weights):
+        ranked = shared[weights[shared].argsort(descending=True, stable=True)[:shared_per_class]]
+        own = torch.nonzero(prototype_class == label).flatten()
+        rows.append(torch.cat([own, ranked[weights[ranked] > 0]]).sort().values)
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)

@@ -1,0 +1,70 @@
+"""Which passes to make for the kinds of passes that metrics ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from protoexplain.metrics.observe import passes
+from protoexplain.metrics.observe.cells import Cells
+from protoexplain.metrics.observe.localisation import Localisation
+from protoexplain.metrics.observe.masking import Masked, Mode
+from protoexplain.metrics.observe.passes import Pass
+from protoexplain.metrics.observe.views import VIEWS, View
+from protoexplain.metrics.settings import MeasureSettings
+
+Kind = Literal[
+    "scores",
+    "unprojected",
+    "lead",
+    "patches",
+    "peaks",
+    "noisy",
+    "pixel_noise",
+    "views",
+    "localisation",
+    "cells",
+    "deletion",
+    "insertion",
+]
+
+
+def _noise(settings: MeasureSettings) -> list[Pass]:
+    limit, seed = settings.noise_limit, settings.seed
+    draws = [(f"noisy/{draw}", draw, settings.noise) for draw in range(settings.draws)]
+    levels = [(f"noise level/{level}", 0, level) for level in settings.noise_levels]
+    return [passes.Noise(name, "normalised", draw, noise, limit, seed) for name, draw, noise in (*draws, *levels)]
+
+
+def _pixel_noise(settings: MeasureSettings) -> list[Pass]:
+    noise, limit, seed = settings.pixel_noise, settings.pixel_noise_limit, settings.seed
+    return [passes.Noise(f"pixel noise/{draw}", "pixel", draw, noise, limit, seed) for draw in range(settings.draws)]
+
+
+def _masked(mode: Mode) -> Callable[[MeasureSettings], list[Pass]]:
+    return lambda settings: [
+        Masked(mode, "heat", settings.steps, settings.seed),
+        Masked(mode, "random", settings.steps, settings.seed),
+    ]
+
+
+_KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
+    "scores": lambda settings: [passes.Scores()],
+    "unprojected": lambda settings: [passes.Unprojected()],
+    "lead": lambda settings: [passes.Lead()],
+    "patches": lambda settings: [passes.Patches()],
+    "peaks": lambda settings: [passes.Peaks()],
+    "noisy": _noise,
+    "pixel_noise": _pixel_noise,
+    "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
+    "localisation": lambda settings: [Localisation(settings.seed)],
+    "cells": lambda settings: [Cells()],
+    "deletion": _masked("deletion"),
+    "insertion": _masked("insertion"),
+}
+
+
+def plan_passes(kinds: Iterable[Kind], settings: MeasureSettings) -> list[Pass]:
+    """The passes of the given kinds, in a fixed order."""
+    wanted = set(kinds)
+    return [one for kind, make in _KINDS.items() if kind in wanted for one in make(settings)]

@@ -1,0 +1,1 @@
+"""Statistics that several metrics share: from observations to means, intervals, hits and counts."""

@@ -1,0 +1,73 @@
+"""Check that a model can be computed before it is trained, so that errors come at once and not after hours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from protoexplain.config import RunConfig
+from protoexplain.errors import UserError
+from protoexplain.models.base import PrototypeModel
+from protoexplain.models.registry import get_family
+from protoexplain.training.engine import outputs
+from protoexplain.training.schedule import models_of, stages_of
+
+
+def check_configuration(config: RunConfig) -> None:
+    """As `check_model`, with a model of random weights that is forgotten."""
+    check_model(config, get_family(config.family).build(config.model, 2, load_weights=False))
+
+
+@torch.no_grad()
+def check_model(config: RunConfig, model: PrototypeModel) -> None:
+    """Compute once, on two grey pictures of the configured size, all that the stages of a run will compute.
+
+    Args:
+        config: The run.
+        model: On the CPU; left as it is.
+
+    Raises:
+        UserError: The backbone cannot take such pictures or gives other channels than it announces, or nothing can
+            be computed from what it gives.
+    """
+    size, training = config.data.image_size, model.training
+    pairs = zip(models_of(config, model), stages_of(config), strict=False)
+    names = frozenset(name for trained, stage in pairs if trained is model for name in stage.losses)
+    pictures, labels = torch.full((2, 3, size, size), 0.5), torch.arange(2) % model.classes
+    model.eval()
+    try:
+        _check_features(model, pictures[:1])
+        model.loss_terms(outputs(model, "images", pictures, names=names), labels, names)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"the model cannot be computed on pictures of {size} x {size} pixels: {_first_line(error)}",
+            "data.image_size, model",
+            "choose another size of pictures, prototypes or backbone",
+        ) from error
+    finally:
+        model.train(training)
+
+
+def _check_features(model: PrototypeModel, pictures: Tensor) -> None:
+    backbone, size = model.backbone, pictures.shape[2]
+    name, announced = getattr(backbone, "name", type(backbone).__name__), getattr(backbone, "channels", None)
+    try:
+        features: Tensor = backbone(pictures)
+    except Exception as error:
+        raise UserError(
+            f"the backbone {name} cannot take pictures of {size} x {size} pixels: {_first_line(error)}",
+            "data.image_size",
+            "choose the size that it was made for, often 224, or another backbone",
+        ) from error
+    if features.dim() != 4 or features.shape[1] != announced:
+        raise UserError(
+            f"the backbone {name} announces maps of {announced} channels and gives {list(features.shape[1:])}",
+            "model.backbone",
+            "choose another stride or backbone",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,67 @@
+"""What cannot be computed is told before anything is trained."""
+
+import pytest
+import torch
+from tiny_runs import same_tensors, tiny_config, tiny_model, tiny_train
+
+from protoexplain.errors import UserError
+from protoexplain.models.registry import family_names
+from protoexplain.training.model_check import check_configuration, check_model
+
+VIT = {"name": "test_vit", "stride": 16, "weights": "none"}
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_model_stays_as_it_is(family):
+    config = tiny_config(family)
+    model = tiny_model(config).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random = torch.get_rng_state()
+    check_model(config, model)
+    assert same_tensors(before, model.state_dict())
+    assert torch.equal(random, torch.get_rng_state())
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "words"),
+    [
+        (
+            "protopnet",
+            {"model": {"backbone": VIT}, "data": {"image_size": 100}},
+            ["the backbone test_vit cannot take pictures of 100 x 100 pixels", "divisible", "data.image_size"],
+        ),
+        (
+            "protopnet",
+            {"model": {"prototype_size": [7, 7]}},
+            ["the model cannot be computed on pictures of 64 x 64 pixels", "(4, 4)"],
+        ),
+        ("evalprotopnet", {"data": {"image_size": 100}}, ["shallow map of 25 x 25 cells cannot be cut"]),
+        ("evalprotopnet", {"model": {"backbone": VIT}}, ["test_vit has no map of stride 4 below its features"]),
+        ("prototypedl", {"data": {"image_size": 32}}, ["the pictures have 32 x 32 pixels, the model encodes 64"]),
+    ],
+)
+def test_what_cannot_work(family, changes, words):
+    with pytest.raises(UserError) as caught:
+        check_configuration(tiny_config(family, **changes))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_channels_are_those_that_were_announced():
+    config = tiny_config("protopnet")
+    model = tiny_model(config)
+    model.backbone.channels += 1
+    with pytest.raises(UserError, match=r"announces maps of \d+ channels and gives \[\d+, 4, 4\]"):
+        check_model(config, model)
+
+
+def test_training_tells_before_it_begins(planted, tmp_path):
+    with pytest.raises(UserError, match="cannot take pictures of 100 x 100"):
+        tiny_train("protopnet", planted, tmp_path / "run", model={"backbone": VIT}, data={"image_size": 100})
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_transformers_train_at_other_sizes_than_their_own(planted, tmp_path):
+    schedule = {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
+    result = tiny_train("protopnet", planted, tmp_path / "run", model={"backbone": VIT}, schedule=schedule)
+    assert {(record.map_height, record.map_width) for record in result.checkpoint.prototypes} == {(4, 4)}
