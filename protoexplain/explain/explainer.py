@@ -30,12 +30,12 @@ from protoexplain.explain.evidence.contrast import Contrast, contrast
 from protoexplain.explain.evidence.counterfactual import Change, what_would_change
 from protoexplain.explain.evidence.counting import SHAPLEY, count_evidence
 from protoexplain.explain.evidence.local import Explanation, explain_forward_pass
-from protoexplain.explain.evidence.match import Match, Statement
+from protoexplain.explain.evidence.match import Match
 from protoexplain.explain.evidence.occlusion_test import RANDOM_BOXES, BoxOcclusionTest, occlusion_test
 from protoexplain.explain.evidence.what_if import Edit
 from protoexplain.explain.forward_pass import ForwardPass, run_forward
 from protoexplain.explain.measured_field import measure_fields
-from protoexplain.explain.prototypes.patch_pictures import PatchPictures
+from protoexplain.explain.prototypes.patch_pictures import pictures_of
 from protoexplain.io.images import load_image
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -102,7 +102,7 @@ class Explainer:
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)
         self.notices = count_evidence(self.model, evidence)
-        self.pictures = PatchPictures(self.checkpoint)
+        self.pictures = pictures_of(self.checkpoint)
 
     @property
     def title(self) -> str:
@@ -289,11 +289,6 @@ class Explainer:
     def record(self, prototype: int, rule: BoxRule = DEFAULT) -> PrototypeRecord:
         """Where a prototype comes from, the box of its training patch drawn by a rule."""
         return self.pictures.records(rule)[prototype]
-
-    def name(self, match: Statement) -> str:
-        """Prototype number and class, for people."""
-        owner = "" if match.prototype_label < 0 else f" ({self.checkpoint.classes[match.prototype_label]})"
-        return f"Prototype {match.prototype}{owner}"
 
     def _marked(self, forward_pass: ForwardPass, rule: BoxRule) -> ForwardPass:
         """With the patches of the prototypes marked by the same rule as the picture."""

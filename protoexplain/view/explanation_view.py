@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
-from protoexplain.view.pictures import Picture, Region
+from protoexplain.view.pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -154,16 +154,6 @@ class ExplanationView:
     def illustrated(self) -> bool:
         """Whether some of the shown training parts only illustrate their prototypes."""
         return not all(row.projected for row in self.rows)
-
-    @property
-    def input_region(self) -> Region | None:
-        """The part of the picture that the model saw, None where it saw everything."""
-        return next((box for box in self.picture.boxes if not box.text), None)
-
-    @property
-    def marks(self) -> tuple[Region, ...]:
-        """The boxes of the rows."""
-        return tuple(box for box in self.picture.boxes if box.text)
 
     def of_kind(self, kind: str) -> tuple[RowView, ...]:
         """The rows of one kind, none where there are none."""

@@ -49,6 +49,16 @@ class Picture:
     height: int
     boxes: tuple[Region, ...] = ()
 
+    @property
+    def region(self) -> Region | None:
+        """The box without text: in a whole image the part that the model saw, in a training picture the patch."""
+        return next((box for box in self.boxes if not box.text), None)
+
+    @property
+    def marks(self) -> tuple[Region, ...]:
+        """The boxes with text: in a whole image those of the rows."""
+        return tuple(box for box in self.boxes if box.text)
+
 
 def region_of(box: Sequence[float], frame: Box, text: str = "") -> Region:
     """Where the edges (x0, y0, x1, y1) of a box lie in a frame, all in the same pixels."""

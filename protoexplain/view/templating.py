@@ -7,10 +7,11 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, Stric
 from protoexplain.view.numbers import amount, figure, percent, readable, signed
 
 
-def escaping(package: str) -> Environment:
-    """The templates of a package, and the shared ones below ``view/``; an unknown name in one is an error."""
+def escaping(package: str, folder: str = "templates") -> Environment:
+    """The templates in a folder of a package, the shared ones below ``view/``; an unknown name in one is an error."""
+    shared = PrefixLoader({"view": PackageLoader("protoexplain.view")})
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package), PrefixLoader({"view": PackageLoader("protoexplain.view")})]),
+        loader=ChoiceLoader([shared, PackageLoader(package, folder)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

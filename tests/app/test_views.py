@@ -6,20 +6,23 @@ import dataclasses
 
 import pytest
 
-from app.actions import pictures
-from app.actions.explain import explain_case
-from app.actions.panel import facts
-from app.actions.pictures import Shelf
-from app.actions.portrait import portrait
-from app.actions.prototypes import Tile, Wish, gallery
 from app.library import Choice
-from app.page import ASSETS
-from app.state import Broken
+from app.models import Broken
+from app.panel import example_query as pictures
+from app.panel import view as panel
+from app.panel.actions import facts
+from app.panel.example_query import Shelf
 from app.surveys import Guess, Survey
-from app.views import explain, panel, prototypes
-from app.views.templating import refusal
+from app.tabs.explain import view as explain
+from app.tabs.explain.actions import explain_picture
+from app.tabs.prototypes import view as prototypes
+from app.tabs.prototypes.actions import Tile, Wish, gallery
+from app.tabs.prototypes.prototype import portrait
+from app.templating import refusal
+from app.widgets import ROOT
 from protoexplain.errors import UserError
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
+from protoexplain.view.explanation_view import Rows
 from protoexplain.view.numbers import amount, ordinal, percent, readable, signed
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
@@ -28,43 +31,43 @@ HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 @pytest.fixture
 def case(store, examples):
     explainer = store.explainer("a-protopnet")
-    return explain_case(explainer, examples.of(explainer.checkpoint)[0])
+    return explain_picture(explainer, examples.of(explainer.checkpoint)[0])
 
 
 def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples):
     """What counts from the usual image says so; a row that is there because it is found less says that, too."""
-    row = dataclasses.replace(case.supporting[0], similarity=1.25, usual=1.75)
-    told = explain.answer(dataclasses.replace(case, supporting=(row,)), 5, "map", False, "a")
-    against = explain.answer(dataclasses.replace(case, supporting=(), opposing=(row,)), 5, "map", False, "a")
+    row = dataclasses.replace(case.of_kind("for")[0], similarity=1.25, usual=1.75)
+    told = explain.answer(dataclasses.replace(case, lists=(Rows("for", (row,)),)), 5, "map", False, "a")
+    against = explain.answer(dataclasses.replace(case, lists=(Rows("against", (row,)),)), 5, "map", False, "a")
     assert "Strength of the heat map" in against, "rows that speak against have heat maps, too"
     for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
         assert words in told
     other = store.explainer("b-cbc")
-    plain = explain.answer(explain_case(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
+    plain = explain.answer(explain_picture(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
     for words in ("relative to the average class", "What an average picture gets", "usually"):
         assert words not in plain
 
 
 def test_hostile_names_are_shown_as_text(case):
-    shown = dataclasses.replace(case.shown, name=HOSTILE)
+    guess, shown = (dataclasses.replace(one, name=HOSTILE) for one in (case.best, case.shown))
     row = dataclasses.replace(
-        case.supporting[0], owner=HOSTILE, patch=dataclasses.replace(case.supporting[0].patch, alt=HOSTILE)
+        case.of_kind("for")[0], owner=HOSTILE, patch=dataclasses.replace(case.of_kind("for")[0].patch, alt=HOSTILE)
     )
     hostile = dataclasses.replace(
         case,
         name=HOSTILE,
         truth=HOSTILE,
-        predictions=(shown,),
-        shown=shown,
-        supporting=(row,),
+        predictions=(guess,),
+        explanation=dataclasses.replace(case.explanation, classes=(shown,)),
+        lists=(Rows("for", (row,)),),
         notices=(HOSTILE,),
     )
     pages = [
-        explain.case(hostile),
+        explain.picture(hostile),
         explain.answer(hostile, 5, HOSTILE, True, HOSTILE),
         panel.unusable([Broken(HOSTILE, HOSTILE)]),
         refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
-        explain.bars([shown]),
+        explain.bars([guess]),
     ]
     for page in pages:
         assert "<script" not in page
@@ -91,7 +94,7 @@ def test_hostile_names_among_the_pictures_are_text(library):
 
 
 def test_every_picture_has_an_alternative_text(case):
-    page = explain.case(case) + explain.answer(case, 5, "map", False, "m")
+    page = explain.picture(case) + explain.answer(case, 5, "map", False, "m")
     assert page.count("<img ") == page.count(' alt="') > 5
     assert 'alt=""' not in page
 
@@ -100,7 +103,7 @@ def test_every_question_mark_opens_a_help_text(store, case):
     checkpoint = store.listed("a-protopnet").checkpoint
     page = (
         explain.answer(case, 5, "map", False, "m")
-        + explain.case(case)
+        + explain.picture(case)
         + panel.facts(facts(checkpoint))
         + explain.predictions_heading()
     )
@@ -170,9 +173,9 @@ def test_hostile_names_in_the_gallery_are_text(store):
 
 
 def test_the_page_uses_the_colours_of_the_pictures_and_nothing_from_elsewhere():
-    css = (ASSETS / "theme.css").read_text()
+    css = (ROOT / "theme" / "theme.css").read_text()
     assert f"--for: {FOR_COLOUR};" in css
     assert f"--against: {AGAINST_COLOUR};" in css
-    files = [path for kind in ("css", "js") for path in ASSETS.rglob(f"*.{kind}")]
+    files = [path for kind in ("css", "js") for path in ROOT.rglob(f"*.{kind}")]
     assert len(files) > 3
     assert [path.name for path in files if "http" in path.read_text()] == []

@@ -34,8 +34,9 @@ from protoexplain.models.registry import FAMILIES
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
+from protoexplain.view.build import explanation_view
 from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
-from protoexplain.view.sheet import sheet
+from protoexplain.view.sheet import SheetPictures, sheet
 
 SIZE, SCHEDULE = 64, {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
 EXTENTS = {"1 x 1": (4, 4), "2 x 2": (3, 3)}
@@ -114,8 +115,9 @@ def test_drawn(explainer, forward):
     found = tuple(match for match in shown.found if match.prototype in (0, 15))
     heat = [match_heat(told, match, result.rgb) for match in found]
     assert heat[0].shape == heat[1].shape
-    few = replace(shown, found=found)
-    picture = sheet(told, few, result.rgb, explainer.patch, explainer.source, explainer.name)
+    few = replace(told, classes=(replace(shown, found=found),))
+    pictures = SheetPictures(few, result.rgb, explainer.patch, explainer.source)
+    picture = sheet(explanation_view(few, pictures), pictures.arrays)
     assert Image.open(io.BytesIO(picture)).format == "PNG"
 
 

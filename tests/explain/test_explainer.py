@@ -18,7 +18,8 @@ from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution.task import Target
 from protoexplain.explain.evidence.what_if import Edit
-from protoexplain.view.sheet import sheet
+from protoexplain.view.build import explanation_view
+from protoexplain.view.sheet import SheetPictures, sheet
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +61,14 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
         x0, y0, x1, y1 = record.input_box
         assert explainer.patch(match.prototype).shape == (int(y1) - int(y0), int(x1) - int(x0), 3)
         assert explainer.source(match.prototype).shape == (64, 64, 3)
-        name = explainer.name(match)
-        assert str(match.prototype) in name
-        assert (explainer.checkpoint.classes[record.label] in name) if record.label >= 0 else "(" not in name
-    picture = sheet(result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3)
+    pictures = SheetPictures(result.explanation, result.rgb, explainer.patch, explainer.source)
+    view = explanation_view(result.explanation, pictures)
+    for row in view.rows:
+        owner = explainer.record(row.prototype).label
+        assert row.title == f"Prototype {row.prototype}" + (
+            f" ({explainer.checkpoint.classes[owner]})" if owner >= 0 else ""
+        )
+    picture = sheet(view, pictures.arrays)
     with Image.open(io.BytesIO(picture)) as image:
         assert image.width == 1350
         assert 400 < image.height < 1200

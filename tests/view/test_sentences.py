@@ -1,5 +1,7 @@
 """Sentences say what the numbers say."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from toy_models import dots, forward, linear, reasoning
@@ -11,13 +13,13 @@ from protoexplain.explain.evidence.counterfactual import what_would_change
 from protoexplain.explain.evidence.local import explain_forward_pass
 from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.view.attribution_sheet import by_fit, caption, error_table
-from protoexplain.view.sentences import about_absence, about_box, about_change, about_contrast, about_fit
+from protoexplain.view.sentences import about_absence, about_blanking, about_change, about_contrast, about_fit
 
 
 def test_blanked_box():
-    assert about_box(BoxOcclusionTest(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4))) == (
-        "blanking the box: -0.35, more than 75% of random boxes"
-    )
+    test = BoxOcclusionTest(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4))
+    assert about_blanking(test) == "Covering this part lowers the similarity by 0.35, more than 75% of random boxes."
+    assert about_blanking(replace(test, fall=-0.1)) == "Covering this part does not lower the similarity (+0.10)."
 
 
 def test_change():

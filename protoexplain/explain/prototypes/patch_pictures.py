@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil, floor
+from pathlib import Path
 from typing import Literal
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -63,6 +66,25 @@ class PatchPictures:
         """The training image of the patch with its box, None where the prototype has none."""
         picture, box = self.checkpoint.picture(prototype, "source"), self.records(rule)[prototype].input_box
         return None if picture is None or box is None else draw_box(_decoded(picture), Box(*box))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A checkpoint, told apart by its folder and weights."""
+
+    path: Path
+    weights_sha256: str
+    checkpoint: Checkpoint = field(compare=False)
+
+
+def pictures_of(checkpoint: Checkpoint) -> PatchPictures:
+    """Those of a checkpoint; the last ones stay in memory, because their boxes take time to draw."""
+    return _pictures_of(_Key(checkpoint.path, checkpoint.weights_sha256, checkpoint))
+
+
+@lru_cache(maxsize=16)
+def _pictures_of(key: _Key) -> PatchPictures:
+    return PatchPictures(key.checkpoint)
 
 
 def _inside(rgb: RGB, box: Box) -> RGB:
