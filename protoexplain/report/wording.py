@@ -18,8 +18,8 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
             "So it can say why: this picture looks like that prototype, and the numbers beside all prototypes and a"
             " constant add up to exactly the score on which the answer rests; similarity is minus the squared distance,"
             " zero for a perfect match, and evidence counts from what an average training picture gets.",
-            "Read each row from left to right (the picture, the prototype, what it counts, the training picture nearest to"
-            " it), and trust a row only where the pictures look alike to you, too.",
+            "Read each row from left to right (the picture, the prototype, what it counts, the training picture nearest"
+            " to it), and trust a row only where the pictures look alike to you, too.",
         )
     learned = (
         "parts of training pictures that it remembers, its prototypes"
@@ -34,8 +34,8 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
         f"So it can say why: this part of the picture looks like that prototype, and the numbers beside all prototypes"
         f" {added} add up to exactly the score on which the answer rests.",
         "Read each row from left to right (the part, the prototype that it looks like, what it counts, where the"
-        " picture looks like the prototype, the training picture that it comes from), and trust a row only where the two"
-        " parts look alike to you, too.",
+        " picture looks like the prototype, the training picture that it comes from), and trust a row only where the"
+        " two parts look alike to you, too.",
     )
 
 
