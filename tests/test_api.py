@@ -131,8 +131,9 @@ class TestHub:
                 sent["files"] = {path.name for path in folder_path.iterdir()}
 
         monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-        assert model.push_to_hub("me/birds", token="t", private=True) == "https://hub.example/me/birds"
-        assert sent["token"] == "t"
+        mine = "t"
+        assert model.push_to_hub("me/birds", token=mine, private=True) == "https://hub.example/me/birds"
+        assert sent["token"] == mine
         assert sent["private"] is True
         assert sent["card"].startswith("---\nlibrary_name: protoexplain\n")
         assert "# ProtoPNet" in sent["card"]
