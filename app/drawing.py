@@ -90,7 +90,7 @@ class Drawing:
         heat: Picture | None,
     ) -> Row:
         record = self.explainer.record(match.prototype)
-        owner = self.explainer.checkpoint.classes[record.label] if record.label >= 0 else None
+        owner = self.explainer.checkpoint.owner_name(record.index)
         return Row(
             number=number,
             prototype=match.prototype,
@@ -105,7 +105,7 @@ class Drawing:
             patch=prototype_picture(self.explainer.checkpoint, match.prototype, "patch"),
             source=prototype_picture(self.explainer.checkpoint, match.prototype, "source"),
             written=record.projected,
-            drawn=self.explainer.model.draws_prototypes,
+            drawn=self.explainer.model.prototype_source.decoded,
         )
 
     def _cut(self, match: Match) -> RGB:

@@ -19,7 +19,7 @@ from protoexplain.explain.match import Match, matches
 from protoexplain.explain.reading import Prediction, Reading
 from protoexplain.explain.session import Explainer
 from protoexplain.explain.words import LEAST
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 
 PICTURES, MODELS = "pictures", "models"
 ROWS = 6
@@ -255,10 +255,10 @@ class _Look:
     def spot(self, match: Match | None, evidence: float, number: int) -> Spot | None:
         if match is None:
             return None
-        checkpoint, label = self.explainer.checkpoint, match.prototype_label
+        checkpoint = self.explainer.checkpoint
         return Spot(
             match.prototype,
-            checkpoint.classes[label] if label >= 0 else None,
+            checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
             self.draw.place(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),

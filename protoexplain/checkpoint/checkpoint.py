@@ -167,7 +167,7 @@ class Checkpoint:
                 raise UserError(what, str(self.path / PROTOTYPES), _FIX)
             model.select(torch.tensor(numbers, dtype=torch.long))
         load_into(model, self.path / MODEL)
-        expected = list(zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True))
+        expected = list(zip(model.prototype_branch(), model.ownership.labels.tolist(), strict=True))
         for record, (branch, label) in zip(self.prototypes, expected, strict=True):
             if (record.branch, record.label) != (branch, label):
                 raise UserError(
@@ -178,6 +178,11 @@ class Checkpoint:
                 )
         model.set_statistics(self._statistics())
         return model.eval().to(device)
+
+    def owner_name(self, prototype: int) -> str | None:
+        """The name of the class that owns a prototype, None where it is shared by all."""
+        owner = self.prototypes[prototype].owner
+        return None if owner is None else self.classes[owner]
 
     def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
         """Refuse a data set whose classes are not the model's.

@@ -69,6 +69,15 @@ class PrototypeRecord:
     source: PictureName | None = None
 
     @property
+    def owner(self) -> int | None:
+        """Its class, None where it is shared by all."""
+        return None if self.label < 0 else self.label
+
+    def belongs_to(self, label: int) -> bool:
+        """Whether a class owns it, alone or with the others."""
+        return self.owner in (None, label)
+
+    @property
     def fits_its_map(self) -> bool:
         """Whether the cell lies in the map, where there is one."""
         inside = 0 <= self.row < self.map_height and 0 <= self.column < self.map_width

@@ -159,7 +159,7 @@ def _answers(
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows, box_rule=rule)
         sentences.append(about_what_if(otherwise))
-    titles = about_pictures(explainer.model.draws_prototypes)
+    titles = about_pictures(explainer.model.prototype_source.decoded)
     picture = sheet(
         result.explanation,
         shown,

@@ -224,7 +224,7 @@ def _row(parent: Checkpoint, decision: Decision) -> dict[str, Any]:
     fields = decision.model_dump(exclude={"prototype"})
     return {
         "prototype": decision.prototype,
-        "class": parent.classes[record.label] if record.label >= 0 else None,
+        "class": parent.owner_name(decision.prototype),
         "was": _place(record),
         **fields,
         "parent": parent.weights_sha256,

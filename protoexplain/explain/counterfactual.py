@@ -148,5 +148,5 @@ def _without(
         predicted_after=after.prediction(predicted),
         rival_after=after.prediction(rival),
         outcome=after.prediction(after.ranked[0]),
-        as_usual=reading.evidence_kind == "shapley",
+        as_usual=reading.evidence_kind.relative,
     )

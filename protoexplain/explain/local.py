@@ -25,7 +25,8 @@ from protoexplain.explain.match import Match, Statement, matches, statements
 from protoexplain.explain.match_characteristics import MatchCharacteristics
 from protoexplain.explain.reading import Prediction, Reading, read
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.heads import Evidence, EvidenceKind
+from protoexplain.models.contract import EvidenceKind
+from protoexplain.models.heads import Evidence
 
 SCHEMA_VERSION = 4
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"

@@ -102,7 +102,7 @@ class Explainer:
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)
         self.notices = count_evidence(self.model, evidence)
-        self._pictures = PatchPictures(self.checkpoint, self.model.draws_prototypes)
+        self._pictures = PatchPictures(self.checkpoint, self.model.prototype_source.decoded)
 
     @property
     def title(self) -> str:
@@ -111,7 +111,7 @@ class Explainer:
     @cached_property
     def unit(self) -> str:
         """Of the evidence: what class scores are measured in."""
-        return "probability" if self.model.scores_are_probabilities else "logit"
+        return self.model.score_unit.name
 
     @cached_property
     def fields(self) -> Fields:
@@ -287,8 +287,8 @@ class Explainer:
 
     def name(self, match: Statement) -> str:
         """Prototype number and class, for people."""
-        owner = "" if match.prototype_label < 0 else f" ({self.checkpoint.classes[match.prototype_label]})"
-        return f"Prototype {match.prototype}{owner}"
+        owner = self.checkpoint.owner_name(match.prototype)
+        return f"Prototype {match.prototype}{f' ({owner})' if owner else ''}"
 
     def _marked(self, reading: Reading, rule: BoxRule) -> Reading:
         """With the patches of the prototypes marked by the same rule as the picture."""

@@ -119,7 +119,7 @@ def _card(
     weights: Tensor,
     words: tuple[str, ...],
 ) -> PrototypeCard:
-    column, shared = weights[:, record.index], record.label < 0
+    column, shared = weights[:, record.index], record.owner is None
     labels = column.argsort(descending=True)[:STRONGEST].tolist() if shared else [record.label]
     return PrototypeCard(
         index=record.index,

@@ -59,7 +59,7 @@ def diagnose(
     if model.silent_below is not None:
         quiet = silent(prototypes, model.silent_below)
         findings += [quiet, without_prototypes(model.class_weights(), quiet.prototypes)]
-    if nearest is not None and any(record.label >= 0 for record in prototypes):
+    if nearest is not None and any(record.owner is not None for record in prototypes):
         findings.append(for_other_classes(prototypes, nearest, images))
     return tuple(findings)
 

@@ -81,7 +81,7 @@ def provenance(
     completed = {record.index: record for records, _ in parts for record in records}
     pictures = {name: picture for _, cut_pictures in parts for name, picture in cut_pictures.items()}
     described = tuple(completed.get(record.index, record) for record in records)
-    drawn = _drawn(model, described) if model.draws_prototypes else {}
+    drawn = _drawn(model, described) if model.prototype_source.decoded else {}
     each = [one for branch in maps for one in branch.unbind()]
     kept = tuple(None if r.image_id is None else one for r, one in zip(described, each, strict=True))
     return Provenance(described, {**pictures, **drawn}, kept)
@@ -124,7 +124,7 @@ def _records_of(
     projected: bool,
 ) -> list[PrototypeRecord]:
     """What is known before any image is opened."""
-    labels = model.prototype_class.tolist()
+    labels = model.ownership.labels.tolist()
     records: list[PrototypeRecord] = []
     for found, branch_maps, (name, _) in zip(patches, maps, model.named_branches(), strict=True):
         height, width = branch_maps.shape[1:]

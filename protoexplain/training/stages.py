@@ -256,7 +256,7 @@ def _share_buffers(run: Run) -> None:
 def _finish_epoch(
     run: Run, stage: Stage, number: int, trained: frozenset[str], validation: Inputs, seconds: float
 ) -> None:
-    scored = "head" in trained or run.model.writes_prototypes
+    scored = "head" in trained or run.model.prototype_source.projected
     accuracy = run.accuracy(validation) if scored and len(validation) else math.nan
     means = run.state.sums.means()
     note(
@@ -271,7 +271,7 @@ def _finish_epoch(
     )
     held = "" if math.isnan(accuracy) else f", validation {accuracy:.1%}"
     run.watcher.line(f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)")
-    if run.state.patches or (not run.model.writes_prototypes and "head" in trained):
+    if run.state.patches or (not run.model.prototype_source.projected and "head" in trained):
         consider(run, accuracy, f"{stage.name} {number}")
 
 

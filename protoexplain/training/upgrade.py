@@ -63,7 +63,7 @@ def upgrade(path: Path, data: Path, out: Path, watcher: Watcher | None = None, d
     statistics = responses(model, maps.gathered(model, latent_batches(model, pictures))).statistics
     contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
     records = tuple(MarkedRecords(checkpoint.prototypes, maps.found, DEFAULT, checkpoint.config.data.image_size))
-    patches = {} if model.draws_prototypes else _patches(checkpoint, view, records)
+    patches = {} if model.prototype_source.decoded else _patches(checkpoint, view, records)
 
     def fill(folder: Path) -> None:
         checkpoint.copy_files(folder)

@@ -172,7 +172,7 @@ def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView,
     for record, branch, z in _embedded(checkpoint, model, data, device, chosen):
         found = float(branch.similarity.maps(z, prototypes[record.index][None])[0, 0, record.row, record.column])
         recorded = record.similarity if record.similarity is not None else math.inf
-        if record.label not in (-1, labels[str(record.image_id)]):
+        if not record.belongs_to(labels[str(record.image_id)]):
             offenders.append(f"{_named(checkpoint, record)}: {record.image_id} is of another class")
         elif not abs(found - recorded) <= RELATIVE * abs(recorded) + ABSOLUTE:
             offenders.append(f"{_named(checkpoint, record)}: similarity {found:.6g}, recorded {recorded:.6g}")
@@ -279,8 +279,7 @@ def _batches(
 
 
 def _named(checkpoint: Checkpoint, record: PrototypeRecord) -> str:
-    owner = checkpoint.classes[record.label] if record.label >= 0 else "all classes"
-    return f"prototype {record.index} ({owner})"
+    return f"prototype {record.index} ({checkpoint.owner_name(record.index) or 'all classes'})"
 
 
 def _counted(total: int, offenders: Sequence[str], good: str) -> str:

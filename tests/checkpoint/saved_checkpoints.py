@@ -52,7 +52,7 @@ def records_of(model):
             patch=f"patch-{i}.jpg",
             source="image-0.jpg",
         )
-        for i, (branch, label) in enumerate(zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True))
+        for i, (branch, label) in enumerate(zip(model.prototype_branch(), model.ownership.labels.tolist(), strict=True))
     )
 
 

@@ -151,7 +151,7 @@ def test_training(family, device, trained, planted, tmp_path):
 
 def test_projecting_and_pruning(family, device, trained, planted, tmp_path):
     path = trained(family).path
-    if not trained(family).model().writes_prototypes:
+    if not trained(family).model().prototype_source.projected:
         with pytest.raises(UserError, match="does not write patches"):
             rework.reproject(path, planted, tmp_path / "projected", Silent(), "")
         with pytest.raises(UserError, match="all classes share"):

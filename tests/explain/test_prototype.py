@@ -58,7 +58,7 @@ def told(request, planted, tmp_path_factory):
 def test_against_a_search_over_all_images(told, split):
     maps, dataset = told.maps(split), told.splits[split]
     best = maps.flatten(2).amax(2)
-    owner = told.explainer.model.prototype_class.tolist()
+    owner = told.explainer.model.ownership.labels.tolist()
     for p, entry in enumerate(told.prototypes):
         found = entry.splits[split]
         assert [entry.prototype, entry.prototype_label] == [p, owner[p]]

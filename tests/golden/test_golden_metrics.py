@@ -24,6 +24,7 @@ from protoexplain.metrics.scores.consistency import part_frequency
 from protoexplain.metrics.scores.stability import METRIC as STABILITY
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.stats.part_hits import reaches, shown
+from protoexplain.models.contract import Ownership
 
 pytestmark = pytest.mark.golden
 HALF = LEVELS.index(0.5)
@@ -59,7 +60,7 @@ def observed(v: Vectors, half_window: int) -> Observations:
     weights = torch.zeros(classes, len(owner))
     subject = Subject(
         classes=tuple(map(str, range(classes))),
-        prototype_class=owner,
+        ownership=Ownership.class_major(per_class, classes),
         assigned=torch.arange(len(owner)).view(classes, per_class),
         branch=torch.zeros_like(owner),
         class_weights=weights,

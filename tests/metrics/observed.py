@@ -16,6 +16,7 @@ from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.views import VIEWS
 from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.models.contract import Ownership
 
 SIZE, MAP = 64, (4, 4)
 PART_NAMES = ("beak", "left eye", "right eye", "tail", "crown")
@@ -40,7 +41,7 @@ def patches_of(one, generator):
     cells = torch.randint(3, (one.num_prototypes, 2), generator=generator).tolist()
     records = [
         PrototypeRecord(
-            number, str(int(one.branch[number])), int(one.prototype_class[number]), number,
+            number, str(int(one.branch[number])), int(one.ownership.labels[number]), number,
             image_id=f"{number % 2}.jpg", row=row, column=column, map_height=MAP[0], map_width=MAP[1],
             source_size=(80, 40),
         )
@@ -153,7 +154,7 @@ def permuted_prototypes(seen, order):
             columns[name][column] = entry[column][:, order]
     subject_ = replace(
         one,
-        prototype_class=one.prototype_class[order],
+        ownership=Ownership(one.ownership.owned[order]),
         assigned=assigned,
         branch=one.branch[order],
         class_weights=one.class_weights[:, order],

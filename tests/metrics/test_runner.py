@@ -43,7 +43,7 @@ def looked(monkeypatch):
 def test_every_metric_of_every_family(family, checkpoints, planted):
     told = Told()
     results = measure(checkpoints[family], planted, None, QUICK, told, foreign=planted)
-    written = checkpoints[family].model().writes_prototypes
+    written = checkpoints[family].model().prototype_source.projected
     unmet = set() if written else {"projection"}
     if all((record.map_height, record.map_width) == (1, 1) for record in checkpoints[family].prototypes):
         unmet.add("places")

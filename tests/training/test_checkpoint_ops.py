@@ -71,7 +71,7 @@ def test_pruned_checkpoint(family, made, planted, tmp_path):
     kept = [record.original_index for record in after.prototypes]
     old, new = before.model(), after.model()
     places = torch.tensor(kept)
-    assert torch.equal(new.prototype_class, old.prototype_class[places])
+    assert torch.equal(new.ownership.labels, old.ownership.labels[places])
     prototypes = [torch.cat([b.prototypes for _, b in m.named_branches()]) for m in (old, new)]
     assert torch.equal(prototypes[1], prototypes[0][places])
     for record in after.prototypes:

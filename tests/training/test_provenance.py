@@ -40,7 +40,7 @@ def test_records_follow_the_patches(family, data):
     assert [record.index for record in origin.records] == list(range(model.num_prototypes))
     assert [record.original_index for record in origin.records] == list(range(model.num_prototypes))
     assert [record.branch for record in origin.records] == model.prototype_branch()
-    assert [record.label for record in origin.records] == model.prototype_class.tolist()
+    assert [record.label for record in origin.records] == model.ownership.labels.tolist()
     assert [record.image_id for record in origin.records] == [data.train[place].id for place in image]
     assert [[record.row, record.column] for record in origin.records] == cells
     assert [record.similarity for record in origin.records] == similarity
