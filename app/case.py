@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.pictures import Picture, Region
-from protoexplain.explain.local import Prediction
+from protoexplain.explain.evidence.local import Prediction
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.report.report import Sum
 

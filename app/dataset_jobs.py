@@ -13,7 +13,7 @@ from app.jobs import Job, JobKey, JobQueue, JobState, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.io.atomic import write_file
 from protoexplain.io.cache import cache_folder
 

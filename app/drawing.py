@@ -7,12 +7,12 @@ from dataclasses import replace
 from app.case import Row
 from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
-from protoexplain.explain.attribution_methods import METHODS
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.attribution.question import Target
 from protoexplain.explain.boxes import upsample
-from protoexplain.explain.match import Match, Statement
-from protoexplain.explain.question import Target
-from protoexplain.explain.render import RGB
-from protoexplain.explain.session import Explainer, Seen
+from protoexplain.explain.evidence.match import Match, Statement
+from protoexplain.explain.explainer import Explainer, Seen
+from protoexplain.explain.overlays import RGB
 from protoexplain.report.pictures import cut_out
 
 SIMILARITY = "map"

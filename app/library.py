@@ -16,7 +16,7 @@ from app.state import ModelStore
 from app.surveys import Surveys
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 
 NOWHERE = Address()
 

@@ -12,8 +12,8 @@ from app.jobs import Job, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.errors import UserError
-from protoexplain.explain.prototype import SplitExplanation, explain_prototypes
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.prototypes.prototype import SplitExplanation, explain_prototypes
 
 NEAREST = 5
 SPLITS = ("train", "test")

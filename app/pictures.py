@@ -16,7 +16,7 @@ from app.state import mark_of
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.render import RGB, heat_level
+from protoexplain.explain.overlays import RGB, heat_level
 from protoexplain.io.images import load_image
 from protoexplain.report.pictures import Region, region_of
 
@@ -24,7 +24,7 @@ Kind = Literal["patch", "source"]
 HAZE = 1.5
 """The larger, the clearer cold places stay under a heat map."""
 _HEAT = colormaps["inferno"]
-"""As in the pictures of `protoexplain.explain.render`: safe for colour-blind eyes."""
+"""As in the pictures of `protoexplain.explain.overlays`: safe for colour-blind eyes."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.checkpoint.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 
 log = logging.getLogger(__name__)
 KEPT_MODELS = 3

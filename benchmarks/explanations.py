@@ -17,12 +17,12 @@ from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.contrast import contrast
-from protoexplain.explain.counterfactual import what_would_change
-from protoexplain.explain.honesty import honesty
-from protoexplain.explain.local import explain, explain_reading
-from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.explain.reading import read
+from protoexplain.explain.evidence.contrast import contrast
+from protoexplain.explain.evidence.counterfactual import what_would_change
+from protoexplain.explain.evidence.local import explain, explain_reading
+from protoexplain.explain.evidence.occlusion_test import honesty
+from protoexplain.explain.forward_pass import read
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 

@@ -26,12 +26,12 @@ from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoint
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.calibration import disturbance, related
-from protoexplain.explain.distinctions import Distinction, calibrated, distinguish, place_of
-from protoexplain.explain.local_scores import LocalScores, local_scores
-from protoexplain.explain.perturbations import MODIFICATIONS, RGB
-from protoexplain.explain.survey import Survey
-from protoexplain.explain.variants import PUBLISHED, variants
+from protoexplain.explain.characteristics.calibration import disturbance, related
+from protoexplain.explain.characteristics.distinctions import Distinction, calibrated, distinguish, place_of
+from protoexplain.explain.characteristics.local_scores import LocalScores, local_scores
+from protoexplain.explain.characteristics.measurement import Survey
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS, RGB
+from protoexplain.explain.characteristics.variants import PUBLISHED, variants
 from protoexplain.io.images import load_image
 from protoexplain.planted import Twins, image_seed, plan, render
 from protoexplain.planted.plumage import number

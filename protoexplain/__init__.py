@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from protoexplain.config import RunConfig, resolve
     from protoexplain.data.reading import read_image_set
     from protoexplain.errors import UserError
-    from protoexplain.explain.local import Explanation
-    from protoexplain.explain.session import Explainer
+    from protoexplain.explain.evidence.local import Explanation
+    from protoexplain.explain.explainer import Explainer
     from protoexplain.models.registry import family_names, get_family
     from protoexplain.planted import draw
     from protoexplain.training.run import train
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Checkpoint": "checkpoint.checkpoint",
-    "Explainer": "explain.session",
-    "Explanation": "explain.local",
+    "Explainer": "explain.explainer",
+    "Explanation": "explain.evidence.local",
     "RunConfig": "config",
     "UserError": "errors",
     "draw": "planted",

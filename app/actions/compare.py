@@ -15,11 +15,11 @@ from app.drawing import Drawing
 from app.examples import Subject
 from app.pictures import Picture, Region, prototype_picture
 from protoexplain.data.geometry import Box
-from protoexplain.explain.match import Match, matches
-from protoexplain.explain.reading import Prediction, Reading
-from protoexplain.explain.session import Explainer
-from protoexplain.explain.words import LEAST
+from protoexplain.explain.evidence.match import Match, matches
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.forward_pass import Prediction, Reading
 from protoexplain.models.contract import EvidenceKind
+from protoexplain.view.sentences import LEAST
 
 PICTURES, MODELS = "pictures", "models"
 ROWS = 6

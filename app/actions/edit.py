@@ -29,8 +29,8 @@ from protoexplain.editing.decisions import (
 from protoexplain.editing.preview import TRAIN, EditPreview
 from protoexplain.editing.report import Change, Report
 from protoexplain.errors import UserError
-from protoexplain.explain.render import RGB
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.overlays import RGB
 from protoexplain.io.atomic import is_leftover
 from protoexplain.training.diagnose import repeated
 

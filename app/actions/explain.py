@@ -9,14 +9,14 @@ from app.drawing import SIMILARITY, Drawing
 from app.examples import Subject
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution import find_method
-from protoexplain.explain.characteristic_words import about_prototype
-from protoexplain.explain.local import ClassExplanation, Explanation, Prediction
-from protoexplain.explain.match import Match, Statement
-from protoexplain.explain.session import ExplainedImage, Explainer, Seen
-from protoexplain.explain.words import LEAST
+from protoexplain.explain.attribution.attribute import find_method
+from protoexplain.explain.characteristics.words import about_prototype
+from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
+from protoexplain.explain.evidence.match import Match, Statement
+from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
 from protoexplain.io.images import load_image
 from protoexplain.report.report import Sum
+from protoexplain.view.sentences import LEAST
 
 TOP_CLASSES = 5
 ROWS = (3, 5, 10)

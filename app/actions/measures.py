@@ -10,10 +10,10 @@ import torch
 
 from app.actions.traits import sound_characteristics
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
-from protoexplain.explain.characteristic_words import PHRASES
-from protoexplain.explain.characteristics import METRIC as CHARACTERISTICS
-from protoexplain.explain.characteristics import Characteristics
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.characteristics.table import METRIC as CHARACTERISTICS
+from protoexplain.explain.characteristics.table import Characteristics
+from protoexplain.explain.characteristics.words import PHRASES
+from protoexplain.explain.explainer import Explainer
 
 SIMILARITY, WEIGHT = "similarity", "weight"
 TABLES = (INTERPRETABILITY, CHARACTERISTICS)

@@ -11,8 +11,8 @@ from protoexplain.data.geometry import Box
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.explain.prototype import Neighbour
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.prototypes.prototype import Neighbour
 from protoexplain.io.images import load_image
 
 SIDE: Final = 200

@@ -16,7 +16,7 @@ from app.pictures import Picture, prototype_picture
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.training.diagnose import on_background, repeated
 

@@ -14,7 +14,7 @@ from app.address import Words, number
 from app.pictures import prototype_address
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 
 NUMBER, CLASS = "number", "class"
 Metrics = Mapping[str, Any]

@@ -19,8 +19,8 @@ from app.pictures import Picture, prototype_picture
 from app.surveys import Guess
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.match import matches
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.evidence.match import matches
+from protoexplain.explain.explainer import Explainer
 from protoexplain.metrics.stats.wilson import wilson
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"

@@ -9,7 +9,7 @@ from app.address import Words
 from app.examples import Subject
 from app.library import Choice, Library
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.report.gather import Given, Wanted, require_sections
 from protoexplain.report.report import SECTIONS
 

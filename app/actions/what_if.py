@@ -20,11 +20,11 @@ from app.address import Words
 from app.drawing import Drawing
 from app.examples import Subject
 from app.pictures import Picture, prototype_picture
-from protoexplain.explain.perturbations import MODIFICATIONS
-from protoexplain.explain.session import Explainer, Seen
-from protoexplain.explain.what_if import Edit, Shift, WhatIf, what_if
-from protoexplain.explain.words import LEAST
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
+from protoexplain.explain.explainer import Explainer, Seen
 from protoexplain.models.contract import EvidenceKind
+from protoexplain.view.sentences import LEAST
 
 CELLS: Final = 32
 """Rows and columns of the grid that is painted on; it fits into an address."""

@@ -15,7 +15,7 @@ from app.tab import Tab
 from app.views import prototypes as views
 from app.views.templating import loading
 from app.widgets import QUIET, form, guarded, html
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 
 ASKS_EVERY = 1.0
 """Seconds between looks at how far the search for the nearest pictures is."""

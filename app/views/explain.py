@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from app.case import Case
 from app.drawing import SIMILARITY
 from app.views.templating import page
-from protoexplain.explain.attribution_methods import METHODS
-from protoexplain.explain.local import Prediction
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.evidence.local import Prediction
 from protoexplain.report.numbers import percent, readable
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.actions.what_if import CELLS, SLIDERS, USES, Outcome, Wish
 from app.views.templating import page
-from protoexplain.explain.perturbations import MODIFICATIONS
-from protoexplain.explain.words import about_what_if
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.report.numbers import readable
+from protoexplain.view.sentences import about_what_if
 
 
 def original(shown: Outcome, wish: Wish) -> str:

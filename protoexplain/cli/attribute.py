@@ -53,13 +53,13 @@ def attribute(
     from protoexplain.cli.explain import forward_file
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.attribution import DEFAULT_NEIGHBOURHOOD
-    from protoexplain.explain.attribution_fit import NEIGHBOURHOODS
-    from protoexplain.explain.attribution_sheet import attribution_sheet, error_table
-    from protoexplain.explain.question import Target
-    from protoexplain.explain.session import Explainer
-    from protoexplain.explain.words import about_fit
+    from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD
+    from protoexplain.explain.attribution.fit import NEIGHBOURHOODS
+    from protoexplain.explain.attribution.question import Target
+    from protoexplain.explain.explainer import Explainer
     from protoexplain.io.atomic import write_file
+    from protoexplain.view.attribution_sheet import attribution_sheet, error_table
+    from protoexplain.view.sentences import about_fit
 
     explainer = Explainer(checkpoint, resolve_device(device))
     seen = forward_file(explainer, image, None if data is None else view_of(explainer.checkpoint, data))

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from protoexplain.data.dataset_view import DatasetView
     from protoexplain.explain.box_rules import BoxRule
-    from protoexplain.explain.match import Match
-    from protoexplain.explain.render import RGB
-    from protoexplain.explain.session import ExplainedImage, Explainer, Seen
-    from protoexplain.explain.what_if import Edit
+    from protoexplain.explain.evidence.match import Match
+    from protoexplain.explain.evidence.what_if import Edit
+    from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+    from protoexplain.explain.overlays import RGB
 
 
 def register(app: typer.Typer) -> None:
@@ -70,8 +70,8 @@ def explain(
 
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.attribution import find_method
-    from protoexplain.explain.session import Explainer
+    from protoexplain.explain.attribution.attribute import find_method
+    from protoexplain.explain.explainer import Explainer
     from protoexplain.io.atomic import write_file
 
     explainer = Explainer(checkpoint, resolve_device(device), evidence)
@@ -118,7 +118,7 @@ def explain(
 
 def _edit(changes: list[str]) -> Edit | None:
     """From words such as hue=0.1; None where there are none."""
-    from protoexplain.explain.what_if import Edit
+    from protoexplain.explain.evidence.what_if import Edit
 
     strengths = {}
     for word in changes:
@@ -141,11 +141,11 @@ def _answers(
     rule: BoxRule,
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
-    from protoexplain.explain.attribution_methods import METHODS
-    from protoexplain.explain.local import ABSTAINED
-    from protoexplain.explain.render import sheet
-    from protoexplain.explain.what_if import what_if
-    from protoexplain.explain.words import about_decision, about_pictures, about_what_if
+    from protoexplain.explain.attribution.methods import METHODS
+    from protoexplain.explain.evidence.local import ABSTAINED
+    from protoexplain.explain.evidence.what_if import what_if
+    from protoexplain.view.sentences import about_decision, about_pictures, about_what_if
+    from protoexplain.view.sheet import sheet
 
     shown, seen = result.explanation.classes[0], result.seen
     contrast = (
@@ -184,8 +184,8 @@ def _answers(
 
 def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable[[Match], RGB]:
     """Match -> the attribution of its activation, over what the model saw."""
-    from protoexplain.explain.question import Target
-    from protoexplain.explain.render import attribution_overlay
+    from protoexplain.explain.attribution.question import Target
+    from protoexplain.explain.overlays import attribution_overlay
 
     def heat(match: Match) -> RGB:
         found = explainer.attribute(result.seen, Target("prototype", match.prototype), [method], [])

@@ -34,11 +34,11 @@ def prototypes(
 
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.characteristic_words import about_prototype
-    from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
-    from protoexplain.explain.prototype import explain_prototypes
-    from protoexplain.explain.session import Explainer
+    from protoexplain.explain.characteristics.words import about_prototype
+    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explain.prototypes.prototype import explain_prototypes
     from protoexplain.io.atomic import write_file
+    from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
 
     explainer = Explainer(checkpoint, resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, create_model
 
-from protoexplain.explain.local import SCHEMA_VERSION, Explanation
+from protoexplain.explain.evidence.local import SCHEMA_VERSION, Explanation
 from protoexplain.io.atomic import write_file
 
 SCHEMA_FILE = Path(__file__).with_name("explanation.schema.json")

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
-from protoexplain.explain.honesty import Honesty
-from protoexplain.explain.local import ClassExplanation
-from protoexplain.explain.match import Match, Statement
-from protoexplain.explain.render import match_heat
-from protoexplain.explain.session import ExplainedImage, Explainer, Seen
-from protoexplain.explain.words import LEAST, about_decision
+from protoexplain.explain.evidence.local import ClassExplanation
+from protoexplain.explain.evidence.match import Match, Statement
+from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+from protoexplain.explain.overlays import match_heat
 from protoexplain.report.pictures import Picture, cut_out, drawn, region_of
 from protoexplain.report.report import ImageCase, Row, Rows, Sum
 from protoexplain.report.shelves import PrototypePictures
 from protoexplain.report.wording import about_blanking
+from protoexplain.view.sentences import LEAST, about_decision
 
 ROWS, CLASSES, ABSENT = 5, 5, 3
 _WHOLE_SIDE, _PART_SIDE = 640, 220

@@ -15,7 +15,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.models.registry import get_family
 from protoexplain.report.case import image_case
 from protoexplain.report.measured import accuracy, measures, prototype_words

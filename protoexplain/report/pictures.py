@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from protoexplain.data.geometry import Box
-from protoexplain.explain.render import RGB
+from protoexplain.explain.overlays import RGB
 from protoexplain.io.images import load_image
 
 _QUALITY = 86

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from protoexplain.checkpoint.prototypes import DataInfo
-from protoexplain.explain.local import Explanation, Prediction
+from protoexplain.explain.evidence.local import Explanation, Prediction
 from protoexplain.io.json_values import finite
 from protoexplain.report.pictures import Picture
 

@@ -14,7 +14,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.io.images import load_image
 from protoexplain.report.pictures import Picture, drawn, region_of, stored
 from protoexplain.report.report import Gallery, PrototypeCard, Shelf, Weight

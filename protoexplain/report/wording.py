@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from protoexplain.explain.honesty import Honesty
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.explainer import Explainer
 from protoexplain.report.numbers import percent, readable
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protoexplain.explain.nearest import Nearest
+from protoexplain.explain.prototypes.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.contract import Ownership
 

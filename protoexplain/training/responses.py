@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protoexplain.explain.nearest import Nearest
+from protoexplain.explain.prototypes.nearest import Nearest
 from protoexplain.models.activation_statistics import ActivationStatistics, RunningStatistics
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.projection import LatentBatch

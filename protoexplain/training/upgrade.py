@@ -21,7 +21,7 @@ from protoexplain.data.loading import batches
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import DEFAULT
-from protoexplain.explain.patch_boxes import MarkedRecords
+from protoexplain.explain.prototypes.patch_boxes import MarkedRecords
 from protoexplain.io.atomic import require_writable, write_folder
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.projection import LatentBatch, latent_batches

@@ -14,7 +14,7 @@ from app.jobs import JobQueue, JobState
 from app.neighbours import NEAREST, SPLITS, NearestPatches, Search
 from app.views import prototypes as views
 from protoexplain.data.dataset_view import matching_view
-from protoexplain.explain.prototype import explain_prototypes
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from app.actions.measures import measures
 from app.actions.portrait import portrait
 from app.actions.prototypes import Wish, gallery, orders
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.models.registry import family_names, get_family
 
 TINY = {"name": "test_efficientnet", "stride": 16, "weights": "none"}

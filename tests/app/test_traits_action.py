@@ -15,10 +15,10 @@ from app.actions.prototypes import Wish, gallery, orders
 from app.actions.traits import traits
 from app.views import prototypes as views
 from app.views.explain import answer
-from protoexplain.explain.calibration import Calibration
-from protoexplain.explain.characteristic_words import about_prototype
-from protoexplain.explain.characteristics import Characteristics, Table
-from protoexplain.explain.global_scores import Estimates
+from protoexplain.explain.characteristics.calibration import Calibration
+from protoexplain.explain.characteristics.global_scores import Estimates
+from protoexplain.explain.characteristics.table import Characteristics, Table
+from protoexplain.explain.characteristics.words import about_prototype
 from protoexplain.metrics.runner import measure
 
 TOTAL = 16

@@ -19,7 +19,7 @@ from app.surveys import Guess, Survey
 from app.views import explain, panel, prototypes
 from app.views.templating import refusal
 from protoexplain.errors import UserError
-from protoexplain.explain.render import AGAINST_COLOUR, FOR_COLOUR
+from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
 from protoexplain.report.numbers import amount, ordinal, percent, readable, signed
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'

@@ -15,7 +15,7 @@ from app.actions.what_if import CELLS, ONLY, SLIDERS, Memory, Wish, cells, outco
 from app.address import parse, query
 from app.views import what_if as views
 from protoexplain.errors import UserError
-from protoexplain.explain.perturbations import MODIFICATIONS
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 
 
 @pytest.fixture(params=["a-protopnet", "b-cbc"])

@@ -12,8 +12,8 @@ import pytest
 from tiny_runs import tiny_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.explain.characteristics import Characteristics
-from protoexplain.explain.perturbations import MODIFICATIONS
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explain.characteristics.table import Characteristics
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from tiny_runs import tiny_train
 
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.attribution_methods import METHODS
-from protoexplain.explain.calibration import Calibration
-from protoexplain.explain.characteristics import Characteristics, Table
-from protoexplain.explain.perturbations import MODIFICATIONS
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.characteristics.calibration import Calibration
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explain.characteristics.table import Characteristics, Table
+from protoexplain.explain.explainer import Explainer
 
 
 @pytest.fixture(scope="module")

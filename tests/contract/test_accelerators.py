@@ -15,14 +15,14 @@ from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions
 from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution import attribute
-from protoexplain.explain.attribution_methods import METHODS
-from protoexplain.explain.distinctions import distinguish, place_of
-from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.explain.question import Question, Target
-from protoexplain.explain.session import Explainer
-from protoexplain.explain.survey import Survey
-from protoexplain.explain.what_if import Edit, what_if
+from protoexplain.explain.attribution.attribute import attribute
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.attribution.question import Question, Target
+from protoexplain.explain.characteristics.distinctions import distinguish, place_of
+from protoexplain.explain.characteristics.measurement import Survey
+from protoexplain.explain.evidence.what_if import Edit, what_if
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.cache import DiskCache
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.needs import lacking

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.contrast import contrast
-from protoexplain.explain.counterfactual import what_would_change
-from protoexplain.explain.local import explain_reading
-from protoexplain.explain.reading import read
+from protoexplain.explain.evidence.contrast import contrast
+from protoexplain.explain.evidence.counterfactual import what_would_change
+from protoexplain.explain.evidence.local import explain_reading
+from protoexplain.explain.forward_pass import read
 from protoexplain.explain.schema import SCHEMA_FILE
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.registry import family_names

@@ -18,13 +18,12 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.editing.candidates import box_of, candidates
 from protoexplain.editing.preview import open_preview
+from protoexplain.explain.attribution.question import Target
 from protoexplain.explain.boxes import upsample
-from protoexplain.explain.contact_sheet import SeenRegions, contact_sheet
-from protoexplain.explain.distinctions import place_of
-from protoexplain.explain.prototype import explain_prototypes
-from protoexplain.explain.question import Target
-from protoexplain.explain.render import match_heat, sheet
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.characteristics.distinctions import place_of
+from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.overlays import match_heat
+from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.measured_model import subject_of
 from protoexplain.metrics.observe.passes import Chunk, Patches
@@ -35,6 +34,8 @@ from protoexplain.models.registry import FAMILIES
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
+from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
+from protoexplain.view.sheet import sheet
 
 SIZE, SCHEDULE = 64, {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
 EXTENTS = {"1 x 1": (4, 4), "2 x 2": (3, 3)}

@@ -4,7 +4,7 @@ import json
 
 import jsonschema
 
-from protoexplain.explain.local import SCHEMA_VERSION
+from protoexplain.explain.evidence.local import SCHEMA_VERSION
 from protoexplain.explain.schema import SCHEMA_FILE, schema_text
 
 

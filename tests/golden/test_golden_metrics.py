@@ -10,7 +10,7 @@ from torch import nn
 
 from protoexplain.data.augmentation import resized
 from protoexplain.explain.boxes import upsample
-from protoexplain.explain.session import as_picture
+from protoexplain.explain.explainer import as_picture
 from protoexplain.metrics.observe.localisation import LEVELS, localisation, stretched
 from protoexplain.metrics.observe.masking import area, heat_ranks, masked_scores
 from protoexplain.metrics.observe.measured_model import Subject, subject_of

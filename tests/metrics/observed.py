@@ -26,13 +26,13 @@ def subject(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
     """Two branches; prototypes of their own class, or shared by all."""
     generator = torch.Generator().manual_seed(seed)
     count = classes * per_class
-    owner = torch.full((count,), -1) if shared else torch.arange(classes).repeat_interleave(per_class)
+    ownership = Ownership.of_all(count, classes) if shared else Ownership.class_major(per_class, classes)
     weights = torch.rand(classes, count, generator=generator) - 0.3
     branch = (torch.arange(count) % per_class > 0).long()
-    assigned = assign(owner, weights, assigned_per_class)
+    assigned = assign(ownership, weights, assigned_per_class)
     names = tuple(f"class {label}" for label in range(classes))
     sizes = torch.tensor(MAP).expand(count, 2)
-    return Subject(names, owner, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class)
+    return Subject(names, ownership, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class)
 
 
 def patches_of(one, generator):

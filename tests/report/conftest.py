@@ -8,7 +8,7 @@ from tiny_runs import tiny_train
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.report.gather import gather, given_images
 
 

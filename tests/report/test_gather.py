@@ -8,7 +8,7 @@ import pytest
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.dataset_view import view_of
 from protoexplain.errors import UserError
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.explainer import Explainer
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
 from protoexplain.report.gather import Given, Wanted, gather, given_images
@@ -125,8 +125,8 @@ class TestMeasured:
         assert cards[1].words == ()
 
     def test_characteristics(self, checkpoint_copy, images):
-        from protoexplain.explain.characteristic_words import about_prototype, prototype_findings
-        from protoexplain.explain.survey import Survey
+        from protoexplain.explain.characteristics.measurement import Survey
+        from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
 
         explainer = Explainer(checkpoint_copy)
         survey = Survey(explainer.model, checkpoint_copy.weights_sha256, "box", 64, lambda *step: None)

@@ -18,8 +18,8 @@ from protoexplain.checkpoint.prototypes import parse_contents
 from protoexplain.checkpoint.split_ids import SPLIT
 from protoexplain.errors import UserError
 from protoexplain.explain.box_rules import PUBLISHED
-from protoexplain.explain.evidence import WITHOUT_STATISTICS
-from protoexplain.explain.session import Explainer
+from protoexplain.explain.evidence.counting import WITHOUT_STATISTICS
+from protoexplain.explain.explainer import Explainer
 from protoexplain.planted import draw
 from protoexplain.training.upgrade import upgrade
 

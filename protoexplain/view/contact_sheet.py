@@ -1,0 +1,178 @@
+"""One picture for each prototype: the patches nearest to it, and the images that they come from."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from protoexplain.data.geometry import Box
+from protoexplain.data.loading import ImageDataset, cut, geometry_of
+from protoexplain.explain.overlays import AGAINST_COLOUR, RGB, draw_box
+from protoexplain.explain.prototypes.prototype import Neighbour, PrototypeExplanation
+from protoexplain.io.images import load_image
+
+_TILE, _GAP, _LINE, _QUALITY = 132, 8, 17, 85
+_CHARACTER = 7
+"""Pixels that a character of the heading takes, or less."""
+_INK, _PAPER = "#202020", "#ffffff"
+_KEPT_IMAGES = 256
+Region = tuple[RGB, Box]
+
+
+class SeenRegions:
+    """The part of each image that the model saw, and where a patch lies in it; the last images stay in memory.
+
+    Args:
+        splits: Name -> pictures, as they were explained.
+    """
+
+    def __init__(self, splits: Mapping[str, ImageDataset]) -> None:
+        self._splits = splits
+        self._records = {name: {r.id: r for r in dataset.records} for name, dataset in splits.items()}
+        self._region = lru_cache(_KEPT_IMAGES)(self._load)
+
+    def __call__(self, split: str, neighbour: Neighbour) -> Region:
+        """The region and the patch's box in its pixels.
+
+        Raises:
+            UserError: The image can no longer be read.
+        """
+        region, corner = self._region(split, neighbour.image)
+        x0, y0, x1, y1 = neighbour.box
+        return region, Box(x0 - corner.x0, y0 - corner.y0, x1 - corner.x0, y1 - corner.y0)
+
+    def _load(self, split: str, image: str) -> Region:
+        record, dataset = self._records[split][image], self._splits[split]
+        loaded = load_image(record.path)
+        geometry = geometry_of(record, loaded.size, dataset.crop, dataset.size)
+        return cut(loaded.rgb, geometry), geometry.crop
+
+
+def contact_sheet(
+    told: PrototypeExplanation,
+    class_names: tuple[str, ...],
+    region: Callable[[str, Neighbour], Region],
+    patch: RGB | None = None,
+    source: RGB | None = None,
+    caption: str = "its training patch",
+) -> bytes:
+    """Draw a prototype.
+
+    Args:
+        told: What is known of it.
+        class_names: By label.
+        region: Split and neighbour -> region and box, such as `SeenRegions`.
+        patch: Picture of its training patch.
+        source: The training image of that patch, with its box.
+        caption: What both are.
+
+    Returns:
+        JPEG.
+    """
+    strips = [
+        (title, split, neighbours) for split in told.splits for title, neighbours in _lists(told, split) if neighbours
+    ]
+    columns = max([len(neighbours) for _, _, neighbours in strips], default=0)
+    head = [_heading(told), *filter(None, (_statistics(told, split) for split in told.splits))]
+    width = (columns + 1) * (_TILE + _GAP) + 2 * _GAP
+    head += textwrap.wrap(told.characteristics or "", width // _CHARACTER)
+    top = _GAP + _LINE * len(head) + _GAP
+    strip_height = _LINE + 2 * _TILE + 3 * _LINE
+    height = top + max(len(strips), 1) * strip_height
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for line, text in enumerate(head):
+        draw.text((_GAP, _GAP + line * _LINE), text, _INK, _font(13 if line else 14))
+    _column(sheet, draw, 0, top, "the prototype", (patch, source), (caption,), _INK)
+    for row, (title, split, neighbours) in enumerate(strips):
+        y = top + row * strip_height
+        for place, neighbour in enumerate(neighbours):
+            picture, box = region(split, neighbour)
+            pictures = (_inside(picture, box), draw_box(picture, box))
+            foreign = told.prototype_label not in (-1, neighbour.label)
+            texts = (f"{neighbour.similarity:.2f}", class_names[neighbour.label])
+            _column(
+                sheet, draw, place + 1, y, "" if place else title, pictures, texts, AGAINST_COLOUR if foreign else _INK
+            )
+    stream = io.BytesIO()
+    sheet.save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()
+
+
+def _lists(told: PrototypeExplanation, split: str) -> list[tuple[str, tuple[Neighbour, ...]]]:
+    """The nearest patches, and those of the own class where others are among the nearest."""
+    lists = [(f"nearest in {split}", told.splits[split].nearest)]
+    if told.splits[split].foreign:
+        lists.append((f"nearest of its class in {split}", told.splits[split].nearest_own))
+    return lists
+
+
+def _heading(told: PrototypeExplanation) -> str:
+    owner = "" if told.class_name is None else f" ({told.class_name})"
+    weights = ", ".join(f"{w.name} {w.weight:+.3g}" for w in told.weights[:3])
+    return f"Prototype {told.prototype}{owner}    largest weights: {weights}"
+
+
+def _statistics(told: PrototypeExplanation, split: str) -> str:
+    known, parts = told.splits[split], []
+    if known.fires is not None:
+        parts.append(f"reaches {told.level:.2f} in {known.fires:.1%} of the images")
+    if known.foreign is not None:
+        others, count = round(known.foreign * len(known.nearest)), len(known.nearest)
+        parts.append(f"{others} of the {count} nearest are of other classes")
+    return f"{split}: {', '.join(parts)}" if parts else ""
+
+
+def _column(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    column: int,
+    y: int,
+    title: str,
+    pictures: tuple[RGB | None, RGB | None],
+    texts: tuple[str, ...],
+    colour: str,
+) -> None:
+    """A patch, the image below it, and what is said of both."""
+    x = _GAP + column * (_TILE + _GAP) + (_GAP if column else 0)
+    draw.text((x, y), title, _INK, _font(12))
+    for place, picture in enumerate(pictures):
+        if picture is not None:
+            tile = _fitted(picture)
+            offset = (_TILE - tile.width) // 2, (_TILE - tile.height) // 2
+            sheet.paste(tile, (x + offset[0], y + _LINE + place * _TILE + offset[1]))
+    for line, text in enumerate(texts):
+        draw.text((x, y + _LINE + 2 * _TILE + line * (_LINE - 2)), _short(text), colour, _font(12))
+
+
+def _inside(picture: RGB, box: Box) -> RGB:
+    height, width = picture.shape[:2]
+    x0, y0 = min(max(int(box.x0), 0), width - 1), min(max(int(box.y0), 0), height - 1)
+    return picture[y0 : max(round(box.y1), y0 + 1), x0 : max(round(box.x1), x0 + 1)]
+
+
+def _fitted(picture: RGB) -> Image.Image:
+    """Scaled to a tile with its aspect ratio."""
+    side = _TILE - 2
+    scale = side / max(picture.shape[:2])
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    return Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS)
+
+
+def _short(text: str) -> str:
+    font = _font(12)
+    while len(text) > 1 and font.getlength(text) > _TILE:
+        text = text[:-2] + "…"
+    return text
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)

@@ -1,0 +1,140 @@
+"""Sentences that follow from the numbers of an explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from protoexplain.explain.attribution.attribute import Attributions
+from protoexplain.explain.attribution.fit import NEIGHBOURHOODS
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.evidence.contrast import Contrast
+from protoexplain.explain.evidence.counterfactual import Change
+from protoexplain.explain.evidence.local import ClassExplanation
+from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.what_if import Shift, WhatIf
+from protoexplain.models.contract import EvidenceKind
+
+
+def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
+    """What is shown of a match: the image, its heat map, the prototype, its training image.
+
+    Args:
+        drawn: Whether the model draws its prototypes, whole pictures; otherwise a training patch stands for each.
+    """
+    if drawn:
+        return "this image", "as a whole", "beside this prototype", "nearest training image"
+    return "this part of the image", "where it looks similar", "looks like this patch", "of this training image"
+
+
+def about_box(tried: Honesty) -> str:
+    """What blanking the box does, beside a heat map."""
+    return f"blanking the box: {-tried.fall:+.2f}, more than {tried.rank:.0%} of random boxes"
+
+
+def about_score(kind: EvidenceKind) -> str:
+    """What evidence adds up to."""
+    return "score relative to the average class" if kind.relative else "score"
+
+
+def about_change(change: Change | None) -> str:
+    """What would change the answer."""
+    if change is None:
+        return "No removal of prototypes would change the answer."
+    numbers = [removal.match.prototype for removal in change.removed]
+    both = f" ({change.rival.name} overtakes {change.predicted.name} too)"
+    third = "" if change.outcome.label == change.rival.label else both
+    removed = f"With {_named(numbers)} as in an average image" if change.as_usual else f"Without {_named(numbers)}"
+    return f"{removed} the model would say {change.outcome.name}{third}."
+
+
+def about_contrast(found: Contrast, unit: str, shown: int = 3) -> str:
+    """Why one class and not the other."""
+    parts = [f"{s.difference:+.2f} prototype {s.for_this.prototype}" for s in found.separations[:shown]]
+    rest = found.total() - sum(s.difference for s in found.separations[:shown])
+    lead = f"{found.this.name} and not {found.other.name}: a lead of {found.difference:+.2f} {unit}"
+    return f"{lead} = {', '.join(parts)}, {rest:+.2f} all others."
+
+
+def about_decision(contrast: Contrast | None, change: Change | None, unit: str) -> list[str]:
+    """Why one class and not the other, where there is another; and what would change the answer."""
+    return [*([] if contrast is None else [about_contrast(contrast, unit)]), about_change(change)]
+
+
+def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
+    """What an edit does to the answer, and which prototype did most of it.
+
+    Args:
+        found: Both answers.
+        readable: Class name -> how it is told.
+    """
+    name = readable(found.named.before.name)
+    was, now = (_percent(side.probability) for side in (found.named.before, found.named.after))
+    odds = f"({now})" if was == now else f"({was} before, {now} now)"
+    if found.rival is None:
+        answer = f"The model still says {name} {odds}"
+    else:
+        rival = f"{readable(found.rival.after.name)} ({_percent(found.rival.after.probability)})"
+        answer = f"The model now says {rival} and no longer {name} {odds}"
+    loss, gain = (_strongest(shifts) for shifts in (found.losses, found.gains))
+    if loss and (found.change <= 0 or not gain):
+        return f"{answer}; the most important loss is {_moved(loss)}."
+    if gain:
+        return f"{answer}; the most important gain is {_moved(gain)}."
+    return f"{answer}; no prototype changes what it says."
+
+
+LEAST = 5e-4
+"""Evidence, and changes of it, that would be told as zero."""
+
+
+def _percent(share: float) -> str:
+    """Never 0 % or 100 % where it is not."""
+    if 0 < share < 0.001:
+        return "under 0.1%"
+    return "over 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
+
+
+def _strongest(shifts: Sequence[Shift]) -> Shift | None:
+    return shifts[0] if shifts and abs(shifts[0].change) >= LEAST else None
+
+
+def _moved(shift: Shift) -> str:
+    """A prototype and its way from one similarity to another."""
+    before, after = shift.before.similarity, shift.after.similarity
+    prototype = f"prototype {shift.before.prototype}"
+    if f"{before:.2f}" == f"{after:.2f}":
+        return f"{prototype}, which stayed at {after:.2f}"
+    return f"{prototype}, which {'fell' if after < before else 'rose'} from {before:.2f} to {after:.2f}"
+
+
+def about_absence(shown: ClassExplanation, most: int = 3) -> list[str]:
+    """What is missing as expected, found but unwanted and missing though wanted, each with its strongest prototypes."""
+    kinds = (
+        ("missing as expected, adds", [(m.prototype, m.absence) for m in shown.missing]),
+        ("found but unwanted, costs", [(m.prototype, m.unwanted or 0.0) for m in shown.unwanted]),
+        ("missing though wanted, costs", [(m.prototype, m.lacking or 0.0) for m in shown.lacking]),
+    )
+    return [
+        f"{kind}: " + ", ".join(f"{value:.3f} prototype {prototype}" for prototype, value in strongest)
+        for kind, values in kinds
+        if (strongest := [(prototype, value) for prototype, value in values if value > 0][:most])
+    ]
+
+
+def about_fit(found: Attributions) -> list[str]:
+    """Which method fits which question."""
+    lines = []
+    for name, method in found.recommended.items():
+        question = NEIGHBOURHOODS[name].question
+        if method is None:
+            lines.append(f"{question} No method tells more than a constant would ({name}).")
+        else:
+            error = found.errors[name][method]
+            lines.append(f"{question} {METHODS[method].title}, fit error {error:.2f} ({name}).")
+    return lines
+
+
+def _named(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"prototype {numbers[0]}"
+    return f"prototypes {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
