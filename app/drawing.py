@@ -9,10 +9,10 @@ from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, per
 from protoexplain.data.geometry import Box
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.attribution.question import Target
-from protoexplain.explain.boxes import upsample
 from protoexplain.explain.evidence.match import Match, Statement
 from protoexplain.explain.explainer import Explainer, Seen
 from protoexplain.explain.overlays import RGB
+from protoexplain.regions.boxes import upsample
 from protoexplain.report.pictures import cut_out
 
 SIMILARITY = "map"

@@ -33,15 +33,6 @@ from torch import Tensor
 
 import protoexplain
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS, read_statistics, write_statistics
-from protoexplain.checkpoint.manifest import (
-    MANIFEST,
-    MAX_JSON_BYTES,
-    MEASUREMENTS,
-    read_json_table,
-    read_limited,
-    read_manifest,
-    verify_folder,
-)
 from protoexplain.checkpoint.measurements import joined, read_measurements, without, write_measurements
 from protoexplain.checkpoint.model_card import measurements_card, model_card
 from protoexplain.checkpoint.prototype_maps import MAPS, read_maps, write_maps
@@ -51,6 +42,15 @@ from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, require_writable, write_file, write_folder
 from protoexplain.io.json_values import finite
+from protoexplain.io.manifest import (
+    MANIFEST,
+    MAX_JSON_BYTES,
+    MEASUREMENTS,
+    read_json_table,
+    read_limited,
+    read_manifest,
+    verify_folder,
+)
 from protoexplain.io.tensors import load_into, read_tensors, write_tensors
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import PrototypeModel

@@ -16,9 +16,9 @@ from protoexplain.data.geometry import Box
 from protoexplain.editing.decisions import REPROJECT, Decision
 from protoexplain.editing.preview import TRAIN, EditPreview
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.models.base import Branch
 from protoexplain.models.similarity import gather_patches
+from protoexplain.regions.box_rules import DEFAULT
 
 OFFERED = 6
 

@@ -23,18 +23,18 @@ from protoexplain.config import RunConfig
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import require_writable
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
+from protoexplain.progress import Watcher
 from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
-from protoexplain.training.fabric import make_fabric
 from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult
-from protoexplain.training.run_log import Watcher
 from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState

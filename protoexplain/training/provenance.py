@@ -18,14 +18,15 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.data.augmentation import resized
-from protoexplain.data.check import Progress, for_each
+from protoexplain.data.check import for_each
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, cut, geometry_of
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.io.images import load_image, sha256_of
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Progress
+from protoexplain.regions.box_rules import DEFAULT
 from protoexplain.training.projection import Patches
 
 SOURCE_QUALITY, PATCH_QUALITY = 88, 90

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protoexplain.explain.prototypes.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.contract import Ownership
+from protoexplain.models.nearest import Nearest
 
 K = 6
 """Nearest training images that are looked at."""

@@ -17,13 +17,14 @@ from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import ImageDataset
 from protoexplain.data.orders import epoch_order, shard
 from protoexplain.data.records import ImageRecord
+from protoexplain.fabric import scales_gradients
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
+from protoexplain.progress import Watcher
 from protoexplain.training import engine, projection
-from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.pictures import Pictures
-from protoexplain.training.run_log import RunLog, Watcher
+from protoexplain.training.run_log import RunLog
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 _NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})

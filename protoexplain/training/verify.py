@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.checkpoint.manifest import verify_folder
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.data.check import Progress, for_each
+from protoexplain.data.check import for_each
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
 from protoexplain.io.images import sha256_of
+from protoexplain.io.manifest import verify_folder
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import Similarity, gather_patches, map_size
+from protoexplain.progress import Progress
 from protoexplain.training.projection import search
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-4

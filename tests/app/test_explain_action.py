@@ -16,7 +16,7 @@ from app.drawing import HEAT_SIDE
 from app.examples import Subject
 from app.pictures import HAZE, heat_layer
 from protoexplain.errors import UserError
-from protoexplain.explain.boxes import upsample
+from protoexplain.regions.boxes import upsample
 
 
 @pytest.fixture

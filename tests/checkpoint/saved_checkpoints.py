@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from protoexplain.checkpoint.checkpoint import save_checkpoint
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
 from protoexplain.checkpoint.prototypes import DataInfo, PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.models.registry import get_family
 
 CLASSES = ("Wren", "Robin")

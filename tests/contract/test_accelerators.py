@@ -29,10 +29,10 @@ from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names
+from protoexplain.progress import Silent
 from protoexplain.training import checkpoint_ops as rework
 from protoexplain.training import run
 from protoexplain.training.evaluate import evaluate
-from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 
 ONCE = {"pretrain_epochs": 1, "head_epochs": 1, "joint_epochs": 1}

@@ -22,7 +22,7 @@ from protoexplain.metrics.registry import METRICS, get_metric, metric_names
 from protoexplain.metrics.runner import measurable
 from protoexplain.metrics.scores import accuracy
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.training.run_log import Silent
+from protoexplain.progress import Silent
 
 LABELS = (0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3)
 FIXED = {"random peak", "shuffled activations", "random pixel order"}

@@ -9,7 +9,6 @@ from golden_vectors import Vectors, close, st_protopnet
 from torch import nn
 
 from protoexplain.data.augmentation import resized
-from protoexplain.explain.boxes import upsample
 from protoexplain.explain.explainer import as_picture
 from protoexplain.metrics.observe.localisation import LEVELS, localisation, stretched
 from protoexplain.metrics.observe.masking import area, heat_ranks, masked_scores
@@ -25,6 +24,7 @@ from protoexplain.metrics.scores.stability import METRIC as STABILITY
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.stats.part_hits import reaches, visible_counts
 from protoexplain.models.contract import Ownership
+from protoexplain.regions.boxes import upsample
 
 pytestmark = pytest.mark.golden
 HALF = LEVELS.index(0.5)

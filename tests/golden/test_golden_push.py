@@ -10,10 +10,10 @@ import torch
 from golden_vectors import Vectors, close, st_protopnet
 from torch import Tensor, nn
 
-from protoexplain.explain.boxes import high_activation_boxes, upsample
-from protoexplain.explain.receptive_field import ReceptiveField
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.families.protopnet import ProtoPNet, ProtoPNetConfig
+from protoexplain.regions.boxes import high_activation_boxes, upsample
+from protoexplain.regions.receptive_field import ReceptiveField
 from protoexplain.training import projection
 
 pytestmark = pytest.mark.golden

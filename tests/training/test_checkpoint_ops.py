@@ -16,12 +16,12 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.errors import UserError
 from protoexplain.planted import draw
+from protoexplain.progress import Silent
 from protoexplain.training.checkpoint_ops import prune, reproject
 from protoexplain.training.diagnose import diagnose
 from protoexplain.training.evaluate import evaluate
 from protoexplain.training.projection import latent_batches
 from protoexplain.training.responses import responses
-from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 
 

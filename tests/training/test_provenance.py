@@ -11,7 +11,7 @@ from small_runs import SIZE, clean_batches, draw, fresh, project, run_data
 
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT
+from protoexplain.regions.box_rules import DEFAULT
 from protoexplain.training.projection import search
 from protoexplain.training.provenance import data_info, provenance
 

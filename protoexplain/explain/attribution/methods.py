@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.explain.attribution.question import Question
-from protoexplain.explain.boxes import upsample
-from protoexplain.explain.map_sizes import by_size
 from protoexplain.models.contract import best_cells
+from protoexplain.regions.boxes import upsample
+from protoexplain.regions.map_sizes import by_size
 
 KERNEL_WIDTH = 0.25
 """Of LIME's exponential kernel, over one minus the cosine of a mask and the full one (Ribeiro et al. 2016)."""

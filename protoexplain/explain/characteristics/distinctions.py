@@ -18,8 +18,8 @@ from torch import Tensor
 from protoexplain.data.augmentation import resized
 from protoexplain.explain.characteristics.in_place import Mask, in_place
 from protoexplain.explain.characteristics.perturbations import RGB
-from protoexplain.explain.map_sizes import by_size
 from protoexplain.models.base import PrototypeModel
+from protoexplain.regions.map_sizes import by_size
 
 Changes = Callable[[RGB, Mask], Mapping[str, tuple[RGB, ...]]]
 """Image and place -> characteristic -> one or more changed images."""

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import DEFAULT, BoxRule, boxes_of
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.forward_pass import Reading
 from protoexplain.models.contract import best_cells
+from protoexplain.regions.box_rules import DEFAULT, BoxRule, boxes_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
-from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset, batches, geometry_of
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
-from protoexplain.explain.prototypes.nearest import Nearest, NearestPatches
 from protoexplain.io.images import image_size
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.contract import best_cells
+from protoexplain.models.nearest import Nearest, NearestPatches
+from protoexplain.progress import Progress
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 BATCH = 32
 STRONGEST = 10

@@ -18,10 +18,10 @@ from protoexplain.explain.attribution.linear_model import LeastSquares
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.attribution.question import Question, Score, Target
 from protoexplain.explain.forward_pass import read
-from protoexplain.explain.measured_field import measure_fields
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.registry import family_names
+from protoexplain.regions.measured_field import measure_fields
 
 SIDE = 16
 FITS = [name for name in METHODS if name not in ("grad-cam", "map", "receptive-field")]

@@ -14,11 +14,11 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.images import image_size, load_image
 from protoexplain.models.registry import family_names
+from protoexplain.regions.box_rules import BestCell
 from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
 
 K, SHARE = 3, 0.6

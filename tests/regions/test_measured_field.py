@@ -5,13 +5,13 @@ import torch
 from tiny_runs import maps_of, tiny_config, tiny_model
 from torch import nn
 
-from protoexplain.explain.measured_field import measure_fields
-from protoexplain.explain.receptive_field import receptive_field
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.registry import family_names
 from protoexplain.models.similarity import NegativeSquaredL2
+from protoexplain.regions.measured_field import measure_fields
+from protoexplain.regions.receptive_field import receptive_field
 
 SIDE = 24
 

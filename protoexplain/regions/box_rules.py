@@ -16,9 +16,9 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.boxes import boxes_above, high_activation_boxes, peak_boxes, upsample
-from protoexplain.explain.map_sizes import by_size
 from protoexplain.models.contract import best_cells
+from protoexplain.regions.boxes import boxes_above, high_activation_boxes, peak_boxes, upsample
+from protoexplain.regions.map_sizes import by_size
 
 
 class Field(Protocol):
