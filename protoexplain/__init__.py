@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         explain_many,
         list_backbones,
         list_families,
-        list_metrics,
         list_presets,
         load,
         measure,
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from protoexplain.errors import UserError
     from protoexplain.explain.evidence.local import Explanation
     from protoexplain.explain.explainer import Explainer
+    from protoexplain.metrics.prototype_metrics import PrototypeMetrics
+    from protoexplain.metrics.registry import get_metric, list_metrics
     from protoexplain.models.registry import family_names, get_family
     from protoexplain.planted import draw
     from protoexplain.training.verify import verify
@@ -38,6 +39,7 @@ _HOMES = {
     "Explanation": "explain.evidence.local",
     "ImageExplanation": "api.explained",
     "LoadedModel": "api.loaded",
+    "PrototypeMetrics": "metrics.prototype_metrics",
     "RunConfig": "config",
     "UserError": "errors",
     "create_model": "api.functions",
@@ -48,10 +50,11 @@ _HOMES = {
     "get_family": "models.registry",
     "list_backbones": "api.functions",
     "list_families": "api.functions",
-    "list_metrics": "api.functions",
     "list_presets": "api.functions",
     "load": "api.functions",
     "measure": "api.functions",
+    "get_metric": "metrics.registry",
+    "list_metrics": "metrics.registry",
     "read_image_set": "data.reading",
     "resolve": "config",
     "train": "api.functions",
@@ -64,6 +67,7 @@ __all__ = [
     "Explanation",
     "ImageExplanation",
     "LoadedModel",
+    "PrototypeMetrics",
     "RunConfig",
     "UserError",
     "create_model",
@@ -72,6 +76,7 @@ __all__ = [
     "explain_many",
     "family_names",
     "get_family",
+    "get_metric",
     "list_backbones",
     "list_families",
     "list_metrics",

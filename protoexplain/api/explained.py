@@ -130,7 +130,7 @@ class ImageExplanation:
         view = explanation_view(
             self.explanation,
             pictures,
-            drawn=explainer.model.draws_prototypes,
+            drawn=explainer.model.prototype_source.decoded,
             sentences=about_decision(contrast, change, self.explanation.unit) if several else (),
         )
         return draw_sheet(view, pictures.arrays)

@@ -13,16 +13,15 @@ from pydantic import ValidationError
 from protoexplain.api.explained import ImageExplanation
 from protoexplain.api.loaded import ImageLike, LoadedModel
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.config import RunConfig, preset_names, resolve
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import first_mistake
 from protoexplain.metrics import runner
 from protoexplain.metrics.base import MetricResult
-from protoexplain.metrics.registry import metric_names
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import family_names, get_family
+from protoexplain.progress import Watcher
 from protoexplain.training import run
-from protoexplain.training.run_log import Watcher
 
 ModelLike = LoadedModel | Checkpoint | str | Path
 """A loaded model, a checkpoint, or the folder of one."""
@@ -181,11 +180,6 @@ def list_families() -> list[str]:
 def list_presets(pattern: str = "*") -> list[str]:
     """Names of the presets for training that match a pattern such as ``quick-*``."""
     return [name for name in preset_names() if fnmatch(name, pattern)]
-
-
-def list_metrics() -> list[str]:
-    """Names of the interpretability metrics."""
-    return metric_names()
 
 
 def list_backbones(pattern: str = "*") -> list[str]:

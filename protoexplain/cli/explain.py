@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protoexplain.data.dataset_view import DatasetView
-    from protoexplain.explain.box_rules import BoxRule
     from protoexplain.explain.evidence.match import Match
     from protoexplain.explain.evidence.what_if import Edit
     from protoexplain.explain.explainer import ExplainedImage, Explainer, ForwardResult
     from protoexplain.explain.overlays import RGB
+    from protoexplain.regions.box_rules import BoxRule
 
 
 def register(app: typer.Typer) -> None:
@@ -172,7 +172,7 @@ def _answers(
     view = explanation_view(
         result.explanation,
         pictures,
-        drawn=explainer.model.draws_prototypes,
+        drawn=explainer.model.prototype_source.decoded,
         occlusion=tested,
         sentences=sentences,
     )

@@ -16,13 +16,11 @@ from PIL import Image
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.data.augmentation import resized
-from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
 from protoexplain.explain.attribution.task import AttributionTask, Target
-from protoexplain.explain.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics, match_characteristics
 from protoexplain.explain.characteristics.table import Characteristics, known_characteristics
 from protoexplain.explain.characteristics.variants import texture_cache
@@ -34,11 +32,13 @@ from protoexplain.explain.evidence.match import Match
 from protoexplain.explain.evidence.occlusion_test import RANDOM_BOXES, BoxOcclusionTest, occlusion_test
 from protoexplain.explain.evidence.what_if import Edit
 from protoexplain.explain.forward_pass import ForwardPass, run_forward
-from protoexplain.explain.measured_field import measure_fields
 from protoexplain.explain.prototypes.patch_pictures import pictures_of
 from protoexplain.io.images import load_image
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
+from protoexplain.progress import Progress
+from protoexplain.regions.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
+from protoexplain.regions.measured_field import measure_fields
 
 RGB = NDArray[np.uint8]
 
@@ -111,7 +111,7 @@ class Explainer:
     @cached_property
     def unit(self) -> str:
         """Of the evidence: what class scores are measured in."""
-        return "probability" if self.model.scores_are_probabilities else "logit"
+        return self.model.score_unit.name
 
     @cached_property
     def fields(self) -> Fields:

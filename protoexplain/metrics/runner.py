@@ -18,16 +18,16 @@ from pydantic import BaseModel
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.observe.images import read_foreign_images, read_test_images
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.observer import observe
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import parse_settings
-from protoexplain.training.fabric import make_fabric
-from protoexplain.training.run_log import Silent, Watcher
+from protoexplain.progress import Silent, Watcher
 
 
 def measure(
@@ -64,7 +64,7 @@ def measure(
     """
     reuse_freed_memory()
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
-    known = list(names) if names is not None else metric_names()
+    known = list(names) if names is not None else list_metrics()
     shared, own = parse_settings(settings or {}, known)
     images = read_test_images(loaded, data, shared.images_per_class)
     others = read_foreign_images(loaded, foreign) if foreign else None

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.data.check import Progress
 from protoexplain.explain.explainer import Explainer
+from protoexplain.progress import Progress
 from protoexplain.report.prototype_pictures import InlinePrototypePictures
 from protoexplain.report.sections import Gallery, PrototypeCard, PrototypeGroup, Weight
 
@@ -71,7 +71,7 @@ def _card(
     weights: Tensor,
     words: tuple[str, ...],
 ) -> PrototypeCard:
-    column, shared = weights[:, record.index], record.label < 0
+    column, shared = weights[:, record.index], record.owner is None
     labels = column.argsort(descending=True)[:STRONGEST].tolist() if shared else [record.label]
     return PrototypeCard(
         index=record.index,

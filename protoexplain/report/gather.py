@@ -175,7 +175,7 @@ def explained_image(
         explanation,
         ImagePictures(explainer, forward, prototypes, layered=False, side=ROW_SIDE),
         truth=truth,
-        drawn=explainer.model.draws_prototypes,
+        drawn=explainer.model.prototype_source.decoded,
         occlusion=explainer.occlusion_test(forward, matches),
         sentences=() if forward.forward_pass.abstains else sentences,
     )
@@ -193,7 +193,7 @@ def _model(checkpoint: Checkpoint) -> ModelCard:
         data=checkpoint.data,
         prototypes=len(checkpoint.prototypes),
         projected=sum(record.projected for record in checkpoint.prototypes),
-        shared=all(record.label < 0 for record in checkpoint.prototypes),
+        shared=all(record.owner is None for record in checkpoint.prototypes),
     )
 
 

@@ -258,10 +258,10 @@ class _Look:
     def spot(self, match: Match | None, evidence: float, number: int) -> Spot | None:
         if match is None:
             return None
-        checkpoint, label = self.explainer.checkpoint, match.prototype_label
+        checkpoint = self.explainer.checkpoint
         return Spot(
             match.prototype,
-            checkpoint.classes[label] if label >= 0 else None,
+            checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
             self.draw.located(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),

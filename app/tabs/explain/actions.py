@@ -85,6 +85,6 @@ def explain_picture(
         absent=rows,
         marks=MARKS,
         truth=subject.truth if subject.truth in explainer.checkpoint.classes else None,
-        drawn=explainer.model.draws_prototypes,
+        drawn=explainer.model.prototype_source.decoded,
         characteristics=explainer.known_characteristics,
     )

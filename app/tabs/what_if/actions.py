@@ -279,11 +279,10 @@ def _moved(
 ) -> tuple[Moved, ...]:
     """Those that would not be shown as zero, drawn."""
     longest = max((abs(shift.change) for shift in (*found.losses, *found.gains)), default=1.0)
-    classes = explainer.checkpoint.classes
     return tuple(
         Moved(
             shift=shift,
-            owner=classes[shift.before.prototype_label] if shift.before.prototype_label >= 0 else None,
+            owner=explainer.checkpoint.owner_name(shift.before.prototype),
             patch=prototype_picture(explainer.checkpoint, shift.before.prototype, "patch"),
             before=before.located(shift.before, "The picture as it is, the part marked by a box"),
             after=after.located(shift.after, "The changed picture, the part marked by a box"),

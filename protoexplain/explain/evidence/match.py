@@ -10,9 +10,10 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import DEFAULT, BoxRule, boxes_of
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.forward_pass import ForwardPass
+from protoexplain.models.contract import best_cells
+from protoexplain.regions.box_rules import DEFAULT, BoxRule, boxes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +96,9 @@ def _numbers(
     kinds["unwanted"] = nothing if disagreement is None else _columns(disagreement.presence, chosen)
     kinds["lacking"] = nothing if disagreement is None else _columns(disagreement.absence, chosen)
     similarity = forward_pass.activations[chosen].tolist()
-    counted = forward_pass.evidence_kind == "shapley"
+    counted = forward_pass.evidence_kind.relative
     usual = forward_pass.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
-    owners = forward_pass.model.prototype_class[chosen].tolist()
+    owners = forward_pass.model.ownership.labels[chosen].tolist()
     return [
         {
             prototype: {
@@ -136,6 +137,6 @@ def _places(forward_pass: ForwardPass, prototypes: Sequence[int], rule: BoxRule)
 def _peak(cells: Tensor, geometry: Geometry) -> dict[str, Any]:
     """The best cell of a map [H,W], and its centre in pixels of the given image."""
     height, width = cells.shape
-    row, column = divmod(int(cells.argmax()), width)
+    ((row, column),) = best_cells(cells[None])
     down, across = geometry.input_size / height, geometry.input_size / width
     return {"cell": (row, column), "peak": geometry.to_source((column + 0.5) * across, (row + 0.5) * down)}

@@ -13,10 +13,10 @@ from typing import Literal
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.overlays import RGB, draw_box, png
-from protoexplain.explain.prototypes.patch_boxes import MarkedRecords
 from protoexplain.io.images import load_image
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
+from protoexplain.regions.patch_boxes import MarkedRecords
 
 
 class PatchPictures:

@@ -14,7 +14,7 @@ from PIL import Image
 from app.examples import Subject
 from app.tabs.explain.actions import explain_picture, see
 from protoexplain.errors import UserError
-from protoexplain.explain.boxes import upsample
+from protoexplain.regions.boxes import upsample
 from protoexplain.view.image_pictures import LAYER_SIDE
 from protoexplain.view.pictures import HAZE, heat_layer
 

@@ -8,12 +8,12 @@ from tiny_runs import tiny_config, tiny_model
 from toy_models import PLACES, SIDE, dots, forward, linear
 
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.explain.box_rules import BestCell, Percentile
 from protoexplain.explain.evidence.local import explain_forward_pass
 from protoexplain.explain.evidence.match import matches
 from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest, occlusion_test
 from protoexplain.explain.forward_pass import run_forward
 from protoexplain.models.registry import family_names
+from protoexplain.regions.box_rules import BestCell, Percentile
 
 EQUAL = [[1.0, 1.0, 1.0]] * 3
 
