@@ -21,9 +21,9 @@ from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable, write_file
 from protoexplain.io.cache import cache_folder
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.cached_results import kept_results
+from protoexplain.metrics.cached_results import cached_results
 from protoexplain.metrics.observe.images import Images
-from protoexplain.metrics.observe.needs import lacking
+from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.runner import measure
 from protoexplain.training.fabric import make_fabric
 
@@ -57,7 +57,7 @@ class Measurements:
         Raises:
             UserError: The checkpoint's own cannot be read.
         """
-        return {**kept_results(checkpoint), **self._outside(checkpoint)}
+        return {**cached_results(checkpoint), **self._outside(checkpoint)}
 
     def metrics(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
         """A checkpoint's measurements with those that were kept outside it."""
@@ -76,7 +76,7 @@ class Measurements:
         images, size = view.image_set, checkpoint.config.data.image_size
         tested, training = view.listed("test"), view.listed("train")
         looked_at = Images(images.name, tested, (), view.crop, size, images.part_names, (), training)
-        return lacking(checkpoint, looked_at, None)
+        return missing_needs(checkpoint, looked_at, None)
 
     def job(self, checkpoint: Checkpoint) -> Measurement:
         """The last measurement that was asked for since the app started."""
@@ -125,7 +125,7 @@ class Measurements:
             names,
             {"images_per_class": per_class, "batch_size": BATCH},
             job,
-            kept=self.results(checkpoint),
+            cached=self.results(checkpoint),
             work=self.folder / "work" / self._name(checkpoint),
             fabric=make_fabric(self.device),
         )

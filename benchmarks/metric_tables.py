@@ -18,7 +18,7 @@ from pathlib import Path
 
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.cli.output import watching
-from protoexplain.metrics.cached_results import distinct_names, kept_results
+from protoexplain.metrics.cached_results import cached_results, distinct_names
 from protoexplain.metrics.registry import metric_names
 from protoexplain.metrics.runner import measure
 from protoexplain.metrics.stats.seeds import over_seeds
@@ -38,10 +38,10 @@ def measured(path: Path, options: argparse.Namespace) -> Checkpoint:
     """The checkpoint with the results added to it."""
     for names, settings in parts_of_the_work(Checkpoint.load(path), options.masked):
         loaded = Checkpoint.load(path)
-        kept, work = kept_results(loaded), path.with_name(f".{path.name}.measuring")
+        cached, work = cached_results(loaded), path.with_name(f".{path.name}.measuring")
         foreign = options.foreign if FOREIGN & set(names) else None
         with watching() as watcher:
-            results = measure(loaded, options.data, names, settings, watcher, foreign=foreign, kept=kept, work=work)
+            results = measure(loaded, options.data, names, settings, watcher, foreign=foreign, cached=cached, work=work)
         add_metrics(path, {"interpretability": {name: result.to_dict() for name, result in results.items()}})
     return Checkpoint.load(path)
 
@@ -63,7 +63,7 @@ def main() -> None:
             copied = options.scratch / names[path].replace("/", "-")
             if not copied.exists():
                 shutil.copytree(path, copied)
-            trainings.append(kept_results(measured(copied, options)))
+            trainings.append(cached_results(measured(copied, options)))
             print(f"{names[path]}\n\n{as_text(trainings[-1])}\n")
         models[names[method[0]]] = over_seeds(trainings) if len(trainings) > 1 else trainings[0]
     print(as_markdown(models))

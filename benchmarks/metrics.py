@@ -25,11 +25,11 @@ from protoexplain.config import parse
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.masking import heat_ranks, masked_scores
-from protoexplain.metrics.observe.measured_model import Subject, subject_of
+from protoexplain.metrics.observe.model_description import ModelDescription, describe_model
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.parts import read_parts
 from protoexplain.metrics.observe.passes import Chunk, probabilities
-from protoexplain.metrics.observe.plan import planned
+from protoexplain.metrics.observe.plan import plan_passes
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.models.base import PrototypeModel
@@ -58,7 +58,7 @@ class Work:
     """A model, its test images in memory, and their annotations."""
 
     model: PrototypeModel
-    subject: Subject
+    description: ModelDescription
     pictures: Tensor
     records: tuple[ImageRecord, ...]
     geometries: tuple[Geometry, ...]
@@ -85,8 +85,8 @@ def make_work(classes: int, each: int, count: int, cells: int) -> Work:
     config = parse({"family": "protopnet", "model": {"prototypes_per_class": PER_CLASS, "prototype_channels": 64}})
     model = get_family("protopnet").build(config.model, classes, Coarse(cells, 32)).eval()
     pictures = F.interpolate(torch.rand(min(count, 128), 3, 5, 5), (SIZE, SIZE), mode="bicubic").clamp(0, 1)
-    subject = subject_of(model, tuple(map(str, range(classes))), SIZE, PER_CLASS)
-    return Work(model, subject, pictures, tuple(records), (Geometry(box, SIZE),) * count)
+    description = describe_model(model, tuple(map(str, range(classes))), SIZE, PER_CLASS)
+    return Work(model, description, pictures, tuple(records), (Geometry(box, SIZE),) * count)
 
 
 # ---------------------------------------------------------------------- ours
@@ -96,21 +96,26 @@ def make_work(classes: int, each: int, count: int, cells: int) -> Work:
 def ours(work: Work) -> tuple[float, float]:
     """Both scores as `measure` computes them; what was seen stays in memory."""
     options = MeasureSettings(draws=1, half_window=HALF_WINDOW)
-    passes = planned({"peaks", "noisy"}, options)
+    passes = plan_passes({"peaks", "noisy"}, options)
     rows: dict[str, list[dict[str, Tensor]]] = {one.name: [] for one in passes}
     for start in range(0, len(work.records), BATCH):
         part = slice(start, start + BATCH)
         chunk = Chunk(
-            work.model, work.subject, work.images(start), work.labels[part], work.records[part], work.geometries[part]
+            work.model,
+            work.description,
+            work.images(start),
+            work.labels[part],
+            work.records[part],
+            work.geometries[part],
         )
         for one in passes:
             rows[one.name].append(one(chunk))
     columns = {name: {c: torch.cat([part[c] for part in parts]) for c in parts[0]} for name, parts in rows.items()}
     ids = tuple(record.id for record in work.records)
     parts = read_parts(work.records, work.geometries, NAMES, SIZE)
-    seen = Observations(work.subject, ids, work.labels, columns, options, "made up", parts)
+    observed = Observations(work.description, ids, work.labels, columns, options, "made up", parts)
     metrics = [get_metric(name) for name in ("consistency", "stability")]
-    consistency, stability = (metric.compute(seen, metric.settings()).value for metric in metrics)
+    consistency, stability = (metric.compute(observed, metric.settings()).value for metric in metrics)
     return consistency, stability
 
 
@@ -153,7 +158,7 @@ def part_pixels(record: ImageRecord, box: Box) -> list[tuple[int, int, int]]:
 def part_hits(work: Work, noisy: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each prototype: which parts it hits in each image of its class, and which parts show, both [n,T]."""
     maps, labels, found = own_maps(work, noisy), work.labels.numpy(), []
-    for label in range(len(work.subject.classes)):
+    for label in range(len(work.description.classes)):
         images = np.nonzero(labels == label)[0]
         if not len(images):
             continue
@@ -214,7 +219,7 @@ def part_scores(options: Settings, cells: int) -> None:
         "network, one pass": lambda: network(work),
     }
     results = interleave(arms, options.repeats, warm=False)
-    title = f"{len(work.records)} images, {work.subject.num_prototypes} prototypes, {cells} x {cells} cells"
+    title = f"{len(work.records)} images, {work.description.num_prototypes} prototypes, {cells} x {cells} cells"
     compare(title, results, "published loops")
     slow_ms, fast_ms, pass_ms = (1000 * median(results[arm].cpu) / len(work.records) for arm in arms)
     slow_ms, fast_ms = slow_ms - slow_passes * pass_ms, fast_ms - fast_passes * pass_ms

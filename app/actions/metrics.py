@@ -14,8 +14,8 @@ from app.plots import Plot, Spread, plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import Metric, MetricResult
-from protoexplain.metrics.compare import Difference, Measured, compare, summary
-from protoexplain.metrics.observe.plan import planned
+from protoexplain.metrics.compare import Difference, MeasuredModel, compare, summary
+from protoexplain.metrics.observe.plan import plan_passes
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.tables import as_csv, as_latex, beaten_by, comparison_rows, result_rows
@@ -219,7 +219,7 @@ def report(library: Library, choice: Choice, other: str = "", titles: Mapping[st
         others = library.measurements.results(second)
         models[named.get(other, other)] = others
         measured = {
-            title: Measured.of(of, found)
+            title: MeasuredModel.of(of, found)
             for (title, found), of in zip(models.items(), (checkpoint, second), strict=True)
         }
         differences = compare(measured)
@@ -322,7 +322,7 @@ def _extremes(result: MetricResult) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _looks(metric: Metric) -> int:
-    return sum(getattr(one, "steps", 1) for one in planned(metric.passes, MeasureSettings()))
+    return sum(getattr(one, "steps", 1) for one in plan_passes(metric.passes, MeasureSettings()))
 
 
 def _projections(checkpoint: Checkpoint) -> Iterator[tuple[float, float]]:

@@ -18,7 +18,7 @@ from protoexplain.io.json_values import finite
 
 if TYPE_CHECKING:
     from protoexplain.metrics.base import MetricResult
-    from protoexplain.metrics.compare import Measured
+    from protoexplain.metrics.compare import MeasuredModel
 
 Format = Literal["text", "csv", "latex", "markdown", "json"]
 Metrics = Annotated[
@@ -95,8 +95,8 @@ def compare(
     Without --data, what `measure` has added to the checkpoints is compared.
     """
     from protoexplain.checkpoint.checkpoint import Checkpoint
-    from protoexplain.metrics.cached_results import distinct_names, kept_results
-    from protoexplain.metrics.compare import Measured
+    from protoexplain.metrics.cached_results import cached_results, distinct_names
+    from protoexplain.metrics.compare import MeasuredModel
     from protoexplain.metrics.runner import measure as run_measurement
     from protoexplain.training.fabric import make_fabric
 
@@ -106,16 +106,16 @@ def compare(
     names, models = _names(metrics), {}
     opened = [Checkpoint.load(path) if data is None else open_for_results(path, resumable=True) for path in checkpoints]
     for name, loaded in zip(distinct_names(checkpoints), opened, strict=True):
-        results = kept_results(loaded)
+        results = cached_results(loaded)
         if data is not None:
             settings, work = _settings(assignments or [], images), work_folder(loaded)
             with _resumable() as watcher:
                 results = run_measurement(
-                    loaded, data, names, settings, watcher, kept=results, work=work, fabric=fabric
+                    loaded, data, names, settings, watcher, cached=results, work=work, fabric=fabric
                 )
             text = _formatted(results, "json" if as_json else form)
             add_results(loaded, _table(results), partial(_put, text, None))
-        models[name] = Measured.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
+        models[name] = MeasuredModel.of(loaded, {m: r for m, r in results.items() if names is None or m in names})
     if not all(model.results for model in models.values()):
         lacking = next(name for name, model in models.items() if not model.results)
         raise UserError(f"nothing was measured of {lacking}", "", "add --data DIR, or run protoexplain measure before")
@@ -164,7 +164,7 @@ def _formatted(results: Mapping[str, MetricResult], form: Format) -> str:
     return as_text(results)
 
 
-def _compared(models: Mapping[str, Measured], form: Format) -> str:
+def _compared(models: Mapping[str, MeasuredModel], form: Format) -> str:
     from dataclasses import asdict
 
     from protoexplain.metrics.compare import compare as compare_models

@@ -1,7 +1,7 @@
-"""What a metric is, and what it says: one number with its interval, baselines, curves and parts.
+"""What a metric is, and what it returns: one number with its interval, baselines, curves and details.
 
-A metric is a pure function of what was seen of a model (`Observations`).  It says which passes over the images and
-which annotations it needs; the runner sees to it that passes are shared.  P prototypes, N test images.
+A metric is a pure function of the observations of a model (`Observations`).  It declares which passes over the images
+and which annotations it needs; the runner makes each pass once for all metrics.  P prototypes, N test images.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class Score:
-    """The numbers of a metric.
+    """The numbers that a metric computes.
 
     Args:
         value: The score; NaN where nothing could be measured.
         low: Lower end of the 95 % interval, None where there is none.
         high: Upper end.
         n_used: Prototypes or images that it is over.
-        over: Which of both.
-        per_prototype: [P] values whose mean it is, None for the prototypes that were left out.
-        per_image: [N] values whose mean it is, None for the images that were left out.
+        over: Whether the score averages over prototypes or over images.
+        per_prototype: [P] values whose mean is the score, None for the prototypes that were left out.
+        per_image: [N] values whose mean is the score, None for the images that were left out.
         excluded: Reason -> how many prototypes or images were left out.
-        baselines: Name -> the score of something that knows nothing.
+        baselines: Name -> the score of a model that ignores the image.
         curves: The score over its free parameters.
         details: Further JSON values, such as tables.
         settings: What it was measured with, beyond the metric's own and the shared settings.
@@ -92,9 +92,9 @@ class MetricResult:
     Args:
         name: Of the metric.
         title: For people.
-        help: What it means and what is good, one or two sentences.
+        help: What it means and which values are good, in one or two sentences.
         unit: ``%``, ``prototypes``, or empty for a plain number.
-        higher_is_better: None where neither is.
+        higher_is_better: None where neither direction is better.
         score: The numbers.
         settings: Everything that it was measured with; JSON values.
     """
@@ -136,20 +136,20 @@ _RESULT = TypeAdapter(MetricResult)
 
 @dataclass(frozen=True)
 class Metric:
-    """A registry entry.
+    """An entry of the registry: a description and the function that computes the score.
 
     Args:
         title: Name for people.
-        help: What it means and what is good, one or two sentences.
+        help: What it means and which values are good, in one or two sentences.
         unit: ``%``, ``prototypes``, or empty.
-        higher_is_better: None where neither is.
+        higher_is_better: None where neither direction is better.
         low: Least possible value.
         high: Greatest possible value.
-        passes: What has to be seen of the model.
+        passes: Kinds of passes over the test images that it needs.
         needs: What the data or the checkpoint must have.
-        compute: (what was seen, the metric's own settings) -> score.
+        compute: Function from the observations and the metric's own settings to its score.
         settings: Class of its own settings; what several metrics share is in `MeasureSettings`.
-        training: What has to be seen of the model on training images.
+        training: Kinds of passes over training images that it needs.
     """
 
     title: str
@@ -164,8 +164,8 @@ class Metric:
     settings: type[BaseModel] = NoSettings
     training: frozenset[Kind] = frozenset()
 
-    def measured(self, name: str, seen: Observations, settings: BaseModel) -> MetricResult:
-        """Compute the score and describe it."""
-        score = self.compute(seen, settings)
-        used = {**seen.described(), **settings.model_dump(mode="json"), **score.settings}
+    def measure(self, name: str, observed: Observations, settings: BaseModel) -> MetricResult:
+        """Compute the score, and add title, unit and all settings to it."""
+        score = self.compute(observed, settings)
+        used = {**observed.record(), **settings.model_dump(mode="json"), **score.settings}
         return MetricResult(name, self.title, self.help, self.unit, self.higher_is_better, score, used)

@@ -12,7 +12,7 @@ from protoexplain.errors import UserError
 from protoexplain.metrics.base import MetricResult
 
 
-def kept_results(checkpoint: Checkpoint) -> dict[str, MetricResult]:
+def cached_results(checkpoint: Checkpoint) -> dict[str, MetricResult]:
     """Metric -> result; empty where nothing was measured.
 
     Raises:

@@ -27,11 +27,11 @@ _HOW: Mapping[Pairing, str] = {
     "none": "no interval",
 }
 _INCIDENTAL = ("input_size", "batch_size", "version", "prototypes_measured_on", "test_images", "images")
-"""Settings whose difference is told otherwise, or changes nothing."""
+"""Settings whose difference is reported otherwise, or changes nothing."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredModel:
     """A model and what was measured of it.
 
     Args:
@@ -47,7 +47,7 @@ class Measured:
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, results: Mapping[str, MetricResult]) -> Measured:
+    def of(cls, checkpoint: Checkpoint, results: Mapping[str, MetricResult]) -> MeasuredModel:
         records = checkpoint.prototypes
         patches = tuple((record.branch, record.image_id, record.row, record.column) for record in records)
         return cls(results, tuple(record.label for record in records), patches, checkpoint.classes)
@@ -102,7 +102,7 @@ class Difference:
         return f"{self.title}: {self.first} is {word} than {self.second} ({how}){verdict}."
 
 
-def compare(models: Mapping[str, Measured], resamples: int = 2000, seed: int = 0) -> list[Difference]:
+def compare(models: Mapping[str, MeasuredModel], resamples: int = 2000, seed: int = 0) -> list[Difference]:
     """All pairs of models in all metrics that both have.
 
     Args:
@@ -123,10 +123,10 @@ def summary(differences: Sequence[Difference]) -> str:
     """In plain words: what is different, what is not shown to be, and how far chance reaches."""
     if not differences:
         return "No metric was measured for two of the models."
-    told = [difference for difference in differences if difference.low is not None]
+    intervals = [difference for difference in differences if difference.low is not None]
     better: dict[str, list[str]] = {}
     unclear: dict[str, list[str]] = {}
-    for found in told:
+    for found in intervals:
         if not found.differs:
             unclear.setdefault(f"{found.first} and {found.second}", []).append(found.title.lower())
         elif found.better:
@@ -134,16 +134,16 @@ def summary(differences: Sequence[Difference]) -> str:
             better.setdefault(f"{found.better} is better than {worse}", []).append(found.title.lower())
     lines = [f"{who} in {', '.join(titles)}." for who, titles in better.items()]
     lines += [f"{who} are not shown to differ in {', '.join(titles)}." for who, titles in unclear.items()]
-    chance = (1 - LEVEL) * len(told)
+    chance = (1 - LEVEL) * len(intervals)
     lines.append(
-        f"Of {len(told)} intervals about {chance:.1f} would leave 0 out by chance alone. They are about these trained"
-        " models; another run of the same method may differ."
+        f"Of {len(intervals)} intervals about {chance:.1f} would leave 0 out by chance alone. They are about these"
+        " trained models; another run of the same method may differ."
     )
     return "\n".join(lines)
 
 
 def _difference(
-    name: str, pair: tuple[str, str], models: tuple[Measured, Measured], resamples: int, seed: int
+    name: str, pair: tuple[str, str], models: tuple[MeasuredModel, MeasuredModel], resamples: int, seed: int
 ) -> Difference:
     first, second = (model.results[name] for model in models)
     pairing, ends = _interval(name, models, resamples, seed)
@@ -161,7 +161,7 @@ def _difference(
 
 
 def _interval(
-    name: str, models: tuple[Measured, Measured], resamples: int, seed: int
+    name: str, models: tuple[MeasuredModel, MeasuredModel], resamples: int, seed: int
 ) -> tuple[Pairing, tuple[float, float] | None]:
     first, second = (model.results[name].score for model in models)
     if first.per_image is not None and second.per_image is not None:
@@ -179,7 +179,7 @@ def _interval(
     return pairing, interval(_joined(values, units), gap, resamples, seed)
 
 
-def _prototype_units(first: Measured, second: Measured) -> tuple[Pairing, list[np.ndarray]]:
+def _prototype_units(first: MeasuredModel, second: MeasuredModel) -> tuple[Pairing, list[np.ndarray]]:
     """What is drawn anew for scores over prototypes: groups of the prototypes of each model."""
     owners = [np.array(model.labels) for model in (first, second)]
     if first.patches == second.patches and first.labels == second.labels and first.classes == second.classes:

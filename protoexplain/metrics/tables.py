@@ -72,7 +72,7 @@ def _agreements(results: Mapping[str, MetricResult]) -> list[str]:
 
 
 def _warning(results: Mapping[str, MetricResult]) -> list[str]:
-    """Which scores are no better than those of something that knows nothing."""
+    """Which scores are no better than those of a model that ignores the image."""
     found = []
     for result in results.values():
         named = [f"{name} {shown_number(value, result.unit)}" for name, value in beaten_by(result).items()]

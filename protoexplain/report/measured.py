@@ -10,7 +10,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.explain.characteristics.table import Characteristics, known_characteristics
 from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
 from protoexplain.metrics.base import MetricResult
-from protoexplain.metrics.cached_results import kept_results
+from protoexplain.metrics.cached_results import cached_results
 from protoexplain.metrics.registry import get_metric, metric_names
 from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.metrics.tables import beaten_by
@@ -45,7 +45,7 @@ def measures(checkpoint: Checkpoint) -> tuple[Measure, ...]:
         UserError: The table is damaged.
     """
     installed = set(metric_names())
-    return tuple(_measure(result, result.name in installed) for result in kept_results(checkpoint).values())
+    return tuple(_measure(result, result.name in installed) for result in cached_results(checkpoint).values())
 
 
 def _measure(result: MetricResult, installed: bool) -> Measure:

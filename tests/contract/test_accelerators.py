@@ -25,7 +25,7 @@ from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.cache import DiskCache
 from protoexplain.metrics.observe.images import read_test_images
-from protoexplain.metrics.observe.needs import lacking
+from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names
@@ -170,7 +170,7 @@ def test_editing(family, device, trained, planted, tmp_path):
 
 def test_measuring(family, device, trained, planted):
     checkpoint = trained(family)
-    lacks = lacking(checkpoint, read_test_images(checkpoint, planted), None)
+    lacks = missing_needs(checkpoint, read_test_images(checkpoint, planted), None)
     names = [name for name in ONE_OF_EACH_PASS if not get_metric(name).needs & lacks.keys()]
     assert "accuracy" in names
     there = measure(checkpoint, planted, names, FEW, fabric=pretended_fabric())

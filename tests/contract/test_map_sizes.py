@@ -25,11 +25,11 @@ from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.overlays import match_heat
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.metrics.observe.images import read_test_images
-from protoexplain.metrics.observe.measured_model import subject_of
+from protoexplain.metrics.observe.model_description import describe_model
 from protoexplain.metrics.observe.passes import Chunk, Patches
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.runner import measure
-from protoexplain.metrics.stats.part_purity import patch_edges
+from protoexplain.metrics.scores.purity import patch_edges
 from protoexplain.models.registry import FAMILIES
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.run_log import Silent
@@ -189,21 +189,21 @@ def test_all_metrics_are_measured(made, planted):
 @torch.no_grad()
 def test_what_metrics_see_is_each_prototypes_own_map(explainer, made, planted):
     images, model = read_test_images(made, planted), explainer.model
-    subject = subject_of(model, made.classes, SIZE, 10)
-    assert [tuple(extent) for extent in subject.map_sizes.tolist()] == extents(model)
-    assert subject.finest_map == (4, 4)
+    description = describe_model(model, made.classes, SIZE, 10)
+    assert [tuple(extent) for extent in description.map_sizes.tolist()] == extents(model)
+    assert description.finest_map == (4, 4)
     dataset = images.dataset()
     pictures = torch.stack([dataset[i][0][0] for i in range(len(dataset))])
-    chunk = Chunk(model, subject, pictures, images.labels, images.records, images.geometries)
+    chunk = Chunk(model, description, pictures, images.labels, images.records, images.geometries)
     features = model.backbone(pictures)
     similarity = [m for _, b in model.named_branches() for m in b.similarity_maps(features).unbind(1)]
     activated = [m for part in model.activation_maps(features) for m in part.unbind(1)]
     cells = Patches()(chunk)["cells"]
     for image, label in enumerate(images.labels.tolist()):
-        for slot, prototype in enumerate(subject.assigned[label].tolist()):
+        for slot, prototype in enumerate(description.assigned[label].tolist()):
             assert torch.equal(chunk.own_peaks[image, slot].long(), peaks(similarity[prototype][image], SIZE))
             assert cells[image, prototype] == similarity[prototype][image].argmax()
-        own = [activated[p][image] for p in subject.assigned[label].tolist()]
+        own = [activated[p][image] for p in description.assigned[label].tolist()]
         fine = [each if each.shape == (4, 4) else upsample(each, 4, 4) for each in own]
         torch.testing.assert_close(chunk.heat[image], torch.stack(fine).mean(0), rtol=1e-4, atol=1e-5)
 

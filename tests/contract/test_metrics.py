@@ -15,11 +15,11 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain import registry
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import MetricResult, Need
-from protoexplain.metrics.observe.needs import lacking
+from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.observe.observations import NO_IMAGES
-from protoexplain.metrics.observe.plan import planned
+from protoexplain.metrics.observe.plan import plan_passes
 from protoexplain.metrics.registry import METRICS, get_metric, metric_names
-from protoexplain.metrics.runner import _possible
+from protoexplain.metrics.runner import measurable
 from protoexplain.metrics.scores import accuracy
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.training.run_log import Silent
@@ -34,9 +34,9 @@ def name(request):
     return request.param
 
 
-def measured(name, seen):
+def measured(name, observed):
     metric = get_metric(name)
-    return metric.measured(name, seen, metric.settings())
+    return metric.measure(name, observed, metric.settings())
 
 
 def units(score):
@@ -61,14 +61,14 @@ def test_scores_lie_in_their_range(name, shared, seed):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_value_is_the_mean_of_its_units(name, shared):
-    seen = observe(LABELS, shared)
-    score = measured(name, seen).score
+    observed = observe(LABELS, shared)
+    score = measured(name, observed).score
     if units(score) is None:
         return
     known = [value for value in units(score) if value is not None]
     assert score.value == pytest.approx(sum(known) / len(known), abs=1e-6)
     assert score.n_used == len(known)
-    expected = seen.subject.num_prototypes if score.over == "prototypes" else len(LABELS)
+    expected = observed.description.num_prototypes if score.over == "prototypes" else len(LABELS)
     assert len(units(score)) == expected
     assert expected - len(known) == sum(score.excluded.values())
 
@@ -77,9 +77,9 @@ def test_value_is_the_mean_of_its_units(name, shared):
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_of_images_changes_nothing(name, shared, seed):
-    seen = observe(LABELS, shared, seed)
+    observed = observe(LABELS, shared, seed)
     order = torch.randperm(len(LABELS), generator=torch.Generator().manual_seed(seed))
-    one, two = measured(name, seen).score, measured(name, permuted_images(seen, order)).score
+    one, two = measured(name, observed).score, measured(name, permuted_images(observed, order)).score
     same_numbers(one, two)
     if one.per_image is not None and len(one.per_image) == len(LABELS):
         assert two.per_image == pytest.approx([one.per_image[index] for index in order.tolist()], abs=1e-9)
@@ -91,9 +91,9 @@ def test_order_of_images_changes_nothing(name, shared, seed):
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_order_of_prototypes_changes_nothing(name, shared, seed):
-    seen = observe(LABELS, shared, seed)
-    order = torch.randperm(seen.subject.num_prototypes, generator=torch.Generator().manual_seed(seed))
-    one, two = measured(name, seen).score, measured(name, permuted_prototypes(seen, order)).score
+    observed = observe(LABELS, shared, seed)
+    order = torch.randperm(observed.description.num_prototypes, generator=torch.Generator().manual_seed(seed))
+    one, two = measured(name, observed).score, measured(name, permuted_prototypes(observed, order)).score
     same_numbers(one, two)
     if one.per_prototype is not None:
         assert two.per_prototype == pytest.approx([one.per_prototype[index] for index in order.tolist()], abs=1e-9)
@@ -110,12 +110,12 @@ def same_numbers(one, two):
 
 def test_class_without_images_is_left_out_and_counted(name):
     """The score is that of the other classes' prototypes; those of the empty class are counted."""
-    seen = observe([label for label in LABELS if label != 1])
-    score = measured(name, seen).score
+    observed = observe([label for label in LABELS if label != 1])
+    score = measured(name, observed).score
     if "peaks" not in get_metric(name).passes:
         assert NO_IMAGES not in score.excluded, "what looks at all images leaves no prototype out"
         return
-    empty = (seen.subject.prototype_class == 1).tolist()
+    empty = (observed.description.prototype_class == 1).tolist()
     assert score.excluded[NO_IMAGES] == sum(empty) == 3
     assert [value is None for value, gone in zip(score.per_prototype, empty, strict=True) if gone] == [True] * 3
     assert math.isfinite(score.value)
@@ -144,8 +144,8 @@ def test_result_is_json_and_comes_back(name):
 
 def test_nothing_measured_is_nan_and_null(name):
     """Without any test image of the prototypes' classes or any usable image there is no number."""
-    seen = observe([0], classes=4)
-    result = measured(name, seen)
+    observed = observe([0], classes=4)
+    result = measured(name, observed)
     json.dumps(result.to_dict(), allow_nan=False)
     assert result.score.low is None or math.isfinite(result.score.low)
 
@@ -174,7 +174,7 @@ def test_metric_says_what_it_means(name):
     assert all(
         field.description is None and field.default is not None for field in metric.settings.model_fields.values()
     )
-    assert planned(metric.passes, MeasureSettings())
+    assert plan_passes(metric.passes, MeasureSettings())
     assert metric.training <= metric.passes, "what is seen of training images is compared with test images"
 
 
@@ -182,14 +182,14 @@ def test_missing_annotations_are_told(name):
     metric = get_metric(name)
     lacks = {need: (f"something called {need}", "get it") for need in get_args(Need)}
     if not metric.needs:
-        assert _possible([name], lacks, True, Silent()) == [name]
+        assert measurable([name], lacks, True, Silent()) == [name]
         return
     with pytest.raises(UserError) as caught:
-        _possible([name], lacks, True, Silent())
+        measurable([name], lacks, True, Silent())
     assert caught.value.what == f"{name} needs something called {min(metric.needs)}"
     assert caught.value.fix == "get it"
     told = []
-    assert _possible([name], lacks, False, SimpleNamespace(line=told.append)) == []
+    assert measurable([name], lacks, False, SimpleNamespace(line=told.append)) == []
     assert len(told) == 1
 
 
@@ -216,24 +216,24 @@ def test_needs_of_a_bare_data_set_are_explained():
         name="My pictures", has_parts=False, has_regions=False, has_training_regions=False, crop="full"
     )
     checkpoint = SimpleNamespace(prototypes=(), proof=dict)
-    found = lacking(checkpoint, images, None)
+    found = missing_needs(checkpoint, images, None)
     assert set(found) == {"parts", "regions", "training_regions", "projection", "foreign"}
     assert "My pictures has none" in found["parts"][0]
     assert "augmentation_consistency" in found["parts"][1]
     assert "bounding boxes" in found["regions"][1]
     images.crop = "box"
-    assert "cut to their boxes" in lacking(checkpoint, images, None)["regions"][0]
-    assert "cut to their boxes" in lacking(checkpoint, images, None)["training_regions"][0]
+    assert "cut to their boxes" in missing_needs(checkpoint, images, None)["regions"][0]
+    assert "cut to their boxes" in missing_needs(checkpoint, images, None)["training_regions"][0]
 
 
 def test_a_tiny_model_of_every_family_is_described():
     """Shared prototypes are given to the classes that rely on them; all others to their class."""
-    from protoexplain.metrics.observe.measured_model import subject_of
+    from protoexplain.metrics.observe.model_description import describe_model
     from protoexplain.models.registry import family_names
 
     for family in family_names():
         model = tiny_model(tiny_config(family))
-        one = subject_of(model, ("a", "b", "c", "d"), 64, 3)
+        one = describe_model(model, ("a", "b", "c", "d"), 64, 3)
         assert one.presence_weights.shape == one.class_weights.shape == (4, model.num_prototypes)
         for label, row in enumerate(one.assigned):
             chosen = row[row >= 0]

@@ -9,9 +9,9 @@ from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
 from protoexplain.metrics.observe.parts import Parts, merged_sides
+from protoexplain.metrics.scores.purity import count_parts, patch_edges, top_images
 from protoexplain.metrics.stats.explanation_sizes import active_size, all_classes_size, predicted_size, used
 from protoexplain.metrics.stats.out_of_distribution import abstained, accepted, class_thresholds, overall_threshold
-from protoexplain.metrics.stats.part_purity import count_parts, patch_edges, top_images
 from protoexplain.models.families.cbc import CBC, CBCConfig
 from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig
 

@@ -13,7 +13,7 @@ from protoexplain.explain.boxes import upsample
 from protoexplain.explain.explainer import as_picture
 from protoexplain.metrics.observe.localisation import LEVELS, localisation, stretched
 from protoexplain.metrics.observe.masking import area, heat_ranks, masked_scores
-from protoexplain.metrics.observe.measured_model import Subject, subject_of
+from protoexplain.metrics.observe.model_description import ModelDescription, describe_model
 from protoexplain.metrics.observe.noise import RANKS, medians
 from protoexplain.metrics.observe.observations import NO_IMAGES, Observations
 from protoexplain.metrics.observe.parts import Parts, input_pixels, part_distances
@@ -23,7 +23,7 @@ from protoexplain.metrics.scores.consistency import METRIC as CONSISTENCY
 from protoexplain.metrics.scores.consistency import part_frequency
 from protoexplain.metrics.scores.stability import METRIC as STABILITY
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.metrics.stats.part_hits import reaches, shown
+from protoexplain.metrics.stats.part_hits import reaches, visible_counts
 
 pytestmark = pytest.mark.golden
 HALF = LEVELS.index(0.5)
@@ -52,12 +52,12 @@ def parts_of(v: Vectors) -> Parts:
     return Parts(tuple(map(str, range(count))), input_pixels(source, crops, size), visible, source, crops, size)
 
 
-def observed(v: Vectors, half_window: int) -> Observations:
+def observations_of(v: Vectors, half_window: int) -> Observations:
     """What would have been seen of the stub model; class 5 has no image."""
     per_class, classes, size = int(v["num_prototypes_per_class"]), int(v["num_classes"]), int(v["img_size"])
     owner = torch.arange(classes).repeat_interleave(per_class)
     weights = torch.zeros(classes, len(owner))
-    subject = Subject(
+    description = ModelDescription(
         classes=tuple(map(str, range(classes))),
         prototype_class=owner,
         assigned=torch.arange(len(owner)).view(classes, per_class),
@@ -68,13 +68,13 @@ def observed(v: Vectors, half_window: int) -> Observations:
         size=size,
         shared_per_class=10,
     )
-    seen = {
+    observed = {
         name: {"peaks": peaks(own_channels(v, which), size)}
         for name, which in (("peaks", "clean"), ("noisy/0", "noisy"))
     }
     ids = tuple(map(str, v["image_ids"].tolist()))
     settings = MeasureSettings(half_window=half_window, resamples=100)
-    return Observations(subject, ids, v.tensor("targets"), seen, settings, "golden", parts_of(v))
+    return Observations(description, ids, v.tensor("targets"), observed, settings, "golden", parts_of(v))
 
 
 @pytest.fixture(params=["eval_metrics_map7", "eval_metrics_map14"])
@@ -94,17 +94,17 @@ def test_peaks_and_part_pixels(v):
 
 @pytest.mark.parametrize("half", [36, 16])
 def test_hits_and_consistency(v, half):
-    seen = observed(v, half)
+    observed = observations_of(v, half)
     for which, name in (("clean", "peaks"), ("noisy", "noisy/0")):
-        hit = part_distances(seen.columns[name]["peaks"], seen.parts) <= half
+        hit = part_distances(observed.columns[name]["peaks"], observed.parts) <= half
         assert torch.equal(hit, v.tensor(f"part_hits_{which}_hs{half}") > 0)
-    hit = seen.by_prototype((part_distances(seen.peaks, seen.parts) <= half).long())
+    hit = observed.by_prototype((part_distances(observed.peaks, observed.parts) <= half).long())
     measured = len(v[f"part_frequency_hs{half}"])
-    close(part_frequency(hit, shown(seen))[:measured], v[f"part_frequency_hs{half}"], atol=1e-12)
+    close(part_frequency(hit, visible_counts(observed))[:measured], v[f"part_frequency_hs{half}"], atol=1e-12)
     for threshold in (0.8, 0.5, 1.0):
         flags = v.tensor(f"consistent_flags_hs{half}_th{threshold}")
-        assert torch.equal(reaches(hit, shown(seen), threshold)[:measured], flags)
-        result = CONSISTENCY.measured("consistency", seen, CONSISTENCY.settings(threshold=threshold))
+        assert torch.equal(reaches(hit, visible_counts(observed), threshold)[:measured], flags)
+        result = CONSISTENCY.measure("consistency", observed, CONSISTENCY.settings(threshold=threshold))
         close(torch.tensor(result.score.value), v[f"consistency_hs{half}_th{threshold}"], atol=1e-5)
         assert result.score.value == pytest.approx(float(v[f"consistency_hs{half}_th{threshold}"]), abs=1e-9)
         assert result.score.excluded == {NO_IMAGES: int(v["num_prototypes_per_class"])}
@@ -114,7 +114,7 @@ def test_hits_and_consistency(v, half):
 
 @pytest.mark.parametrize("half", [36, 16])
 def test_stability(v, half):
-    score = STABILITY.measured("stability", observed(v, half), STABILITY.settings()).score
+    score = STABILITY.measure("stability", observations_of(v, half), STABILITY.settings()).score
     assert score.value == pytest.approx(float(v[f"stability_hs{half}"]), abs=1e-4)
     expected = v[f"stability_per_prototype_hs{half}"]
     close(torch.tensor(score.per_prototype[: len(expected)]) / 100, expected, atol=1e-6)
@@ -172,16 +172,16 @@ def test_whole_script(golden):
     model = st_protopnet(v, "full", prototypes).eval()
     model.backbone = Coarse(v)
     labels, per_class = v.tensor("labels"), int(v["num_prototypes_per_class"])
-    subject = subject_of(model, tuple(map(str, range(int(v["num_classes"])))), 224, 10)
+    description = describe_model(model, tuple(map(str, range(int(v["num_classes"])))), 224, 10)
     for number in range(int(v["num_images"])):
         rgb, label = v[f"image{number}_uint8"], labels[number : number + 1]
         picture = as_picture(resized(rgb, 224).rgb)[None]
         output = model(picture)
-        (own,) = own_maps(model, subject, model.backbone(picture), label, activated=True)
+        (own,) = own_maps(model, description, model.backbone(picture), label, activated=True)
         maps = own.maps[0]
         close(maps[:per_class].mean(0), v[f"mean_map_trivial{number}"], atol=1e-5)
         close(maps[per_class:].mean(0), v[f"mean_map_support{number}"], atol=1e-5)
-        heat = torch.einsum("k,khw->hw", subject.heat_weights()[label[0]].float(), maps)[None]
+        heat = torch.einsum("k,khw->hw", description.heat_weights()[label[0]].float(), maps)[None]
         close(heat[0], v[f"mean_map{number}"], atol=1e-5)
         close(stretched(upsample(heat[0], *rgb.shape[:2]))[::7, ::7], v[f"heatmap{number}_probe"], atol=2e-5)
         content, ratio, iou = localisation(heat, v.tensor(f"mask{number}") > 0)

@@ -28,7 +28,7 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
     return Checkpoint.load(path)
 
 
-class Told:
+class RecordingWatcher:
     """A watcher that remembers."""
 
     def __init__(self):

@@ -10,7 +10,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.localisation import LEVELS, Region
-from protoexplain.metrics.observe.measured_model import Subject, assign
+from protoexplain.metrics.observe.model_description import ModelDescription, assign
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
@@ -21,7 +21,7 @@ SIZE, MAP = 64, (4, 4)
 PART_NAMES = ("beak", "left eye", "right eye", "tail", "crown")
 
 
-def subject(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
+def description(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
     """Two branches; prototypes of their own class, or shared by all."""
     generator = torch.Generator().manual_seed(seed)
     count = classes * per_class
@@ -31,7 +31,9 @@ def subject(classes=4, per_class=3, shared=False, seed=0, assigned_per_class=3):
     assigned = assign(owner, weights, assigned_per_class)
     names = tuple(f"class {label}" for label in range(classes))
     sizes = torch.tensor(MAP).expand(count, 2)
-    return Subject(names, owner, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class)
+    return ModelDescription(
+        names, owner, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class
+    )
 
 
 def patches_of(one, generator):
@@ -72,7 +74,7 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
         settings: Of the measurement.
     """
     generator = torch.Generator().manual_seed(seed)
-    one = subject(classes, shared=shared, seed=seed)
+    one = description(classes, shared=shared, seed=seed)
     labels = torch.tensor(labels)
     images, (slots, count) = len(labels), (one.assigned.shape[1], one.num_prototypes)
 
@@ -99,7 +101,7 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
         },
         "lead": {"lead": real(), "contributions": real(count) - 0.3},
         **{f"views/{view}": {"peaks": whole(SIZE, slots, 2).short(), "warp": warp} for view, warp in warps.items()},
-        "located": {
+        "localisation": {
             "content": real(3),
             "ratio": 2 * real(3),
             "iou": real(3, len(LEVELS)),
@@ -122,30 +124,32 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     return Observations(one, ids, labels, columns, chosen, "made up", parts, foreign, training, patches)
 
 
-def permuted_images(seen, order):
+def permuted_images(observed, order):
     """The same with the images in another order."""
-    columns = {name: {column: table[order] for column, table in entry.items()} for name, entry in seen.columns.items()}
-    parts = seen.parts
+    columns = {
+        name: {column: table[order] for column, table in entry.items()} for name, entry in observed.columns.items()
+    }
+    parts = observed.parts
     fields = {name: getattr(parts, name)[order] for name in ("pixels", "visible", "source", "crops", "stretch")}
-    ids = tuple(seen.ids[index] for index in order.tolist())
-    return replace(seen, ids=ids, labels=seen.labels[order], columns=columns, parts=replace(parts, **fields))
+    ids = tuple(observed.ids[index] for index in order.tolist())
+    return replace(observed, ids=ids, labels=observed.labels[order], columns=columns, parts=replace(parts, **fields))
 
 
-def permuted_prototypes(seen, order):
+def permuted_prototypes(observed, order):
     """The same with the prototypes numbered anew: number p is now what was order[p]."""
-    one = seen.subject
+    one = observed.description
     number = torch.empty_like(order)
     number[order] = torch.arange(len(order))
     moved = torch.where(one.assigned >= 0, number[one.assigned.clamp_min(0)], len(order))
     assigned, slots = moved.sort(1)
     assigned[assigned == len(order)] = -1
-    image_slots = slots[seen.labels]
+    image_slots = slots[observed.labels]
 
     def slotted(table):
         index = image_slots.view(*image_slots.shape, *[1] * (table.dim() - 2)).expand_as(table)
         return table.gather(1, index)
 
-    columns = {name: dict(entry) for name, entry in seen.columns.items()}
+    columns = {name: dict(entry) for name, entry in observed.columns.items()}
     for name, entry in columns.items():
         for column in entry.keys() & {"peaks", "on_object"}:
             columns[name][column] = slotted(entry[column])
@@ -160,9 +164,9 @@ def permuted_prototypes(seen, order):
         presence_weights=one.presence_weights[:, order],
         map_sizes=one.map_sizes[order],
     )
-    records = [replace(seen.patches.records[old], index=new) for new, old in enumerate(order.tolist())]
-    return replace(seen, subject=subject_, columns=columns, patches=replace(seen.patches, records=records))
+    records = [replace(observed.patches.records[old], index=new) for new, old in enumerate(order.tolist())]
+    return replace(observed, description=subject_, columns=columns, patches=replace(observed.patches, records=records))
 
 
-def score_of(metric, seen, **settings):
-    return metric.compute(seen, metric.settings(**settings))
+def score_of(metric, observed, **settings):
+    return metric.compute(observed, metric.settings(**settings))

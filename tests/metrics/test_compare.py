@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from protoexplain.metrics.base import Curve, MetricResult, Score
-from protoexplain.metrics.compare import Measured, compare, summary
+from protoexplain.metrics.compare import MeasuredModel, compare, summary
 from protoexplain.metrics.plots import metric_figure, png
 from protoexplain.metrics.tables import (
     as_csv,
@@ -38,7 +38,7 @@ def result(values, over, images="same", name="m", better=True, unit="", **fields
 
 
 def model(one, labels=LABELS, patches=PATCHES, classes=CLASSES):
-    return Measured({one.name: one}, labels, patches, classes)
+    return MeasuredModel({one.name: one}, labels, patches, classes)
 
 
 def values(seed, shift=0.0, count=6):
@@ -120,7 +120,7 @@ class TestWords:
         assert found.better == expected
         assert found.differs
 
-    def test_other_settings_are_told(self):
+    def test_other_settings_are_reported(self):
         a, b = result(values(0), "prototypes"), result(values(1), "prototypes")
         b = replace(b, settings={**b.settings, "half_window": 36})
         a = replace(a, settings={**a.settings, "half_window": 26})

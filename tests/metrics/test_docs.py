@@ -18,11 +18,11 @@ def test_example():
     exec(compile(code, "docs/metrics.md", "exec"), content)  # noqa: S102 - our own documentation
     metric = content["METRIC"]
     assert isinstance(metric, Metric)
-    seen = observe((0, 0, 1, 1, 2, 3))
-    result = metric.measured("centredness", seen, metric.settings())
-    expected = [(abs(y - 32), abs(x - 32)) for y, x in seen.peaks[0].tolist()]
+    observed = observe((0, 0, 1, 1, 2, 3))
+    result = metric.measure("centredness", observed, metric.settings())
+    expected = [(abs(y - 32), abs(x - 32)) for y, x in observed.peaks[0].tolist()]
     assert 0 <= result.score.low <= result.score.value <= result.score.high <= 0.5
-    both = seen.peaks[1].tolist()
+    both = observed.peaks[1].tolist()
     first = [(max(one) + max(abs(y - 32), abs(x - 32))) / 2 / 64 for one, (y, x) in zip(expected, both, strict=True)]
     assert result.score.per_prototype[:3] == pytest.approx(first)
 

@@ -30,10 +30,10 @@ def test_all_metrics_of_two_processes_are_those_of_one(checkpoints, planted, tmp
     command = [sys.executable, DRIVER, checkpoints, planted, tmp_path]
     done = subprocess.run(command, timeout=250, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads((tmp_path / "told.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text())
     for family in FAMILIES:
         alone = plain(measure(checkpoints / family, planted, None, SETTINGS, foreign=planted))
-        assert told[family] == json.loads(json.dumps(alone))
+        assert results[family] == json.loads(json.dumps(alone))
         assert len(alone) > 15
 
 
@@ -45,8 +45,8 @@ def test_command_with_two_processes(checkpoints, planted):
     devices = ["--devices", "2", "--accelerator", "cpu", "--json"]
     done = subprocess.run([sys.executable, *command, *devices], capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    results = json.loads(done.stdout)
     alone = plain(measure(path, planted, ["consistency", "accuracy"], SETTINGS))
-    assert told == json.loads(json.dumps(alone))
-    assert Checkpoint.load(path).metrics["interpretability"] == told
+    assert results == json.loads(json.dumps(alone))
+    assert Checkpoint.load(path).metrics["interpretability"] == results
     assert not list(checkpoints.glob(".*.measuring"))

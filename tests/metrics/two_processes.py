@@ -20,13 +20,13 @@ def plain(results):
 
 def main(fabric, checkpoints, data, out):
     assert fabric.world_size == 2
-    told = {}
+    results_of = {}
     for path in sorted(Path(checkpoints).iterdir()):
         results = plain(measure(path, Path(data), None, SETTINGS, foreign=Path(data), fabric=fabric))
         assert all(other == results for other in fabric.broadcast([results], 0))
-        told[path.name] = results
+        results_of[path.name] = results
     if fabric.global_rank == 0:
-        (Path(out) / "told.json").write_text(json.dumps(told))
+        (Path(out) / "results.json").write_text(json.dumps(results_of))
 
 
 if __name__ == "__main__":

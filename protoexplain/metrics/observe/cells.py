@@ -1,6 +1,6 @@
 """What the maps of an image hold beside the object, and what on it: mean vectors of such cells.
 
-Three maps are looked at: the latent map that the prototypes are compared with, the features of the backbone below it,
+Three maps are read: the latent map that the prototypes are compared with, the features of the backbone below it,
 and the features of the same backbone before it was trained on these classes.  Branches may have latent maps of several
 sizes; their vectors are joined.  n images, D numbers in a cell.
 """

@@ -89,7 +89,7 @@ class Images:
         return ImageDataset(self.records, self.crop, self.size)
 
 
-def some_training_images(images: Images, per_class: int, seed: int) -> Images:
+def sample_training_images(images: Images, per_class: int, seed: int) -> Images:
     """Training images of the same data set, cut in the same way.
 
     Args:
@@ -155,10 +155,10 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 def _first_of_each_class(records: Sequence[ImageRecord], most: int) -> list[ImageRecord]:
-    seen: Counter[int] = Counter()
+    observed: Counter[int] = Counter()
     chosen = []
     for record in records:
-        seen[record.label] += 1
-        if not most or seen[record.label] <= most:
+        observed[record.label] += 1
+        if not most or observed[record.label] <= most:
             chosen.append(record)
     return chosen

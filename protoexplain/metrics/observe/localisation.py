@@ -59,19 +59,19 @@ def localisation(heat: Tensor, region: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Located:
-    """How three maps, the model's and two that know nothing, lie on the object.
+class Localisation:
+    """How three maps, the model's and two that ignore the image, lie on the object.
 
     Columns: content and ratio [n,3] and IoU [n,3,levels], `UNDEFINED` instead of NaN; whether peaks are on the object
     [n,K,3]; the kind of region [n].
     """
 
     seed: int
-    name: str = "located"
+    name: str = "localisation"
     cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        (height, width), size, own = chunk.subject.finest_map, chunk.subject.size, chunk.own_peaks.long()
+        (height, width), size, own = chunk.description.finest_map, chunk.description.size, chunk.own_peaks.long()
         cells = random_points(self.seed, "located cell", chunk.ids, 1, (height, width))[:, 0]
         anywhere = random_points(self.seed, "located peak", chunk.ids, own.shape[1], (size, size))
         rows = []

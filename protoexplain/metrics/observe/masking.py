@@ -80,7 +80,7 @@ class Masked:
         return self.steps
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        size, whole = chunk.subject.size, probabilities(chunk.model, chunk.output)
+        size, whole = chunk.description.size, probabilities(chunk.model, chunk.output)
         ranks = heat_ranks(chunk.heat, size) if self.order == "heat" else self._random(chunk.ids, size * size)
         ranks = ranks.to(chunk.images.device)
         return {"scores": masked_scores(chunk.model, chunk.images, whole, ranks, self.steps, self.mode)}

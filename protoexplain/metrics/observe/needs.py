@@ -7,7 +7,7 @@ from protoexplain.metrics.base import Need
 from protoexplain.metrics.observe.images import Images
 
 
-def lacking(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> dict[Need, tuple[str, str]]:
+def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> dict[Need, tuple[str, str]]:
     """Unmet need -> (what is missing, what would provide it)."""
     found: dict[Need, bool] = {
         "parts": images.has_parts,

@@ -1,4 +1,4 @@
-"""All that was seen of a model on the test images: a table with one row per image, by pass and column.
+"""The observations of a model on the test images: a table with one row per image, by pass and column.
 
 N images, P prototypes, K prototypes of an image's class, S the side of the input.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.observe.measured_model import Subject
+from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.settings import MeasureSettings
@@ -25,20 +25,22 @@ NO_CLASS = "prototypes that no class relies on"
 
 @dataclass(frozen=True)
 class Observations:
-    """Args:
-    subject: The model.
-    ids: Of the images.
-    labels: int64 [N].
-    columns: Pass -> column -> [N,...].
-    settings: How it was seen.
-    images: Fingerprint of the images.
-    parts: Where the data has them.
-    foreign: As `columns`, of images of other things.
-    training: As `columns`, of some of the training images.
-    patches: The training patches that stand for the prototypes.
+    """Everything that metrics are computed from.
+
+    Args:
+        description: Of the model.
+        ids: Of the images.
+        labels: int64 [N] true classes.
+        columns: Pass -> column -> [N,...].
+        settings: With which the passes were made.
+        images: Fingerprint of the images.
+        parts: Part locations, None where the data set has none.
+        foreign: As `columns`, of images of other things.
+        training: As `columns`, of some of the training images.
+        patches: The training patches that stand for the prototypes.
     """
 
-    subject: Subject
+    description: ModelDescription
     ids: tuple[str, ...]
     labels: Tensor
     columns: Mapping[str, Columns]
@@ -81,7 +83,7 @@ class Observations:
     @cached_property
     def prototypes(self) -> Tensor:
         """[N,K] the prototypes of each image's class, -1 where it has fewer."""
-        return self.subject.assigned[self.labels]
+        return self.description.assigned[self.labels]
 
     @cached_property
     def images_of(self) -> Tensor:
@@ -91,25 +93,25 @@ class Observations:
     @property
     def half_window(self) -> int:
         """In pixels."""
-        return self.settings.window(self.subject.size)
+        return self.settings.window(self.description.size)
 
     def by_prototype(self, values: Tensor) -> Tensor:
         """Sums [P,...] of values [N,K,...] over the images of each prototype; whole numbers stay exact."""
         kind = torch.float64 if values.is_floating_point() else torch.long
-        sums = torch.zeros(self.subject.num_prototypes + 1, *values.shape[2:], dtype=kind)
+        sums = torch.zeros(self.description.num_prototypes + 1, *values.shape[2:], dtype=kind)
         owner = self.prototypes.flatten() % len(sums)
         sums.index_add_(0, owner, values.flatten(0, 1).to(kind))
         return sums[:-1]
 
     def unmeasured(self) -> dict[str, int]:
         """Why and how many prototypes have no image that they could be measured on."""
-        relied_on = torch.zeros(self.subject.num_prototypes + 1, dtype=torch.bool)
-        relied_on[self.subject.assigned.flatten()] = True
+        relied_on = torch.zeros(self.description.num_prototypes + 1, dtype=torch.bool)
+        relied_on[self.description.assigned.flatten()] = True
         empty = self.images_of == 0
         counts = {NO_IMAGES: int((empty & relied_on[:-1]).sum()), NO_CLASS: int((empty & ~relied_on[:-1]).sum())}
         return {reason: count for reason, count in counts.items() if count}
 
-    def described(self) -> dict[str, Any]:
-        """The shared settings and the data, for the record."""
-        recorded = self.settings.recorded(self.images, len(self.ids), self.subject.size)
-        return {**recorded, "prototypes_measured_on": self.subject.assignment}
+    def record(self) -> dict[str, Any]:
+        """The shared settings, and which data these observations are of, as JSON values."""
+        recorded = self.settings.recorded(self.images, len(self.ids), self.description.size)
+        return {**recorded, "prototypes_measured_on": self.description.assignment}

@@ -124,7 +124,7 @@ def _hidden(parts: Parts) -> Tensor:
 def merged_sides(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Parts that come twice, such as left and right eye, as one: names of the merged parts, and the part of each.
 
-    Sides are told by ``left`` and ``right`` before or after the name, or by the numbers 1 and 2 after it where the
+    Sides are recognised by ``left`` or ``right`` beside the name, or by the numbers 1 and 2 after it where the
     name comes with no other number: ``left eye``, ``wing_right``, ``eye01``.
     """
     plain = [_SIDE.sub("", name) for name in names]

@@ -1,4 +1,4 @@
-"""The passes over the test images: what each writes down about a chunk of n images.
+"""The passes over the test images: what each records of a chunk of n images.
 
 Passes of one chunk share its pictures and the features of the clean pictures.  A pass is a frozen dataclass, so that
 its representation names all that its numbers depend on.  K prototypes of an image's class, S the side of the input.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
 from protoexplain.explain.boxes import upsample
-from protoexplain.metrics.observe.measured_model import Subject
+from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.metrics.observe.noise import fill_with_noise
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.stats.randomness import seed_of
@@ -26,7 +26,7 @@ from protoexplain.models.base import PrototypeModel, PrototypeOutput
 
 @dataclass
 class Chunk:
-    """Images that all passes look at together.
+    """A batch of images that all passes share.
 
     Args:
         model: In eval mode.
@@ -40,7 +40,7 @@ class Chunk:
     """
 
     model: PrototypeModel
-    subject: Subject
+    description: ModelDescription
     images: Tensor
     labels: Tensor
     records: Sequence[ImageRecord]
@@ -59,7 +59,7 @@ class Chunk:
     @cached_property
     def own_peaks(self) -> Tensor:
         """int16 [n,K,2] peaks (y, x) of the prototypes of each image's class."""
-        return own_peaks(self.model, self.subject, self.features, self.labels)
+        return own_peaks(self.model, self.description, self.features, self.labels)
 
     @cached_property
     def heat(self) -> Tensor:
@@ -67,9 +67,9 @@ class Chunk:
 
         It has the finest of their maps' sizes; coarser maps are upsampled to it.
         """
-        extent, weights = self.subject.finest_map, self.subject.heat_weights()[self.labels].to(self.features)
+        extent, weights = self.description.finest_map, self.description.heat_weights()[self.labels].to(self.features)
         heat = self.features.new_zeros(len(self.labels), *extent)
-        for own in own_maps(self.model, self.subject, self.features, self.labels, activated=True):
+        for own in own_maps(self.model, self.description, self.features, self.labels, activated=True):
             mean = torch.einsum("nk,nkhw->nhw", weights, own.maps)
             heat += mean if mean.shape[1:] == extent else upsample(mean, *extent)
         return heat
@@ -80,7 +80,7 @@ class Chunk:
 
 
 class Pass(Protocol):
-    """One look at the images."""
+    """One pass over the images."""
 
     @property
     def name(self) -> str:
@@ -107,16 +107,16 @@ class OwnMaps:
     present: Tensor
 
 
-def own_peaks(model: PrototypeModel, subject: Subject, features: Tensor, labels: Tensor) -> Tensor:
+def own_peaks(model: PrototypeModel, description: ModelDescription, features: Tensor, labels: Tensor) -> Tensor:
     """Peaks int16 [n,K,2], (y, x), of the similarity maps that `own_maps` gives; (0, 0) for padding."""
-    found = torch.zeros(len(labels), subject.assigned.shape[1], 2, dtype=torch.int16)
-    for own in own_maps(model, subject, features, labels):
-        found[own.present] = peaks(own.maps[own.present.to(own.maps.device)], subject.size).short()
+    found = torch.zeros(len(labels), description.assigned.shape[1], 2, dtype=torch.int16)
+    for own in own_maps(model, description, features, labels):
+        found[own.present] = peaks(own.maps[own.present.to(own.maps.device)], description.size).short()
     return found
 
 
 def own_maps(
-    model: PrototypeModel, subject: Subject, features: Tensor, labels: Tensor, activated: bool = False
+    model: PrototypeModel, description: ModelDescription, features: Tensor, labels: Tensor, activated: bool = False
 ) -> list[OwnMaps]:
     """Similarity maps of the prototypes that each image's class is measured by, one entry for each size of maps.
 
@@ -128,12 +128,12 @@ def own_maps(
         activated: Maps in units of the activation instead.
     """
     found: dict[tuple[int, ...], OwnMaps] = {}
-    slots_of = len(labels), subject.assigned.shape[1]
+    slots_of = len(labels), description.assigned.shape[1]
     start = 0
     for _, branch in model.named_branches():
         z, size = branch.addon(features), len(branch.prototypes)
         for label in labels.unique().tolist():
-            owned = subject.assigned[label]
+            owned = description.assigned[label]
             slots = torch.nonzero((owned >= start) & (owned < start + size)).flatten()
             if len(slots):
                 rows = torch.nonzero(labels == label).flatten()
@@ -229,59 +229,36 @@ class Peaks:
         return {"peaks": chunk.own_peaks}
 
 
-def noisy_features(chunk: Chunk, kind: str, deviation: float, limit: float, unit: Tensor, seed: int) -> Tensor:
-    """Features of the pictures with clipped normal noise.
+@dataclass(frozen=True)
+class Noise:
+    """Peaks on images with clipped normal noise; with noise in pixels, also class scores.
 
-    Args:
-        chunk: The pictures.
-        kind: Of the noise; each kind has its own random numbers.
-        deviation: Standard deviation before clipping, in units.
-        limit: The noise is clipped to this, in units.
-        unit: Of the noise, as a part of the range of pixels; fits [n,3,S,S].
-        seed: Of the measurement.
+    The published unit (Huang et al. 2023, stability score) is the standard deviation that the backbone normalises by;
+    ``pixel`` is the range of pixels, the same for every backbone.
     """
-    noise = torch.empty(chunk.images.shape)
-    for one, image in zip(noise, chunk.ids, strict=True):
-        fill_with_noise(one, deviation, limit, seed_of(seed, kind, image))
-    noise = noise.to(chunk.images.device)
-    features: Tensor = chunk.model.backbone(torch.addcmul(chunk.images, noise, unit, out=noise))
-    return features
-
-
-@dataclass(frozen=True)
-class Noisy:
-    """Peaks on pictures with noise in units of the normalised input (Huang et al. 2023, stability score)."""
 
     name: str
+    unit: Literal["normalised", "pixel"]
     draw: int
-    noise: float
+    deviation: float
     limit: float
     seed: int
     cost = 1
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        _, std = normalisation(chunk.model)
-        kind = f"noise {self.noise} {self.draw}"
-        features = noisy_features(chunk, kind, self.noise, self.limit, std, self.seed)
-        return {"peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels)}
+        features = chunk.model.backbone(self.images(chunk))
+        columns = {"peaks": own_peaks(chunk.model, chunk.description, features, chunk.labels)}
+        if self.unit == "pixel":
+            columns["logits"] = chunk.model.from_features(features).logits
+        return columns
 
-
-@dataclass(frozen=True)
-class PixelNoise:
-    """Peaks and class scores on pictures with noise in units of the range of pixels."""
-
-    name: str
-    draw: int
-    noise: float
-    limit: float
-    seed: int
-    cost = 1
-
-    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        unit = torch.ones((), device=chunk.images.device)
-        kind = f"pixel noise {self.noise} {self.draw}"
-        features = noisy_features(chunk, kind, self.noise, self.limit, unit, self.seed)
-        return {
-            "peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels),
-            "logits": chunk.model.from_features(features).logits,
-        }
+    def images(self, chunk: Chunk) -> Tensor:
+        """float [n,3,S,S]: the images plus noise, each from its own seed."""
+        stream = "noise" if self.unit == "normalised" else "pixel noise"
+        noise = torch.empty(chunk.images.shape)
+        for one, image in zip(noise, chunk.ids, strict=True):
+            seed = seed_of(self.seed, f"{stream} {self.deviation} {self.draw}", image)
+            fill_with_noise(one, self.deviation, self.limit, seed)
+        noise = noise.to(chunk.images.device)
+        unit = normalisation(chunk.model)[1] if self.unit == "normalised" else torch.ones((), device=noise.device)
+        return torch.addcmul(chunk.images, noise, unit, out=noise)

@@ -1,4 +1,4 @@
-"""The training patches that stand for prototypes, asked the same questions as after a training."""
+"""The training patches that stand for prototypes, diagnosed as at the end of a training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from protoexplain.training.diagnose import cells_beside_object, repeated
 
 @dataclass(frozen=True)
 class TrainingPatches:
-    """Args:
-    records: Of the P prototypes.
-    images: The training images of the data set.
-    crop: How they were cut.
+    """The training patch of each prototype, as the checkpoint records it.
+
+    Args:
+        records: Of the P prototypes.
+        images: The training images of the data set.
+        crop: How they were cut.
     """
 
     records: Sequence[PrototypeRecord]
@@ -42,7 +44,7 @@ class TrainingPatches:
     @cached_property
     def off_object(self) -> Tensor:
         """float64 [P,3]: whether the centre of the cell lies off the object, that of the cell in the middle of the
-        same image, and the share of all its cells; NaN where the image is not known or nothing tells.
+        same image, and the share of all its cells; NaN where the image is not known or the object is not known.
         """
         found = torch.full((len(self.records), 3), torch.nan, dtype=torch.float64)
         for index, beside in cells_beside_object(self.records, self.images, self.crop, _cells).items():

@@ -7,7 +7,7 @@ from typing import Literal
 
 from protoexplain.metrics.observe import passes
 from protoexplain.metrics.observe.cells import Cells
-from protoexplain.metrics.observe.localisation import Located
+from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
 from protoexplain.metrics.observe.passes import Pass
 from protoexplain.metrics.observe.views import VIEWS, View
@@ -22,23 +22,23 @@ Kind = Literal[
     "noisy",
     "pixel_noise",
     "views",
-    "located",
+    "localisation",
     "cells",
     "deletion",
     "insertion",
 ]
 
 
-def _noisy(settings: MeasureSettings) -> list[Pass]:
+def _noise(settings: MeasureSettings) -> list[Pass]:
     limit, seed = settings.noise_limit, settings.seed
-    draws = [passes.Noisy(f"noisy/{draw}", draw, settings.noise, limit, seed) for draw in range(settings.draws)]
-    levels = [passes.Noisy(f"noise level/{level}", 0, level, limit, seed) for level in settings.noise_levels]
-    return [*draws, *levels]
+    draws = [(f"noisy/{draw}", draw, settings.noise) for draw in range(settings.draws)]
+    levels = [(f"noise level/{level}", 0, level) for level in settings.noise_levels]
+    return [passes.Noise(name, "normalised", draw, noise, limit, seed) for name, draw, noise in (*draws, *levels)]
 
 
 def _pixel_noise(settings: MeasureSettings) -> list[Pass]:
     noise, limit, seed = settings.pixel_noise, settings.pixel_noise_limit, settings.seed
-    return [passes.PixelNoise(f"pixel noise/{draw}", draw, noise, limit, seed) for draw in range(settings.draws)]
+    return [passes.Noise(f"pixel noise/{draw}", "pixel", draw, noise, limit, seed) for draw in range(settings.draws)]
 
 
 def _masked(mode: Mode) -> Callable[[MeasureSettings], list[Pass]]:
@@ -54,17 +54,17 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "lead": lambda settings: [passes.Lead()],
     "patches": lambda settings: [passes.Patches()],
     "peaks": lambda settings: [passes.Peaks()],
-    "noisy": _noisy,
+    "noisy": _noise,
     "pixel_noise": _pixel_noise,
     "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
-    "located": lambda settings: [Located(settings.seed)],
+    "localisation": lambda settings: [Localisation(settings.seed)],
     "cells": lambda settings: [Cells()],
     "deletion": _masked("deletion"),
     "insertion": _masked("insertion"),
 }
 
 
-def planned(kinds: Iterable[Kind], settings: MeasureSettings) -> list[Pass]:
+def plan_passes(kinds: Iterable[Kind], settings: MeasureSettings) -> list[Pass]:
     """The passes of the given kinds, in a fixed order."""
     wanted = set(kinds)
     return [one for kind, make in _KINDS.items() if kind in wanted for one in make(settings)]

@@ -1,4 +1,4 @@
-"""What was seen so far, chunk by chunk in files: an interrupted measurement goes on, and processes meet here.
+"""Observations so far, chunk by chunk in files: an interrupted measurement goes on, and processes share results.
 
 A chunk is a fixed run of images; one process computes it for every pass.  The folder of a pass is named by all that
 its numbers depend on, so that nothing stale is ever read.
@@ -7,7 +7,7 @@ its numbers depend on, so that nothing stale is ever read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -34,7 +34,7 @@ class ChunkStore:
         return self._path(name, chunk).is_file()
 
     def write(self, name: str, chunk: int, columns: Mapping[str, Tensor]) -> None:
-        """Keep the columns [n,...] of a pass over a chunk."""
+        """Write the columns [n,...] of a pass over a chunk."""
         kind = torch.contiguous_format
         plain = {column: tensor.detach().cpu().clone(memory_format=kind) for column, tensor in columns.items()}
         write_file(self._path(name, chunk), save(plain))
@@ -57,11 +57,6 @@ class ChunkStore:
         return self._folder / digest[:24] / f"{chunk:05}.safetensors"
 
 
-def chunked(count: int, size: int) -> list[list[int]]:
+def split_into_chunks(count: int, size: int) -> list[list[int]]:
     """The numbers 0..count-1 in runs of `size`."""
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
-
-
-def missing(store: ChunkStore, names: Sequence[str], chunks: Sequence[int]) -> Iterator[int]:
-    """The chunks of which some pass has not been kept."""
-    return (chunk for chunk in chunks if not all(store.has(name, chunk) for name in names))

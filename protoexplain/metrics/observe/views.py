@@ -63,11 +63,11 @@ class View:
         return f"views/{self.view}"
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
-        size = chunk.subject.size
+        size = chunk.description.size
         rngs = [np.random.default_rng(seed_of(self.seed, self.name, id_)) for id_ in chunk.ids]
         warps = torch.from_numpy(np.stack([VIEWS[self.view](size, rng) for rng in rngs]))
         features = chunk.model.backbone(warped(chunk.images, warps))
-        return {"peaks": own_peaks(chunk.model, chunk.subject, features, chunk.labels), "warp": warps}
+        return {"peaks": own_peaks(chunk.model, chunk.description, features, chunk.labels), "warp": warps}
 
 
 def warped(images: Tensor, warps: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from protoexplain.metrics.stats.averages import over_images
 from protoexplain.metrics.stats.out_of_distribution import abstained
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Share of images whose largest class score is exactly 0."""
-    return over_images(seen, abstained(seen.logits).double())
+    return over_images(observed, abstained(observed.logits).double())
 
 
 METRIC = Metric(

@@ -9,12 +9,12 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import over_images
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Share of images whose best class is right."""
-    classes = seen.logits.shape[1]
-    top5 = (seen.logits.topk(min(5, classes)).indices == seen.labels[:, None]).any(1)
+    classes = observed.logits.shape[1]
+    top5 = (observed.logits.topk(min(5, classes)).indices == observed.labels[:, None]).any(1)
     return replace(
-        over_images(seen, seen.correct.double()),
+        over_images(observed, observed.correct.double()),
         baselines={"chance": 1 / classes},
         details={"top5": float(top5.double().mean())},
     )

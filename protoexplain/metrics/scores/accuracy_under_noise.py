@@ -12,17 +12,17 @@ from protoexplain.metrics.stats.averages import interval_of, mean
 from protoexplain.metrics.stats.bootstrap import ratio
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Accuracy on images with noise, averaged over the draws, as a share of the accuracy on clean ones."""
-    right = seen.stacked("pixel noise", "logits").argmax(2) == seen.labels
-    noisy, clean = right.double().mean(0), seen.correct.double()
+    right = observed.stacked("pixel noise", "logits").argmax(2) == observed.labels
+    noisy, clean = right.double().mean(0), observed.correct.double()
     accuracy, share = mean(clean), mean(noisy) / mean(clean) if clean.any() else math.nan
     return Score(
         share,
-        *interval_of(seen, np.stack([noisy.numpy(), clean.numpy()], 1), ratio),
+        *interval_of(observed, np.stack([noisy.numpy(), clean.numpy()], 1), ratio),
         n_used=len(clean),
         over="images",
-        baselines={"chance": 1 / seen.logits.shape[1] / accuracy if accuracy else math.nan},
+        baselines={"chance": 1 / observed.logits.shape[1] / accuracy if accuracy else math.nan},
         details={"clean": accuracy, "noisy": mean(noisy), "by_draw": [mean(draw.double()) for draw in right]},
     )
 

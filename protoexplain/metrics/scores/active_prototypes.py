@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
+from functools import partial
 
-from torch import Tensor
-
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Score
 from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.scores import explanation_size
 from protoexplain.metrics.stats.explanation_sizes import ALL, EvidenceSettings, active_size, size_score
 
 
-def compute(seen: Observations, settings: EvidenceSettings) -> Score:
+def compute(observed: Observations, settings: EvidenceSettings) -> Score:
     """Mean over images of the number of prototypes whose activation exceeds epsilon."""
-
-    def sizes(epsilon: float) -> Tensor:
-        return active_size(seen.activations, epsilon)
-
-    return size_score(seen, settings, sizes, {ALL: float(seen.subject.num_prototypes)})
+    sizes = partial(active_size, observed.activations)
+    return size_score(observed, settings, sizes, {ALL: float(observed.description.num_prototypes)})
 
 
-METRIC = Metric(
+METRIC = replace(
+    explanation_size.METRIC,
     title="Active prototypes",
     help="Prototypes found in an image, whatever they speak for. Low is good; activations of ProtoPNet are never 0, so "
     "there it says little.",
-    unit="prototypes",
-    higher_is_better=False,
-    low=0,
-    high=math.inf,
-    passes=frozenset({"scores"}),
     compute=compute,
-    settings=EvidenceSettings,
 )

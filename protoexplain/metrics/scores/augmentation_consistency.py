@@ -19,7 +19,7 @@ from protoexplain.metrics.base import Metric, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.consistency import best_frequency
 from protoexplain.metrics.stats.averages import listed, mean, over_prototypes
-from protoexplain.metrics.stats.equivariance import agreement, distances, ignorant_distances, own_peaks, unmeasured
+from protoexplain.metrics.stats.equivariance import agreement, baseline_distances, distances, own_peaks, unmeasured
 from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, reaches
 
 
@@ -32,7 +32,7 @@ class AugmentationConsistencySettings(BaseModel):
     """Least share of views that agree on one place."""
 
 
-def agreeing(seen: Observations, half_window: float, apart: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+def agreeing(observed: Observations, half_window: float, apart: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
     """Over all images, int64 [P]: views that agree with the best place of an image, and views that show it.
 
     `apart` and `shown` are as from `distances`; of places with equal shares the one that more views show is best.
@@ -40,31 +40,35 @@ def agreeing(seen: Observations, half_window: float, apart: Tensor, shown: Tenso
     others = shown & ~torch.eye(len(apart), dtype=torch.bool)[:, :, None, None]
     showing, hits = others.sum(1), (others & (apart <= half_window)).sum(1)
     best = (hits.double() / showing.clamp_min(1) + 1e-3 * showing).argmax(0, keepdim=True)
-    return seen.by_prototype(hits.gather(0, best)[0]), seen.by_prototype(showing.gather(0, best)[0])
+    return observed.by_prototype(hits.gather(0, best)[0]), observed.by_prototype(showing.gather(0, best)[0])
 
 
-def compute(seen: Observations, settings: AugmentationConsistencySettings) -> Score:
+def compute(observed: Observations, settings: AugmentationConsistencySettings) -> Score:
     """100 times the share of prototypes whose views agree."""
 
     def consistent(half_window: float, apart: Tensor, shown: Tensor) -> Tensor:
-        hit, showing = agreeing(seen, half_window, apart, shown)
+        hit, showing = agreeing(observed, half_window, apart, shown)
         flags = reaches(hit[:, None], showing[:, None], settings.threshold)
         return (100 * flags.double()).masked_fill(showing == 0, math.nan)
 
     def by_window(half_window: float, apart: Tensor, shown: Tensor) -> float:
         return mean(consistent(half_window, apart, shown))
 
-    own, nothing = distances(seen, own_peaks(seen)), ignorant_distances(seen)
-    values = consistent(seen.half_window, *own)
-    hit, showing = agreeing(seen, seen.half_window, *own)
+    own, baselines = distances(observed, own_peaks(observed)), baseline_distances(observed)
+    values = consistent(observed.half_window, *own)
+    hit, showing = agreeing(observed, observed.half_window, *own)
     frequency = hit.double() / showing
     return replace(
-        over_prototypes(seen, values, unmeasured(seen, values)),
-        baselines=averaged(nothing, lambda *tables: by_window(seen.half_window, *tables)),
-        curves=(curve("half window in pixels", half_windows(seen), seen.half_window, by_window, own, nothing),),
+        over_prototypes(observed, values, unmeasured(observed, values)),
+        baselines=averaged(baselines, lambda *tables: by_window(observed.half_window, *tables)),
+        curves=(
+            curve("half window in pixels", half_windows(observed), observed.half_window, by_window, own, baselines),
+        ),
         details={
             "frequency": listed(frequency),
-            "agreement_with_consistency": None if seen.parts is None else agreement(frequency, best_frequency(seen)),
+            "agreement_with_consistency": None
+            if observed.parts is None
+            else agreement(frequency, best_frequency(observed)),
         },
     )
 

@@ -15,40 +15,42 @@ from protoexplain.metrics.base import Metric, NoSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.stability import stability_by_draw
 from protoexplain.metrics.stats.averages import mean, over_prototypes
-from protoexplain.metrics.stats.equivariance import agreement, distances, ignorant_distances, own_peaks, unmeasured
+from protoexplain.metrics.stats.equivariance import agreement, baseline_distances, distances, own_peaks, unmeasured
 from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows
 
 
-def following(seen: Observations, half_window: float, apart: Tensor, shown: Tensor) -> Tensor:
+def equivariance(observed: Observations, half_window: float, apart: Tensor, shown: Tensor) -> Tensor:
     """Percent [P] of views in which the peak follows, of those that show its place; NaN without any.
 
     `apart` and `shown` are as from `distances`.
     """
-    hit = seen.by_prototype(((apart[0, 1:] <= half_window) & shown[0, 1:]).sum(0))
-    return 100 * hit.double() / seen.by_prototype(shown[0, 1:].sum(0))
+    hit = observed.by_prototype(((apart[0, 1:] <= half_window) & shown[0, 1:]).sum(0))
+    return 100 * hit.double() / observed.by_prototype(shown[0, 1:].sum(0))
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """100 times the mean over prototypes of the share of views in which their peak follows."""
 
     def by_window(half_window: float, apart: Tensor, shown: Tensor) -> float:
-        return mean(following(seen, half_window, apart, shown))
+        return mean(equivariance(observed, half_window, apart, shown))
 
-    own, nothing = distances(seen, own_peaks(seen)), ignorant_distances(seen)
-    values = following(seen, seen.half_window, *own)
+    own, baselines = distances(observed, own_peaks(observed)), baseline_distances(observed)
+    values = equivariance(observed, observed.half_window, *own)
     return replace(
-        over_prototypes(seen, values, unmeasured(seen, values)),
-        baselines=averaged(nothing, lambda *tables: by_window(seen.half_window, *tables)),
-        curves=(curve("half window in pixels", half_windows(seen), seen.half_window, by_window, own, nothing),),
-        details={"agreement_with_stability": _agreement(seen, values)},
+        over_prototypes(observed, values, unmeasured(observed, values)),
+        baselines=averaged(baselines, lambda *tables: by_window(observed.half_window, *tables)),
+        curves=(
+            curve("half window in pixels", half_windows(observed), observed.half_window, by_window, own, baselines),
+        ),
+        details={"agreement_with_stability": _agreement(observed, values)},
     )
 
 
-def _agreement(seen: Observations, values: Tensor) -> dict[str, object] | None:
+def _agreement(observed: Observations, values: Tensor) -> dict[str, object] | None:
     """With the part-based score, where it can be had."""
-    if seen.parts is None or not any(name.startswith("noisy/") for name in seen.columns):
+    if observed.parts is None or not any(name.startswith("noisy/") for name in observed.columns):
         return None
-    return agreement(values, stability_by_draw(seen).mean(0))
+    return agreement(values, stability_by_draw(observed).mean(0))
 
 
 METRIC = Metric(

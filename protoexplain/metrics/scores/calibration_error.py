@@ -40,27 +40,27 @@ def error_of(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     return gaps
 
 
-def compute(seen: Observations, settings: CalibrationSettings) -> Score:
+def compute(observed: Observations, settings: CalibrationSettings) -> Score:
     """Confidence is the largest probability; CBC has one for each class, which need not add up to one.
 
     The value of an image is its confidence - correctness, signed so that the values of a bin add up to its gap.
     A probability that rounding has put outside of [0, 1] is clipped: torchmetrics takes a table with any such number
     for one of logits.
     """
-    probabilities = seen.probabilities.clamp(0, 1)
+    probabilities = observed.probabilities.clamp(0, 1)
     confidence, predicted = probabilities.max(1)
-    wrong = predicted != seen.labels
+    wrong = predicted != observed.labels
 
     def error(bins: int) -> float:
-        return float(multiclass_calibration_error(probabilities, seen.labels, probabilities.shape[1], bins, "l1"))
+        return float(multiclass_calibration_error(probabilities, observed.labels, probabilities.shape[1], bins, "l1"))
 
     rows = bin_rows(confidence.double().numpy(), ~wrong.numpy(), settings.bins)
     towards = np.sign(rows[:, :-1].sum(0))
     x = sorted({*_BINS, settings.bins})
     return Score(
         error(settings.bins),
-        *interval_of(seen, rows, error_of),
-        n_used=len(seen.ids),
+        *interval_of(observed, rows, error_of),
+        n_used=len(observed.ids),
         over="images",
         per_image=tuple((rows[:, :-1] @ towards).tolist()),
         baselines={"always certain": float(wrong.double().mean())},

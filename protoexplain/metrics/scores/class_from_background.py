@@ -9,12 +9,12 @@ from __future__ import annotations
 from protoexplain.metrics.base import Metric, NoSettings, Score
 from protoexplain.metrics.observe.cells import BACKGROUND
 from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.linear_probe import cell_class_score
+from protoexplain.metrics.stats.linear_probe import linear_probe_score
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
-    """Percent of the test images whose class is read rightly."""
-    return cell_class_score(seen, BACKGROUND)
+def compute(observed: Observations, settings: NoSettings) -> Score:
+    """Percent of the test images whose class a linear probe reads from the cells beside the object."""
+    return linear_probe_score(observed, BACKGROUND)
 
 
 METRIC = Metric(

@@ -3,7 +3,7 @@
 The rows of "why this class and not that one" are the prototypes with the difference of their evidence for both, the
 largest first.  They carry the lead from the row on after which all further ones together change it by little, so that
 rows which cancel each other do not count as an explanation.  How many carry the same share of all that speaks for the
-answer is told beside it.  N images, P prototypes.
+answer is in the details.  N images, P prototypes.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def medians(counts: Numbers, values: Numbers) -> Numbers:
     return np.where(total[:, 0] > 0, (values[lower] + values[upper]) / 2, np.nan)
 
 
-def compute(seen: Observations, settings: CompactnessSettings) -> Score:
+def compute(observed: Observations, settings: CompactnessSettings) -> Score:
     """The median over images of the number of rows."""
-    contributions, lead = seen.columns["lead"]["contributions"], seen.columns["lead"]["lead"]
+    contributions, lead = observed.columns["lead"]["contributions"], observed.columns["lead"]["lead"]
     everything, shares = contributions.shape[1], tuple(sorted({*_SHARES, settings.share}))
     counts = {share: rows_to_carry(contributions, lead, share) for share in shares}
     own, favour = counts[settings.share], contributions.clamp_min(0)
@@ -72,7 +72,7 @@ def compute(seen: Observations, settings: CompactnessSettings) -> Score:
     values, place = np.unique(own[~own.isnan()].numpy(), return_inverse=True)
     return Score(
         _median(own),
-        *interval_of(seen, np.eye(len(values))[place], lambda totals: medians(totals, values)),
+        *interval_of(observed, np.eye(len(values))[place], lambda totals: medians(totals, values)),
         n_used=len(own) - tied,
         over="images",
         excluded={_NO_LEAD: tied} if tied else {},

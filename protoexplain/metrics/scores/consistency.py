@@ -20,14 +20,14 @@ from protoexplain.metrics.stats.averages import mean, over_prototypes
 from protoexplain.metrics.stats.part_hits import (
     PartTable,
     averaged,
+    baseline_peaks,
     curve,
     half_windows,
     hit_counts,
-    knowing_nothing,
-    measured,
+    nan_without_images,
     published_parts,
     reaches,
-    shown,
+    visible_counts,
 )
 
 _THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 11))
@@ -47,28 +47,29 @@ def part_frequency(hit: Tensor, visible: Tensor) -> Tensor:
     return hit.double() / visible.clamp_min(1)
 
 
-def compute(seen: Observations, settings: ConsistencySettings) -> Score:
+def compute(observed: Observations, settings: ConsistencySettings) -> Score:
     """100 times the share of consistent prototypes."""
-    return consistency_score(seen, published_parts(seen), half_windows(seen), seen.half_window, settings.threshold)
+    parts, windows = published_parts(observed), half_windows(observed)
+    return consistency_score(observed, parts, windows, observed.half_window, settings.threshold)
 
 
 def consistency_score(
-    seen: Observations, parts: PartTable, windows: Sequence[int], chosen: int, threshold: float
+    observed: Observations, parts: PartTable, windows: Sequence[int], chosen: int, threshold: float
 ) -> Score:
     """100 times the share of prototypes that hit one of the parts often enough.
 
     Args:
-        seen: What was seen.
+        observed: Of the model.
         parts: That count.
         windows: Half windows of the curve, ascending, in the pixels of the parts' distances.
         chosen: That of the score, one of them.
         threshold: Least share of images in which the part is hit.
     """
-    visible = shown(seen, parts)
+    visible = visible_counts(observed, parts)
 
     def consistent(half_window: float, threshold: float, hit: Tensor) -> Tensor:
         flags = reaches(hit[:, :, windows.index(int(half_window))], visible, threshold)
-        return 100 * measured(seen, flags)
+        return 100 * nan_without_images(observed, flags)
 
     def by_window(half_window: float, hit: Tensor) -> float:
         return mean(consistent(half_window, threshold, hit))
@@ -76,26 +77,26 @@ def consistency_score(
     def by_threshold(threshold: float, hit: Tensor) -> float:
         return mean(consistent(chosen, threshold, hit))
 
-    hit = hit_counts(seen, seen.peaks, windows, parts)
-    nothing = {
-        name: [[hit_counts(seen, peaks, windows, parts)] for (peaks,) in draws]
-        for name, draws in knowing_nothing(seen).items()
+    hit = hit_counts(observed, observed.peaks, windows, parts)
+    baselines = {
+        name: [[hit_counts(observed, peaks, windows, parts)] for (peaks,) in draws]
+        for name, draws in baseline_peaks(observed).items()
     }
     return replace(
-        over_prototypes(seen, consistent(chosen, threshold, hit)),
-        baselines=averaged(nothing, lambda table: by_threshold(threshold, table)),
+        over_prototypes(observed, consistent(chosen, threshold, hit)),
+        baselines=averaged(baselines, lambda table: by_threshold(threshold, table)),
         curves=(
-            curve("half window in pixels", windows, chosen, by_window, [hit], nothing),
-            curve("threshold", _THRESHOLDS, threshold, by_threshold, [hit], nothing),
+            curve("half window in pixels", windows, chosen, by_window, [hit], baselines),
+            curve("threshold", _THRESHOLDS, threshold, by_threshold, [hit], baselines),
         ),
         details=_details(parts.names, hit[:, :, windows.index(chosen)], visible),
     )
 
 
-def best_frequency(seen: Observations) -> Tensor:
+def best_frequency(observed: Observations) -> Tensor:
     """float64 [P]: max_k f_jk, NaN where it cannot be measured."""
-    hit = hit_counts(seen, seen.peaks, [seen.half_window])[:, :, 0]
-    return measured(seen, part_frequency(hit, shown(seen)).amax(1))
+    hit = hit_counts(observed, observed.peaks, [observed.half_window])[:, :, 0]
+    return nan_without_images(observed, part_frequency(hit, visible_counts(observed)).amax(1))
 
 
 def _details(names: Sequence[str], hit: Tensor, visible: Tensor) -> dict[str, Any]:

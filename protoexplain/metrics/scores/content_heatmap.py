@@ -5,12 +5,12 @@ from __future__ import annotations
 from protoexplain.metrics.base import Metric, NoSettings, Score
 from protoexplain.metrics.observe.localisation import Region
 from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.object_scores import located_score
+from protoexplain.metrics.stats.object_scores import localisation_score
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Mean over images of the mean heat on the object."""
-    return located_score(seen, seen.columns["located"]["content"], {Region.USABLE, Region.FULL})
+    return localisation_score(observed, observed.columns["localisation"]["content"], {Region.USABLE, Region.FULL})
 
 
 METRIC = Metric(
@@ -21,7 +21,7 @@ METRIC = Metric(
     higher_is_better=True,
     low=0,
     high=1,
-    passes=frozenset({"located"}),
+    passes=frozenset({"localisation"}),
     needs=frozenset({"places", "regions"}),
     compute=compute,
 )

@@ -10,14 +10,14 @@ from torch import Tensor
 from protoexplain.metrics.base import Metric, NoSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
-from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, knowing_nothing
+from protoexplain.metrics.stats.part_hits import averaged, baseline_peaks, curve, half_windows
 
 _ALONE = "prototypes that are alone in their class"
 
 
-def pairs_of(seen: Observations) -> Tensor:
+def pairs_of(observed: Observations) -> Tensor:
     """bool [N,K,K]: different prototypes of an image's class."""
-    present = seen.prototypes >= 0
+    present = observed.prototypes >= 0
     return present[:, :, None] & present[:, None] & ~torch.eye(present.shape[1], dtype=torch.bool)
 
 
@@ -26,26 +26,30 @@ def pair_distances(peaks: Tensor) -> Tensor:
     return (peaks[:, :, None].int() - peaks[:, None].int()).abs().amax(3)
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Mean over prototypes of the share of other prototypes of the class whose peaks lie outside the window."""
-    pairs = pairs_of(seen)
-    count = seen.by_prototype(pairs.sum(2))
+    pairs = pairs_of(observed)
+    count = observed.by_prototype(pairs.sum(2))
 
     def apart(half_window: float, distances: Tensor) -> Tensor:
-        far = seen.by_prototype(((distances > half_window) & pairs).sum(2))
+        far = observed.by_prototype(((distances > half_window) & pairs).sum(2))
         return (far / count.double()).masked_fill(count == 0, torch.nan)
 
     def by_window(half_window: float, distances: Tensor) -> float:
         return mean(apart(half_window, distances))
 
-    own = pair_distances(seen.peaks)
-    nothing = {name: [[pair_distances(peaks)] for (peaks,) in draws] for name, draws in knowing_nothing(seen).items()}
-    values, unmeasured = apart(seen.half_window, own), seen.unmeasured()
+    own = pair_distances(observed.peaks)
+    baselines = {
+        name: [[pair_distances(peaks)] for (peaks,) in draws] for name, draws in baseline_peaks(observed).items()
+    }
+    values, unmeasured = apart(observed.half_window, own), observed.unmeasured()
     alone = int(values.isnan().sum()) - sum(unmeasured.values())
     return replace(
-        over_prototypes(seen, values, {**unmeasured, **({_ALONE: alone} if alone else {})}),
-        baselines=averaged(nothing, lambda table: by_window(seen.half_window, table)),
-        curves=(curve("half window in pixels", half_windows(seen), seen.half_window, by_window, [own], nothing),),
+        over_prototypes(observed, values, {**unmeasured, **({_ALONE: alone} if alone else {})}),
+        baselines=averaged(baselines, lambda table: by_window(observed.half_window, table)),
+        curves=(
+            curve("half window in pixels", half_windows(observed), observed.half_window, by_window, [own], baselines),
+        ),
     )
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-
-from torch import Tensor
+from functools import partial
 
 from protoexplain.metrics.base import Metric, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.explanation_sizes import ALL, EvidenceSettings, predicted_size, size_score
 
 
-def compute(seen: Observations, settings: EvidenceSettings) -> Score:
+def compute(observed: Observations, settings: EvidenceSettings) -> Score:
     """Mean over images of the number of prototypes whose evidence for the predicted class exceeds epsilon in size."""
-    predicted = seen.logits.argmax(1)
-
-    def sizes(epsilon: float) -> Tensor:
-        return predicted_size(seen.activations, seen.subject.presence_weights, predicted, epsilon)
-
-    return size_score(seen, settings, sizes, {ALL: float(seen.subject.num_prototypes)})
+    weights, predicted = observed.description.presence_weights, observed.logits.argmax(1)
+    sizes = partial(predicted_size, observed.activations, weights, predicted)
+    return size_score(observed, settings, sizes, {ALL: float(observed.description.num_prototypes)})
 
 
 METRIC = Metric(

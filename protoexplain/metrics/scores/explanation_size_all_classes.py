@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
+from functools import partial
 
-from torch import Tensor
-
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Score
 from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.scores import explanation_size
 from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, all_classes_size, size_score
 
 
-def compute(seen: Observations, settings: EvidenceSettings) -> Score:
+def compute(observed: Observations, settings: EvidenceSettings) -> Score:
     """Mean over images of the number of pairs whose evidence exceeds epsilon; each image by itself."""
-    weights = seen.subject.presence_weights
-
-    def sizes(epsilon: float) -> Tensor:
-        return all_classes_size(seen.activations, weights, epsilon)
-
-    return size_score(seen, settings, sizes, {"all pairs": float(weights.numel())})
+    weights = observed.description.presence_weights
+    sizes = partial(all_classes_size, observed.activations, weights)
+    return size_score(observed, settings, sizes, {"all pairs": float(weights.numel())})
 
 
-METRIC = Metric(
+METRIC = replace(
+    explanation_size.METRIC,
     title="Explanation size, all classes",
     help="Pairs of a class and a prototype with evidence for it in an image. Low is good, as long as the accuracy "
     "holds.",
     unit="pairs",
-    higher_is_better=False,
-    low=0,
-    high=math.inf,
-    passes=frozenset({"scores"}),
     compute=compute,
-    settings=EvidenceSettings,
 )

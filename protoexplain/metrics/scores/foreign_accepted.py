@@ -24,15 +24,15 @@ class ForeignSettings(BaseModel):
     """Share of the test images that has to pass."""
 
 
-def compute(seen: Observations, settings: ForeignSettings) -> Score:
+def compute(observed: Observations, settings: ForeignSettings) -> Score:
     """Share of foreign images whose best class score reaches the threshold of that class."""
-    assert seen.foreign is not None
-    known, foreign = seen.logits, seen.foreign["scores"]["logits"]
+    assert observed.foreign is not None
+    known, foreign = observed.logits, observed.foreign["scores"]["logits"]
     passed = accepted(foreign, class_thresholds(known, settings.passing)).double()
     overall = foreign.amax(1) >= overall_threshold(known, settings.passing)
     return Score(
         mean(passed),
-        *interval_of(seen, grouped(passed.numpy(), np.arange(len(passed)))),
+        *interval_of(observed, grouped(passed.numpy(), np.arange(len(passed)))),
         n_used=counted(passed),
         over="images",
         baselines={"chance": settings.passing},

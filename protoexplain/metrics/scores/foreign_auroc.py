@@ -1,7 +1,7 @@
 """Foreign images told apart: area under the ROC curve of how familiar test images and foreign ones look.
 
 The familiarity is that of one threshold for a whole model: the best class score above the mean over the classes.  The
-published score, the best one alone, is told in the details.
+published score, the best one alone, is in the details.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class AurocSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     passing: float = Field(0.95, gt=0, le=1)
-    """Share of the test images that pass where the share of foreign ones is told in the details."""
+    """Share of the test images that pass at the threshold for which the details name the share of foreign ones."""
 
 
-def compute(seen: Observations, settings: AurocSettings) -> Score:
+def compute(observed: Observations, settings: AurocSettings) -> Score:
     """The area, with the interval of DeLong et al. (1988)."""
-    assert seen.foreign is not None
-    logits = seen.logits, seen.foreign["scores"]["logits"]
+    assert observed.foreign is not None
+    logits = observed.logits, observed.foreign["scores"]["logits"]
     known, foreign = map(familiarity, logits)
     area, deviation = area_under_roc(known, foreign)
     ends: tuple[float | None, float | None] = (None, None)

@@ -11,7 +11,7 @@ from protoexplain.metrics.base import Curve, Metric, Score
 from protoexplain.metrics.observe.localisation import BASELINES, LEVELS, OWN, Region
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean
-from protoexplain.metrics.stats.object_scores import located_score, usable
+from protoexplain.metrics.stats.object_scores import localisation_score, usable
 
 _REGIONS = frozenset({Region.USABLE, Region.FULL})
 
@@ -32,17 +32,17 @@ class IoUSettings(BaseModel):
         return level
 
 
-def compute(seen: Observations, settings: IoUSettings) -> Score:
+def compute(observed: Observations, settings: IoUSettings) -> Score:
     """Mean over images, at one level of heat."""
-    iou = seen.columns["located"]["iou"]
+    iou = observed.columns["localisation"]["iou"]
 
     def line(kind: int) -> tuple[float, ...]:
-        return tuple(mean(usable(seen, iou[:, kind, number], _REGIONS)) for number in range(len(LEVELS)))
+        return tuple(mean(usable(observed, iou[:, kind, number], _REGIONS)) for number in range(len(LEVELS)))
 
     chosen: Tensor = iou[..., LEVELS.index(settings.level)]
     baselines = {name: line(kind) for kind, name in BASELINES.items()}
     return replace(
-        located_score(seen, chosen, _REGIONS),
+        localisation_score(observed, chosen, _REGIONS),
         curves=(Curve("level of heat", LEVELS, line(OWN), settings.level, baselines),),
     )
 
@@ -54,7 +54,7 @@ METRIC = Metric(
     higher_is_better=True,
     low=0,
     high=1,
-    passes=frozenset({"located"}),
+    passes=frozenset({"localisation"}),
     needs=frozenset({"places", "regions"}),
     compute=compute,
     settings=IoUSettings,

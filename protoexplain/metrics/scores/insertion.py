@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from dataclasses import replace
+
+from protoexplain.metrics.base import NoSettings, Score
 from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.masked_areas import masked_score
+from protoexplain.metrics.scores import deletion
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Mean over images of the area under the curve."""
-    return masked_score(seen, "insertion")
+    return deletion.area_score(observed, "insertion")
 
 
-METRIC = Metric(
+METRIC = replace(
+    deletion.METRIC,
     title="Insertion area",
     help="Mean probability of the predicted class while the pixels come back that the heat map ranks first. High is "
     "good: the map names pixels that suffice; a random order shows what any order would do.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"insertion"}),
-    needs=frozenset({"places"}),
     compute=compute,
 )

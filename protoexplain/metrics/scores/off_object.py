@@ -12,13 +12,13 @@ _UNKNOWN = "prototypes whose training image or its object is not known"
 _BASELINES = ("centre cell", "random cell")
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Percent of the prototypes whose cell has its centre off the object in their own training image."""
-    assert seen.patches is not None
-    own, *others = (100 * seen.patches.off_object).unbind(1)
+    assert observed.patches is not None
+    own, *others = (100 * observed.patches.off_object).unbind(1)
     unknown = int(own.isnan().sum())
     return replace(
-        over_prototypes(seen, own, {_UNKNOWN: unknown} if unknown else {}),
+        over_prototypes(observed, own, {_UNKNOWN: unknown} if unknown else {}),
         baselines={name: mean(values) for name, values in zip(_BASELINES, others, strict=True)},
     )
 

@@ -7,12 +7,12 @@ import math
 from protoexplain.metrics.base import Metric, NoSettings, Score
 from protoexplain.metrics.observe.localisation import Region
 from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.object_scores import located_score
+from protoexplain.metrics.stats.object_scores import localisation_score
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Mean over images of mean heat off the object / mean heat on it."""
-    return located_score(seen, seen.columns["located"]["ratio"], {Region.USABLE})
+    return localisation_score(observed, observed.columns["localisation"]["ratio"], {Region.USABLE})
 
 
 METRIC = Metric(
@@ -23,7 +23,7 @@ METRIC = Metric(
     higher_is_better=False,
     low=0,
     high=math.inf,
-    passes=frozenset({"located"}),
+    passes=frozenset({"localisation"}),
     needs=frozenset({"places", "regions"}),
     compute=compute,
 )

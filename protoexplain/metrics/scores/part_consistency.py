@@ -16,7 +16,7 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.consistency import ConsistencySettings, consistency_score
 from protoexplain.metrics.settings import PUBLISHED_HALF_WINDOW, PUBLISHED_SIZE
 from protoexplain.metrics.stats.averages import over_prototypes
-from protoexplain.metrics.stats.part_hits import half_windows, telling_parts
+from protoexplain.metrics.stats.part_hits import distinguishable_parts, half_windows
 
 NO_PART = "prototypes for which no part is left that tells anything"
 
@@ -30,15 +30,15 @@ class PartConsistencySettings(ConsistencySettings):
     """Half window as a share of the side of the object's box: 26 pixels of a cut image of 160, 36 of 224."""
 
 
-def compute(seen: Observations, settings: PartConsistencySettings) -> Score:
+def compute(observed: Observations, settings: PartConsistencySettings) -> Score:
     """100 times the share of consistent prototypes."""
-    parts = telling_parts(seen, settings.whole)
+    parts = distinguishable_parts(observed, settings.whole)
     if parts is None:
-        unmeasured = seen.unmeasured()
-        lost = seen.subject.num_prototypes - sum(unmeasured.values())
-        return over_prototypes(seen, torch.full(seen.images_of.shape, torch.nan), {**unmeasured, NO_PART: lost})
-    chosen = round(settings.window_share * seen.subject.size)
-    return consistency_score(seen, parts, half_windows(seen, chosen), chosen, settings.threshold)
+        unmeasured = observed.unmeasured()
+        lost = observed.description.num_prototypes - sum(unmeasured.values())
+        return over_prototypes(observed, torch.full(observed.images_of.shape, torch.nan), {**unmeasured, NO_PART: lost})
+    chosen = round(settings.window_share * observed.description.size)
+    return consistency_score(observed, parts, half_windows(observed, chosen), chosen, settings.threshold)
 
 
 METRIC = Metric(

@@ -14,21 +14,21 @@ from protoexplain.metrics.stats.averages import mean, over_prototypes
 from protoexplain.metrics.stats.object_scores import NO_OBJECT
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Mean over prototypes of the share of images in which their peak is on the object."""
-    located = seen.columns["located"]
-    known = (located["region"] == Region.USABLE)[:, None].expand(-1, seen.peaks.shape[1])
-    images = seen.by_prototype(known.long())
+    localisation = observed.columns["localisation"]
+    known = (localisation["region"] == Region.USABLE)[:, None].expand(-1, observed.peaks.shape[1])
+    images = observed.by_prototype(known.long())
 
     def on_object(kind: int) -> Tensor:
-        hit = seen.by_prototype((located["on_object"][..., kind] & known).long())
+        hit = observed.by_prototype((localisation["on_object"][..., kind] & known).long())
         return (hit / images.double()).masked_fill(images == 0, torch.nan)
 
     values = on_object(OWN)
-    unmeasured = seen.unmeasured()
+    unmeasured = observed.unmeasured()
     lost = int(values.isnan().sum()) - sum(unmeasured.values())
     return replace(
-        over_prototypes(seen, values, {**unmeasured, **({NO_OBJECT: lost} if lost else {})}),
+        over_prototypes(observed, values, {**unmeasured, **({NO_OBJECT: lost} if lost else {})}),
         baselines={name: mean(on_object(kind)) for kind, name in BASELINES.items()},
     )
 
@@ -41,7 +41,7 @@ METRIC = Metric(
     higher_is_better=True,
     low=0,
     high=1,
-    passes=frozenset({"peaks", "located"}),
+    passes=frozenset({"peaks", "localisation"}),
     needs=frozenset({"places", "regions"}),
     compute=compute,
 )

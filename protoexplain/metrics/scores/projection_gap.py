@@ -9,12 +9,12 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_images
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Mean over images of (right before) - (right after); all but the prototypes is as in the checkpoint."""
-    before = seen.columns["unprojected"]["logits"].argmax(1) == seen.labels
+    before = observed.columns["unprojected"]["logits"].argmax(1) == observed.labels
     return replace(
-        over_images(seen, before.double() - seen.correct.double()),
-        details={"before": mean(before.double()), "after": mean(seen.correct.double())},
+        over_images(observed, before.double() - observed.correct.double()),
+        details={"before": mean(before.double()), "after": mean(observed.correct.double())},
     )
 
 

@@ -45,10 +45,10 @@ def nearest_twin(activations: Tensor) -> tuple[Tensor, Tensor]:
     return best.masked_fill(constant | (best == -torch.inf), torch.nan), twin
 
 
-def compute(seen: Observations, settings: RedundancySettings) -> Score:
+def compute(observed: Observations, settings: RedundancySettings) -> Score:
     """Share of prototypes with a twin."""
-    best, twin = nearest_twin(seen.activations)
-    shuffled, _ = nearest_twin(_shuffled(seen))
+    best, twin = nearest_twin(observed.activations)
+    shuffled, _ = nearest_twin(_shuffled(observed))
 
     def redundant(correlation: float, best: Tensor) -> Tensor:
         return (best >= correlation).double().masked_fill(best.isnan(), torch.nan)
@@ -58,7 +58,7 @@ def compute(seen: Observations, settings: RedundancySettings) -> Score:
     unknown = best.isnan()
     return replace(
         over_prototypes(
-            seen, redundant(settings.correlation, best), {_CONSTANT: int(unknown.sum())} if unknown.any() else {}
+            observed, redundant(settings.correlation, best), {_CONSTANT: int(unknown.sum())} if unknown.any() else {}
         ),
         baselines={_SHUFFLED: chance[x.index(settings.correlation)]},
         curves=(Curve("correlation", tuple(x), own, settings.correlation, {_SHUFFLED: chance}),),
@@ -66,10 +66,10 @@ def compute(seen: Observations, settings: RedundancySettings) -> Score:
     )
 
 
-def _shuffled(seen: Observations) -> Tensor:
+def _shuffled(observed: Observations) -> Tensor:
     """The activations of each prototype on the images in an order of its own."""
-    generator = torch.Generator().manual_seed(seed_of(seen.settings.seed, "shuffle", ""))
-    return seen.activations.gather(0, torch.rand(seen.activations.shape, generator=generator).argsort(0))
+    generator = torch.Generator().manual_seed(seed_of(observed.settings.seed, "shuffle", ""))
+    return observed.activations.gather(0, torch.rand(observed.activations.shape, generator=generator).argsort(0))
 
 
 METRIC = Metric(

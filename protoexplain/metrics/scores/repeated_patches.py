@@ -11,12 +11,12 @@ from protoexplain.metrics.stats.averages import over_prototypes
 NO_PATCH = "prototypes without a training patch"
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """Percent of the prototypes that share their patch with one of their class and branch."""
-    assert seen.patches is not None
-    there = seen.patches.there
-    values = 100 * seen.patches.repeated.double().masked_fill(~there, torch.nan)
-    return over_prototypes(seen, values, {NO_PATCH: int((~there).sum())} if not there.all() else {})
+    assert observed.patches is not None
+    there = observed.patches.there
+    values = 100 * observed.patches.repeated.double().masked_fill(~there, torch.nan)
+    return over_prototypes(observed, values, {NO_PATCH: int((~there).sum())} if not there.all() else {})
 
 
 METRIC = Metric(

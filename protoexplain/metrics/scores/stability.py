@@ -16,54 +16,57 @@ from torch import Tensor
 from protoexplain.metrics.base import Curve, Metric, NoSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
-from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, hit_bits, knowing_nothing
+from protoexplain.metrics.stats.part_hits import averaged, baseline_peaks, curve, half_windows, hit_bits
 
 
-def stable_shares(seen: Observations, clean: Tensor, noisy: Tensor, windows: int) -> Tensor:
+def stable_shares(observed: Observations, clean: Tensor, noisy: Tensor, windows: int) -> Tensor:
     """Percent [P,W] of images in which windows hit the same parts without and with noise, from `hit_bits` [N,K,T]."""
     changed = clean ^ noisy
     by_any_part = changed[:, :, 0].clone()
     for part in changed.unbind(2)[1:]:
         by_any_part |= part
     same = 1 - (by_any_part[:, :, None] >> torch.arange(windows) & 1)
-    shares = seen.by_prototype(same).double() / seen.images_of.clamp_min(1)[:, None]
-    return 100 * shares.masked_fill(seen.images_of[:, None] == 0, torch.nan)
+    shares = observed.by_prototype(same).double() / observed.images_of.clamp_min(1)[:, None]
+    return 100 * shares.masked_fill(observed.images_of[:, None] == 0, torch.nan)
 
 
-def stability_by_draw(seen: Observations, passes: str = "noisy") -> Tensor:
+def stability_by_draw(observed: Observations, passes: str = "noisy") -> Tensor:
     """float64 [D,P] in percent; NaN for prototypes that no image was there for."""
     clean, *drawn = (
-        hit_bits(seen, peaks, [seen.half_window]) for peaks in (seen.peaks, *seen.stacked(passes, "peaks"))
+        hit_bits(observed, peaks, [observed.half_window])
+        for peaks in (observed.peaks, *observed.stacked(passes, "peaks"))
     )
-    return torch.stack([stable_shares(seen, clean, noisy, 1)[:, 0] for noisy in drawn])
+    return torch.stack([stable_shares(observed, clean, noisy, 1)[:, 0] for noisy in drawn])
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """100 times the mean over prototypes of the share of images in which they are stable."""
-    score = stability_score(seen, "noisy")
-    return replace(score, curves=(*score.curves, *_by_noise(seen, score.value)))
+    score = stability_score(observed, "noisy")
+    return replace(score, curves=(*score.curves, *_by_noise(observed, score.value)))
 
 
-def stability_score(seen: Observations, noise: str) -> Score:
+def stability_score(observed: Observations, noise: str) -> Score:
     """The score under the noise of the passes of that name."""
-    windows = half_windows(seen)
+    windows = half_windows(observed)
 
     def stable(passes: Sequence[Tensor]) -> Tensor:
         """[D,P,W], from the peaks [N,K,2] without noise and of each draw."""
-        clean, *drawn = (hit_bits(seen, peaks, windows) for peaks in passes)
-        return torch.stack([stable_shares(seen, clean, noisy, len(windows)) for noisy in drawn])
+        clean, *drawn = (hit_bits(observed, peaks, windows) for peaks in passes)
+        return torch.stack([stable_shares(observed, clean, noisy, len(windows)) for noisy in drawn])
 
     def by_window(half_window: float, by_draw: Tensor) -> float:
         return mean(by_draw[:, :, windows.index(int(half_window))].mean(0))
 
-    own = stable((seen.peaks, *seen.stacked(noise, "peaks")))
-    nothing = {name: [[stable(tables)] for tables in draws] for name, draws in knowing_nothing(seen, passes=2).items()}
-    values = own[:, :, windows.index(seen.half_window)]
+    own = stable((observed.peaks, *observed.stacked(noise, "peaks")))
+    baselines = {
+        name: [[stable(tables)] for tables in draws] for name, draws in baseline_peaks(observed, passes=2).items()
+    }
+    values = own[:, :, windows.index(observed.half_window)]
     scores = [mean(draw) for draw in values]
     return replace(
-        over_prototypes(seen, values.mean(0)),
-        baselines=averaged(nothing, lambda by_draw: by_window(seen.half_window, by_draw)),
-        curves=(curve("half window in pixels", windows, seen.half_window, by_window, [own], nothing),),
+        over_prototypes(observed, values.mean(0)),
+        baselines=averaged(baselines, lambda by_draw: by_window(observed.half_window, by_draw)),
+        curves=(curve("half window in pixels", windows, observed.half_window, by_window, [own], baselines),),
         details={
             "by_draw": scores,
             "deviation_over_draws": float(torch.tensor(scores).std()) if len(scores) > 1 else None,
@@ -71,16 +74,16 @@ def stability_score(seen: Observations, noise: str) -> Score:
     )
 
 
-def _by_noise(seen: Observations, score: float) -> list[Curve]:
-    """The curve over the noise, where further levels were looked at."""
-    levels = seen.settings.noise_levels
+def _by_noise(observed: Observations, score: float) -> list[Curve]:
+    """The curve over the noise, where passes with further levels were made."""
+    levels = observed.settings.noise_levels
     if not levels:
         return []
-    found = {seen.settings.noise: score}
-    for level, values in zip(levels, stability_by_draw(seen, "noise level"), strict=True):
+    found = {observed.settings.noise: score}
+    for level, values in zip(levels, stability_by_draw(observed, "noise level"), strict=True):
         found.setdefault(level, mean(values))
     x = sorted(found)
-    return [Curve("noise", tuple(x), tuple(found[level] for level in x), seen.settings.noise)]
+    return [Curve("noise", tuple(x), tuple(found[level] for level in x), observed.settings.noise)]
 
 
 METRIC = Metric(

@@ -7,25 +7,23 @@ as much of it.  Here all backbones get the same pixels.
 
 from __future__ import annotations
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from dataclasses import replace
+
+from protoexplain.metrics.base import NoSettings, Score
 from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.scores.stability import stability_score
+from protoexplain.metrics.scores import stability
 
 
-def compute(seen: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: NoSettings) -> Score:
     """100 times the mean over prototypes of the share of images in which they are stable."""
-    return stability_score(seen, "pixel noise")
+    return stability.stability_score(observed, "pixel noise")
 
 
-METRIC = Metric(
+METRIC = replace(
+    stability.METRIC,
     title="Stability, noise in pixels",
     help="As stability, but with noise of the same pixels for every backbone: what the published noise is for a "
     "ResNet. High is good; read it together with consistency.",
-    unit="%",
-    higher_is_better=True,
-    low=0,
-    high=100,
     passes=frozenset({"peaks", "pixel_noise"}),
-    needs=frozenset({"parts", "places"}),
     compute=compute,
 )

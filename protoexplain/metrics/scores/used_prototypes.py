@@ -9,9 +9,9 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.explanation_sizes import ALL, EvidenceSettings, evidence_curve, used
 
 
-def compute(seen: Observations, settings: EvidenceSettings) -> Score:
+def compute(observed: Observations, settings: EvidenceSettings) -> Score:
     """Number of prototypes with a weight above epsilon; no interval, since it is a property of the head."""
-    weights = seen.subject.presence_weights
+    weights = observed.description.presence_weights
     kept = used(weights, settings.epsilon)
     return Score(
         float(kept.sum()),

@@ -12,14 +12,14 @@ from protoexplain.metrics.stats.averages import mean, over_prototypes
 from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, evidence_curve
 
 
-def compute(seen: Observations, settings: EvidenceSettings) -> Score:
+def compute(observed: Observations, settings: EvidenceSettings) -> Score:
     """Mean over prototypes of the share of their class weights of at most epsilon in size."""
 
     def sparsity(epsilon: float) -> Tensor:
-        return (seen.subject.class_weights.abs() <= epsilon).double().mean(0)
+        return (observed.description.class_weights.abs() <= epsilon).double().mean(0)
 
     return replace(
-        over_prototypes(seen, sparsity(settings.epsilon), {}),
+        over_prototypes(observed, sparsity(settings.epsilon), {}),
         curves=(evidence_curve(settings.epsilon, lambda epsilon: mean(sparsity(epsilon))),),
     )
 

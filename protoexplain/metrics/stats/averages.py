@@ -13,37 +13,37 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.bootstrap import Numbers, Statistic, grouped, interval, ratio
 
 
-def over_prototypes(seen: Observations, values: Tensor, excluded: Mapping[str, int] | None = None) -> Score:
+def over_prototypes(observed: Observations, values: Tensor, excluded: Mapping[str, int] | None = None) -> Score:
     """The mean over prototypes, each weighing the same.
 
     The interval draws classes anew, each with its prototypes, since they share their images; shared prototypes are
     drawn one by one.
 
     Args:
-        seen: What was seen.
+        observed: Of the model.
         values: [P]; NaN for prototypes that cannot be measured.
         excluded: Why there are such; by default those without images.
     """
-    ends = interval_of(seen, grouped(values.double().numpy(), seen.subject.clusters().numpy()))
+    ends = interval_of(observed, grouped(values.double().numpy(), observed.description.clusters().numpy()))
     return Score(
         mean(values),
         *ends,
         n_used=counted(values),
         over="prototypes",
         per_prototype=listed(values),
-        excluded=dict(seen.unmeasured() if excluded is None else excluded),
+        excluded=dict(observed.unmeasured() if excluded is None else excluded),
     )
 
 
-def over_images(seen: Observations, values: Tensor, excluded: Mapping[str, int] | None = None) -> Score:
+def over_images(observed: Observations, values: Tensor, excluded: Mapping[str, int] | None = None) -> Score:
     """The mean over images, which are drawn anew for the interval.
 
     Args:
-        seen: What was seen.
+        observed: Of the model.
         values: [N]; NaN for images that cannot be measured.
         excluded: Why there are such.
     """
-    ends = interval_of(seen, grouped(values.double().numpy(), np.arange(len(values))))
+    ends = interval_of(observed, grouped(values.double().numpy(), np.arange(len(values))))
     return Score(
         mean(values),
         *ends,
@@ -54,9 +54,11 @@ def over_images(seen: Observations, values: Tensor, excluded: Mapping[str, int] 
     )
 
 
-def interval_of(seen: Observations, rows: Numbers, statistic: Statistic = ratio) -> tuple[float | None, float | None]:
+def interval_of(
+    observed: Observations, rows: Numbers, statistic: Statistic = ratio
+) -> tuple[float | None, float | None]:
     """The 95 % interval of a score of totals of rows, such as (sum, count); two None where there is none."""
-    return interval(rows, statistic, seen.settings.resamples, seen.settings.seed) or (None, None)
+    return interval(rows, statistic, observed.settings.resamples, observed.settings.seed) or (None, None)
 
 
 def mean(values: Tensor) -> float:

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.views import in_image, in_view
-from protoexplain.metrics.stats.part_hits import knowing_nothing
+from protoexplain.metrics.stats.part_hits import baseline_peaks
 
 UNMOVED = "peak that stays"
 NO_VIEW = "prototypes whose peaks no view shows"
 
 
-def distances(seen: Observations, peaks: Tensor) -> tuple[Tensor, Tensor]:
+def distances(observed: Observations, peaks: Tensor) -> tuple[Tensor, Tensor]:
     """How far peaks lie from each other, brought into the image, and which views show the place of each.
 
     Args:
@@ -33,7 +33,7 @@ def distances(seen: Observations, peaks: Tensor) -> tuple[Tensor, Tensor]:
         float64 [V+1,V+1,N,K] larger of the distances across and down, in pixels; bool of the same shape, whether the
         place of the first index shows in the view of the second.
     """
-    size, warps = seen.subject.size, seen.stacked("views", "warp")
+    size, warps = observed.description.size, observed.stacked("views", "warp")
     points = torch.cat([peaks[:1].flip(3).double() + 0.5, in_image(peaks[1:], warps)])
     shown = []
     for point in points:
@@ -42,27 +42,27 @@ def distances(seen: Observations, peaks: Tensor) -> tuple[Tensor, Tensor]:
     return (points[:, None] - points).abs().amax(-1), torch.stack(shown)
 
 
-def own_peaks(seen: Observations) -> Tensor:
+def own_peaks(observed: Observations) -> Tensor:
     """[V+1,N,K,2]."""
-    return torch.cat([seen.peaks[None], seen.stacked("views", "peaks")])
+    return torch.cat([observed.peaks[None], observed.stacked("views", "peaks")])
 
 
-def ignorant_distances(seen: Observations) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """`distances` of models that know nothing.
+def baseline_distances(observed: Observations) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    """`distances` of models that ignore the image.
 
     Their peaks are always in the middle, anywhere, or in each view at the same pixel as in the image.
     """
-    views = len(seen.stacked("views", "warp"))
+    views = len(observed.stacked("views", "warp"))
     tables: dict[str, Sequence[Sequence[Tensor]]] = {
-        **knowing_nothing(seen, passes=views + 1),
-        UNMOVED: [[seen.peaks] * (views + 1)],
+        **baseline_peaks(observed, passes=views + 1),
+        UNMOVED: [[observed.peaks] * (views + 1)],
     }
-    return {name: [distances(seen, torch.stack(list(peaks))) for peaks in draws] for name, draws in tables.items()}
+    return {name: [distances(observed, torch.stack(list(peaks))) for peaks in draws] for name, draws in tables.items()}
 
 
-def unmeasured(seen: Observations, values: Tensor) -> Mapping[str, int]:
+def unmeasured(observed: Observations, values: Tensor) -> Mapping[str, int]:
     """Why values [P] are NaN."""
-    reasons = seen.unmeasured()
+    reasons = observed.unmeasured()
     lost = int(values.isnan().sum()) - sum(reasons.values())
     return {**reasons, NO_VIEW: lost} if lost else reasons
 

@@ -59,11 +59,11 @@ def evidence_curve(epsilon: float, score: Callable[[float], float]) -> Curve:
 
 
 def size_score(
-    seen: Observations, settings: EvidenceSettings, sizes: Callable[[float], Tensor], everything: dict[str, float]
+    observed: Observations, settings: EvidenceSettings, sizes: Callable[[float], Tensor], everything: dict[str, float]
 ) -> Score:
     """Mean over images of sizes(epsilon) [N], with its curve; `everything` names the greatest possible size."""
     return replace(
-        over_images(seen, sizes(settings.epsilon)),
+        over_images(observed, sizes(settings.epsilon)),
         baselines=everything,
         curves=(evidence_curve(settings.epsilon, lambda epsilon: mean(sizes(epsilon).double())),),
     )

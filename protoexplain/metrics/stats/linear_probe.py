@@ -1,6 +1,6 @@
 """How well a linear classifier reads the class of an image from the cells beside its object, or from those on it.
 
-Ridge regression on one-hot classes, fitted to training images and asked about test images; an image is the mean vector
+A linear probe: ridge regression on one-hot classes, fitted to training images; an image is the mean vector
 of its cells.  n images, D numbers in a cell, C classes.
 """
 
@@ -23,8 +23,8 @@ _NO_CELL = "images without such a cell, or whose object is not known"
 
 
 @dataclass(frozen=True)
-class LinearReader:
-    """Reads classes from vectors.
+class LinearProbe:
+    """A linear classifier of mean vectors of cells, by ridge regression.
 
     Args:
         mean: [D] of the vectors that it was fitted to.
@@ -38,12 +38,12 @@ class LinearReader:
     weights: Tensor
     bias: Tensor
 
-    def classes(self, vectors: Tensor) -> Tensor:
-        """int64 [n] of the vectors [n,D]."""
+    def predict(self, vectors: Tensor) -> Tensor:
+        """Classes int64 [n] of the vectors [n,D]."""
         return (((vectors.double() - self.mean) / self.deviation) @ self.weights + self.bias).argmax(1)
 
 
-def fitted(vectors: Tensor, labels: Tensor, classes: int) -> LinearReader:
+def fit_linear_probe(vectors: Tensor, labels: Tensor, classes: int) -> LinearProbe:
     """The closed form in float64, from vectors [n,D] and labels [n]; a number that never varies is left out."""
     exact = vectors.double()
     centre, deviation = exact.mean(0), exact.std(0, correction=0)
@@ -53,10 +53,10 @@ def fitted(vectors: Tensor, labels: Tensor, classes: int) -> LinearReader:
     bias = wanted.mean(0)
     penalty = PENALTY * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
     weights = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ (wanted - bias))
-    return LinearReader(centre, deviation, weights, bias)
+    return LinearProbe(centre, deviation, weights, bias)
 
 
-def images_read(training: Columns, tested: Columns, which: str, kind: int, classes: int) -> Tensor:
+def probe_hits(training: Columns, tested: Columns, which: str, kind: int, classes: int) -> Tensor:
     """float64 [N]: 100 for test images whose class is read rightly, else 0.
 
     NaN for images without such a cell, and for all where no training image has one.
@@ -71,28 +71,28 @@ def images_read(training: Columns, tested: Columns, which: str, kind: int, class
     learnt, asked = (columns[f"{which} found"][:, kind] for columns in (training, tested))
     if not learnt.any():
         return torch.full(asked.shape, torch.nan, dtype=torch.float64)
-    reader = fitted(training[which][learnt, kind], training["label"][learnt], classes)
-    right = reader.classes(tested[which][:, kind]) == tested["label"]
+    probe = fit_linear_probe(training[which][learnt, kind], training["label"][learnt], classes)
+    right = probe.predict(tested[which][:, kind]) == tested["label"]
     return 100 * right.double().masked_fill(~asked, torch.nan)
 
 
-def cell_class_score(seen: Observations, kind: int) -> Score:
+def linear_probe_score(observed: Observations, kind: int) -> Score:
     """Percent of test images whose class is read rightly from the latent cells of a kind.
 
     Beside it the same of the backbone before it was trained, where its weights are at hand; in the details that of
     the trained backbone's features.
     """
-    assert seen.training is not None
-    training, tested = seen.training["cells"], seen.columns["cells"]
-    classes = seen.logits.shape[1]
+    assert observed.training is not None
+    training, tested = observed.training["cells"], observed.columns["cells"]
+    classes = observed.logits.shape[1]
 
     def read(which: str) -> Tensor:
-        return images_read(training, tested, which, kind, classes)
+        return probe_hits(training, tested, which, kind, classes)
 
     values = read(LATENT)
     lost = len(values) - counted(values)
     return replace(
-        over_images(seen, values, {_NO_CELL: lost} if lost else {}),
+        over_images(observed, values, {_NO_CELL: lost} if lost else {}),
         baselines={UNTRAINED: mean(read(FROZEN))} if FROZEN in training else {},
         details={
             "of_the_backbone_features": mean(read(FEATURES)),

@@ -22,26 +22,26 @@ _REASONS = {
 _NO_HEAT = "images with a map that is constant, or cold on the object"
 
 
-def usable(seen: Observations, values: Tensor, regions: Set[Region]) -> Tensor:
+def usable(observed: Observations, values: Tensor, regions: Set[Region]) -> Tensor:
     """Values [N] in float64, NaN where the object is not of the given kinds or the value is undefined."""
     kinds = torch.tensor([int(region) for region in regions])
-    good = torch.isin(seen.columns["located"]["region"].long(), kinds) & (values != UNDEFINED)
+    good = torch.isin(observed.columns["localisation"]["region"].long(), kinds) & (values != UNDEFINED)
     return values.double().masked_fill(~good, torch.nan)
 
 
-def located_score(seen: Observations, values: Tensor, regions: Set[Region]) -> Score:
-    """Mean over images of a number of the model's map, beside those of maps that know nothing.
+def localisation_score(observed: Observations, values: Tensor, regions: Set[Region]) -> Score:
+    """Mean over images of a number of the model's map, beside those of maps that ignore the image.
 
     Args:
-        seen: What was seen.
+        observed: Of the model.
         values: [N,3], by kind of map.
         regions: Objects for which the number means something.
     """
-    region = seen.columns["located"]["region"]
-    own = usable(seen, values[:, OWN], regions)
+    region = observed.columns["localisation"]["region"]
+    own = usable(observed, values[:, OWN], regions)
     excluded = {reason: int((region == kind).sum()) for kind, reason in _REASONS.items() if kind not in regions}
     excluded[_NO_HEAT] = int(own.isnan().sum()) - sum(excluded.values())
     return replace(
-        over_images(seen, own, {reason: count for reason, count in excluded.items() if count}),
-        baselines={name: mean(usable(seen, values[:, kind], regions)) for kind, name in BASELINES.items()},
+        over_images(observed, own, {reason: count for reason, count in excluded.items() if count}),
+        baselines={name: mean(usable(observed, values[:, kind], regions)) for kind, name in BASELINES.items()},
     )

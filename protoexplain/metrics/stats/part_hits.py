@@ -1,4 +1,4 @@
-"""Which parts the windows of peaks hit, and the peaks of models that know nothing.
+"""Which parts the windows of peaks hit, and the peaks of models that ignore the image.
 
 N images, K prototypes of an image's class, P prototypes, T parts.
 """
@@ -41,24 +41,24 @@ class PartTable:
     distances: Callable[[Tensor], Tensor]
 
 
-def parts_of(seen: Observations) -> Parts:
+def parts_of(observed: Observations) -> Parts:
     """The parts, which the runner has made sure of."""
-    assert seen.parts is not None
-    return seen.parts
+    assert observed.parts is not None
+    return observed.parts
 
 
-def published_parts(seen: Observations) -> PartTable:
+def published_parts(observed: Observations) -> PartTable:
     """All parts as annotated, distances in pixels of the input (Huang et al. 2023)."""
-    parts = parts_of(seen)
+    parts = parts_of(observed)
     return PartTable(parts.names, parts.visible, partial(part_distances, parts=parts))
 
 
-def telling_parts(seen: Observations, whole: Sequence[str]) -> PartTable | None:
+def distinguishable_parts(observed: Observations, whole: Sequence[str]) -> PartTable | None:
     """Both sides of a part as one, the names in `whole` left out, distances in pixels of an input cut to the object.
 
     A part with two sides shows where one of them does, and is as near as the nearer one.  None if no part is left.
     """
-    parts = parts_of(seen)
+    parts = parts_of(observed)
     merged, which = merged_sides(parts.names)
     names = tuple(name for name in merged if name.lower() not in whole)
     if not names:
@@ -72,14 +72,14 @@ def telling_parts(seen: Observations, whole: Sequence[str]) -> PartTable | None:
     return PartTable(names, torch.stack([parts.visible[:, side].any(1) for side in sides], 1), distances)
 
 
-def knowing_nothing(seen: Observations, passes: int = 1) -> dict[str, list[list[Tensor]]]:
-    """Peaks [N,K,2] of models that know nothing: name -> repetitions -> one table for each pass.
+def baseline_peaks(observed: Observations, passes: int = 1) -> dict[str, list[list[Tensor]]]:
+    """Peaks [N,K,2] of models that ignore the image: name -> repetitions -> one table for each pass.
 
     Either every prototype always looks at the middle, or anywhere at random.
     """
-    size, count = seen.subject.size, seen.peaks.shape[1]
-    centre = torch.full_like(seen.peaks, size // 2)
-    drawn = random_points(seen.settings.seed, "peaks", seen.ids, _RANDOM_DRAWS * passes * count, (size, size))
+    size, count = observed.description.size, observed.peaks.shape[1]
+    centre = torch.full_like(observed.peaks, size // 2)
+    drawn = random_points(observed.settings.seed, "peaks", observed.ids, _RANDOM_DRAWS * passes * count, (size, size))
     tables = drawn.view(-1, _RANDOM_DRAWS, passes, count, 2).unbind(1)
     return {CENTRE: [[centre] * passes], RANDOM: [list(table.unbind(1)) for table in tables]}
 
@@ -95,9 +95,9 @@ def curve(
     chosen: float,
     score: Callable[..., float],
     own: Sequence[Tensor],
-    nothing: Mapping[str, Sequence[Sequence[Tensor]]],
+    baselines: Mapping[str, Sequence[Sequence[Tensor]]],
 ) -> Curve:
-    """A score(value of the parameter, *tables) over a parameter, with that of models that know nothing.
+    """A score(value of the parameter, *tables) over a parameter, with that of models that ignore the image.
 
     Args:
         parameter: Its name.
@@ -108,29 +108,29 @@ def curve(
         nothing: As from `knowing_nothing`.
     """
     x = sorted({*values, chosen})
-    lines = [averaged(nothing, lambda *tables, value=value: score(value, *tables)) for value in x]
+    lines = [averaged(baselines, lambda *tables, value=value: score(value, *tables)) for value in x]
     return Curve(
         parameter,
         tuple(x),
         tuple(score(value, *own) for value in x),
         chosen,
-        {name: tuple(line[name] for line in lines) for name in nothing},
+        {name: tuple(line[name] for line in lines) for name in baselines},
     )
 
 
-def half_windows(seen: Observations, chosen: int | None = None) -> list[int]:
+def half_windows(observed: Observations, chosen: int | None = None) -> list[int]:
     """Half windows of a curve, in pixels, ascending, with that of the score itself: by default the shared one."""
-    usual = (round(window * seen.subject.size / PUBLISHED_SIZE) for window in _HALF_WINDOWS)
-    return sorted({*usual, seen.half_window if chosen is None else chosen})
+    usual = (round(window * observed.description.size / PUBLISHED_SIZE) for window in _HALF_WINDOWS)
+    return sorted({*usual, observed.half_window if chosen is None else chosen})
 
 
-def shown(seen: Observations, table: PartTable | None = None) -> Tensor:
+def visible_counts(observed: Observations, table: PartTable | None = None) -> Tensor:
     """int64 [P,T]: images of each prototype that show each part, by default each of the published ones."""
-    visible = (table or published_parts(seen)).visible
-    return seen.by_prototype(visible[:, None].expand(-1, seen.peaks.shape[1], -1).long())
+    visible = (table or published_parts(observed)).visible
+    return observed.by_prototype(visible[:, None].expand(-1, observed.peaks.shape[1], -1).long())
 
 
-def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int], table: PartTable | None = None) -> Tensor:
+def hit_counts(observed: Observations, peaks: Tensor, windows: Sequence[int], table: PartTable | None = None) -> Tensor:
     """int64 [P,T,W]: images in which each prototype hits each part, by half window; all windows in one count.
 
     Args:
@@ -139,17 +139,17 @@ def hit_counts(seen: Observations, peaks: Tensor, windows: Sequence[int], table:
         windows: W half windows, ascending.
         table: The parts; by default the published ones.
     """
-    nearest = _nearest_window(table or published_parts(seen), peaks, windows)
-    prototypes, parts = seen.subject.num_prototypes, nearest.shape[2]
-    owner = seen.prototypes % (prototypes + 1)
+    nearest = _nearest_window(table or published_parts(observed), peaks, windows)
+    prototypes, parts = observed.description.num_prototypes, nearest.shape[2]
+    owner = observed.prototypes % (prototypes + 1)
     place = (owner[:, :, None] * parts + torch.arange(parts)) * (len(windows) + 1) + nearest
     counts = torch.bincount(place.flatten(), minlength=(prototypes + 1) * parts * (len(windows) + 1))
     return counts.view(prototypes + 1, parts, -1)[:-1, :, :-1].cumsum(2)
 
 
-def hit_bits(seen: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
+def hit_bits(observed: Observations, peaks: Tensor, windows: Sequence[int]) -> Tensor:
     """int16 [N,K,T]: bit i says whether the window i around the peak holds the part; arguments as in `hit_counts`."""
-    nearest = _nearest_window(published_parts(seen), peaks, windows)
+    nearest = _nearest_window(published_parts(observed), peaks, windows)
     wider = [sum(1 << i for i in range(first, len(windows))) for first in range(len(windows) + 1)]
     return torch.tensor(wider, dtype=torch.int16)[nearest]
 
@@ -165,6 +165,6 @@ def reaches(hit: Tensor, visible: Tensor, threshold: float) -> Tensor:
     return (share.denominator * hit >= share.numerator * visible.clamp_min(1)).any(1)
 
 
-def measured(seen: Observations, values: Tensor) -> Tensor:
+def nan_without_images(observed: Observations, values: Tensor) -> Tensor:
     """Values [P] in float64, with NaN for prototypes that no image was there for."""
-    return values.double().masked_fill(seen.images_of == 0, torch.nan)
+    return values.double().masked_fill(observed.images_of == 0, torch.nan)

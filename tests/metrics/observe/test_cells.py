@@ -16,11 +16,11 @@ from torch import nn
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.cells import BACKGROUND, OBJECT, Cells, cells_of
-from protoexplain.metrics.observe.measured_model import subject_of
+from protoexplain.metrics.observe.model_description import describe_model
 from protoexplain.metrics.observe.passes import Chunk
 from protoexplain.metrics.scores.class_from_background import METRIC as FROM_BACKGROUND
 from protoexplain.metrics.scores.class_from_object import METRIC as FROM_OBJECT
-from protoexplain.metrics.stats.linear_probe import PENALTY, UNTRAINED, fitted, images_read
+from protoexplain.metrics.stats.linear_probe import PENALTY, UNTRAINED, fit_linear_probe, probe_hits
 from protoexplain.models.backbones import BackboneConfig, before_training
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.heads import LinearHead
@@ -57,14 +57,14 @@ def test_ridge_is_the_least_squares_solution(seed):
     rng = np.random.default_rng(seed)
     vectors, labels = rng.normal(3, 2, (30, 4)), rng.integers(0, 3, 30)
     vectors[:, 3] = 7
-    reader = fitted(torch.from_numpy(vectors), torch.from_numpy(labels), 3)
+    probe = fit_linear_probe(torch.from_numpy(vectors), torch.from_numpy(labels), 3)
     inputs = (vectors - vectors.mean(0)) / np.where(vectors.std(0) > 0, vectors.std(0), 1)
     wanted = np.eye(3)[labels]
     rows = np.vstack([inputs, np.sqrt(PENALTY * 30) * np.eye(4)])
     expected = np.linalg.lstsq(rows, np.vstack([wanted - wanted.mean(0), np.zeros((4, 3))]), rcond=None)[0]
-    assert reader.weights.numpy() == pytest.approx(expected, abs=1e-9)
+    assert probe.weights.numpy() == pytest.approx(expected, abs=1e-9)
     best = (inputs @ expected + wanted.mean(0)).argmax(1)
-    assert reader.classes(torch.from_numpy(vectors)).tolist() == best.tolist()
+    assert probe.predict(torch.from_numpy(vectors)).tolist() == best.tolist()
 
 
 class Colours(nn.Module):
@@ -95,10 +95,10 @@ def chunk_of(tmp_path, each, leak, seed, frozen=None):
     owner = torch.arange(CLASSES)
     branch = Branch(nn.Identity(), torch.zeros(CLASSES, 3, 1, 1), NegativeSquaredL2(), LinearHead(owner, CLASSES))
     model = PrototypeModel(Colours(leak), {"main": branch}, owner, CLASSES).eval()
-    subject = subject_of(model, tuple("abc"), SIZE, 1)
+    description = describe_model(model, tuple("abc"), SIZE, 1)
     labels = torch.tensor([record.label for record in records])
     geometries = [Geometry(Box(0, 0, SIZE, SIZE), SIZE)] * len(records)
-    return Chunk(model, subject, images, labels, records, geometries, frozen=frozen)
+    return Chunk(model, description, images, labels, records, geometries, frozen=frozen)
 
 
 @torch.no_grad()
@@ -108,8 +108,8 @@ def test_a_leak_is_found(tmp_path, leak, background):
     look = Cells()
     training, tested = (look(chunk_of(tmp_path, each, leak, seed)) for each, seed in ((15, 1), (20, 2)))
     low, high = background
-    assert low <= float(images_read(training, tested, "latent", BACKGROUND, CLASSES).mean()) <= high
-    assert float(images_read(training, tested, "latent", OBJECT, CLASSES).mean()) == 100
+    assert low <= float(probe_hits(training, tested, "latent", BACKGROUND, CLASSES).mean()) <= high
+    assert float(probe_hits(training, tested, "latent", OBJECT, CLASSES).mean()) == 100
     assert torch.equal(training["latent"], training["features"]), "the add-on is the identity"
 
 
@@ -151,24 +151,24 @@ def test_branches_with_latent_maps_of_two_sizes(tmp_path):
 
 
 def test_scores_are_over_images_with_such_a_cell():
-    seen = observe((0, 0, 1, 1, 2, 2, 3))
+    observed = observe((0, 0, 1, 1, 2, 2, 3))
     found = torch.ones(7, 2, dtype=torch.bool)
     found[2, BACKGROUND] = False
-    seen.columns["cells"]["latent found"] = found
+    observed.columns["cells"]["latent found"] = found
     vectors = torch.zeros(7, 2, 6)
-    vectors[..., 0] = 10.0 * seen.labels[:, None]
-    seen.columns["cells"]["latent"] = vectors
-    seen.training["cells"]["latent"][..., 0] = 10.0 * seen.training["cells"]["label"][:, None]
-    seen.training["cells"]["latent"][..., 1:] = 0
-    score = score_of(FROM_BACKGROUND, seen)
+    vectors[..., 0] = 10.0 * observed.labels[:, None]
+    observed.columns["cells"]["latent"] = vectors
+    observed.training["cells"]["latent"][..., 0] = 10.0 * observed.training["cells"]["label"][:, None]
+    observed.training["cells"]["latent"][..., 1:] = 0
+    score = score_of(FROM_BACKGROUND, observed)
     assert score.n_used == 6
     assert score.per_image[2] is None
     assert sum(score.excluded.values()) == 1
-    assert score_of(FROM_OBJECT, seen).n_used == 7
+    assert score_of(FROM_OBJECT, observed).n_used == 7
     assert score.details["chance"] == 25
     assert 0 <= score.baselines[UNTRAINED] <= 100
-    del seen.training["cells"]["frozen"]
-    assert score_of(FROM_BACKGROUND, seen).baselines == {}, "weights from before the training are not at hand"
+    del observed.training["cells"]["frozen"]
+    assert score_of(FROM_BACKGROUND, observed).baselines == {}, "weights from before the training are not at hand"
 
 
 def test_a_backbone_before_training_is_had_from_a_file_only_where_it_fits(tmp_path):

@@ -22,26 +22,26 @@ def test_a_checkpoint_is_measured_as_it_was_diagnosed(family, planted, tmp_path)
     checkpoint = keep_checkpoint(family, planted, tmp_path / family)
     results = measure(checkpoint, planted, ["repeated_patches", "off_object"], {"resamples": 100})
     for name, words in (("repeated_patches", "share their patch"), ("off_object", "off the object")):
-        told = next(sentence for sentence in checkpoint.findings if words in sentence)
-        count, total = map(int, re.match(r"(\d+) of (\d+)", told).groups())
+        sentence = next(sentence for sentence in checkpoint.findings if words in sentence)
+        count, total = map(int, re.match(r"(\d+) of (\d+)", sentence).groups())
         score = results[name].score
         assert score.value == pytest.approx(100 * count / total)
         assert score.n_used == total == len(checkpoint.prototypes)
 
 
-def with_records(seen, **changes):
+def with_records(observed, **changes):
     """The same patches, some of them changed: number -> fields."""
-    records = list(seen.patches.records)
+    records = list(observed.patches.records)
     for number, fields in changes.items():
         index = int(number.removeprefix("p"))
         records[index] = replace(records[index], **fields)
-    return replace(seen, patches=replace(seen.patches, records=records))
+    return replace(observed, patches=replace(observed.patches, records=records))
 
 
 def test_repeated_patches_are_counted_in_each_class_and_branch():
-    seen = observe(LABELS)
+    observed = observe(LABELS)
     spread = {f"p{i}": {"row": i % 4, "column": i // 4, "image_id": "0.jpg"} for i in range(11)}
-    apart = with_records(seen, **spread)
+    apart = with_records(observed, **spread)
     score = score_of(REPEATED, apart)
     assert score.value == 0
     assert score.n_used == 11
@@ -56,11 +56,11 @@ def test_repeated_patches_are_counted_in_each_class_and_branch():
 
 def test_cells_off_the_object_beside_the_middle_and_all_cells():
     """The box takes a quarter of the picture, from a quarter of its width and height on; the map has 4 x 4 cells."""
-    seen = observe(LABELS)
-    images = [replace(image, box=Box(20, 10, 60, 30)) for image in seen.patches.images]
-    seen = replace(seen, patches=replace(seen.patches, images=images))
+    observed = observe(LABELS)
+    images = [replace(image, box=Box(20, 10, 60, 30)) for image in observed.patches.images]
+    observed = replace(observed, patches=replace(observed.patches, images=images))
     on, off = {"row": 1, "column": 2}, {"row": 0, "column": 2}
-    placed = with_records(seen, **{f"p{i}": off if i < 3 else on for i in range(11)})
+    placed = with_records(observed, **{f"p{i}": off if i < 3 else on for i in range(11)})
     score = score_of(OFF_OBJECT, placed)
     assert score.value == pytest.approx(300 / 11)
     assert score.per_prototype[:4] == (100, 100, 100, 0)
@@ -69,9 +69,9 @@ def test_cells_off_the_object_beside_the_middle_and_all_cells():
 
 
 def test_prototypes_whose_image_is_not_known_are_left_out():
-    seen = observe(LABELS)
-    score = score_of(OFF_OBJECT, with_records(seen, p0={"image_id": "elsewhere.jpg"}))
+    observed = observe(LABELS)
+    score = score_of(OFF_OBJECT, with_records(observed, p0={"image_id": "elsewhere.jpg"}))
     assert score.n_used == 10
     assert sum(score.excluded.values()) == 2
-    boxed = replace(seen, patches=replace(seen.patches, crop="box"))
+    boxed = replace(observed, patches=replace(observed.patches, crop="box"))
     assert torch.isnan(torch.tensor(score_of(OFF_OBJECT, boxed).value)), "a box that is all there is tells nothing"

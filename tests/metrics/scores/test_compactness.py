@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metrics.observed import observe, score_of
 from tiny_runs import tiny_config, tiny_model
 
-from protoexplain.metrics.observe.measured_model import subject_of
+from protoexplain.metrics.observe.model_description import describe_model
 from protoexplain.metrics.observe.passes import Chunk, Lead
 from protoexplain.metrics.scores.compactness import METRIC as COMPACTNESS
 from protoexplain.metrics.scores.compactness import medians, rows_to_carry
@@ -53,13 +53,13 @@ def test_known_leads():
 
 def test_score_of_known_rows():
     """Five images with 1, 1, 3, 11 (of 12 equal ones) rows and one tie."""
-    seen = observe(LABELS[:5])
+    observed = observe(LABELS[:5])
     contributions = torch.zeros(5, 12)
     contributions[:2, 4] = 1
     contributions[2, :3] = 1 / 3
     contributions[3] = 1 / 12
-    seen.columns["lead"] = {"lead": torch.tensor([1.0, 1, 1, 1, 0]), "contributions": contributions}
-    score = score_of(COMPACTNESS, seen)
+    observed.columns["lead"] = {"lead": torch.tensor([1.0, 1, 1, 1, 0]), "contributions": contributions}
+    score = score_of(COMPACTNESS, observed)
     assert score.value == 2
     assert score.n_used == 4
     assert score.details["rows"] == (1, 1, 3, 11, None)
@@ -71,10 +71,10 @@ def test_score_of_known_rows():
 
 def test_what_speaks_for_the_runner_up_cannot_make_an_explanation_short():
     """Six rows for the answer and five against it make the lead of one row; all eleven of them carry it."""
-    seen = observe(LABELS)
+    observed = observe(LABELS)
     contributions = torch.tensor([[1.0] * 6 + [-1.0] * 5 + [0.0]]).expand(6, -1)
-    seen.columns["lead"] = {"lead": torch.ones(6), "contributions": contributions}
-    score = score_of(COMPACTNESS, seen)
+    observed.columns["lead"] = {"lead": torch.ones(6), "contributions": contributions}
+    score = score_of(COMPACTNESS, observed)
     assert score.value == 11
     assert score.details["rows_for_all_in_favour"] == 6
     assert score.details["all_in_favour_per_lead"] == 6
@@ -97,7 +97,7 @@ def test_contributions_are_the_evidence_for_one_class_against_the_other(family):
     """With the constants of both classes they add up to the lead."""
     model = tiny_model(tiny_config(family))
     images = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    chunk = Chunk(model, subject_of(model, tuple("abcd"), 64, 3), images, torch.zeros(6).long(), [], [])
+    chunk = Chunk(model, describe_model(model, tuple("abcd"), 64, 3), images, torch.zeros(6).long(), [], [])
     found = Lead()(chunk)
     two = chunk.output.logits.topk(2)
     torch.testing.assert_close(found["lead"], two.values[:, 0] - two.values[:, 1])

@@ -71,17 +71,19 @@ class TestRegion:
         assert object_region(self.record(tmp_path, small), Geometry(Box(0, 0, 40, 30), 64)) is None
 
 
-def located(seen, **columns):
-    return replace(seen, columns={**seen.columns, "located": {**seen.columns["located"], **columns}})
+def with_localisation(observed, **columns):
+    return replace(
+        observed, columns={**observed.columns, "localisation": {**observed.columns["localisation"], **columns}}
+    )
 
 
 def test_unusable_images_are_counted_by_reason():
-    seen = observe([0, 0, 1, 1, 2, 3])
+    observed = observe([0, 0, 1, 1, 2, 3])
     region = torch.tensor([Region.USABLE, Region.UNKNOWN, Region.EMPTY, Region.FULL, Region.USABLE, Region.USABLE])
-    content = seen.columns["located"]["content"].clone()
+    content = observed.columns["localisation"]["content"].clone()
     content[5, 0] = UNDEFINED
-    seen = located(seen, region=region.to(torch.int8), content=content)
-    score = score_of(CONTENT, seen)
+    observed = with_localisation(observed, region=region.to(torch.int8), content=content)
+    score = score_of(CONTENT, observed)
     assert score.excluded == {
         "images without mask or box": 1,
         "images whose object is empty": 1,
@@ -89,16 +91,16 @@ def test_unusable_images_are_counted_by_reason():
     }
     assert score.value == pytest.approx(float(content[[0, 3, 4], 0].double().mean()))
     assert score.per_image[1] is score.per_image[2] is score.per_image[5] is None
-    assert "images that the object fills" in score_of(RATIO, seen).excluded
-    assert score_of(IOU, seen, level=0.5).n_used == 4
+    assert "images that the object fills" in score_of(RATIO, observed).excluded
+    assert score_of(IOU, observed, level=0.5).n_used == 4
 
 
 def test_prototypes_on_the_object_score_one():
-    seen = observe([0, 0, 1, 1, 2, 3])
+    observed = observe([0, 0, 1, 1, 2, 3])
     region = torch.zeros(6, dtype=torch.int8)
     region[5] = Region.EMPTY
-    on = torch.ones_like(seen.columns["located"]["on_object"])
-    score = score_of(POINTING, located(seen, on_object=on, region=region))
+    on = torch.ones_like(observed.columns["localisation"]["on_object"])
+    score = score_of(POINTING, with_localisation(observed, on_object=on, region=region))
     assert score.value == 1
     assert score.excluded == {"prototypes without an image whose object is known": 3}
 
@@ -169,9 +171,9 @@ def test_ranks_are_an_order_of_all_pixels():
 
 
 def test_constant_probability_has_its_value_as_area():
-    seen = observe([0, 1, 2, 3])
+    observed = observe([0, 1, 2, 3])
     level = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    columns = {**seen.columns, "deletion/heat": {"scores": level[:, None].expand(-1, 9)}}
-    score = score_of(DELETION, replace(seen, columns=columns))
+    columns = {**observed.columns, "deletion/heat": {"scores": level[:, None].expand(-1, 9)}}
+    score = score_of(DELETION, replace(observed, columns=columns))
     assert score.per_image == pytest.approx(level.tolist(), abs=1e-7)
     assert score.value == pytest.approx(0.25, abs=1e-7)

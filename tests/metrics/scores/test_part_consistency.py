@@ -21,22 +21,22 @@ MERGED = {"beak": (0,), "eye": (1, 2), "tail": (3,), "crown": (4,)}
 """Of the parts of `observed`."""
 
 
-def slow_part_consistency(seen, half_window, whole):
+def slow_part_consistency(observed, half_window, whole):
     flags = []
-    for prototype in range(seen.subject.num_prototypes):
+    for prototype in range(observed.description.num_prototypes):
         hits, shows = dict.fromkeys(MERGED, 0), dict.fromkeys(MERGED, 0)
         looked = 0
-        for image, label in enumerate(seen.labels.tolist()):
-            for slot, owner in enumerate(seen.subject.assigned[label].tolist()):
+        for image, label in enumerate(observed.labels.tolist()):
+            for slot, owner in enumerate(observed.description.assigned[label].tolist()):
                 if owner != prototype:
                     continue
                 looked += 1
-                y, x = seen.peaks[image, slot].tolist()
-                across, down = seen.parts.stretch[image].tolist()
+                y, x = observed.peaks[image, slot].tolist()
+                across, down = observed.parts.stretch[image].tolist()
                 for name, sides in MERGED.items():
-                    visible = [side for side in sides if seen.parts.visible[image, side]]
+                    visible = [side for side in sides if observed.parts.visible[image, side]]
                     shows[name] += bool(visible)
-                    spots = [seen.parts.pixels[image, side].tolist() for side in visible]
+                    spots = [observed.parts.pixels[image, side].tolist() for side in visible]
                     hits[name] += any(
                         0 <= px <= SIZE
                         and 0 <= py <= SIZE
@@ -53,10 +53,10 @@ def slow_part_consistency(seen, half_window, whole):
 @given(seed=st.integers(0, 1000), half_window=st.integers(0, 40))
 @settings(max_examples=8, deadline=None)
 def test_score_equals_a_slow_loop(shared, seed, half_window):
-    seen = observe(LABELS, shared, seed)
+    observed = observe(LABELS, shared, seed)
     for whole in ((), ("crown", "beak")):
-        score = score_of(PART_CONSISTENCY, seen, window_share=half_window / SIZE, whole=whole)
-        assert score.value == pytest.approx(slow_part_consistency(seen, half_window, whole), abs=1e-9)
+        score = score_of(PART_CONSISTENCY, observed, window_share=half_window / SIZE, whole=whole)
+        assert score.value == pytest.approx(slow_part_consistency(observed, half_window, whole), abs=1e-9)
         assert score.details["parts"] == [name for name in MERGED if name not in whole]
 
 
@@ -77,30 +77,30 @@ def birds(count=12, crop=None, offset=0.0):
 
 def watched(parts, peaks):
     """One class whose prototypes look at the same peaks (y, x) [N,2]."""
-    seen = observe([0] * len(peaks), classes=1)
-    peaks = peaks[:, None].expand(-1, seen.peaks.shape[1], -1)
-    return replace(seen, parts=parts, columns={**seen.columns, "peaks": {"peaks": peaks}})
+    observed = observe([0] * len(peaks), classes=1)
+    peaks = peaks[:, None].expand(-1, observed.peaks.shape[1], -1)
+    return replace(observed, parts=parts, columns={**observed.columns, "peaks": {"peaks": peaks}})
 
 
 def test_the_middle_scores_nothing_where_only_the_whole_object_is_there():
     """Published consistency gives the middle everything, for the body alone."""
     _, parts = birds()
-    seen = watched(parts, torch.full((12, 2), SIZE // 2))
-    assert score_of(CONSISTENCY, seen).value == 100
-    score = score_of(PART_CONSISTENCY, seen, window_share=12 / SIZE)
+    observed = watched(parts, torch.full((12, 2), SIZE // 2))
+    assert score_of(CONSISTENCY, observed).value == 100
+    score = score_of(PART_CONSISTENCY, observed, window_share=12 / SIZE)
     assert score.value == 0
     assert score.baselines["centre peak"] == 0
-    assert score_of(CONSISTENCY, seen).baselines["centre peak"] == 100
+    assert score_of(CONSISTENCY, observed).baselines["centre peak"] == 100
     assert score.details["parts"] == ["eye", "tail"]
 
 
 def test_a_prototype_of_eyes_needs_not_tell_left_from_right():
     """It always looks at the eye that is left in the picture, which is the bird's left one every second time."""
     _, parts = birds()
-    seen = watched(parts, torch.tensor([[12 * SIZE // 60, 10 * SIZE // 60]]).expand(12, -1))
-    assert score_of(CONSISTENCY, seen, threshold=0.6).value == 0
-    assert score_of(PART_CONSISTENCY, seen, window_share=4 / SIZE).value == 100
-    assert set(score_of(PART_CONSISTENCY, seen).details["part_of_prototype"]) == {"eye"}
+    observed = watched(parts, torch.tensor([[12 * SIZE // 60, 10 * SIZE // 60]]).expand(12, -1))
+    assert score_of(CONSISTENCY, observed, threshold=0.6).value == 0
+    assert score_of(PART_CONSISTENCY, observed, window_share=4 / SIZE).value == 100
+    assert set(score_of(PART_CONSISTENCY, observed).details["part_of_prototype"]) == {"eye"}
 
 
 @pytest.mark.parametrize(("distance", "score"), [(8, 100), (12, 0)])
@@ -126,11 +126,11 @@ def test_sides_of_boxes_are_taken_within_the_crop():
 
 
 def test_without_a_part_that_tells_there_is_no_number():
-    seen = observe(LABELS)
-    score = score_of(PART_CONSISTENCY, seen, whole=tuple(MERGED))
+    observed = observe(LABELS)
+    score = score_of(PART_CONSISTENCY, observed, whole=tuple(MERGED))
     assert score.value != score.value
     assert score.n_used == 0
-    assert score.excluded == {NO_PART: seen.subject.num_prototypes}
+    assert score.excluded == {NO_PART: observed.description.num_prototypes}
 
 
 def test_numbers_are_sides_only_where_there_are_two():

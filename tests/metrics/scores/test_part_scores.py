@@ -15,57 +15,57 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.parts import input_pixels, merged_sides, read_parts
 from protoexplain.metrics.scores.consistency import METRIC as CONSISTENCY
 from protoexplain.metrics.scores.purity import METRIC as PURITY
+from protoexplain.metrics.scores.purity import count_parts
 from protoexplain.metrics.scores.stability import METRIC as STABILITY
-from protoexplain.metrics.stats.part_purity import count_parts
 
 LABELS = (0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 3)
 
 
-def hit_vector(seen, image, peak, half_window):
+def hit_vector(observed, image, peak, half_window):
     """The parts of one image in the window of one peak, by the published rule."""
     y, x = map(int, peak)
     y0, y1 = max(0, y - half_window), min(SIZE, y + half_window)
     x0, x1 = max(0, x - half_window), min(SIZE, x + half_window)
     hits = []
-    for part in range(len(seen.parts.names)):
-        px, py = seen.parts.pixels[image, part].tolist()
-        hits.append(bool(seen.parts.visible[image, part]) and y0 <= py <= y1 and x0 <= px <= x1)
+    for part in range(len(observed.parts.names)):
+        px, py = observed.parts.pixels[image, part].tolist()
+        hits.append(bool(observed.parts.visible[image, part]) and y0 <= py <= y1 and x0 <= px <= x1)
     return hits
 
 
-def slots_of(seen, prototype):
+def slots_of(observed, prototype):
     """(image, slot) in which a prototype is looked at."""
     return [
         (image, slot)
-        for image in range(len(seen.ids))
-        for slot, other in enumerate(seen.subject.assigned[seen.labels[image]].tolist())
+        for image in range(len(observed.ids))
+        for slot, other in enumerate(observed.description.assigned[observed.labels[image]].tolist())
         if other == prototype
     ]
 
 
-def slow_consistency(seen, half_window, threshold):
+def slow_consistency(observed, half_window, threshold):
     flags = []
-    for prototype in range(seen.subject.num_prototypes):
-        looked = slots_of(seen, prototype)
+    for prototype in range(observed.description.num_prototypes):
+        looked = slots_of(observed, prototype)
         if not looked:
             continue
-        hit, visible = np.zeros(len(seen.parts.names), int), np.zeros(len(seen.parts.names), int)
+        hit, visible = np.zeros(len(observed.parts.names), int), np.zeros(len(observed.parts.names), int)
         for image, slot in looked:
-            hit += np.array(hit_vector(seen, image, seen.peaks[image, slot], half_window), int)
-            visible += seen.parts.visible[image].numpy()
+            hit += np.array(hit_vector(observed, image, observed.peaks[image, slot], half_window), int)
+            visible += observed.parts.visible[image].numpy()
         shares = [Fraction(int(h), max(1, int(v))) for h, v in zip(hit, visible, strict=True)]
         flags.append(max(shares) >= Fraction(str(threshold)))
     return 100 * sum(flags) / len(flags)
 
 
-def slow_stability(seen, half_window):
+def slow_stability(observed, half_window):
     values = []
-    for prototype in range(seen.subject.num_prototypes):
-        looked, same = slots_of(seen, prototype), []
-        for noisy in seen.stacked("noisy", "peaks"):
+    for prototype in range(observed.description.num_prototypes):
+        looked, same = slots_of(observed, prototype), []
+        for noisy in observed.stacked("noisy", "peaks"):
             for image, slot in looked:
-                clean = hit_vector(seen, image, seen.peaks[image, slot], half_window)
-                same.append(clean == hit_vector(seen, image, noisy[image, slot], half_window))
+                clean = hit_vector(observed, image, observed.peaks[image, slot], half_window)
+                same.append(clean == hit_vector(observed, image, noisy[image, slot], half_window))
         if looked:
             values.append(sum(same) / len(same))
     return 100 * sum(values) / len(values)
@@ -75,34 +75,34 @@ def slow_stability(seen, half_window):
 @given(seed=st.integers(0, 1000), half_window=st.integers(0, 40))
 @settings(max_examples=10, deadline=None)
 def test_scores_equal_slow_loops(shared, seed, half_window):
-    seen = observe(LABELS, shared, seed, half_window=half_window)
+    observed = observe(LABELS, shared, seed, half_window=half_window)
     for threshold in (0.8, 0.5, 1.0):
-        found = score_of(CONSISTENCY, seen, threshold=threshold).value
-        assert found == pytest.approx(slow_consistency(seen, half_window, threshold), abs=1e-9)
-    assert score_of(STABILITY, seen).value == pytest.approx(slow_stability(seen, half_window), abs=1e-9)
+        found = score_of(CONSISTENCY, observed, threshold=threshold).value
+        assert found == pytest.approx(slow_consistency(observed, half_window, threshold), abs=1e-9)
+    assert score_of(STABILITY, observed).value == pytest.approx(slow_stability(observed, half_window), abs=1e-9)
 
 
-def planted(seen, peaks, noisy=None):
-    columns = {**seen.columns, "peaks": {"peaks": peaks}}
+def planted(observed, peaks, noisy=None):
+    columns = {**observed.columns, "peaks": {"peaks": peaks}}
     for draw in range(3):
         columns[f"noisy/{draw}"] = {"peaks": peaks if noisy is None else noisy}
-    return replace(seen, columns=columns)
+    return replace(observed, columns=columns)
 
 
-def inner_parts(seen, part=0):
+def inner_parts(observed, part=0):
     """The same data with one part that shows in every image, at a place of its own."""
     generator = torch.Generator().manual_seed(5)
-    pixels, visible = seen.parts.pixels.clone(), seen.parts.visible.clone()
-    pixels[:, part] = torch.randint(SIZE, (len(seen.ids), 2), generator=generator)
+    pixels, visible = observed.parts.pixels.clone(), observed.parts.visible.clone()
+    pixels[:, part] = torch.randint(SIZE, (len(observed.ids), 2), generator=generator)
     visible[:, part] = True
-    return replace(seen, parts=replace(seen.parts, pixels=pixels, visible=visible))
+    return replace(observed, parts=replace(observed.parts, pixels=pixels, visible=visible))
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_prototype_on_its_part_is_perfect(shared):
-    seen = inner_parts(observe(LABELS, shared, half_window=0))
-    spot = seen.parts.pixels[:, :1].flip(2).expand(-1, seen.peaks.shape[1], -1)
-    perfect = planted(seen, spot)
+    observed = inner_parts(observe(LABELS, shared, half_window=0))
+    spot = observed.parts.pixels[:, :1].flip(2).expand(-1, observed.peaks.shape[1], -1)
+    perfect = planted(observed, spot)
     consistency = score_of(CONSISTENCY, perfect)
     assert consistency.value == 100
     assert {part for part in consistency.details["part_of_prototype"] if part} == {"beak"}
@@ -111,18 +111,24 @@ def test_prototype_on_its_part_is_perfect(shared):
 
 def test_random_prototypes_score_like_the_baseline():
     """With many images, peaks anywhere are as good as the random peaks beside the score."""
-    seen = observe([0] * 400, half_window=8, classes=1)
-    score = score_of(STABILITY, planted(seen, seen.columns["peaks"]["peaks"], seen.columns["views/flip"]["peaks"]))
+    observed = observe([0] * 400, half_window=8, classes=1)
+    score = score_of(
+        STABILITY, planted(observed, observed.columns["peaks"]["peaks"], observed.columns["views/flip"]["peaks"])
+    )
     assert score.value == pytest.approx(score.baselines["random peak"], abs=4)
-    frequencies = score_of(CONSISTENCY, seen).details["frequency_of_part"]
+    frequencies = score_of(CONSISTENCY, observed).details["frequency_of_part"]
     area = (2 * 8 + 1) ** 2 / SIZE**2
     assert max(frequencies) < 3 * area
 
 
 def test_noise_curve_needs_further_levels():
-    seen = observe(LABELS, noise_levels=(0.1, 0.4))
-    columns = {**seen.columns, "noise level/0.1": seen.columns["peaks"], "noise level/0.4": seen.columns["noisy/0"]}
-    score = score_of(STABILITY, replace(seen, columns=columns))
+    observed = observe(LABELS, noise_levels=(0.1, 0.4))
+    columns = {
+        **observed.columns,
+        "noise level/0.1": observed.columns["peaks"],
+        "noise level/0.4": observed.columns["noisy/0"],
+    }
+    score = score_of(STABILITY, replace(observed, columns=columns))
     noise = score.curves[-1]
     assert noise.parameter == "noise"
     assert noise.x == (0.1, 0.2, 0.4)
@@ -194,7 +200,7 @@ def slow_purity(parts, prototypes, images, boxes, count):
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=10, deadline=None)
 def test_purity_counts_equal_a_slow_loop(seed):
-    seen, rng = observe(LABELS, seed=seed), np.random.default_rng(seed)
+    observed, rng = observe(LABELS, seed=seed), np.random.default_rng(seed)
     rows = 40
     prototypes, images = (torch.from_numpy(rng.integers(high, size=rows)) for high in (6, len(LABELS)))
     starts = rng.integers(0, SIZE - 20, (rows, 2))
@@ -202,27 +208,27 @@ def test_purity_counts_equal_a_slow_loop(seed):
     boxes = torch.from_numpy(
         np.stack([starts[:, 0], starts[:, 0] + sides[:, 0], starts[:, 1], starts[:, 1] + sides[:, 1]], 1)
     )
-    found = count_parts(seen.parts, prototypes, images, boxes, 6)
-    hits, visible = slow_purity(seen.parts, prototypes, images, boxes, 6)
+    found = count_parts(observed.parts, prototypes, images, boxes, 6)
+    hits, visible = slow_purity(observed.parts, prototypes, images, boxes, 6)
     assert found.hits.tolist() == hits.tolist()
     assert found.visible.tolist() == visible.tolist()
 
 
 def test_pure_prototypes_are_pure():
     """All patches of all prototypes lie on the tail, which shows in every image."""
-    seen = observe(LABELS)
-    tail = seen.parts.names.index("tail")
+    observed = observe(LABELS)
+    tail = observed.parts.names.index("tail")
     rows, columns = 1 + torch.arange(len(LABELS)) % 2, 1 + torch.arange(len(LABELS)) // 2 % 2
     pixels = torch.stack([columns, rows], 1) * 18 + 4.5  # inside the patch of that cell
-    source, visible = seen.parts.source.clone(), torch.zeros_like(seen.parts.visible)
-    low, high = seen.parts.crops[:, :2], seen.parts.crops[:, 2:]
+    source, visible = observed.parts.source.clone(), torch.zeros_like(observed.parts.visible)
+    low, high = observed.parts.crops[:, :2], observed.parts.crops[:, 2:]
     source[:, tail] = low + pixels * (high - low) / SIZE
     visible[:, tail] = True
-    cells = (rows * 4 + columns)[:, None].expand(-1, seen.subject.num_prototypes).int()
+    cells = (rows * 4 + columns)[:, None].expand(-1, observed.description.num_prototypes).int()
     pure = replace(
-        seen,
-        parts=replace(seen.parts, source=source, visible=visible),
-        columns={**seen.columns, "patches": {"cells": cells}},
+        observed,
+        parts=replace(observed.parts, source=source, visible=visible),
+        columns={**observed.columns, "patches": {"cells": cells}},
     )
     score = score_of(PURITY, pure)
     assert score.value == 1

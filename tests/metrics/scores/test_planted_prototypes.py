@@ -7,14 +7,14 @@ from torch import nn
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.records import ImageRecord
-from protoexplain.metrics.observe.measured_model import subject_of
+from protoexplain.metrics.observe.model_description import describe_model
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.parts import read_parts
 from protoexplain.metrics.observe.passes import Chunk
-from protoexplain.metrics.observe.plan import planned
+from protoexplain.metrics.observe.plan import plan_passes
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.metrics.stats.part_hits import hit_counts, knowing_nothing, shown
+from protoexplain.metrics.stats.part_hits import baseline_peaks, hit_counts, visible_counts
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
@@ -47,22 +47,22 @@ def pictures():
 
 
 @pytest.fixture(scope="module")
-def seen():
+def observed():
     """Of prototypes 0, 2, 4 of red and 1, 3, 5 of background colours."""
     images, records = pictures()
     colours = torch.tensor([[1.0, 0, 0], [0.2, 0.3, 0.3]] * CLASSES).view(-1, 3, 1, 1)
     owner = torch.arange(CLASSES).repeat_interleave(2)
     branch = Branch(nn.Identity(), colours, NegativeSquaredL2(), LinearHead(owner, CLASSES))
     model = PrototypeModel(Colours(), {"main": branch}, owner, CLASSES).eval()
-    subject = subject_of(model, tuple("abc"), SIZE, 2)
+    description = describe_model(model, tuple("abc"), SIZE, 2)
     settings = MeasureSettings(half_window=WINDOW, draws=2, noise=0.05, resamples=200)
     geometries = [Geometry(Box(0, 0, SIZE, SIZE), SIZE)] * len(records)
     labels = torch.tensor([record.label for record in records])
-    chunk = Chunk(model, subject, images, labels, records, geometries)
+    chunk = Chunk(model, description, images, labels, records, geometries)
     with torch.no_grad():
-        columns = {one.name: one(chunk) for one in planned({"peaks", "noisy", "pixel_noise", "views"}, settings)}
+        columns = {one.name: one(chunk) for one in plan_passes({"peaks", "noisy", "pixel_noise", "views"}, settings)}
     ids, parts = tuple(record.id for record in records), read_parts(records, geometries, ("beak", *SPOTS), SIZE)
-    return Observations(subject, ids, labels, columns, settings, "drawn", parts)
+    return Observations(description, ids, labels, columns, settings, "drawn", parts)
 
 
 @pytest.mark.parametrize(
@@ -76,28 +76,28 @@ def seen():
         "augmentation_stability",
     ],
 )
-def test_prototype_of_the_dot_is_perfect(name, seen):
+def test_prototype_of_the_dot_is_perfect(name, observed):
     metric = get_metric(name)
     own = {"window_share": WINDOW / SIZE} if name == "part_consistency" else {}
-    score = metric.compute(seen, metric.settings(**own))
+    score = metric.compute(observed, metric.settings(**own))
     assert score.per_prototype[::2] == (100.0,) * CLASSES
     assert score.baselines["random peak"] < 90
 
 
-def test_parts_are_named(seen):
-    details = get_metric("consistency").compute(seen, get_metric("consistency").settings()).details
+def test_parts_are_named(observed):
+    details = get_metric("consistency").compute(observed, get_metric("consistency").settings()).details
     assert details["part_of_prototype"][::2] == ["beak"] * CLASSES
     assert details["frequency_of_part"][::2] == [1.0] * CLASSES
 
 
-def test_prototype_of_the_background_looks_anywhere(seen):
+def test_prototype_of_the_background_looks_anywhere(observed):
     """It hits spots that are anywhere as often as random peaks do, and is as little consistent."""
 
     def share_hit(peaks):
-        return float(hit_counts(seen, peaks, [WINDOW])[1::2, 1:].sum() / shown(seen)[1::2, 1:].sum())
+        return float(hit_counts(observed, peaks, [WINDOW])[1::2, 1:].sum() / visible_counts(observed)[1::2, 1:].sum())
 
-    random = [share_hit(peaks) for (peaks,) in knowing_nothing(seen)["random peak"]]
-    assert share_hit(seen.peaks) == pytest.approx(sum(random) / len(random), abs=0.03)
+    random = [share_hit(peaks) for (peaks,) in baseline_peaks(observed)["random peak"]]
+    assert share_hit(observed.peaks) == pytest.approx(sum(random) / len(random), abs=0.03)
     for name, own in (("consistency", {}), ("part_consistency", {"window_share": WINDOW / SIZE})):
-        score = get_metric(name).compute(seen, get_metric(name).settings(**own))
+        score = get_metric(name).compute(observed, get_metric(name).settings(**own))
         assert score.per_prototype[1::2] == (score.baselines["random peak"],) * CLASSES == (0.0,) * CLASSES

@@ -54,42 +54,42 @@ def test_a_spot_is_found_where_the_warp_says(view):
     torch.testing.assert_close(there, peaks.flip(1).double() + 0.5)
 
 
-def following(seen, stray=None):
+def following_peaks(observed, stray=None):
     """The same data with peaks that follow the content exactly; `stray` picks (view, image, slot) that do not."""
-    columns = dict(seen.columns)
-    inner = 20 + seen.peaks % 24
+    columns = dict(observed.columns)
+    inner = 20 + observed.peaks % 24
     columns["peaks"] = {"peaks": inner}
     points = inner.flip(2).double()[None] + 0.5
     for number, view in enumerate(VIEWS):
-        warp = seen.columns[f"views/{view}"]["warp"]
+        warp = observed.columns[f"views/{view}"]["warp"]
         peaks = in_view(points, warp[None])[0].flip(2).floor().long()
         if stray is not None:
             peaks = torch.where(stray[number, :, :, None], (peaks + SIZE // 2) % SIZE, peaks)
         columns[f"views/{view}"] = {"peaks": peaks, "warp": warp}
-    return replace(seen, columns=columns)
+    return replace(observed, columns=columns)
 
 
 def test_peaks_that_follow_are_perfect():
-    seen = following(observe(LABELS, half_window=3))
+    observed = following_peaks(observe(LABELS, half_window=3))
     for metric in (STABILITY, CONSISTENCY):
-        score = score_of(metric, seen)
+        score = score_of(metric, observed)
         assert score.value == 100
         assert score.baselines["peak that stays"] < 80
         assert score.baselines["random peak"] < 10
 
 
-def slow_stability(seen, half_window):
+def slow_stability(observed, half_window):
     """Per prototype: views whose peak, brought into the image, is near the image's peak, of views that show it."""
-    hit, shown = np.zeros(seen.subject.num_prototypes), np.zeros(seen.subject.num_prototypes)
-    for image in range(len(seen.ids)):
-        for slot, prototype in enumerate(seen.subject.assigned[seen.labels[image]].tolist()):
-            y, x = seen.peaks[image, slot].tolist()
+    hit, shown = np.zeros(observed.description.num_prototypes), np.zeros(observed.description.num_prototypes)
+    for image in range(len(observed.ids)):
+        for slot, prototype in enumerate(observed.description.assigned[observed.labels[image]].tolist()):
+            y, x = observed.peaks[image, slot].tolist()
             for view in VIEWS:
-                warp = seen.columns[f"views/{view}"]["warp"][image].numpy()
+                warp = observed.columns[f"views/{view}"]["warp"][image].numpy()
                 across, down, _ = np.linalg.inv(warp) @ [x + 0.5, y + 0.5, 1]
                 if not (0 <= across < SIZE and 0 <= down < SIZE):
                     continue
-                v, u = seen.columns[f"views/{view}"]["peaks"][image, slot].tolist()
+                v, u = observed.columns[f"views/{view}"]["peaks"][image, slot].tolist()
                 back = warp @ [u + 0.5, v + 0.5, 1]
                 shown[prototype] += 1
                 hit[prototype] += max(abs(back[0] - x - 0.5), abs(back[1] - y - 0.5)) <= half_window
@@ -98,30 +98,31 @@ def slow_stability(seen, half_window):
 
 def test_stability_equals_a_slow_loop():
     stray = torch.rand(len(VIEWS), len(LABELS), 3, generator=torch.Generator().manual_seed(2)) < 0.3
-    for seen in (observe(LABELS, seed=3, half_window=20), following(observe(LABELS, half_window=3), stray)):
-        expected = slow_stability(seen, seen.half_window)
-        assert score_of(STABILITY, seen).per_prototype == pytest.approx(expected, abs=1e-9)
+    for observed in (observe(LABELS, seed=3, half_window=20), following_peaks(observe(LABELS, half_window=3), stray)):
+        expected = slow_stability(observed, observed.half_window)
+        assert score_of(STABILITY, observed).per_prototype == pytest.approx(expected, abs=1e-9)
 
 
 def test_one_stray_view_in_five_is_still_consistent():
     """Of five places four agree: each of them with three of its four others, so f = 3/4, below 0.8 but above 0.7."""
     stray = torch.zeros(len(VIEWS), len(LABELS), 3, dtype=torch.bool)
     stray[2] = True
-    seen = following(observe(LABELS, half_window=3), stray)
-    score = score_of(CONSISTENCY, seen)
+    observed = following_peaks(observe(LABELS, half_window=3), stray)
+    score = score_of(CONSISTENCY, observed)
     assert score.value == 0
     assert max(score.details["frequency"]) == pytest.approx(0.75)
-    assert score_of(CONSISTENCY, seen, threshold=0.5).value == 100
+    assert score_of(CONSISTENCY, observed, threshold=0.5).value == 100
 
 
 def test_peaks_that_no_view_shows_are_counted():
-    seen = observe(LABELS, half_window=3)
+    observed = observe(LABELS, half_window=3)
     gone = torch.tensor([[1.0, 0, 2 * SIZE], [0, 1, 0], [0, 0, 1]], dtype=torch.float64).expand(len(LABELS), 3, 3)
     columns = {
-        name: {**entry, "warp": gone} if name.startswith("views/") else entry for name, entry in seen.columns.items()
+        name: {**entry, "warp": gone} if name.startswith("views/") else entry
+        for name, entry in observed.columns.items()
     }
-    score = score_of(STABILITY, replace(seen, columns=columns))
-    assert score.excluded == {NO_VIEW: seen.subject.num_prototypes}
+    score = score_of(STABILITY, replace(observed, columns=columns))
+    assert score.excluded == {NO_VIEW: observed.description.num_prototypes}
     assert score.n_used == 0
     assert np.isnan(score.value)
 
@@ -139,8 +140,8 @@ def test_agreement_is_the_rank_correlation():
 
 
 def test_scores_with_parts_tell_the_agreement():
-    seen = observe(LABELS)
-    assert set(score_of(STABILITY, seen).details["agreement_with_stability"]) == {"rank_correlation", "prototypes"}
-    without = replace(seen, parts=None)
+    observed = observe(LABELS)
+    assert set(score_of(STABILITY, observed).details["agreement_with_stability"]) == {"rank_correlation", "prototypes"}
+    without = replace(observed, parts=None)
     assert score_of(STABILITY, without).details["agreement_with_stability"] is None
     assert score_of(CONSISTENCY, without).details["agreement_with_consistency"] is None

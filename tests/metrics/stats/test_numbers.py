@@ -96,30 +96,30 @@ class TestCalibration:
 
     def test_rounding_does_not_make_logits_of_probabilities(self):
         """CBC's are computed as one for each class, and may end a little beside [0, 1]."""
-        seen = observe(LABELS)
-        certain = torch.nn.functional.one_hot(seen.labels, 4).float()
-        seen.columns["scores"]["probabilities"] = 0.94 * certain
-        expected = score_of(CALIBRATION, seen)
+        observed = observe(LABELS)
+        certain = torch.nn.functional.one_hot(observed.labels, 4).float()
+        observed.columns["scores"]["probabilities"] = 0.94 * certain
+        expected = score_of(CALIBRATION, observed)
         assert expected.value == pytest.approx(0.06, abs=1e-6)
         rounded = (0.94 * certain).where(torch.arange(len(certain))[:, None] > 0, certain * 1.000003 - 1.5e-6)
         assert rounded.max() > 1
         assert rounded.min() < 0
-        seen.columns["scores"]["probabilities"] = rounded
-        found = score_of(CALIBRATION, seen)
+        observed.columns["scores"]["probabilities"] = rounded
+        found = score_of(CALIBRATION, observed)
         share = 1 / len(certain)
         assert found.value == pytest.approx(0.06 * (1 - share), abs=1e-6)
         assert found.details["mean_confidence"] == pytest.approx(share + 0.94 * (1 - share), abs=1e-6)
         assert found.curves[0].y == pytest.approx([found.value] * len(found.curves[0].y), abs=1e-6)
 
     def test_a_model_that_is_always_sure_and_right(self):
-        seen = observe(LABELS)
-        certain = torch.nn.functional.one_hot(seen.labels, 4).float()
-        seen.columns["scores"]["probabilities"] = certain
-        score = score_of(CALIBRATION, seen)
+        observed = observe(LABELS)
+        certain = torch.nn.functional.one_hot(observed.labels, 4).float()
+        observed.columns["scores"]["probabilities"] = certain
+        score = score_of(CALIBRATION, observed)
         assert score.value == 0
         assert score.details["mean_confidence_when_wrong"] is None
-        seen.columns["scores"]["probabilities"] = certain.roll(1, 1)
-        assert score_of(CALIBRATION, seen).value == 1
+        observed.columns["scores"]["probabilities"] = certain.roll(1, 1)
+        assert score_of(CALIBRATION, observed).value == 1
 
 
 class TestRedundancy:
@@ -136,27 +136,27 @@ class TestRedundancy:
         assert (int(twin[5]), int(twin[2])) == (2, 5)
 
     def test_twins_are_redundant_and_constants_left_out(self):
-        seen = observe(LABELS)
-        activations = seen.columns["scores"]["activations"]
+        observed = observe(LABELS)
+        activations = observed.columns["scores"]["activations"]
         activations[:, 1] = activations[:, 0]
         activations[:, 2] = 1
-        score = score_of(REDUNDANCY, seen)
+        score = score_of(REDUNDANCY, observed)
         assert score.per_prototype[:3] == (1.0, 1.0, None)
         assert score.excluded == {"prototypes with the same activation on all images": 1}
         assert score.details["twin"][:3] == [1, 0, -1]
 
 
 def test_distinctness_equals_a_slow_loop():
-    seen = observe(LABELS, half_window=15)
+    observed = observe(LABELS, half_window=15)
     apart, pairs = np.zeros(12), np.zeros(12)
     for image, label in enumerate(LABELS):
-        owned = seen.subject.assigned[label].tolist()
+        owned = observed.description.assigned[label].tolist()
         for one, two in itertools.permutations(range(3), 2):
-            distance = (seen.peaks[image, one].int() - seen.peaks[image, two].int()).abs().max()
+            distance = (observed.peaks[image, one].int() - observed.peaks[image, two].int()).abs().max()
             apart[owned[one]] += int(distance) > 15
             pairs[owned[one]] += 1
-    assert score_of(DISTINCTNESS, seen).per_prototype == pytest.approx((apart / pairs).tolist())
-    assert score_of(DISTINCTNESS, seen).baselines["centre peak"] == 0
+    assert score_of(DISTINCTNESS, observed).per_prototype == pytest.approx((apart / pairs).tolist())
+    assert score_of(DISTINCTNESS, observed).baselines["centre peak"] == 0
 
 
 class TestThresholds:

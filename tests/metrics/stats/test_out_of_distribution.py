@@ -65,15 +65,15 @@ def test_what_all_classes_get_is_not_familiar():
 
 
 def test_score():
-    seen = observe(LABELS)
-    seen.columns["scores"]["logits"] = 5.0 * torch.nn.functional.one_hot(seen.labels, 4)
-    seen.foreign["scores"]["logits"] = torch.zeros(11, 4) + 100
-    score = score_of(AUROC, seen)
+    observed = observe(LABELS)
+    observed.columns["scores"]["logits"] = 5.0 * torch.nn.functional.one_hot(observed.labels, 4)
+    observed.foreign["scores"]["logits"] = torch.zeros(11, 4) + 100
+    score = score_of(AUROC, observed)
     assert (score.value, score.low, score.high) == (1, 1, 1)
     assert score.details["foreign_images_accepted"] == 0
     assert score.details["of_the_best_class_score"] == 0
-    seen.foreign["scores"]["logits"][:4] = 5.0 * torch.nn.functional.one_hot(torch.arange(4), 4)
-    score = score_of(AUROC, seen)
+    observed.foreign["scores"]["logits"][:4] = 5.0 * torch.nn.functional.one_hot(torch.arange(4), 4)
+    score = score_of(AUROC, observed)
     assert score.value == pytest.approx((7 + 4 / 2) / 11)
     assert score.details["foreign_images_accepted"] == pytest.approx(4 / 11)
     assert score.low < score.value < score.high <= 1

@@ -14,8 +14,8 @@ LABELS = (0, 0, 0, 1, 1, 2, 2, 3)
 
 
 def training(seed, *names):
-    seen = observe(LABELS, seed=seed)
-    return {name: get_metric(name).measured(name, seen, get_metric(name).settings()) for name in names}
+    observed = observe(LABELS, seed=seed)
+    return {name: get_metric(name).measure(name, observed, get_metric(name).settings()) for name in names}
 
 
 def test_means_and_deviation():
@@ -43,7 +43,7 @@ def test_only_what_all_trainings_have():
     assert list(joined) == ["accuracy"]
 
 
-def test_an_interval_that_one_training_lacks_is_not_told():
+def test_an_interval_that_one_training_lacks_is_left_out():
     runs = [training(seed, "accuracy") for seed in range(2)]
     runs[1]["accuracy"] = replace(runs[1]["accuracy"], score=replace(runs[1]["accuracy"].score, low=None, high=None))
     assert over_seeds(runs)["accuracy"].score.low is None

@@ -1,4 +1,4 @@
-"""The model under test as metrics see it: which prototypes a class is measured by, and what its class scores weigh.
+"""Description of a model for metrics: which prototypes a class is measured by, and the weights of its class scores.
 
 A prototype that belongs to a class is measured on the images of that class, whatever was predicted (Huang et al.
 2023).  Where all classes share the prototypes, a class is measured by those with its largest class weights, and a
@@ -17,17 +17,19 @@ from protoexplain.models.base import PrototypeModel
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Args:
-    classes: Names by label.
-    prototype_class: int64 [P], -1 where shared.
-    assigned: int64 [C,K], ascending; the prototypes that a class is measured by, then -1.
-    branch: int64 [P].
-    class_weights: [C,P] change of a class score per unit of activation.
-    presence_weights: [C,P] what one unit of activation adds to a class score by being found.
-    map_sizes: int64 [P,2], (h, w) of each prototype's similarity map.
-    size: Side S of the input.
-    shared_per_class: How many prototypes a class was given, where they are shared.
+class ModelDescription:
+    """The structure of a model, without its network.
+
+    Args:
+        classes: Names by label.
+        prototype_class: int64 [P], -1 where shared.
+        assigned: int64 [C,K], ascending; the prototypes that a class is measured by, then -1.
+        branch: int64 [P].
+        class_weights: [C,P] change of a class score per unit of activation.
+        presence_weights: [C,P] what one unit of activation adds to a class score by being found.
+        map_sizes: int64 [P,2], (h, w) of each prototype's similarity map.
+        size: Side S of the input.
+        shared_per_class: How many prototypes a class was given, where they are shared.
     """
 
     classes: tuple[str, ...]
@@ -77,7 +79,7 @@ class Subject:
 
 
 @torch.no_grad()
-def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_per_class: int) -> Subject:
+def describe_model(model: PrototypeModel, classes: Sequence[str], size: int, shared_per_class: int) -> ModelDescription:
     """Describe a model.
 
     Args:
@@ -91,7 +93,7 @@ def subject_of(model: PrototypeModel, classes: Sequence[str], size: int, shared_
     maps = model.activation_maps(features)
     prototype_class, weights = model.prototype_class.cpu(), model.class_weights().cpu()
     sizes = torch.tensor(model.branch_sizes())
-    return Subject(
+    return ModelDescription(
         classes=tuple(classes),
         prototype_class=prototype_class,
         assigned=assign(prototype_class, weights, shared_per_class),

@@ -1,0 +1,147 @@
+"""Observe a checkpoint on images: every pass runs once over every chunk of images, and its columns go to files.
+
+Each process observes its own chunks; the first process gets the table of all of them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.data.loading import batches
+from protoexplain.metrics.base import Metric
+from protoexplain.metrics.observe.images import Images, sample_training_images
+from protoexplain.metrics.observe.model_description import ModelDescription, describe_model
+from protoexplain.metrics.observe.observations import Columns, Observations
+from protoexplain.metrics.observe.passes import Chunk, Pass
+from protoexplain.metrics.observe.patches import TrainingPatches
+from protoexplain.metrics.observe.plan import plan_passes
+from protoexplain.metrics.observe.store import ChunkStore, split_into_chunks
+from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.models.backbones import Backbone, before_training
+from protoexplain.models.base import FamilyConfig, PrototypeModel
+from protoexplain.training.run_log import Watcher
+
+
+def observe(
+    checkpoint: Checkpoint,
+    images: Images,
+    foreign: Images | None,
+    metrics: Sequence[Metric],
+    settings: MeasureSettings,
+    folder: Path,
+    fabric: Fabric,
+    watcher: Watcher,
+) -> Observations | None:
+    """Make all passes that the metrics need.
+
+    Args:
+        checkpoint: The model.
+        images: The test images.
+        foreign: Images of things that the model does not know, where there are such.
+        metrics: Their passes are made.
+        settings: What the metrics share.
+        folder: Holds the chunks that were observed so far.
+        fabric: Devices and processes, launched.
+        watcher: Is shown the progress.
+
+    Returns:
+        The observations in the first process, None in the others.
+    """
+    model = checkpoint.model(fabric.device)
+    description = describe_model(model, checkpoint.classes, images.size, settings.shared_per_class)
+    kinds = {kind for metric in metrics for kind in metric.passes}
+    training_kinds = {kind for metric in metrics for kind in metric.training}
+    before = before_projection(checkpoint, model) if "unprojected" in kinds else None
+    frozen = _backbone_before_training(checkpoint, fabric.device) if "cells" in kinds else None
+    observer = _Observer(model, before, frozen, checkpoint, description, settings, folder, fabric, watcher)
+    columns = observer.run(images, plan_passes(kinds, settings), "looking at test images")
+    foreign_columns = training_columns = None
+    if foreign:
+        foreign_columns = observer.run(foreign, plan_passes({"scores"}, settings), "looking at foreign images")
+    if training_kinds:
+        sample = sample_training_images(images, settings.training_images, settings.seed)
+        training_columns = observer.run(sample, plan_passes(training_kinds, settings), "looking at training images")
+    if columns is None:
+        return None
+    return Observations(
+        description,
+        images.ids,
+        images.labels,
+        columns,
+        settings,
+        images.fingerprint,
+        images.parts(),
+        foreign_columns,
+        training_columns,
+        TrainingPatches(checkpoint.prototypes, images.training, images.crop),
+    )
+
+
+def before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
+    """A copy of the model with its prototypes from before projection."""
+    before, proof = copy.deepcopy(model), checkpoint.proof()
+    for name, branch in before.named_branches():
+        branch.prototypes.data = proof[name].to(branch.prototypes)
+    return before
+
+
+def _backbone_before_training(checkpoint: Checkpoint, device: torch.device) -> Backbone | None:
+    """The backbone with the weights that the training started from, None where they are not at hand."""
+    assert isinstance(checkpoint.config.model, FamilyConfig)
+    with torch.random.fork_rng(devices=[]):
+        backbone = before_training(checkpoint.config.model.backbone)
+    return None if backbone is None else backbone.eval().to(device)
+
+
+@dataclass(frozen=True)
+class _Observer:
+    """Runs passes over images."""
+
+    model: PrototypeModel
+    before: PrototypeModel | None
+    frozen: Backbone | None
+    checkpoint: Checkpoint
+    description: ModelDescription
+    settings: MeasureSettings
+    folder: Path
+    fabric: Fabric
+    watcher: Watcher
+
+    @torch.no_grad()
+    def run(self, images: Images, passes: Sequence[Pass], what: str) -> dict[str, Columns] | None:
+        """The columns of all passes, in the first process; chunks whose files are there are not observed again."""
+        size = self.settings.batch_size
+        model = f"{self.checkpoint.weights_sha256}|{self.description.shared_per_class}|{self.frozen is not None}"
+        store = ChunkStore(self.folder, f"{model}|{images.inputs_fingerprint}|{size}")
+        chunks = split_into_chunks(len(images.records), size)
+        own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)
+        todo = [number for number in own if not all(store.has(repr(one), number) for one in passes)]
+        cost = sum(one.cost for one in passes)
+        total = cost * sum(len(chunks[number]) for number in own)
+        done = total - cost * sum(len(chunks[number]) for number in todo)
+        order = [index for number in todo for index in chunks[number]]
+        workers = self.checkpoint.config.data.workers
+        for number, batch in zip(todo, batches(images.dataset(), order, size, 0, workers), strict=True):
+            chunk = self._chunk(images, chunks[number], batch.images[:, 0])
+            for one in passes:
+                if not store.has(repr(one), number):
+                    store.write(repr(one), number, one(chunk))
+                done += one.cost * len(chunks[number])
+                self.watcher.progress(what, done, total)
+        self.fabric.barrier()
+        if self.fabric.global_rank != 0:
+            return None
+        return {one.name: store.table(repr(one), len(chunks)) for one in passes}
+
+    def _chunk(self, images: Images, indices: Sequence[int], pictures: torch.Tensor) -> Chunk:
+        records = [images.records[index] for index in indices]
+        geometries = [images.geometries[index] for index in indices]
+        labels, inputs = images.labels[indices], pictures.to(self.fabric.device)
+        return Chunk(self.model, self.description, inputs, labels, records, geometries, self.before, self.frozen)
