@@ -54,7 +54,10 @@ def start_part_classifier(run: Run, model: PartClassifier) -> None:
 
 @torch.no_grad()
 def start_from_parts(run: Run, first: PartClassifier) -> None:
-    """Write mean patches of the parts that tell classes apart into the prototypes of each class.
+    """Write the parts that tell classes apart into the prototypes of each class.
+
+    A linear add-on takes over the embedding of the part classifier, and its prototypes with it; other add-ons start as
+    they are, and prototypes from the mean patches of the parts.
 
     Args:
         run: Its model has the same number of prototypes for each class, at most one for each part.
@@ -73,7 +76,45 @@ def start_from_parts(run: Run, first: PartClassifier) -> None:
             "model.prototypes_per_class",
             f"choose at most {first.parts}, or raise training.fine_tuning.parts",
         )
-    _write_means(run, first.teacher, telling_parts(run, first, wanted))
+    parts = telling_parts(run, first, wanted)
+    _, learned = first.named_branches()[0]
+    taken = [take_over(branch.addon, learned.addon) for _, branch in model.named_branches()]
+    if all(taken):
+        chosen = learned.prototypes.detach().view(first.classes, first.parts, -1)[:, parts].flatten(0, 1)
+        for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
+            rows = owner.argsort(stable=True)
+            branch.prototypes.data[rows] = branch.similarity.written(chosen).view_as(branch.prototypes)
+    else:
+        _write_means(run, first.teacher, parts)
+
+
+@torch.no_grad()
+def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
+    """Let an add-on compute what an embedding does, if it is linear: a batch norm and 1 x 1 convolutions alone.
+
+    Args:
+        addon: Its first convolution is set, the others pass on what they are given.
+        embedding: A batch norm and a 1 x 1 convolution without bias.
+
+    Returns:
+        Whether it was possible; if not, nothing was changed.
+    """
+    norm, *convolutions = [module for module in addon.modules() if not list(module.children())]
+    own_norm, own = list(embedding.children())
+    assert isinstance(own, nn.Conv2d)
+    shapes = [tuple(c.weight.shape) if isinstance(c, nn.Conv2d) else () for c in convolutions]
+    width = own.weight.shape[0]
+    if not isinstance(norm, nn.BatchNorm2d) or shapes != [
+        tuple(own.weight.shape),
+        *[(width, width, 1, 1)] * (len(shapes) - 1),
+    ]:
+        return False
+    norm.load_state_dict(own_norm.state_dict())
+    for convolution in convolutions:
+        nn.init.dirac_(convolution.weight)
+        nn.init.zeros_(convolution.bias)
+    convolutions[0].weight.copy_(own.weight)
+    return True
 
 
 @torch.no_grad()
