@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.address import Address, Words
-from app.edits import Edits
 from app.examples import Examples, Frame, Subject
+from app.links import Address, Words
 from app.measurements import Measurements
-from app.neighbours import Neighbours
-from app.reports import Reports
-from app.state import ModelStore
+from app.models import ModelStore
 from app.surveys import Surveys
+from app.tabs.edit.edits import Edits
+from app.tabs.prototypes.nearest_search import Neighbours
+from app.tabs.report.reports import Reports
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer

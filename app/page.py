@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from app import panel
-from app.desk import Desk
 from app.library import Choice, Library
+from app.navigation import Desk
+from app.panel import panel
+from app.panel import view as views
 from app.tab import find_tabs
-from app.views import panel as views
-from app.widgets import ASSETS, QUIET, html, script
+from app.widgets import QUIET, ROOT, html, script
 
 SESSIONS = 200
 """Visitors whose state is kept."""
@@ -50,9 +50,9 @@ def looks() -> dict[str, Any]:
     theme.set(body_text_color_subdued_dark="#9aa8ba", block_info_text_color_dark="#9aa8ba")
     return {
         "theme": theme,
-        "css_paths": sorted(ASSETS.glob("*.css")),
-        "head": f"<script>{script('page/*.js')}</script>",
-        "favicon_path": str(ASSETS / "icon.svg"),
+        "css_paths": [ROOT / "theme" / "theme.css", *sorted(ROOT.glob("tabs/*/style.css"))],
+        "head": f"<script>{script('theme/address.js')}</script>",
+        "favicon_path": str(ROOT / "theme" / "icon.svg"),
     }
 
 

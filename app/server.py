@@ -17,20 +17,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.actions.explain import explain_case
-from app.actions.panel import favourite
+from app.auth import Login, ask_user
 from app.dataset_jobs import DatasetJobs
-from app.edits import Edits
 from app.examples import Examples
 from app.jobs import JobQueue
 from app.library import Library
-from app.login import Login, ask_user
 from app.measurements import Measurements
-from app.neighbours import NearestPatches
+from app.models import ModelStore
 from app.network import check_host, listen
-from app.reports import Reports
-from app.state import ModelStore
+from app.panel.actions import favourite
 from app.surveys import EveryTestPicture
+from app.tabs.edit.edits import Edits
+from app.tabs.explain.actions import explain_case
+from app.tabs.prototypes.nearest_search import NearestPatches
+from app.tabs.report.reports import Reports
 from app.uploads import LARGEST, make_folder
 from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.devices import AUTO, resolve_device

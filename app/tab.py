@@ -1,4 +1,4 @@
-"""Tabs by file name: `tabs/quiz.py` publishes `TAB` and is then a tab of the app, without any other change."""
+"""Tabs by folder: `tabs/quiz/tab.py` publishes `TAB` and is then a tab of the app, without any other change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tab:
     """A way to look at a checkpoint and a picture.
 
     Args:
-        name: That of its file; the word for it in addresses.
+        name: That of its folder; the word for it in addresses.
         title: For people.
         order: Tabs stand in this order.
         build: (library, choice) lays out the tab and wires it.  The state `choice` holds the `Choice`; it changes only
@@ -39,7 +39,7 @@ class Tab:
 def find_tabs() -> tuple[Tab, ...]:
     """All tabs in their order."""
     modules = [
-        importlib.import_module(f"{tabs.__name__}.{found.name}") for found in pkgutil.iter_modules(tabs.__path__)
+        importlib.import_module(f"{tabs.__name__}.{found.name}.tab") for found in pkgutil.iter_modules(tabs.__path__)
     ]
     found: list[Tab] = [module.TAB for module in modules]
     return tuple(sorted(found, key=lambda tab: (tab.order, tab.name)))

@@ -11,11 +11,11 @@ from typing import Any
 import gradio as gr
 
 from app.jobs import REQUESTS
-from app.views.templating import breakdown, refusal, sentences
+from app.templating import breakdown, refusal, sentences
 from protoexplain.errors import UserError
 
 log = logging.getLogger(__name__)
-ASSETS = Path(__file__).parent / "assets"
+ROOT = Path(__file__).parent
 
 QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
 """For events that only read."""
@@ -33,14 +33,14 @@ def html(value: str = "", **options: Any) -> gr.HTML:  # noqa: ANN401
     return gr.HTML(value, apply_default_css=False, **{"js_on_load": None, **options})
 
 
-def script(pattern: str) -> str:
-    """Our scripts that fit a pattern, one after the other."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob(pattern)))
+def script(*files: str) -> str:
+    """Our scripts, one after the other; each is named as it lies below `app`."""
+    return "\n".join((ROOT / file).read_text(encoding="utf-8") for file in files)
 
 
 def form(elem_id: str) -> gr.HTML:
     """A place for a form of ours; its event ``wish`` tells the fields as `query`, the words of an address."""
-    return html(elem_id=elem_id, js_on_load=script("form.js"))
+    return html(elem_id=elem_id, js_on_load=script("theme/form.js"))
 
 
 def upload_field(**options: Any) -> gr.File:  # noqa: ANN401

@@ -1,1 +1,1 @@
-"""What can be done with a checkpoint and a picture: one file for each tab, which publishes `TAB`."""
+"""What can be done with a checkpoint and a picture: one folder for each tab, whose `tab.py` publishes `TAB`."""

@@ -7,10 +7,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from protoexplain.report.numbers import amount, figure, percent, readable, signed
 
 
-def escaping(package: str) -> Environment:
-    """The templates of a package; an unknown name in one is an error."""
+def escaping(package: str, folder: str = "templates") -> Environment:
+    """The templates in a folder of a package; an unknown name in one is an error."""
     environment = Environment(
-        loader=PackageLoader(package),
+        loader=PackageLoader(package, folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

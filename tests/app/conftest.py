@@ -8,15 +8,15 @@ import pytest
 from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
 
 from app.dataset_jobs import DatasetJobs
-from app.edits import Edits
 from app.examples import Examples
 from app.jobs import JobQueue, Requests
 from app.library import Library
 from app.measurements import Measurements
-from app.neighbours import NearestPatches
-from app.reports import Reports
-from app.state import ModelStore
+from app.models import ModelStore
 from app.surveys import EveryTestPicture
+from app.tabs.edit.edits import Edits
+from app.tabs.prototypes.nearest_search import NearestPatches
+from app.tabs.report.reports import Reports
 
 
 @pytest.fixture(autouse=True)

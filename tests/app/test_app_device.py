@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from pretended_device import DEVICE, pretended_device
 
-from app.actions.compare import two_models, two_pictures
-from app.actions.explain import explain_case
-from app.actions.portrait import portrait
-from app.actions.prototypes import Wish, gallery
 from app.jobs import Job, Requests, RunningJob
-from app.neighbours import NearestPatches
+from app.models import ModelStore
 from app.server import create_app
-from app.state import ModelStore
 from app.surveys import EveryTestPicture
+from app.tabs.compare.actions import two_models, two_pictures
+from app.tabs.explain.actions import explain_case
+from app.tabs.prototypes.actions import Wish, gallery
+from app.tabs.prototypes.nearest_search import NearestPatches
+from app.tabs.prototypes.prototype import portrait
 from protoexplain.errors import UserError
 
 

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from app.actions.panel import arrive, facts, favourite, frame_of, listing
-from app.address import Address, parse
 from app.library import Choice
+from app.links import Address, parse
+from app.panel.actions import arrive, facts, favourite, frame_of, listing
 from protoexplain.errors import UserError
 
 TABS = ("explain", "prototypes")

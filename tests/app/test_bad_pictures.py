@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.actions.compare import two_pictures
-from app.actions.explain import explain_case
 from app.examples import Subject
-from app.views.explain import answer, case
+from app.tabs.compare.actions import two_pictures
+from app.tabs.explain.actions import explain_case
+from app.tabs.explain.view import answer, case
 from protoexplain.errors import UserError
 
 

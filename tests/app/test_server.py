@@ -14,11 +14,11 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.auth import add_user
 from app.jobs import JobKey, JobQueue, JobState
-from app.login import add_user
+from app.models import mark_of
 from app.network import listen
 from app.server import _answer, _empty_working_folder, create_app, serve
-from app.state import mark_of
 from protoexplain.cli.main import main
 from protoexplain.errors import UserError
 

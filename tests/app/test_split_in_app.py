@@ -7,14 +7,14 @@ import time
 import pytest
 from unsplit import add_pictures, as_of_older_program, class_folders, seeded_checkpoint
 
-from app.actions.panel import facts
-from app.actions.pictures import UNSURE, WRONG, Wish, shelf
-from app.actions.quiz import Wish as QuizWish
-from app.actions.quiz import begin
 from app.examples import Examples
 from app.library import Choice
-from app.state import ModelStore
-from app.views import panel as views
+from app.models import ModelStore
+from app.panel import view as views
+from app.panel.actions import facts
+from app.panel.example_query import UNSURE, WRONG, Wish, shelf
+from app.tabs.quiz.actions import Wish as QuizWish
+from app.tabs.quiz.actions import begin
 from protoexplain.data.reading import read_image_set
 from protoexplain.editing.preview import TEST, TRAIN, open_preview
 

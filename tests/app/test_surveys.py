@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from app.actions.explain import explain_case
-from app.actions.pictures import ALL, UNSURE, WRONG, Wish, read_wish, shelf
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import JobQueue, JobState
 from app.library import Choice
+from app.panel.example_query import ALL, UNSURE, WRONG, Wish, read_wish, shelf
 from app.surveys import EveryTestPicture
+from app.tabs.explain.actions import explain_case
 
 MODEL = Choice("a-protopnet")
 

@@ -6,18 +6,20 @@ import dataclasses
 
 import pytest
 
-from app.actions import pictures
-from app.actions.explain import explain_case
-from app.actions.panel import facts
-from app.actions.pictures import Shelf
-from app.actions.portrait import portrait
-from app.actions.prototypes import Tile, Wish, gallery
 from app.library import Choice
-from app.page import ASSETS
-from app.state import Broken
+from app.models import Broken
+from app.panel import example_query as pictures
+from app.panel import view as panel
+from app.panel.actions import facts
+from app.panel.example_query import Shelf
 from app.surveys import Guess, Survey
-from app.views import explain, panel, prototypes
-from app.views.templating import refusal
+from app.tabs.explain import view as explain
+from app.tabs.explain.actions import explain_case
+from app.tabs.prototypes import view as prototypes
+from app.tabs.prototypes.actions import Tile, Wish, gallery
+from app.tabs.prototypes.prototype import portrait
+from app.templating import refusal
+from app.widgets import ROOT
 from protoexplain.errors import UserError
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
 from protoexplain.report.numbers import amount, ordinal, percent, readable, signed
@@ -170,9 +172,9 @@ def test_hostile_names_in_the_gallery_are_text(store):
 
 
 def test_the_page_uses_the_colours_of_the_pictures_and_nothing_from_elsewhere():
-    css = (ASSETS / "theme.css").read_text()
+    css = (ROOT / "theme" / "theme.css").read_text()
     assert f"--for: {FOR_COLOUR};" in css
     assert f"--against: {AGAINST_COLOUR};" in css
-    files = [path for kind in ("css", "js") for path in ASSETS.rglob(f"*.{kind}")]
+    files = [path for kind in ("css", "js") for path in ROOT.rglob(f"*.{kind}")]
     assert len(files) > 3
     assert [path.name for path in files if "http" in path.read_text()] == []

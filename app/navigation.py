@@ -1,0 +1,39 @@
+"""Where the choice lies: the panel and links change it, the open tab is shown it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app.library import Choice
+from app.panel import view as panel
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The states that a visit consists of.
+
+    Args:
+        choice: The `Choice`.
+        here: Name of the open tab.
+        address: What a link to the choice says.
+        shown: Tab -> the choice that it was last shown.
+    """
+
+    choice: gr.State
+    here: gr.State
+    address: gr.HTML
+    shown: Mapping[str, gr.State]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `put` fills."""
+        return [self.choice, self.here, self.address, *self.shown.values()]
+
+    def put(self, choice: Choice, here: str) -> list[Any]:
+        """Make a choice; only the open tab is told."""
+        told = [choice if name == here else gr.skip() for name in self.shown]
+        return [choice, here, panel.address(choice), *told]

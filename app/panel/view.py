@@ -1,0 +1,67 @@
+"""HTML of the frame around the tabs: title, help texts, facts, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.library import Choice
+from app.models import Broken, Listed
+from app.panel.actions import Facts
+from app.panel.example_query import Shelf, Wish
+from app.templating import page
+from app.uploads import LARGEST
+from protoexplain.models.registry import get_family
+
+
+def intro() -> str:
+    """Title, what is seen here in three sentences, and the help texts that question marks open."""
+    return page("panel/intro.html")
+
+
+def address(choice: Choice) -> str:
+    """What a link to the shown model and picture says."""
+    return page("panel/address.html", words=choice.address, own=bool(choice.upload))
+
+
+def facts(shown: Facts, broken: Sequence[Broken] = ()) -> str:
+    """What a checkpoint says about itself; checkpoints that cannot be used, with the reason."""
+    return page("panel/facts.html", facts=shown) + unusable(broken)
+
+
+def unusable(broken: Sequence[Broken]) -> str:
+    return page("panel/broken.html", broken=broken) if broken else ""
+
+
+def notices(sentences: Sequence[str]) -> str:
+    """What became of a link that names what is not here."""
+    return page("panel/notices.html", sentences=sentences) if sentences else ""
+
+
+def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
+    """Labels of the list of checkpoints, and their names; the folder is told where families repeat."""
+    families = [get_family(entry.checkpoint.config.family).title for entry in listed]
+    return [
+        (title if families.count(title) == 1 else f"{title} ({entry.name})", entry.name)
+        for title, entry in zip(families, listed, strict=True)
+    ]
+
+
+def own() -> str:
+    """Where visitors give pictures of theirs."""
+    return page("panel/own.html", limit=LARGEST)
+
+
+def picture_wishes(wish: Wish, classes: Sequence[str], asks: bool) -> str:
+    """Which test pictures are shown, as a form.
+
+    Args:
+        wish: What is shown.
+        classes: Names of the classes.
+        asks: Whether the model can be asked about the pictures.
+    """
+    return page("panel/query.html", wish=wish, classes=classes, asks=asks)
+
+
+def pictures(shelf: Shelf, wish: Wish, model: str, classes: Sequence[str]) -> str:
+    """Small pictures that link to themselves."""
+    return page("panel/pictures.html", shelf=shelf, wish=wish, model=model, classes=classes)

@@ -1,0 +1,143 @@
+"""The tab 'Explain': the picture, the best classes, and for the chosen class the rows 'this looks like that'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from app.drawing import SIMILARITY
+from app.library import Choice, Library
+from app.links import number
+from app.tab import Tab
+from app.tabs.explain import actions
+from app.tabs.explain import view as views
+from app.templating import loading
+from app.widgets import ON_MODEL, guarded, html, script, telling, upload_field
+from protoexplain.report.numbers import readable
+
+
+def build(library: Library, chosen: gr.State) -> None:
+    """Lay out the tab and wire it."""
+    with gr.Row(elem_id="top", visible=False) as top:
+        with gr.Column(min_width=280):
+            picture = html(elem_id="case")
+        with gr.Column(min_width=280):
+            html(views.predictions_heading())
+            classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
+            bars = html(elem_id="bars")
+            other = gr.Dropdown(
+                [],
+                value=None,
+                label="Why not another class?",
+                info="Type to search all of them",
+                elem_id="other",
+                interactive=True,
+            )
+            rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
+            heat = gr.Dropdown(
+                views.methods(),
+                value=SIMILARITY,
+                label="Heat maps by",
+                info="The similarity map is the model's own; the others ask pixel by pixel, which takes seconds",
+                elem_id="heat",
+                interactive=True,
+            )
+            why = gr.Checkbox(
+                False,
+                label="Say what each match rests on",
+                info="Hue, shape, texture and the like: changes the picture and looks again, which takes a second",
+                elem_id="why",
+            )
+    answer = html(
+        loading("Loading the model and explaining an example…"),
+        elem_id="answer",
+        js_on_load=script("tabs/explain/script.js"),
+    )
+    shown = [top, picture, classes, bars, other, rows, heat, why, answer]
+
+    def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
+        explainer, subject = library.explainer(choice), library.subject(choice)
+        case = actions.explain_case(explainer, subject, label, count, method, reasons)
+        names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
+        return (
+            gr.Row(visible=True),
+            views.case(case),
+            gr.Radio(views.choices(case.predictions), value=case.shown.label),
+            views.bars(case.predictions),
+            gr.Dropdown(names, value=None),
+            count,
+            method,
+            reasons,
+            views.answer(case, count, method, reasons, choice.model),
+        )
+
+    def another_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
+        wish = choice.wish(TAB.name)
+        label, asked = number(wish, "class"), number(wish, "rows")
+        known = choice.model and label in range(len(library.checkpoint(choice).classes))
+        wished = wish.get("heat", method)
+        return one_class(
+            choice,
+            label if known else None,
+            asked if asked in actions.ROWS else count,
+            wished if wished in {name for _, name in views.methods()} else method,
+            reasons or wish.get("why") == "1",
+        )
+
+    for event, action, inputs in (
+        (chosen.change, another_choice, [chosen, rows, heat, why]),
+        (classes.input, one_class, [chosen, classes, rows, heat, why]),
+        (other.input, one_class, [chosen, other, rows, heat, why]),
+        (rows.input, one_class, [chosen, classes, rows, heat, why]),
+    ):
+        event(guarded(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
+    slow = {**ON_MODEL, "trigger_mode": "multiple", "show_progress": "full", "show_progress_on": [answer]}
+    for setting in (heat, why):
+        setting.input(guarded(one_class, _nothing), [chosen, classes, rows, heat, why], shown, **slow)
+    _endpoint(library)
+
+
+def _endpoint(library: Library) -> None:
+    """The one call for programs: explain the best class of a picture, as JSON."""
+
+    @telling
+    def explain(checkpoint: str, image: str | None, rows: int) -> dict[str, Any]:
+        """Say what a picture shows, and why: the predictions, and the prototypes that speak for and against the best.
+
+        Args:
+            checkpoint: Name of a trained model, as the page lists it.
+            image: The picture: JPEG, PNG, WebP and the like, up to 8 MB.
+            rows: How many prototypes to tell of.
+
+        Returns:
+            The explanation: predictions with probabilities; for the best class the prototypes with similarity, evidence
+            and the boxes of the picture's region and of the training patch that it looks like.
+        """
+        choice = Choice(checkpoint, upload=image or "")
+        explainer, subject = library.explainer(choice), library.subject(choice)
+        return actions.explain_subject(explainer, subject, None, rows).explanation.to_dict()
+
+    with gr.Row(visible=False):
+        fields = [gr.Textbox(label="checkpoint"), upload_field(label="image"), gr.Number(5, label="rows", precision=0)]
+        public = {**ON_MODEL, "api_visibility": "public"}
+        gr.Button().click(explain, fields, gr.JSON(), api_name="explain", **public)
+
+
+def _nothing(message: str) -> tuple[Any, ...]:
+    """A message in the place of an explanation."""
+    hidden = gr.Row(visible=False)
+    return (
+        hidden,
+        "",
+        gr.Radio([], value=None),
+        "",
+        gr.Dropdown([], value=None),
+        gr.skip(),
+        gr.skip(),
+        gr.skip(),
+        message,
+    )
+
+
+TAB = Tab("explain", "Explain", 10, build)

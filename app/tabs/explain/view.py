@@ -1,0 +1,48 @@
+"""HTML of the tab 'Explain'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.case import Case
+from app.drawing import SIMILARITY
+from app.templating import page
+from protoexplain.explain.attribution.methods import METHODS
+from protoexplain.explain.evidence.local import Prediction
+from protoexplain.report.numbers import percent, readable
+
+
+def case(shown: Case) -> str:
+    """The whole picture and the verdict."""
+    return page("tabs/explain/picture.html", case=shown)
+
+
+def answer(shown: Case, rows: int, method: str, why: bool, model: str) -> str:
+    """Why, or why not: the rows and their sum."""
+    words = {
+        "class": shown.shown.label,
+        "rows": rows,
+        "heat": "" if method == SIMILARITY else method,
+        "why": 1 if why else "",
+    }
+    return page("tabs/explain/page.html", case=shown, words=words, model=model)
+
+
+def predictions_heading() -> str:
+    return page("tabs/explain/heading.html")
+
+
+def choices(predictions: Sequence[Prediction]) -> list[tuple[str, int]]:
+    """Labels of the list of classes, and their values."""
+    return [(f"{readable(entry.name)} · {percent(entry.probability)}", entry.label) for entry in predictions]
+
+
+def methods() -> list[tuple[str, str]]:
+    """Ways to draw heat maps, and their names; the one that costs nothing first."""
+    fit = [(method.title, name) for name, method in METHODS.items() if "prototype" in method.kinds]
+    return sorted(fit, key=lambda entry: entry[1] != SIMILARITY)
+
+
+def bars(predictions: Sequence[Prediction]) -> str:
+    """A style sheet that draws the probabilities behind the list of classes."""
+    return page("tabs/explain/bars.html", predictions=predictions)

@@ -1,0 +1,127 @@
+"""All prototypes of a model, found, chosen and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from app.links import Words, number
+from app.pictures import prototype_address
+from app.tabs.prototypes.measures import Measure, Value, measures
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.prototypes import PrototypeRecord
+from protoexplain.explain.explainer import Explainer
+
+NUMBER, CLASS = "number", "class"
+Metrics = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which prototypes, in which order.
+
+    Args:
+        find: A number, or a part of a class name or of the name of a training picture.
+        label: Of a class; None for all.
+        sort: By number, by class, or by the key of a measure.
+        reverse: The other way round.
+    """
+
+    find: str = ""
+    label: int | None = None
+    sort: str = NUMBER
+    reverse: bool = False
+
+
+def read_wish(words: Words) -> Wish:
+    """From the words of an address; what they do not say is as in `Wish`."""
+    return Wish(words.get("find", ""), number(words, "class"), words.get("sort", NUMBER), words.get("reverse") == "1")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A prototype in the gallery.
+
+    Args:
+        index: Its number.
+        owner: Its class, None where all classes share it.
+        picture: Address of its patch, None where it has none.
+        value: Of the measure that the gallery is sorted by.
+    """
+
+    index: int
+    owner: str | None
+    picture: str | None
+    value: Value = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Args: tiles: those that were wished for; total: of the model; measure: the order, None for number and class;
+    findings: what the checkpoint says of all prototypes, one sentence each."""
+
+    tiles: tuple[Tile, ...]
+    total: int
+    measure: Measure | None
+    findings: tuple[str, ...]
+
+
+def orders(explainer: Explainer, metrics: Metrics | None = None) -> list[tuple[str, str]]:
+    """What the gallery can be sorted by: title and key; `metrics` as for `measures`."""
+    return [
+        ("Prototype number", NUMBER),
+        ("Class name", CLASS),
+        *((measure.title, measure.key) for measure in measures(explainer, metrics=metrics)),
+    ]
+
+
+def gallery(explainer: Explainer, wish: Wish, metrics: Metrics | None = None) -> Gallery:
+    """The prototypes that are wished for; an unknown order is that of the numbers; `metrics` as for `measures`."""
+    checkpoint, weights = explainer.checkpoint, explainer.model.class_weights().detach()
+    label = wish.label if wish.label in range(len(checkpoint.classes)) else None
+    measure = next((measure for measure in measures(explainer, label, metrics) if measure.key == wish.sort), None)
+    relied = relied_on(checkpoint.prototypes, weights, label)
+    chosen = [r for r in checkpoint.prototypes if r.index in relied and _matches(r, wish.find, checkpoint.classes)]
+    chosen.sort(key=_order(wish.sort, measure), reverse=wish.reverse)
+    if measure is not None:
+        chosen.sort(key=lambda record: measure.values[record.index] is None)
+    tiles = tuple(tile(checkpoint, r.index, measure.values[r.index] if measure else None) for r in chosen)
+    return Gallery(tiles, len(checkpoint.prototypes), measure, checkpoint.findings)
+
+
+def tile(checkpoint: Checkpoint, index: int, value: Value = None) -> Tile:
+    record = checkpoint.prototypes[index]
+    owner = checkpoint.classes[record.label] if record.label >= 0 else None
+    return Tile(index, owner, prototype_address(checkpoint, index, "patch") if record.patch else None, value)
+
+
+def relied_on(records: Sequence[PrototypeRecord], weights: Tensor, label: int | None) -> set[int]:
+    """Numbers of a class's prototypes: its own, and of shared ones those that it weighs more than its average."""
+    if label is None:
+        return {record.index for record in records}
+    heavy = (weights[label] > weights[label].abs().mean()).tolist()
+    return {r.index for r in records if r.label == label or (r.label < 0 and heavy[r.index])}
+
+
+def _order(sort: str, measure: Measure | None) -> Callable[[PrototypeRecord], tuple[float, int]]:
+    """Highest first for measures; equal ones by their numbers."""
+    if measure is not None:
+        return lambda record: (-(measure.values[record.index] or 0.0), record.index)
+    if sort == CLASS:
+        return lambda record: (record.label, record.index)
+    return lambda record: (record.index, record.index)
+
+
+def _matches(record: PrototypeRecord, find: str, classes: Sequence[str]) -> bool:
+    wanted = " ".join(find.replace("_", " ").casefold().split())
+    if not wanted or wanted.removeprefix("prototype ") == str(record.index):
+        return True
+    if wanted.isdigit():
+        return False
+    owner = classes[record.label] if record.label >= 0 else "shared"
+    text = f"{owner} {Path(record.image_id or '').name}"
+    return wanted in text.replace("_", " ").casefold()

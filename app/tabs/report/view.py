@@ -1,0 +1,27 @@
+"""HTML of the tab 'Report'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.examples import Subject
+from app.jobs import Job
+from app.tabs.report.actions import Wish
+from app.tabs.report.reports import ReportFiles
+from app.templating import page
+from protoexplain.report.report import SECTIONS
+
+
+def wishes(wish: Wish, subject: Subject, offered: Sequence[Subject]) -> str:
+    """What goes into the report, as a form."""
+    return page("tabs/report/query.html", wish=wish, subject=subject, offered=offered, sections=SECTIONS)
+
+
+def status(wish: Wish, job: Job[ReportFiles]) -> str:
+    """How far the report is; when it is made, its files."""
+    return page("tabs/report/page.html", words=wish.words, job=job)
+
+
+def preview(token: str) -> str:
+    """A report in a frame of its own, which runs no scripts; nothing without a token."""
+    return page("tabs/report/preview.html", token=token) if token else ""

@@ -1,0 +1,40 @@
+"""HTML of the tab 'What if'."""
+
+from __future__ import annotations
+
+from app.tabs.what_if.actions import CELLS, SLIDERS, USES, Outcome, Wish
+from app.templating import page
+from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.report.numbers import readable
+from protoexplain.view.sentences import about_what_if
+
+
+def original(shown: Outcome, wish: Wish) -> str:
+    """The picture as it is, to paint on."""
+    return page("tabs/what_if/original.html", shown=shown, wish=wish, cells=CELLS)
+
+
+def controls(wish: Wish) -> str:
+    """Sliders, questions and tools for painting, as a form."""
+    return page("tabs/what_if/query.html", wish=wish, sliders=SLIDERS, known=MODIFICATIONS, uses=USES)
+
+
+def changed(shown: Outcome) -> str:
+    """The changed picture."""
+    return page("tabs/what_if/changed.html", shown=shown)
+
+
+def answer(shown: Outcome, wish: Wish, turn: int = 0) -> str:
+    """What the change does to the classes; `turn` lets the page see that it is a new answer."""
+    return page(
+        "tabs/what_if/page.html",
+        shown=shown,
+        sentence=about_what_if(shown.found, readable),
+        words=wish.words,
+        turn=turn,
+    )
+
+
+def prototypes(shown: Outcome, model: str) -> str:
+    """Prototypes that lost and gained."""
+    return page("tabs/what_if/prototypes.html", shown=shown, model=model)

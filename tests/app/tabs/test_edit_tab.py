@@ -1,0 +1,159 @@
+"""The tab 'Edit' by its handlers: saving goes on in the background, whatever else is under way."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+import app.tabs.edit.edits
+from app.jobs import JobQueue
+from app.library import Choice
+from app.tabs.edit.edits import Edits
+from app.tabs.edit.tab import EditState, build
+from protoexplain.editing.decisions import Decision, History
+from protoexplain.errors import UserError
+
+MODEL = Choice("a-protopnet")
+MINE, OTHERS = ((Decision(prototype=number, do="remove", reason="other"),) for number in (1, 2))
+REPORT = SimpleNamespace(rows=list, changed=(), epochs=1, concerned={})
+
+
+def at_once(action):
+    """What a handler returns; it may not hang."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(action()), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found, "the handler hangs"
+    return found[0]
+
+
+@pytest.fixture
+def refit_ends(monkeypatch):
+    """Edits without mathematics: a refit of what others decided takes steps until this is set; set at the end."""
+    ends = threading.Event()
+
+    def open_preview(checkpoint, root, progress, device):
+        progress(1, 2)
+        return SimpleNamespace()
+
+    def refit(features, edited, watcher):
+        while edited == OTHERS and not ends.wait(0.01):
+            watcher.progress("refitting the head", 1, 2)
+        watcher.progress("refitting the head", 2, 2)
+        return 1
+
+    def save(features, edited, found, out, command, progress):
+        if out.exists():
+            raise UserError("there is something under this name already")
+        progress(1, 1)
+        out.mkdir()
+
+    for name, stub in {"open_preview": open_preview, "refit": refit, "save": save}.items():
+        monkeypatch.setattr(app.tabs.edit.edits, name, stub)
+    monkeypatch.setattr(app.tabs.edit.edits, "carry_out", lambda features, decisions: decisions)
+    monkeypatch.setattr(app.tabs.edit.edits, "report", lambda *given: REPORT)
+    yield ends
+    ends.set()
+
+
+@pytest.fixture
+def edits(examples, refit_ends):
+    """On a queue that yields to the requests of the page."""
+    jobs = JobQueue()
+    yield Edits(examples, jobs)
+    jobs.close()
+
+
+@pytest.fixture
+def handlers(library, edits):
+    with gr.Blocks() as page:
+        build(dataclasses.replace(library, edits=edits), gr.State(None))
+    return SimpleNamespace(**{event.fn.__name__: event.fn for event in page.fns.values()})
+
+
+@pytest.fixture
+def checkpoint(store):
+    return store.listed("a-protopnet").checkpoint
+
+
+@pytest.fixture
+def state(checkpoint):
+    """Of a visitor who has decided something."""
+    return EditState(MODEL.model, {checkpoint.weights_sha256: History().decide(MINE[0])})
+
+
+def press(handlers, state, query):
+    """State, overview and clock after a click."""
+    found = at_once(lambda: handlers.step(MODEL, state, gr.EventData(None, {"query": query})))
+    return found[0], found[1], found[4]
+
+
+def followed(handlers, state):
+    """State and overview when the clock no longer ticks."""
+    until = time.monotonic() + 20
+    while state.waiting:
+        assert time.monotonic() < until
+        state, overview, *_ = at_once(lambda state=state: handlers.look(MODEL, state))
+        time.sleep(0.02)
+    return state, overview
+
+
+def refit_of_others(edits, checkpoint):
+    """Begin a refit that does not end by itself."""
+    edits.request_preview(checkpoint, OTHERS)
+    until = time.monotonic() + 20
+    while edits.preview(checkpoint, OTHERS).what != "refitting the head":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_saving_ends_though_a_refit_was_running(handlers, edits, refit_ends, checkpoint, state, store):
+    refit_of_others(edits, checkpoint)
+    now, overview, clock = press(handlers, state, "do=save&name=mine")
+    assert (now.saving, now.saved, clock.active) == ("mine", "", True)
+    assert "Saving mine: waiting for other work" in overview
+    at_once(lambda: handlers.look(MODEL, now))
+    refit_ends.set()
+    now, overview = followed(handlers, now)
+    assert (now.saving, now.saved) == ("", "mine")
+    assert "Saved as mine" in overview
+    assert (store.root / "mine").is_dir()
+    assert edits.preview(checkpoint, OTHERS).finished
+
+
+def test_saving_ends_though_the_latent_maps_had_to_make_room(handlers, edits, checkpoint, state, store, monkeypatch):
+    monkeypatch.setattr(app.tabs.edit.edits, "FEATURES_KEPT", 0)
+    now, *_ = press(handlers, state, "do=refit")
+    now, overview = followed(handlers, now)
+    assert "Before and after" in overview
+    assert edits.features(checkpoint) is None
+    now, *_ = press(handlers, now, "do=save&name=mine")
+    now, _ = followed(handlers, now)
+    assert now.saved == "mine"
+    assert (store.root / "mine").is_dir()
+
+
+def test_what_cannot_be_saved_is_told(handlers, edits, refit_ends, checkpoint, state, store):
+    now, overview, _ = press(handlers, state, "do=save&name=b-cbc")
+    assert (now.saving, "already" in overview) == ("", True)
+    refit_of_others(edits, checkpoint)
+    now, *_ = press(handlers, state, "do=save&name=mine")
+    (store.root / "mine").mkdir()
+    refit_ends.set()
+    now, overview = followed(handlers, now)
+    assert (now.saving, now.saved) == ("", "")
+    assert "There is something under this name already" in overview
+
+
+def test_decisions_made_while_it_is_saved_change_nothing_of_it(handlers, checkpoint, state):
+    now, *_ = press(handlers, state, "do=save&name=mine")
+    history = now.about(checkpoint).decide(OTHERS[0])
+    now = dataclasses.replace(now, histories={checkpoint.weights_sha256: history})
+    now, _ = followed(handlers, now)
+    assert now.saved == "mine"

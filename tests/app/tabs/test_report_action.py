@@ -1,0 +1,216 @@
+"""Reports in the app: what goes in, how they are made, served and removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.jobs import Job, JobQueue, JobState
+from app.library import Choice
+from app.routes import add_routes
+from app.tabs.report import reports as reports_module
+from app.tabs.report import view as views
+from app.tabs.report.actions import OFFERED, Wish, make, offered, read_form, read_wish
+from app.tabs.report.reports import ReportFiles, Reports
+from protoexplain.errors import UserError
+from protoexplain.report.gather import Given, Wanted
+from protoexplain.report.report import SECTIONS
+
+SHORT = ("model", "reproduce")
+
+
+@pytest.fixture
+def choice(library):
+    subjects = library.examples.of(library.store.listed("a-protopnet").checkpoint)
+    return Choice("a-protopnet", subjects[0].key)
+
+
+def finished(reports, token):
+    """The job when it is over."""
+    until = time.monotonic() + 60
+    while reports.find(token).under_way and time.monotonic() < until:
+        time.sleep(0.05)
+    return reports.find(token)
+
+
+@pytest.mark.parametrize("model", ["a-protopnet", "b-cbc"])
+def test_a_report_of_chosen_pictures_in_three_formats(library, choice, model):
+    choice = dataclasses.replace(choice, model=model)
+    wish = Wish(("images", "prototypes"), True, (1, 4))
+    others = offered(library, choice)
+    job = finished(library.reports, make(library, choice, wish))
+    made = job.result
+    assert (job.error, made.refused, dict(made.missing)) == (None, (), {})
+    assert set(made.files) == {".html", ".pdf", ".json"}
+    content = json.loads(made.files[".json"].read_text())
+    names = [library.subject(choice).name, others[1].name, others[4].name]
+    assert [case["name"] for case in content["images"]] == names
+    assert content["images"][0]["truth"] == library.subject(choice).truth
+    assert content["images"][0]["explanation"]["geometry"]["crop"]["x0"] > 0, "the box of the data set"
+    assert content["model"] is None
+    name, page = library.reports.file(made.token, ".html")
+    assert name == f"report-{model}.html"
+    assert "<script" not in page.decode()
+
+
+def test_an_upload_with_a_frame_and_one_that_cannot_be_read(library, choice, tmp_path):
+    upload = dataclasses.replace(choice, upload=str(library.subject(choice).path), frame=(0, 0, 0.5, 0.5))
+    poem = tmp_path / "poem.jpg"
+    poem.write_text("Roses are red")
+    job = finished(library.reports, make(library, upload, Wish(("images",))))
+    (case,) = json.loads(job.result.files[".json"].read_text())["images"]
+    assert case["explanation"]["geometry"]["crop"]["x1"] == pytest.approx(48)
+    assert case["truth"] is None
+    bad = dataclasses.replace(upload, upload=str(poem))
+    job = finished(library.reports, make(library, bad, Wish(("images",), True, (0,))))
+    assert [name for name, _ in job.result.refused] == ["poem.jpg"]
+    assert "poem.jpg is left out" in views.status(Wish(), job)
+    job = finished(library.reports, make(library, bad, Wish(("images",))))
+    assert "text" in job.error.what
+    assert not job.result.files
+    assert 'role="alert"' in views.status(Wish(), job)
+
+
+def test_what_cannot_be_made_is_refused(library, choice):
+    with pytest.raises(UserError, match="without sections"):
+        make(library, choice, Wish(()))
+    with pytest.raises(UserError, match="no picture"):
+        make(library, choice, Wish(("images",), chosen=False))
+    with pytest.raises(UserError, match="no checkpoint"):
+        make(library, Choice(), Wish(SHORT))
+    assert finished(library.reports, make(library, choice, Wish(SHORT, chosen=False))).result.files
+
+
+def test_without_a_library_for_pdf_the_others_are_there(library, choice, monkeypatch):
+    def render(report, ending):
+        if ending == ".pdf":
+            raise UserError("PDF needs the library Pango", "", "install it")
+        return b"content"
+
+    monkeypatch.setattr(reports_module, "render", render)
+    job = finished(library.reports, make(library, choice, Wish(SHORT)))
+    assert set(job.result.files) == {".html", ".json"}
+    assert "There is no .pdf: PDF needs the library Pango. Install it." in views.status(Wish(), job)
+
+
+def test_an_error_of_ours_ends_in_a_sentence(library, choice, monkeypatch):
+    monkeypatch.setattr(reports_module, "gather", lambda *given: 1 / 0)
+    job = finished(library.reports, make(library, choice, Wish(SHORT)))
+    assert "Something went wrong" in views.status(Wish(), job)
+    assert "division" not in views.status(Wish(), job)
+
+
+class TestKeeping:
+    def start(self, reports, library, name="a b/../c"):
+        explainer = library.store.explainer("a-protopnet")
+        return reports.start(explainer, [], Wanted(SHORT), name)
+
+    def test_old_ones_go(self, library):
+        reports = Reports(JobQueue(), remembered=2)
+        made = [finished(reports, self.start(reports, library)).result for _ in range(3)]
+        files = [path for one in made for path in one.files.values()]
+        assert made[0].name == "report-a-b-c"
+        with pytest.raises(UserError, match="no longer here"):
+            reports.find(made[0].token)
+        assert [path.exists() for path in files] == [False] * 3 + [True] * 6
+        assert all(path.parent == files[0].parent for path in files)
+
+    def test_after_a_while_all_go(self, library):
+        reports = Reports(JobQueue(), seconds=0)
+        token = self.start(reports, library)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                reports.find(token)
+                time.sleep(0.05)
+            except UserError:
+                break
+        with pytest.raises(UserError, match="no longer here"):
+            reports.file(token, ".html")
+
+    def test_only_a_few_at_a_time(self, library, monkeypatch):
+        gate = threading.Event()
+        monkeypatch.setattr(reports_module, "gather", lambda *given: gate.wait(60) and 1 / 0)
+        reports = Reports(JobQueue())
+        tokens = [self.start(reports, library) for _ in range(reports_module.UNDER_WAY)]
+        with pytest.raises(UserError, match="other reports"):
+            self.start(reports, library)
+        waiting = [token for token in tokens if reports.find(token).what.startswith("waiting")]
+        assert waiting
+        gate.set()
+        assert not any(finished(reports, token).under_way for token in tokens)
+
+
+class TestServing:
+    @pytest.fixture
+    def client(self, library):
+        app, self.admitted = FastAPI(), True
+        add_routes(app, library, lambda request: self.admitted)
+        return TestClient(app)
+
+    def test_files_and_preview(self, client, library, choice):
+        made = finished(library.reports, make(library, choice, Wish(SHORT))).result
+        types = {"html": "text/html; charset=utf-8", "pdf": "application/pdf", "json": "application/json"}
+        for kind, media in types.items():
+            answer = client.get(f"/report/{made.token}/file.{kind}")
+            assert answer.content == made.files[f".{kind}"].read_bytes()
+            assert answer.headers["content-type"] == media
+            assert answer.headers["content-disposition"] == f'attachment; filename="report-a-protopnet.{kind}"'
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        shown = client.get(f"/report/{made.token}/preview")
+        assert shown.headers["content-disposition"].startswith("inline")
+        assert shown.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+        self.admitted = False
+        assert client.get(f"/report/{made.token}/preview").status_code == 401
+        assert client.get(f"/report/{made.token}/file.pdf").status_code == 401
+
+    @pytest.mark.parametrize(
+        "path",
+        ["unknown/file.html", "unknown/preview", "{token}/file.exe", "{token}/file.html/x", "..%2f..%2fetc/preview"],
+    )
+    def test_nothing_else(self, client, library, choice, path):
+        token = make(library, choice, Wish(SHORT))
+        finished(library.reports, token)
+        assert client.get(f"/report/{path.format(token=token)}").status_code in (404, 422)
+
+
+def test_wishes_are_not_trusted():
+    assert read_wish({}) == Wish()
+    assert read_wish({"sections": "images.evil.model", "pictures": "4.99.x.chosen"}) == Wish(
+        ("model", "images"), True, (4,)
+    )
+    assert read_wish({"pictures": "none"}).chosen is False
+    assert read_form({"section_images": "1", "picture_3": "1", "picture_x": "1"}) == Wish(("images",), False, (3,))
+    for wish in (Wish(), Wish(SHORT, False, (0, OFFERED - 1)), Wish((), True)):
+        assert read_wish(wish.words) == wish
+    assert set(Wish().sections) == set(SECTIONS)
+
+
+def test_the_form_shows_the_wish_and_hostile_names_are_text(library, choice):
+    hostile = '"><img src=x onerror=alert(1)><script>'
+    subjects = [dataclasses.replace(s, truth=hostile, name=hostile) for s in offered(library, choice)]
+    page = views.wishes(Wish(("images",), False, (2,)), subjects[0], subjects)
+    assert page.count(" checked") == 2
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    made = ReportFiles(hostile, hostile, refused=((hostile, hostile),))
+    job = Job(JobState.RUNNING, what=hostile, result=made)
+    broken = dataclasses.replace(job, error=UserError(hostile, "", hostile))
+    for shown in (views.status(Wish(), job), views.status(Wish(), broken), views.preview(hostile)):
+        assert "<script" not in shown
+        assert "<img src=x" not in shown
+
+
+def test_pictures_of_given_files_need_no_data(library):
+    """The report of a model names what it was given."""
+    checkpoint = library.store.listed("b-cbc").checkpoint
+    path = library.examples.of(checkpoint)[0].path
+    explainer = library.store.explainer("b-cbc")
+    job = finished(library.reports, library.reports.start(explainer, [Given(path, "x")], Wanted(("images",)), "b-cbc"))
+    assert json.loads(job.result.files[".json"].read_text())["images"][0]["name"] == "x"
