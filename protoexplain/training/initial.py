@@ -36,15 +36,15 @@ def start(run: Run, first: PrototypeModel) -> None:
     how = run.config.model.start  # type: ignore[attr-defined]
     if isinstance(run.model, PartClassifier):
         start_part_classifier(run, run.model)
-    elif isinstance(run.model, PooledClassifier) or "prototypes" not in run.model.parameter_groups():
+    elif isinstance(run.model, PooledClassifier):
         pass
-    elif how == "patches":
-        start_from_patches(run)
     elif how == "parts":
         if not isinstance(first, PartClassifier):
             fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
             raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
         start_from_parts(run, first)
+    elif how == "patches" and "prototypes" in run.model.parameter_groups():
+        start_from_patches(run)
 
 
 @torch.no_grad()

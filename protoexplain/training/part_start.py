@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.base import Branch
+from protoexplain.models.components import ComponentNet
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
+from protoexplain.training.component_start import start_components
 from protoexplain.training.foreground import coverage
 from protoexplain.training.part_discovery import discover_parts
 from protoexplain.training.stages import Run, clean_batches
@@ -56,17 +59,22 @@ def start_part_classifier(run: Run, model: PartClassifier) -> None:
 def start_from_parts(run: Run, first: PartClassifier) -> None:
     """Write the parts that tell classes apart into the prototypes of each class.
 
-    A linear add-on takes over the embedding of the part classifier, and its prototypes with it; other add-ons start as
-    they are, and prototypes from the mean patches of the parts.
+    A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
+    prototypes start from the mean patches of the parts.
+
+    Components that all classes share start from kinds of parts.
 
     Args:
-        run: Its model has the same number of prototypes for each class, at most one for each part.
+        run: Its model has the same number of prototypes for each class, at most one for each part, or components.
         first: Trained.
 
     Raises:
         UserError: Numbers of prototypes that do not fit, or maps not as large as those of the parts.
     """
     model = run.model
+    if isinstance(model, ComponentNet):
+        start_components(model, first, parts_of_images(run, first), _seed(run))
+        return
     owners = model.prototype_class.split(model.branch_sizes())
     counts = torch.stack([owner.bincount(minlength=model.classes) for owner in owners])
     wanted = int(counts.max())
@@ -89,47 +97,45 @@ def start_from_parts(run: Run, first: PartClassifier) -> None:
 
 
 @torch.no_grad()
-def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
-    """Let an add-on compute what an embedding does, if it is linear: a batch norm and 1 x 1 convolutions alone.
-
-    Args:
-        addon: Its first convolution is set, the others pass on what they are given.
-        embedding: A batch norm and a 1 x 1 convolution without bias.
-
-    Returns:
-        Whether it was possible; if not, nothing was changed.
-    """
-    norm, *convolutions = [module for module in addon.modules() if not list(module.children())]
-    own_norm, own = list(embedding.children())
-    assert isinstance(own, nn.Conv2d)
-    shapes = [tuple(c.weight.shape) if isinstance(c, nn.Conv2d) else () for c in convolutions]
-    width = own.weight.shape[0]
-    if not isinstance(norm, nn.BatchNorm2d) or shapes != [
-        tuple(own.weight.shape),
-        *[(width, width, 1, 1)] * (len(shapes) - 1),
-    ]:
-        return False
-    norm.load_state_dict(own_norm.state_dict())
-    for convolution in convolutions:
-        nn.init.dirac_(convolution.weight)
-        nn.init.zeros_(convolution.bias)
-    convolutions[0].weight.copy_(own.weight)
-    return True
+def parts_of_images(run: Run, first: PartClassifier) -> Tensor:
+    """float32 [N,M,D] on the CPU: the mean latent vector of the cells that show each part, NaN where none does."""
+    first.eval()
+    ((_, branch),), found = first.named_branches(), []
+    for images, _, _ in _images(run, "parts of the images"):
+        z = branch.addon(first.backbone(images)).flatten(2).float()
+        shown = F.one_hot(first.teacher.of_images(images).flatten(1), first.parts + 1)[..., : first.parts].to(z)
+        found.append(((z @ shown) / shown.sum(1, keepdim=True)).transpose(1, 2).cpu())
+    return torch.cat(found)
 
 
 @torch.no_grad()
-def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
-    """The `count` parts, ascending, whose similarities to the own class exceed those to others most on the average."""
-    first.eval()
-    margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
-    for images, labels, _ in _images(run, "parts that tell classes apart"):
-        best = first.activations(first.backbone(images)).view(len(labels), first.classes, first.parts)
-        own = best[torch.arange(len(labels)), labels]
-        margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
-        images_seen += len(labels)
-    margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
-    run.watcher.line(f"how much each part tells of the class: {margins_text}")
-    return margins.argsort(descending=True, stable=True)[:count].sort().values
+def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
+    """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds and
+    the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
+
+    Args:
+        addon: May be changed.
+        embedding: A batch norm and a 1 x 1 convolution without bias.
+
+    Returns:
+        Whether the add-on now computes what the embedding does, which it cannot with a sigmoid.
+    """
+    layers = [module for module in addon.modules() if not list(module.children())]
+    norm, own = list(embedding.children())
+    assert isinstance(own, nn.Conv2d)
+    linear = not isinstance(layers[-1], nn.Sigmoid)
+    own_norm, *convolutions = layers if linear else layers[:-1]
+    width = len(own.weight)
+    shapes = [tuple(layer.weight.shape) if isinstance(layer, nn.Conv2d) else () for layer in convolutions]
+    wanted = [tuple(own.weight.shape), *[(width, width, 1, 1)] * (len(convolutions) - 1)]
+    if not isinstance(own_norm, nn.BatchNorm2d) or not shapes or shapes != wanted:
+        return False
+    own_norm.load_state_dict(norm.state_dict())
+    for layer in convolutions:
+        nn.init.dirac_(layer.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    convolutions[0].weight.copy_(own.weight)  # type: ignore[operator]
+    return linear
 
 
 def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
