@@ -110,8 +110,8 @@ def parts_of_images(run: Run, first: PartClassifier) -> Tensor:
 
 @torch.no_grad()
 def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
-    """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds and
-    the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
+    """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds
+    and the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
 
     Args:
         addon: May be changed.
@@ -136,6 +136,21 @@ def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     convolutions[0].weight.copy_(own.weight)  # type: ignore[operator]
     return linear
+
+
+@torch.no_grad()
+def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
+    """The `count` parts, ascending, whose similarities to the own class exceed those to others most on the average."""
+    first.eval()
+    margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
+    for images, labels, _ in _images(run, "parts that tell classes apart"):
+        best = first.activations(first.backbone(images)).view(len(labels), first.classes, first.parts)
+        own = best[torch.arange(len(labels)), labels]
+        margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
+        images_seen += len(labels)
+    margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
+    run.watcher.line(f"how much each part tells of the class: {margins_text}")
+    return margins.argsort(descending=True, stable=True)[:count].sort().values
 
 
 def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
