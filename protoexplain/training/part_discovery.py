@@ -17,7 +17,7 @@ from torch import Tensor
 
 from protoexplain.models.parts import PartTeacher
 
-STEPS, BATCH, LR = 500, 64, 1e-2
+STEPS, BATCH, LR = 500, 32, 1e-2
 CONCENTRATION, PRESENCE, ENTROPY, BALANCE, OBJECT = 3.0, 1.0, 0.1, 1.0, 1.0
 """Weights of the loss terms."""
 _ON_OBJECT = 0.5

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from protoexplain.metrics.base import Metric, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.bootstrap import LEVEL
-from protoexplain.metrics.stats.out_of_distribution import area_under_roc, familiarity, threshold_of
+from protoexplain.metrics.stats.out_of_distribution import area_under_roc
+from protoexplain.models.calibration import familiarity, threshold_of
 
 
 class AurocSettings(BaseModel):
