@@ -1,8 +1,8 @@
 """What held-out images tell about the class scores of a trained model: how sure it may be, and what it does not know.
 
 One temperature by which class scores are divided before they become probabilities (Guo et al. 2017, "On Calibration of
-Modern Neural Networks"); it changes no ranking.  And thresholds below which an image resembles nothing that was learned.
-N images, C classes.
+Modern Neural Networks"); it changes no ranking.  And thresholds below which an image resembles nothing that was
+learned.  N images, C classes.
 """
 
 from __future__ import annotations
