@@ -36,6 +36,8 @@ class ProtoPNetConfig(FamilyConfig):
     """Of distances; a cosine is its own activation."""
     epsilon: float = Field(1e-4, gt=0)
     """In log((d + 1) / (d + epsilon))."""
+    other_class_weight: float = -0.5
+    """First weight of a prototype for classes that it does not belong to; with 0 explanations are short."""
     published_saturation: bool = False
     """Costs saturate at D*h*w with zero gradient, as in the published code, where all candidates are farther."""
 
@@ -143,7 +145,7 @@ class ProtoPNet(PrototypeModel):
             ),
             prototypes=torch.rand(len(prototype_class), config.prototype_channels, *config.prototype_size),
             similarity=RectifiedCosine() if cosine else NegativeSquaredL2(),
-            head=LinearHead(prototype_class, classes),
+            head=LinearHead(prototype_class, classes, other=config.other_class_weight),
             activation=identity if cosine or config.activation == "linear" else _LogActivation(config.epsilon),
         )
         super().__init__(backbone, {"main": branch}, prototype_class, classes)
