@@ -16,7 +16,7 @@ from protoexplain.errors import UserError
 from protoexplain.metrics.base import Metric, MetricResult
 from protoexplain.metrics.compare import Difference, MeasuredModel, compare, summary
 from protoexplain.metrics.observe.plan import plan_passes
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.tables import as_csv, as_latex, beaten_by, comparison_rows, result_rows
 
@@ -183,7 +183,7 @@ def read_order(query: str) -> Order:
         pairs = parse_qsl(query[:4000], max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:
         return Order("", (), 0)
-    known, fields = metric_names(), dict(pairs)
+    known, fields = list_metrics(), dict(pairs)
     names = tuple(name for key, name in pairs if key == "metric" and name in known)
     per_class = next((count for count in PER_CLASS if str(count) == fields.get("images")), 0)
     return Order(fields.get("do", ""), names, per_class)
@@ -258,7 +258,7 @@ def work(library: Library, choice: Choice) -> Work:
         lacks, trouble = {}, (error.what, error.fix)
     measured = library.measurements.results(checkpoint)
     groups = {}
-    for question, names in grouped(metric_names()).items():
+    for question, names in grouped(list_metrics()).items():
         offers = []
         for name in names:
             metric = get_metric(name)

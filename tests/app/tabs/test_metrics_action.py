@@ -17,7 +17,7 @@ from app.tabs.metrics.plots import plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import Curve, Score
-from protoexplain.metrics.registry import metric_names
+from protoexplain.metrics.registry import list_metrics
 from protoexplain.metrics.runner import measure
 
 CHOICE = Choice("a-protopnet")
@@ -45,7 +45,7 @@ def entries(shown):
 
 def test_every_metric_answers_a_question_once():
     told = [name for names in GROUPS.values() for name in names]
-    assert sorted(told) == sorted(metric_names())
+    assert sorted(told) == sorted(list_metrics())
     assert grouped(["accuracy", "my_own"]) == {"Can its answers be trusted?": ["accuracy"], OTHERS: ["my_own"]}
 
 
@@ -92,7 +92,7 @@ def test_nothing_measured_is_said_and_offers_are_made(library):
     assert shown.groups == {}
     assert "Nothing was measured yet" in views.report(shown, "a-protopnet", "")
     offers = {offer.name: offer for group in todo.groups.values() for offer in group}
-    assert sorted(offers) == sorted(metric_names())
+    assert sorted(offers) == sorted(list_metrics())
     assert offers["foreign_accepted"].lacks
     assert offers["deletion"].looks > 20 > offers["accuracy"].looks
     page = views.work(todo)
@@ -141,8 +141,8 @@ def test_orders_are_not_trusted():
     assert read_order(asked) == Order("start", ("accuracy", "purity"), 10)
     assert read_order("do=start&images=-5") == Order("start", (), 0)
     assert read_order("&".join(f"metric=a{i}" for i in range(500))) == Order("", (), 0)
-    every = "&".join(f"metric={name}" for name in metric_names())
-    assert read_order(every).names == tuple(metric_names())
+    every = "&".join(f"metric={name}" for name in list_metrics())
+    assert read_order(every).names == tuple(list_metrics())
 
 
 def test_curves_become_shapes():
