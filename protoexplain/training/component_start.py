@@ -42,15 +42,14 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
     found = [part[part.isfinite().all(1)] for part in shown.unbind(1)]
     kinds = [_kinds(F.normalize(part, dim=1), count, seed) for part, count in zip(found, counts, strict=True)]
     directions = F.normalize(torch.cat([*kinds, background.to(shown)]), dim=1)
-    length = torch.cat(found).norm(dim=1).mean()
-    norm, embedding = list(learned.addon.children())
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert isinstance(embedding, nn.Conv2d)
+    length = torch.cat(found).norm(dim=1).mean().to(background)
+    channels = addon.in_channels
+    corners = torch.cat([torch.zeros(1, channels), torch.eye(channels)])[..., None, None]
+    shift, *columns = learned.addon.eval()(corners.to(background)).flatten(1)
+    scaled = directions.to(background) / (TEMPERATURE * length)
     assert addon.bias is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    weight = directions.to(scale) @ embedding.weight.flatten(1) / (TEMPERATURE * length)
-    addon.weight.copy_((weight * scale)[:, :, None, None])
-    addon.bias.copy_(weight @ (norm.bias - norm.running_mean * scale))
+    addon.weight.copy_((scaled @ (torch.stack(columns, 1) - shift[:, None]))[..., None, None])
+    addon.bias.copy_(scaled @ shift)
 
 
 def _kinds(vectors: Tensor, count: int, seed: int) -> Tensor:
