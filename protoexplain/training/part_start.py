@@ -75,7 +75,7 @@ def start_from_parts(run: Run, first: PartClassifier) -> None:
     if isinstance(model, ComponentNet):
         start_components(model, first, parts_of_images(run, first), _seed(run))
         return
-    owners = model.prototype_class.split(model.branch_sizes())
+    owners = model.ownership.labels.split(model.branch_sizes())
     counts = torch.stack([owner.bincount(minlength=model.classes) for owner in owners])
     wanted = int(counts.max())
     if not (counts == wanted).all() or wanted > first.parts:
@@ -165,7 +165,7 @@ def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
     totals, count = _class_part_sums(run, branches, teacher)
     count = count[:, parts]
     known = count.flatten() > 0
-    for branch, owner, total in zip(branches, model.prototype_class.split(model.branch_sizes()), totals, strict=True):
+    for branch, owner, total in zip(branches, model.ownership.labels.split(model.branch_sizes()), totals, strict=True):
         written = branch.similarity.written((total[:, parts] / count.clamp_min(1)[..., None]).flatten(0, 1))
         rows = owner.argsort(stable=True)[known]
         branch.prototypes.data[rows] = written[known].view(-1, *branch.prototypes.shape[1:])
