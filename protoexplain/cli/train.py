@@ -145,6 +145,8 @@ class _Signals:
 
 
 def _report(result: RunResult, as_json: bool) -> None:
+    from protoexplain.training.linear_probe import compared_with_probe
+
     findings = [finding.sentence for finding in result.findings]
     if as_json:
         print_json({"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings})
@@ -153,6 +155,8 @@ def _report(result: RunResult, as_json: bool) -> None:
     for row in metrics["projections"]:
         say(f"projection: test accuracy {row['test_before']:.1%} before, {row['test_after']:.1%} after")
     say(f"test accuracy {metrics['test_accuracy']:.1%} ({metrics['kept']}), {metrics['seconds']:.0f} s")
+    if worse := compared_with_probe(metrics):
+        say(worse)
     say("prototypes:")
     for text in findings:
         say(f"  {text}")

@@ -80,7 +80,10 @@ class Backbone(nn.Module):
         self.levels = [self.level]
         if config.pyramid_stride:
             self.levels = [*_finer_levels(config, self.strides), self.level]
-        self.channels: int = sum(levels[level]["num_chs"] for level in self.levels)
+        channels = [levels[level]["num_chs"] for level in self.levels]
+        self.channels: int = sum(channels)
+        self.fine_channels: int = sum(channels[:-1] if len(channels) > 2 else channels)
+        """The first so many tell places: a pyramid of three maps or more is too coarse in the last for parts."""
         self._stem_level = max((i for i, own in enumerate(self.strides) if own <= config.frozen_stride), default=None)
         self._frozen_until = _last_module(levels, config.frozen_stride)
         self._lower_until = _last_module(levels, max(config.frozen_stride, config.lower_stride))

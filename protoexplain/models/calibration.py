@@ -14,12 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from protoexplain.models.contract import ScoreUnit
+
 PASSING = 0.95
 """Share of the held-out images that count as familiar."""
 _WIDEST, _STEPS = 100.0, 400
 _PRIOR = 1.0
 """Standard deviation of log T before any image was seen: few images move the temperature little."""
 _ROUNDING = 1e-9
+_LEAST = -1e4
+"""Logarithm of a probability that was rounded to nothing."""
 _BORROWED = 8.0
 """The usual familiarity of a class counts as much as so many of its images."""
 
@@ -38,26 +42,31 @@ class Calibration:
     familiar: Tensor
     images: int
 
+    def tempered(self, probabilities: Tensor) -> Tensor:
+        """Probabilities [B,C] of scores that were divided by the temperature."""
+        return probabilities if self.temperature == 1 else (probabilities.log() / self.temperature).softmax(1)
+
     def is_familiar(self, logits: Tensor) -> Tensor:
         """bool [B]: whether class scores [B,C] are those of something that the model knows."""
         return familiarity(logits) >= self.familiar.to(logits.device)[logits.argmax(1)]
 
 
-def calibrate(logits: Tensor, labels: Tensor, scores_are_logits: bool) -> Calibration | None:
+def calibrate(scores: Tensor, labels: Tensor, unit: ScoreUnit) -> Calibration | None:
     """Fit the temperature and the thresholds.
 
     Args:
-        logits: [N,C] of held-out images.
+        scores: [N,C] of held-out images.
         labels: [N].
-        scores_are_logits: False leaves the temperature at 1.
+        unit: Of the scores; where these are probabilities already the temperature is 1.
 
     Returns:
         None without images.
     """
-    if not len(logits):
+    if not len(scores):
         return None
-    temperature = fit_temperature(logits, labels) if scores_are_logits else 1.0
-    return Calibration(temperature, familiar_from(logits), len(logits))
+    sure = unit.name == "probability"
+    temperature = 1.0 if sure else fit_temperature(unit.probabilities(scores).log(), labels)
+    return Calibration(temperature, familiar_from(scores), len(scores))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -66,7 +75,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     The negative log likelihood of scores / T, with log T normally distributed around 0 beforehand, is convex in 1 / T
     but for the small prior; the best of a fine grid is taken.
     """
-    exact = logits.detach().double().cpu()
+    exact = logits.detach().double().cpu().clamp_min(_LEAST)
     log_t = torch.linspace(-math.log(_WIDEST), math.log(_WIDEST), _STEPS + 1, dtype=torch.float64)
     costs = [
         float(F.cross_entropy(exact / math.exp(t), labels.cpu(), reduction="sum")) + (t / _PRIOR) ** 2 / 2

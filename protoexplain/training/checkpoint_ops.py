@@ -25,12 +25,14 @@ from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import require_writable
+from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.progress import Watcher
 from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
-from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs
+from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs, scores_of
+from protoexplain.training.held_out import calibrate_model
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
@@ -60,8 +62,8 @@ def reproject(
         patches = projection.search_latents(model, seen.batches(run.fabric.device))
         projection.write(model, patches)
         similarity, tested = seen.similarity_to(model), test.similarity_to(model)
-        projected = accuracy_of(model, tested, test.labels)
-        _refit(run, similarity, seen.labels, epochs)
+        projected, held = accuracy_of(model, tested, test.labels), _features(run, "validation")
+        _refit(run, similarity, seen.labels, held, epochs)
         origin = origin_of(run, [projection.to_cpu(found) for found in patches], projected=True)
         records = tuple(
             replace(record, original_index=old.original_index)
@@ -71,6 +73,7 @@ def reproject(
             "test_accuracy_before": before,
             "test_accuracy_projected": projected,
             "test_accuracy": accuracy_of(model, tested, test.labels),
+            "calibration": _calibrate(model, held, tested, test.labels),
         }
         latents = seen.batches(run.fabric.device)
         kept = save_model(run, out, replace(origin, records=records), proof, metrics, command, latents)
@@ -112,7 +115,8 @@ def prune(
         }
         remove(model, to_prune)
         similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
-        _refit(run, similarity, seen.labels, epochs)
+        held = _features(run, "validation")
+        _refit(run, similarity, seen.labels, held, epochs)
         records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
         origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
         metrics = {
@@ -120,6 +124,7 @@ def prune(
             "classes_without_prototypes": without_prototypes,
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
+            "calibration": _calibrate(model, held, tested, test.labels),
         }
         latents = seen.batches(run.fabric.device)
         return _result(save_model(run, out, origin, proof, metrics, command, latents), metrics)
@@ -154,12 +159,18 @@ def _features(run: Run, split: Literal["train", "validation", "test"]) -> Featur
     return compute_features(run.model.eval(), pictures, run.fabric.device, run.config.training.batch_size, tell)
 
 
-def _refit(run: Run, similarity: Tensor, labels: Tensor, epochs: int) -> None:
+def _calibrate(model: PrototypeModel, held: FeatureCache, tested: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Calibrate a model anew, and say what that does to test images with best similarities [N,P]."""
+    validation = scores_of(model, held.similarity), held.labels
+    return calibrate_model(model, validation, (scores_of(model, tested), labels))
+
+
+def _refit(run: Run, similarity: Tensor, labels: Tensor, held: FeatureCache, epochs: int) -> None:
     """Last-layer epochs as the family's schedule describes them, from best similarities [N,P] of training images."""
     head = head_stage(run.config)
     if not epochs or not head:
         return
-    model, held = run.model, _features(run, "validation")
+    model = run.model
     stage = head.model_copy(update={"epochs": epochs})
     trained = engine.freeze(model, stage.lr)
     validation = head_inputs(model, held.similarity, held.labels, training=False)

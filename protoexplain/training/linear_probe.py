@@ -6,14 +6,20 @@ N images, D channels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+
+from protoexplain.data.records import ImageRecord
+from protoexplain.training.stages import Run
 
 ENOUGH_IMAGES = 100
 """With fewer held-out images the accuracy is cross-validated over all images that may be trained on."""
@@ -34,6 +40,46 @@ class LinearProbe:
     accuracy: float
     images: int
     folds: int = 0
+
+
+def probe_run(run: Run) -> dict[str, Any] | None:
+    """Probe the backbone of a run as it is now, tell the watcher, and give what to keep of it as JSON values."""
+    found = linear_probe(_mean_features(run, run.data.train), _mean_features(run, run.data.validation))
+    if found is None:
+        return None
+    how = f"cross-validated over {found.images} images" if found.folds else f"of {found.images} held-out images"
+    run.watcher.line(f"a linear probe on the backbone as it is: {found.accuracy:.1%} {how}")
+    return asdict(found)
+
+
+def compared_with_probe(metrics: Mapping[str, Any]) -> str | None:
+    """A sentence where a trained model is worse than the probe, None elsewhere.
+
+    Args:
+        metrics: Of the run, with what `probe_run` gave as ``linear_probe``.
+    """
+    probe = metrics.get("linear_probe")
+    if not probe:
+        return None
+    reached = metrics["test_accuracy" if probe["folds"] else "validation_accuracy"]
+    if not reached < probe["accuracy"]:
+        return None
+    return (
+        f"a linear probe on the backbone without any training is better ({probe['accuracy']:.1%}, this model"
+        f" {reached:.1%}): more images, another backbone or fewer epochs may help"
+    )
+
+
+@torch.no_grad()
+def _mean_features(run: Run, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
+    """Features [N,D], averaged over the cells of the map, and labels [N]."""
+    backbone = run.model.backbone.eval()
+    inputs, found = run.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]
+    for batch in inputs.epoch(0, range(len(records)), run.config.training.batch_size):
+        found.append(backbone(run.fabric.to_device(batch.values)).flatten(2).mean(2).float().cpu())
+        run.tick("linear probe", sum(map(len, found)), len(records))
+    labels = torch.tensor([record.label for record in records], dtype=torch.long)
+    return torch.cat(found), labels
 
 
 def linear_probe(train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> LinearProbe | None:

@@ -34,6 +34,7 @@ def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, see
         seed: Of first weights and batches.
     """
     generator = torch.Generator().manual_seed(seed)
+    features = features[:, : teacher.channels]
     teacher.norm.running_mean, teacher.norm.running_var = statistics(features)
     for layer in teacher.layers:
         if isinstance(layer, torch.nn.Conv2d):

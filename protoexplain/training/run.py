@@ -34,7 +34,9 @@ from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent, Watcher
 from protoexplain.training.diagnose import Finding
+from protoexplain.training.held_out import accuracy, calibrate_model, class_scores, labels_of
 from protoexplain.training.initial import start
+from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
 from protoexplain.training.run_log import RunLog
 from protoexplain.training.save import origin_of, save_model
@@ -185,6 +187,7 @@ def _train(
         for index in range(state.stage, len(stages)):
             run.model = models[index]
             if not state.started:
+                state.probe = probe_run(run)
                 start(run, models[0])
                 state.started = True
             run_stage(run, index, stages[index])
@@ -210,6 +213,7 @@ def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
     same = all(torch.equal(best.weights[name], last.weights[name]) for name in last.weights)
     metrics: dict[str, Any] = {
         "seconds": round(seconds, 1),
+        "linear_probe": state.probe,
         "projections": state.projections,
         "train_images": len(run.data.train),
         "validation_images": len(run.data.validation),
@@ -227,11 +231,14 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     run.model.eval()
     patches = snapshot.patches or find_patches(run)
     run.model.finalize(torch.cat([found.similarity for found in patches]))
-    accuracy = {
-        "test_accuracy": run.evaluate(run.data.test),
-        "validation_accuracy": run.evaluate(run.data.validation),
+    validation, test = ((class_scores(run, part), labels_of(part)) for part in (run.data.validation, run.data.test))
+    row = {
+        **metrics,
+        "test_accuracy": accuracy(test),
+        "validation_accuracy": accuracy(validation),
+        "kept": snapshot.place,
+        "calibration": calibrate_model(run.model, validation, test),
     }
-    row = {**metrics, **accuracy, "kept": snapshot.place}
     proof = snapshot.proof if snapshot.patches else {}
     kept: RunResult | None = None
     if run.fabric.global_rank == 0:

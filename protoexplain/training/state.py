@@ -58,6 +58,7 @@ class RunState:
         patches: Where the prototypes lie now; empty if they moved since.
         proof: Prototypes before the last projection, by branch name.
         best: Best eligible weights by validation accuracy.
+        probe: What a linear probe on the backbone gave before training, as JSON values.
         projections: One row per projection with accuracies before and after.
         log_lines: Lines of the log that belong to this state.
         seconds: Time spent so far.
@@ -72,6 +73,7 @@ class RunState:
     patches: list[Patches] = field(default_factory=list)
     proof: dict[str, Tensor] = field(default_factory=dict)
     best: Snapshot | None = None
+    probe: dict[str, Any] | None = None
     projections: list[dict[str, Any]] = field(default_factory=list)
     log_lines: int = 0
     seconds: float = 0.0

@@ -14,6 +14,7 @@ from protoexplain.models.calibration import (
     familiarity,
     fit_temperature,
 )
+from protoexplain.models.contract import LOG_NORMALISED, LOGITS, PROBABILITIES
 
 
 def drawn(count, classes, seed):
@@ -42,14 +43,14 @@ def test_few_right_images_do_not_make_it_surer_than_twice():
 
 def test_probabilities_that_are_scores_keep_their_temperature():
     logits, labels = drawn(100, 3, 2)
-    assert calibrate(9 * logits, labels, scores_are_logits=False).temperature == 1.0
-    assert calibrate(logits[:0], labels[:0], scores_are_logits=True) is None
+    assert calibrate(9 * logits, labels, PROBABILITIES).temperature == 1.0
+    assert calibrate(logits[:0], labels[:0], LOGITS) is None
 
 
 @given(count=st.integers(1, 200), classes=st.integers(2, 6), seed=st.integers(0, 1000))
 def test_most_held_out_images_are_familiar(count, classes, seed):
     logits, labels = drawn(count, classes, seed)
-    found = calibrate(logits, labels, scores_are_logits=True)
+    found = calibrate(logits, labels, LOGITS)
     assert int(found.is_familiar(logits).sum()) >= math.ceil(0.95 * count - 1e-9)
     assert found.familiar.shape == (classes,)
 
@@ -64,3 +65,14 @@ def test_classes_whose_images_are_more_familiar_ask_for_more():
 def test_what_is_added_to_all_scores_is_not_familiar():
     logits, _ = drawn(50, 4, 3)
     torch.testing.assert_close(familiarity(logits + 100), familiarity(logits))
+
+
+@pytest.mark.parametrize("unit", [LOGITS, LOG_NORMALISED])
+def test_tempered_probabilities_are_those_of_scores_divided_by_the_temperature(unit):
+    logits, labels = drawn(200, 4, 4)
+    scores = 5 * logits.abs() if unit is LOG_NORMALISED else 5 * logits
+    found = calibrate(scores, labels, unit)
+    logs = scores.square().log1p() if unit is LOG_NORMALISED else scores
+    tempered = found.tempered(unit.probabilities(scores))
+    torch.testing.assert_close(tempered, (logs / found.temperature).softmax(1))
+    assert torch.equal(tempered.argmax(1), scores.argmax(1))

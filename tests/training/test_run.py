@@ -113,19 +113,19 @@ class TestBestAndLast:
         seen = iter([0.9, 0.1, 0.2])
         monkeypatch.setattr(stages.Run, "accuracy", lambda self, inputs: next(seen, 0.5))
         monkeypatch.setattr(stages.Run, "evaluate", lambda self, records: 0.95)
-        written = run_module.keep
+        written = run_module.save_model
 
         def killed_before_best(run, path, *rest):
             if path.name == "best":
                 raise KeyboardInterrupt
             return written(run, path, *rest)
 
-        monkeypatch.setattr(run_module, "keep", killed_before_best)
+        monkeypatch.setattr(run_module, "save_model", killed_before_best)
         with pytest.raises(KeyboardInterrupt):
             tiny_train("protopnet", planted, out)
         assert files(out) >= {"last", STATE_FILE}
         last = weights(out / "last")
-        monkeypatch.setattr(run_module, "keep", written)
+        monkeypatch.setattr(run_module, "save_model", written)
         tiny_train("protopnet", planted, out, options={"resume": True})
         assert same_tensors(weights(out / "last"), last)
         assert Checkpoint.load(out / "best").metrics["kept"] == "projection"
