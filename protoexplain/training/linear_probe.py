@@ -77,7 +77,7 @@ def _mean_features(run: Run, records: tuple[ImageRecord, ...]) -> tuple[Tensor, 
     inputs, found = run.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]
     for batch in inputs.epoch(0, range(len(records)), run.config.training.batch_size):
         found.append(backbone(run.fabric.to_device(batch.values)).flatten(2).mean(2).float().cpu())
-        run.tick("linear probe", sum(map(len, found)), len(records))
+        run.watcher.progress("linear probe", sum(map(len, found)), len(records))
     labels = torch.tensor([record.label for record in records], dtype=torch.long)
     return torch.cat(found), labels
 
