@@ -74,7 +74,7 @@ def compared_with_probe(metrics: Mapping[str, Any]) -> str | None:
 def _mean_features(run: Run, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
     """Features [N,D], averaged over the cells of the map, and labels [N]."""
     backbone = run.model.backbone.eval()
-    inputs, found = run.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]
+    inputs, found = run.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]  # type: ignore[arg-type]
     for batch in inputs.epoch(0, range(len(records)), run.config.training.batch_size):
         found.append(backbone(run.fabric.to_device(batch.values)).flatten(2).mean(2).float().cpu())
         run.watcher.progress("linear probe", sum(map(len, found)), len(records))
