@@ -16,7 +16,7 @@ from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
     from protoexplain.config import RunConfig
-    from protoexplain.training.run import RunResult
+    from protoexplain.training.save import RunResult
 
 EMBEDDED = Path("data/planted-birds")
 DEFAULT_PRESET = "planted-protopnet"
@@ -55,8 +55,8 @@ def train(
     signals = _Signals()
     from lightning_fabric.utilities import rank_zero_only
 
+    from protoexplain.training.callbacks import Interrupted
     from protoexplain.training.run import train as run_training
-    from protoexplain.training.stages import Interrupted
 
     command = shlex.join(["protoexplain", *sys.argv[1:]])
     with watching() as watcher:

@@ -12,18 +12,18 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.calibration import calibrate
-from protoexplain.training.stages import Run
+from protoexplain.training.trainer import Trainer
 
 _BINS = 15
 
 
 @torch.no_grad()
-def class_scores(run: Run, records: tuple[ImageRecord, ...]) -> Tensor:
+def class_scores(trainer: Trainer, records: tuple[ImageRecord, ...]) -> Tensor:
     """Scores [N,C] of clean pictures, on the CPU; each process computes all."""
-    model = run.model.eval()
-    inputs = run.pictures.inputs(records, augmented=False)
-    batches = inputs.epoch(0, range(len(records)), run.config.training.batch_size)
-    found = [model(run.fabric.to_device(batch.values)).logits.float().cpu() for batch in batches]
+    model = trainer.model.eval()
+    inputs = trainer.pictures.inputs(records, augmented=False)
+    batches = inputs.epoch(0, range(len(records)), trainer.config.training.batch_size)
+    found = [model(trainer.fabric.to_device(batch.values)).logits.float().cpu() for batch in batches]
     return torch.cat([torch.empty(0, model.classes), *found])
 
 

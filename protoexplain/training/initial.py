@@ -17,13 +17,13 @@ from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import gather_patches, map_size
 from protoexplain.training.part_start import start_from_parts, start_part_classifier, use_batch_statistics
-from protoexplain.training.stages import Run
+from protoexplain.training.trainer import Trainer
 
 _CHOICE = 3
 """Stream of random numbers, beside those of order and pictures."""
 
 
-def start(run: Run, first: PrototypeModel) -> None:
+def start(run: Trainer, first: PrototypeModel) -> None:
     """Give the prototypes of a fresh model their first values, as configured.
 
     Args:
@@ -48,7 +48,7 @@ def start(run: Run, first: PrototypeModel) -> None:
 
 
 @torch.no_grad()
-def start_from_patches(run: Run) -> None:
+def start_from_patches(run: Trainer) -> None:
     """Write a random cell of a random training image of its class into each prototype.
 
     Prototypes of a class come from different images as far as there are enough.  The add-on works on batch

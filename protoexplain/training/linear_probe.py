@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from protoexplain.data.records import ImageRecord
-from protoexplain.training.stages import Run
+from protoexplain.training.trainer import Trainer
 
 ENOUGH_IMAGES = 100
 """With fewer held-out images the accuracy is cross-validated over all images that may be trained on."""
@@ -42,13 +42,13 @@ class LinearProbe:
     folds: int = 0
 
 
-def probe_run(run: Run) -> dict[str, Any] | None:
+def probe_run(trainer: Trainer) -> dict[str, Any] | None:
     """Probe the backbone of a run as it is now, tell the watcher, and give what to keep of it as JSON values."""
-    found = linear_probe(_mean_features(run, run.data.train), _mean_features(run, run.data.validation))
+    found = linear_probe(_mean_features(trainer, trainer.data.train), _mean_features(trainer, trainer.data.validation))
     if found is None:
         return None
     how = f"cross-validated over {found.images} images" if found.folds else f"of {found.images} held-out images"
-    run.watcher.line(f"a linear probe on the backbone as it is: {found.accuracy:.1%} {how}")
+    trainer.callbacks.watcher.line(f"a linear probe on the backbone as it is: {found.accuracy:.1%} {how}")
     return asdict(found)
 
 
@@ -71,13 +71,13 @@ def compared_with_probe(metrics: Mapping[str, Any]) -> str | None:
 
 
 @torch.no_grad()
-def _mean_features(run: Run, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
+def _mean_features(trainer: Trainer, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
     """Features [N,D], averaged over the cells of the map, and labels [N]."""
-    backbone = run.model.backbone.eval()
-    inputs, found = run.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]  # type: ignore[arg-type]
-    for batch in inputs.epoch(0, range(len(records)), run.config.training.batch_size):
-        found.append(backbone(run.fabric.to_device(batch.values)).flatten(2).mean(2).float().cpu())
-        run.watcher.progress("linear probe", sum(map(len, found)), len(records))
+    backbone = trainer.model.backbone.eval()
+    inputs, found = trainer.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]  # type: ignore[arg-type]
+    for batch in inputs.epoch(0, range(len(records)), trainer.config.training.batch_size):
+        found.append(backbone(trainer.fabric.to_device(batch.values)).flatten(2).mean(2).float().cpu())
+        trainer.callbacks.watcher.progress("linear probe", sum(map(len, found)), len(records))
     labels = torch.tensor([record.label for record in records], dtype=torch.long)
     return torch.cat(found), labels
 

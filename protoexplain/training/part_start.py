@@ -19,26 +19,26 @@ from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
 from protoexplain.training.component_start import start_components
 from protoexplain.training.foreground import coverage
 from protoexplain.training.part_discovery import discover_parts
-from protoexplain.training.stages import Run, clean_batches
+from protoexplain.training.trainer import Trainer
 
 _BACKGROUND = 4
 """Stream of random numbers, beside those of order, pictures and the choice of patches."""
 
 
 @torch.no_grad()
-def fit_teacher(run: Run, teacher: PartTeacher) -> None:
+def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
     """Discover the parts in the training images of a run, unless the teacher knows them."""
     if teacher.fitted:
         return
     features = torch.cat([teacher.backbone(images).half().cpu() for images, _, _ in _images(run, "parts")])
     covered = coverage(run.data.train, run.data.crop, features.shape[2:])
-    run.watcher.line("looking for the parts of the object")
+    run.callbacks.watcher.line("looking for the parts of the object")
     with torch.enable_grad():
         discover_parts(teacher, features.to(run.fabric.device), covered.to(run.fabric.device), _seed(run))
 
 
 @torch.no_grad()
-def start_part_classifier(run: Run, model: PartClassifier) -> None:
+def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
     """Discover the parts, and write the mean patches of each class and random patches of the background."""
     fit_teacher(run, model.teacher)
     _write_means(run, model.teacher, torch.arange(model.parts))
@@ -56,7 +56,7 @@ def start_part_classifier(run: Run, model: PartClassifier) -> None:
 
 
 @torch.no_grad()
-def start_from_parts(run: Run, first: PartClassifier) -> None:
+def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     """Write the parts that tell classes apart into the prototypes of each class.
 
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
@@ -97,7 +97,7 @@ def start_from_parts(run: Run, first: PartClassifier) -> None:
 
 
 @torch.no_grad()
-def parts_of_images(run: Run, first: PartClassifier) -> Tensor:
+def parts_of_images(run: Trainer, first: PartClassifier) -> Tensor:
     """float32 [N,M,D] on the CPU: the mean latent vector of the cells that show each part, NaN where none does."""
     first.eval()
     ((_, branch),), found = first.named_branches(), []
@@ -139,7 +139,7 @@ def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
+def telling_parts(run: Trainer, first: PartClassifier, count: int) -> Tensor:
     """The `count` parts, ascending, whose similarities to the own class exceed those to others most on the average."""
     first.eval()
     margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
@@ -149,11 +149,11 @@ def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
         margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
         images_seen += len(labels)
     margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
-    run.watcher.line(f"how much each part tells of the class: {margins_text}")
+    run.callbacks.watcher.line(f"how much each part tells of the class: {margins_text}")
     return margins.argsort(descending=True, stable=True)[:count].sort().values
 
 
-def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
+def _write_means(run: Trainer, teacher: PartTeacher, parts: Tensor) -> None:
     """Write the mean patch of each of some parts in each class into the prototypes of that class, in order.
 
     The add-ons work on batch statistics here, since they have seen no image yet.
@@ -180,7 +180,7 @@ def use_batch_statistics(addon: nn.Module) -> None:
             module.reset_running_stats()
 
 
-def _class_part_sums(run: Run, branches: Sequence[Branch], teacher: PartTeacher) -> tuple[list[Tensor], Tensor]:
+def _class_part_sums(run: Trainer, branches: Sequence[Branch], teacher: PartTeacher) -> tuple[list[Tensor], Tensor]:
     """From one pass over the images: for each branch sums [C,M,D] of the latent cells that show each part in the images
     of each class; and the numbers [C,M] of these cells.
     """
@@ -205,9 +205,9 @@ def _class_part_sums(run: Run, branches: Sequence[Branch], teacher: PartTeacher)
     return [total.view(*shape, -1) for total in totals], count.view(shape)
 
 
-def _images(run: Run, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    return clean_batches(run, list(range(len(run.data.train))), what)
+def _images(run: Trainer, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    return run.clean_batches(list(range(len(run.data.train))), what)
 
 
-def _seed(run: Run) -> int:
+def _seed(run: Trainer) -> int:
     return run.config.training.seed

@@ -18,7 +18,7 @@ from protoexplain.config import merged
 from protoexplain.errors import UserError
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import family_names, get_family
-from protoexplain.training.stages import Interrupted
+from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.state import STATE_FILE
 
 pytestmark = pytest.mark.slow

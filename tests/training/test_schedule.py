@@ -11,11 +11,12 @@ from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import patches_of
-from protoexplain.training import initial, stages
+from protoexplain.training import initial
+from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over, telling_parts
 from protoexplain.training.schedule import models_of, stages_of
-from protoexplain.training.stages import make_inputs
+from protoexplain.training.stage_inputs import make_inputs
 
 
 def test_no_fine_tuning_unless_asked_for():
@@ -54,7 +55,9 @@ def test_fine_tuning_with_parts_shares_the_backbone_too():
 
 def test_the_teacher_stays_as_the_backbone_was_and_the_stem_is_cached(planted, tmp_path, monkeypatch):
     kinds = []
-    monkeypatch.setattr(stages, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest))
+    monkeypatch.setattr(
+        trainer_module, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest)
+    )
     _make = inspect.unwrap(make_inputs)
     seen = []
     monkeypatch.setattr(initial, "start_from_parts", lambda run, first: seen.append(first) or begin(run, first))
