@@ -28,7 +28,7 @@ from app.network import check_host, listen
 from app.panel.actions import favourite
 from app.surveys import EveryTestPicture
 from app.tabs.edit.edits import Edits
-from app.tabs.explain.actions import explain_case
+from app.tabs.explain.actions import explain_picture
 from app.tabs.prototypes.nearest_search import NearestPatches
 from app.tabs.report.reports import Reports
 from app.uploads import LARGEST, make_folder
@@ -237,6 +237,6 @@ def _warm_up(library: Library) -> None:
         try:
             explainer = library.store.explainer(entry.name)
             for subject in library.examples.of(entry.checkpoint)[:1]:
-                explain_case(explainer, subject)
+                explain_picture(explainer, subject)
         except UserError as error:
             print(f"{entry.name}: {error}", file=sys.stderr)

@@ -19,9 +19,9 @@ from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.evidence.contrast import contrast
 from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import explain, explain_reading
-from protoexplain.explain.evidence.occlusion_test import honesty
-from protoexplain.explain.forward_pass import read
+from protoexplain.explain.evidence.local import explain, explain_forward_pass
+from protoexplain.explain.evidence.occlusion_test import occlusion_test
+from protoexplain.explain.forward_pass import run_forward
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -44,8 +44,8 @@ def built(family: str, classes: int) -> PrototypeModel:
 def local_arms(model: PrototypeModel, picture: torch.Tensor, names: list[str]) -> dict[str, Callable[[], object]]:
     """Works on one picture [3,S,S]."""
     geometry = Geometry.of((picture.shape[2], picture.shape[1]), None, picture.shape[1])
-    reading = read(model, picture, geometry, names)
-    found = explain_reading(reading).classes[0].found[:5]
+    forward_pass = run_forward(model, picture, geometry, names)
+    found = explain_forward_pass(forward_pass).classes[0].found[:5]
 
     @torch.inference_mode()
     def forward() -> object:
@@ -54,9 +54,9 @@ def local_arms(model: PrototypeModel, picture: torch.Tensor, names: list[str]) -
     return {
         "forward pass": forward,
         "local explanation": lambda: explain(model, picture, geometry, names),
-        "why A and not B, after it": lambda: contrast(reading),
-        "what would change it, after it": lambda: what_would_change(reading),
-        "19 random boxes for 5 rows": lambda: honesty(reading, found),
+        "why A and not B, after it": lambda: contrast(forward_pass),
+        "what would change it, after it": lambda: what_would_change(forward_pass),
+        "19 random boxes for 5 rows": lambda: occlusion_test(forward_pass, found),
     }
 
 

@@ -10,7 +10,7 @@ from app.models import ModelStore
 from app.server import create_app
 from app.surveys import EveryTestPicture
 from app.tabs.compare.actions import two_models, two_pictures
-from app.tabs.explain.actions import explain_case
+from app.tabs.explain.actions import explain_picture
 from app.tabs.prototypes.actions import Wish, gallery
 from app.tabs.prototypes.nearest_search import NearestPatches
 from app.tabs.prototypes.prototype import portrait
@@ -31,7 +31,7 @@ def test_answers_are_those_of_the_cpu(name, folder, examples):
         here, there = explainers(folder, name)
         assert there.device == there.model.ownership.labels.device == DEVICE
         first, second, *_ = examples.of(there.checkpoint)
-        cases = [explain_case(explainer, first) for explainer in (here, there)]
+        cases = [explain_picture(explainer, first) for explainer in (here, there)]
         for mine, other in zip(*(case.predictions for case in cases), strict=True):
             assert (mine.label, mine.score) == (other.label, pytest.approx(other.score, rel=1e-3, abs=1e-4))
         guesses = [EveryTestPicture().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from app.examples import THUMBNAIL_SIDE, Examples
-from app.tabs.explain.actions import explain_case
+from app.tabs.explain.actions import explain_picture
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 
@@ -41,8 +41,8 @@ def test_without_data_the_checkpoint_brings_its_own_pictures(store, tmp_path):
     examples = Examples(None)
     subjects = examples.of(explainer.checkpoint)
     assert len(subjects) >= 4
-    case = explain_case(explainer, subjects[0])
-    assert case.seen is None
+    case = explain_picture(explainer, subjects[0])
+    assert case.picture.region is None
     assert case.truth in explainer.checkpoint.classes
 
 

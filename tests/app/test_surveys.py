@@ -13,7 +13,7 @@ from app.jobs import JobQueue, JobState
 from app.library import Choice
 from app.panel.example_query import ALL, UNSURE, WRONG, Wish, read_wish, shelf
 from app.surveys import EveryTestPicture
-from app.tabs.explain.actions import explain_case
+from app.tabs.explain.actions import explain_picture
 
 MODEL = Choice("a-protopnet")
 
@@ -38,7 +38,7 @@ def test_each_guess_is_what_an_explanation_says(surveys, explainer, examples):
     subjects = examples.of(explainer.checkpoint)
     assert survey.result.keys() == {subject.key for subject in subjects}
     for subject in subjects[:3]:
-        case, guess = explain_case(explainer, subject), survey.result[subject.key]
+        case, guess = explain_picture(explainer, subject), survey.result[subject.key]
         assert guess.label == case.best.label
         assert guess.probability == pytest.approx(case.best.probability, abs=1e-4)
         assert guess.second == pytest.approx(case.predictions[1].probability, abs=1e-4)

@@ -14,7 +14,7 @@ from app.panel.actions import facts
 from app.panel.example_query import Shelf
 from app.surveys import Guess, Survey
 from app.tabs.explain import view as explain
-from app.tabs.explain.actions import explain_case
+from app.tabs.explain.actions import explain_picture
 from app.tabs.prototypes import view as prototypes
 from app.tabs.prototypes.actions import Tile, Wish, gallery
 from app.tabs.prototypes.prototype import portrait
@@ -22,7 +22,8 @@ from app.templating import refusal
 from app.widgets import ROOT
 from protoexplain.errors import UserError
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
-from protoexplain.report.numbers import amount, ordinal, percent, readable, signed
+from protoexplain.view.explanation_view import Rows
+from protoexplain.view.numbers import amount, ordinal, percent, readable, signed
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 
@@ -30,43 +31,43 @@ HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 @pytest.fixture
 def case(store, examples):
     explainer = store.explainer("a-protopnet")
-    return explain_case(explainer, examples.of(explainer.checkpoint)[0])
+    return explain_picture(explainer, examples.of(explainer.checkpoint)[0])
 
 
 def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples):
     """What counts from the usual image says so; a row that is there because it is found less says that, too."""
-    row = dataclasses.replace(case.supporting[0], similarity=1.25, usual=1.75)
-    told = explain.answer(dataclasses.replace(case, supporting=(row,)), 5, "map", False, "a")
-    against = explain.answer(dataclasses.replace(case, supporting=(), opposing=(row,)), 5, "map", False, "a")
+    row = dataclasses.replace(case.of_kind("for")[0], similarity=1.25, usual=1.75)
+    told = explain.answer(dataclasses.replace(case, lists=(Rows("for", (row,)),)), 5, "map", False, "a")
+    against = explain.answer(dataclasses.replace(case, lists=(Rows("against", (row,)),)), 5, "map", False, "a")
     assert "Strength of the heat map" in against, "rows that speak against have heat maps, too"
     for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
         assert words in told
     other = store.explainer("b-cbc")
-    plain = explain.answer(explain_case(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
+    plain = explain.answer(explain_picture(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
     for words in ("relative to the average class", "What an average picture gets", "usually"):
         assert words not in plain
 
 
 def test_hostile_names_are_shown_as_text(case):
-    shown = dataclasses.replace(case.shown, name=HOSTILE)
+    guess, shown = (dataclasses.replace(one, name=HOSTILE) for one in (case.best, case.shown))
     row = dataclasses.replace(
-        case.supporting[0], owner=HOSTILE, patch=dataclasses.replace(case.supporting[0].patch, alt=HOSTILE)
+        case.of_kind("for")[0], owner=HOSTILE, patch=dataclasses.replace(case.of_kind("for")[0].patch, alt=HOSTILE)
     )
     hostile = dataclasses.replace(
         case,
         name=HOSTILE,
         truth=HOSTILE,
-        predictions=(shown,),
-        shown=shown,
-        supporting=(row,),
+        predictions=(guess,),
+        explanation=dataclasses.replace(case.explanation, classes=(shown,)),
+        lists=(Rows("for", (row,)),),
         notices=(HOSTILE,),
     )
     pages = [
-        explain.case(hostile),
+        explain.picture(hostile),
         explain.answer(hostile, 5, HOSTILE, True, HOSTILE),
         panel.unusable([Broken(HOSTILE, HOSTILE)]),
         refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
-        explain.bars([shown]),
+        explain.bars([guess]),
     ]
     for page in pages:
         assert "<script" not in page
@@ -93,7 +94,7 @@ def test_hostile_names_among_the_pictures_are_text(library):
 
 
 def test_every_picture_has_an_alternative_text(case):
-    page = explain.case(case) + explain.answer(case, 5, "map", False, "m")
+    page = explain.picture(case) + explain.answer(case, 5, "map", False, "m")
     assert page.count("<img ") == page.count(' alt="') > 5
     assert 'alt=""' not in page
 
@@ -102,7 +103,7 @@ def test_every_question_mark_opens_a_help_text(store, case):
     checkpoint = store.listed("a-protopnet").checkpoint
     page = (
         explain.answer(case, 5, "map", False, "m")
-        + explain.case(case)
+        + explain.picture(case)
         + panel.facts(facts(checkpoint))
         + explain.predictions_heading()
     )

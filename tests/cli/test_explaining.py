@@ -178,8 +178,8 @@ class TestAttribute:
         assert content["recommended"]["one-out"] == "occlusion"
         assert all(sentence in told for sentence in content["sentences"])
         assert f"{content['value']:.3f}" in told
-        seen = Explainer(made("protopnet")).see(bird.path, box=bird.box)
-        assert content["value"] == pytest.approx(float(seen.reading.activations[3]), abs=1e-4)
+        forward = Explainer(made("protopnet")).forward(bird.path, box=bird.box)
+        assert content["value"] == pytest.approx(float(forward.forward_pass.activations[3]), abs=1e-4)
         with np.load(tmp_path / "attributions.npz") as maps:
             assert set(maps) == set(METHODS)
             assert all(maps[name].shape == (64, 64) for name in maps)
@@ -191,7 +191,7 @@ class TestAttribute:
         code, told, trouble = cli(*arguments)
         assert code == 0, trouble
         content = json.loads(told)
-        best = Explainer(made("cbc")).see(bird.path).reading.ranked[0]
+        best = Explainer(made("cbc")).forward(bird.path).forward_pass.ranked[0]
         assert content["target"] == {"kind": "class", "index": best}
         assert list(content["methods"]) == ["saliency", "occlusion"]
         assert content == read(tmp_path / "attributions.json")

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from app.drawing import Drawing
 from app.examples import Subject
 from app.links import Words, number
-from app.pictures import Picture, Region, prototype_picture
-from app.tabs.explain.actions import TOP_CLASSES, see
+from app.pictures import ServedPictures, prototype_picture
+from app.tabs.explain.actions import see
 from protoexplain.data.geometry import Box
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import Prediction, Reading
-from protoexplain.models.contract import EvidenceKind
+from protoexplain.explain.forward_pass import ForwardPass, Prediction
+from protoexplain.models.heads import EvidenceKind
+from protoexplain.view.build import TOP_CLASSES
+from protoexplain.view.image_pictures import ImagePictures
+from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import LEAST
 
 PICTURES, MODELS = "pictures", "models"
@@ -97,8 +99,6 @@ class Side:
     Args:
         title: Of the model or the picture.
         picture: Whole.
-        seen: The region that the model saw, None where it saw everything.
-        marks: The boxes of the rows.
         predictions: The best classes.
         truth: Class by the data set, None where it is unknown.
         lead: Of the class that the left decided for: over the class that the right decided for, or its score.
@@ -106,8 +106,6 @@ class Side:
 
     title: str
     picture: Picture
-    seen: Region | None
-    marks: tuple[Region, ...]
     predictions: tuple[Prediction, ...]
     truth: str | None
     lead: float
@@ -149,8 +147,8 @@ def partner(explainer: Explainer, subject: Subject, subjects: Sequence[Subject])
     Raises:
         UserError: The picture cannot be read.
     """
-    reading = see(explainer, subject).reading
-    second = reading.class_names[reading.ranked[1]] if len(reading.class_names) > 1 else None
+    forward_pass = see(explainer, subject).forward_pass
+    second = forward_pass.class_names[forward_pass.ranked[1]] if len(forward_pass.class_names) > 1 else None
     others = [other for other in subjects if other.key != subject.key]
     return next((other for other in others if other.truth == second), others[0] if others else None)
 
@@ -165,8 +163,8 @@ def two_pictures(explainer: Explainer, left: Subject, right: Subject, rows: int 
         UserError: A picture cannot be read.
     """
     one, other = _Look.at(explainer, left, left.name), _Look.at(explainer, right, right.name)
-    labels = list(dict.fromkeys([one.reading.ranked[0], other.reading.ranked[0]]))
-    parts = _for_question(one.reading, labels), _for_question(other.reading, labels)
+    labels = list(dict.fromkeys([one.forward_pass.ranked[0], other.forward_pass.ranked[0]]))
+    parts = _for_question(one.forward_pass, labels), _for_question(other.forward_pass, labels)
     difference = parts[0] - parts[1]
     order = difference.abs().argsort(descending=True, stable=True)[:rows].tolist()
     order = [p for p in order if abs(float(difference[p])) >= LEAST]
@@ -174,11 +172,11 @@ def two_pictures(explainer: Explainer, left: Subject, right: Subject, rows: int 
         _Pair(first, second, float(parts[0][p]), float(parts[1][p]))
         for p, first, second in zip(order, one.matches(labels[0], order), other.matches(labels[0], order), strict=True)
     ]
-    leads = _lead(one.reading, labels), _lead(other.reading, labels)
+    leads = _lead(one.forward_pass, labels), _lead(other.forward_pass, labels)
     shown = _rows(one, other, pairs)
     rest = leads[0] - leads[1] - sum(row.difference for row in shown)
     sides = one.side([pair.left for pair in pairs], leads[0]), other.side([pair.right for pair in pairs], leads[1])
-    return Comparison(*sides, shown, rest, explainer.unit == "probability", one.reading.evidence_kind)
+    return Comparison(*sides, shown, rest, explainer.unit == "probability", one.forward_pass.evidence_kind)
 
 
 def two_models(
@@ -204,9 +202,9 @@ def two_models(
         for i, j in paired([match.box for match in mine], [match.box for match in its])
     ]
     pairs.sort(key=lambda pair: -abs(pair.difference))
-    left_side = one.side([pair.left for pair in pairs], float(one.reading.scores.max()))
-    right_side = other.side([pair.right for pair in pairs], float(other.reading.scores.max()))
-    return Comparison(left_side, right_side, _rows(one, other, pairs), None, True, one.reading.evidence_kind)
+    left_side = one.side([pair.left for pair in pairs], float(one.forward_pass.scores.max()))
+    right_side = other.side([pair.right for pair in pairs], float(other.forward_pass.scores.max()))
+    return Comparison(left_side, right_side, _rows(one, other, pairs), None, True, one.forward_pass.evidence_kind)
 
 
 @dataclass(frozen=True)
@@ -230,24 +228,29 @@ class _Look:
     explainer: Explainer
     subject: Subject
     title: str
-    draw: Drawing
+    draw: ImagePictures
 
     @classmethod
     def at(cls, explainer: Explainer, subject: Subject, title: str) -> _Look:
-        return cls(explainer, subject, title, Drawing(explainer, see(explainer, subject)))
+        return cls(
+            explainer,
+            subject,
+            title,
+            ImagePictures(explainer, see(explainer, subject), ServedPictures(explainer.checkpoint)),
+        )
 
     @property
-    def reading(self) -> Reading:
-        return self.draw.reading
+    def forward_pass(self) -> ForwardPass:
+        return self.draw.forward.forward_pass
 
     def matches(self, label: int, prototypes: Sequence[int]) -> list[Match]:
-        found = matches(self.reading, [label], prototypes)[0]
+        found = matches(self.forward_pass, [label], prototypes)[0]
         return [found[prototype] for prototype in prototypes]
 
     def strongest(self, rows: int) -> tuple[list[Match], list[float]]:
         """The prototypes whose presence speaks most for the best class, and their shares of all that does."""
-        best = self.reading.ranked[0]
-        presence = self.reading.evidence([best]).presence[:, 0].clamp_min(0)
+        best = self.forward_pass.ranked[0]
+        presence = self.forward_pass.evidence([best]).presence[:, 0].clamp_min(0)
         order = [p for p in presence.argsort(descending=True, stable=True)[:rows].tolist() if float(presence[p]) > 0]
         shares = presence / presence.sum().clamp_min(1e-12)
         return self.matches(best, order), [float(shares[p]) for p in order]
@@ -260,7 +263,7 @@ class _Look:
             match.prototype,
             checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
-            self.draw.place(match, f"Part {number} of the picture marked by a box"),
+            self.draw.located(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),
             match.similarity,
             evidence,
@@ -271,10 +274,8 @@ class _Look:
         numbered = [(match, number) for number, match in enumerate(marked, 1) if match is not None]
         return Side(
             self.title,
-            self.draw.whole(),
-            self.draw.seen(),
-            tuple(self.draw.mark(match, str(number)) for match, number in numbered),
-            tuple(self.reading.prediction(label) for label in self.reading.ranked[:TOP_CLASSES]),
+            self.draw.whole([(match.box, str(number)) for match, number in numbered]),
+            tuple(self.forward_pass.prediction(label) for label in self.forward_pass.ranked[:TOP_CLASSES]),
             self.subject.truth if known else None,
             lead,
         )
@@ -294,15 +295,15 @@ def _rows(one: _Look, other: _Look, pairs: Sequence[_Pair]) -> tuple[Row, ...]:
     )
 
 
-def _for_question(reading: Reading, labels: Sequence[int]) -> torch.Tensor:
+def _for_question(forward_pass: ForwardPass, labels: Sequence[int]) -> torch.Tensor:
     """Evidence [P] for the first class, against the second where there is one."""
-    evidence = reading.evidence(labels)
+    evidence = forward_pass.evidence(labels)
     parts = evidence.presence + evidence.absence
     return parts[:, 0] - parts[:, 1] if len(labels) > 1 else parts[:, 0]
 
 
-def _lead(reading: Reading, labels: Sequence[int]) -> float:
-    scores = [float(reading.scores[label]) for label in labels]
+def _lead(forward_pass: ForwardPass, labels: Sequence[int]) -> float:
+    scores = [float(forward_pass.scores[label]) for label in labels]
     return scores[0] - scores[1] if len(labels) > 1 else scores[0]
 
 

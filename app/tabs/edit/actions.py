@@ -11,7 +11,7 @@ import numpy as np
 
 from app.examples import Examples
 from app.links import Words, number
-from app.pictures import Picture, Region, drawn_picture, fitted, percent_of, prototype_picture
+from app.pictures import prototype_picture
 from app.tabs.prototypes.actions import Tile, relied_on, tile
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
@@ -33,6 +33,7 @@ from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.overlays import RGB
 from protoexplain.io.atomic import is_leftover
 from protoexplain.training.diagnose import repeated
+from protoexplain.view.pictures import Picture, encoded, region_of
 
 REASONS: dict[Reason, str] = {
     "background": "It shows the background",
@@ -298,5 +299,5 @@ def _shown(bench: EditPreview, place: int, alt: str, box: Box | None = None, sid
     """A training picture as the network saw it."""
     pixels = bench.pictures().pixels(place)[0]
     rgb: RGB = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
-    region: Region | None = percent_of(box, Box(0, 0, rgb.shape[1], rgb.shape[0])) if box else None
-    return drawn_picture(fitted(rgb, side), alt, region)
+    boxes = [region_of(box.as_list(), Box(0, 0, rgb.shape[1], rgb.shape[0]))] if box else []
+    return encoded(rgb, alt, *boxes, side=side)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from app.case import Case
-from app.drawing import SIMILARITY, Drawing
 from app.examples import Subject
+from app.pictures import ServedPictures
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution.attribute import find_method
-from protoexplain.explain.characteristics.words import about_prototype
-from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
-from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+from protoexplain.explain.explainer import ExplainedImage, Explainer, ForwardResult
 from protoexplain.io.images import load_image
-from protoexplain.report.report import Sum
-from protoexplain.view.sentences import LEAST
+from protoexplain.view.build import explanation_view
+from protoexplain.view.explanation_view import ExplanationView
+from protoexplain.view.image_pictures import SIMILARITY, ImagePictures
 
-TOP_CLASSES = 5
 ROWS = (3, 5, 10)
 MARKS = 5
 
@@ -34,17 +28,17 @@ def explain_subject(explainer: Explainer, subject: Subject, label: int | None, r
         raise UserError(f"there is no class number {label}", "", "choose one of the list")
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
-    seen = see(explainer, subject)
-    return explainer.explain(seen, labels=None if label is None else [label], top_classes=1, rows=rows)
+    forward = see(explainer, subject)
+    return explainer.explain(forward, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 
-def see(explainer: Explainer, subject: Subject) -> Seen:
-    """Let a model look at a picture.
+def see(explainer: Explainer, subject: Subject) -> ForwardResult:
+    """Run a model on the region of a picture that it is to see.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    return explainer.see(subject.path, name=subject.name, box=region_of_interest(explainer, subject))
+    return explainer.forward(subject.path, name=subject.name, box=region_of_interest(explainer, subject))
 
 
 def region_of_interest(explainer: Explainer, subject: Subject) -> Box | None:
@@ -60,14 +54,14 @@ def region_of_interest(explainer: Explainer, subject: Subject) -> Box | None:
     return subject.box if explainer.checkpoint.data.crop == "box" else None
 
 
-def explain_case(
+def explain_picture(
     explainer: Explainer,
     subject: Subject,
     label: int | None = None,
     rows: int = ROWS[1],
     method: str = SIMILARITY,
     characteristics: bool = False,
-) -> Case:
+) -> ExplanationView:
     """Explain a picture, for one class; the best one by default.
 
     Args:
@@ -83,46 +77,14 @@ def explain_case(
     """
     find_method(method, "prototype")
     explained = explain_subject(explainer, subject, label, rows)
-    explanation, shown = explained.explanation, explained.explanation.classes[0]
-    draw = Drawing(explainer, explained.seen, method)
-    found = sorted(
-        (match for match in shown.found if abs(match.presence) >= LEAST), key=lambda match: match.presence <= 0
-    )
-    missing = [match for match in shown.missing if match.absence >= LEAST]
-    longest = max([abs(match.presence) for match in found] + [match.absence for match in missing], default=1.0)
-    drawn = [draw.found(i, match, match.presence / longest) for i, match in enumerate(found, 1)]
-    known = explainer.known_characteristics
-    if known is not None:
-        drawn = [replace(row, usually=about_prototype(known, row.prototype, "it")) for row in drawn]
     if characteristics:
-        told = explainer.characteristics(explained.seen, [match.prototype for match in found])
-        drawn = [replace(row, here=told[row.prototype].sentence) for row in drawn]
-    rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
-    return Case(
-        name=explanation.image,
-        picture=draw.whole(),
-        seen=draw.seen(),
-        marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
+        explained = explainer.with_characteristics(explained)
+    return explanation_view(
+        explained.explanation,
+        ImagePictures(explainer, explained.forward, ServedPictures(explainer.checkpoint), method=method),
+        absent=rows,
+        marks=MARKS,
         truth=subject.truth if subject.truth in explainer.checkpoint.classes else None,
-        predictions=_shortlist(explanation, rank),
-        shown=explanation.predictions[rank - 1],
-        rank=rank,
-        supporting=tuple(row for row in drawn if row.evidence > 0),
-        opposing=tuple(row for row in drawn if row.evidence <= 0),
-        missing=tuple(draw.absent(i, m, m.absence / longest) for i, m in enumerate(missing, len(found) + 1)),
-        total=_sum(shown, found, missing),
-        by_probability=explainer.unit == "probability",
-        evidence=explanation.evidence,
-        notices=explanation.notices,
+        drawn=explainer.model.prototype_source.decoded,
+        characteristics=explainer.known_characteristics,
     )
-
-
-def _shortlist(explanation: Explanation, rank: int) -> tuple[Prediction, ...]:
-    best = explanation.predictions[:TOP_CLASSES]
-    return best if rank <= len(best) else (*best, explanation.predictions[rank - 1])
-
-
-def _sum(shown: ClassExplanation, found: list[Match], missing: list[Statement]) -> Sum:
-    by_found = sum(match.presence for match in found)
-    by_missing = sum(match.absence for match in missing)
-    return Sum(by_found, by_missing, shown.total() - by_found - by_missing - shown.bias, shown.bias, shown.score)

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from app.drawing import SIMILARITY
 from app.library import Choice, Library
 from app.links import number
 from app.tab import Tab
@@ -14,7 +13,8 @@ from app.tabs.explain import actions
 from app.tabs.explain import view as views
 from app.templating import loading
 from app.widgets import ON_MODEL, guarded, html, script, telling, upload_field
-from protoexplain.report.numbers import readable
+from protoexplain.view.image_pictures import SIMILARITY
+from protoexplain.view.numbers import readable
 
 
 def build(library: Library, chosen: gr.State) -> None:
@@ -58,18 +58,18 @@ def build(library: Library, chosen: gr.State) -> None:
 
     def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
         explainer, subject = library.explainer(choice), library.subject(choice)
-        case = actions.explain_case(explainer, subject, label, count, method, reasons)
+        view = actions.explain_picture(explainer, subject, label, count, method, reasons)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
             gr.Row(visible=True),
-            views.case(case),
-            gr.Radio(views.choices(case.predictions), value=case.shown.label),
-            views.bars(case.predictions),
+            views.picture(view),
+            gr.Radio(views.choices(view.predictions), value=view.shown.label),
+            views.bars(view.predictions),
             gr.Dropdown(names, value=None),
             count,
             method,
             reasons,
-            views.answer(case, count, method, reasons, choice.model),
+            views.answer(view, count, method, reasons, choice.model),
         )
 
     def another_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:

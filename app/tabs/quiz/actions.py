@@ -11,10 +11,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.drawing import Drawing
 from app.examples import Subject
 from app.links import Words, number
-from app.pictures import Picture, prototype_picture
+from app.pictures import ServedPictures, prototype_picture
 from app.surveys import Guess
 from app.tabs.explain.actions import see
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -22,6 +21,8 @@ from protoexplain.errors import UserError
 from protoexplain.explain.evidence.match import matches
 from protoexplain.explain.explainer import Explainer
 from protoexplain.metrics.stats.wilson import wilson
+from protoexplain.view.image_pictures import ImagePictures
+from protoexplain.view.pictures import Picture
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"
 LENGTHS = (5, 10, 20)
@@ -210,13 +211,13 @@ def ask(explainer: Explainer, session: Session, subject: Subject) -> tuple[Sessi
     Raises:
         UserError: The picture cannot be read.
     """
-    seen = see(explainer, subject)
-    ranked, wish = seen.reading.ranked, session.wish
+    forward = see(explainer, subject)
+    ranked, wish = forward.forward_pass.ranked, session.wish
     shown = ranked[: OPTIONS if wish.task == DISTINCTION else 1]
     random.Random(f"{wish.seed}/{subject.key}").shuffle(shown)
-    right = seen.reading.class_names[ranked[0]] == subject.truth
+    right = forward.forward_pass.class_names[ranked[0]] == subject.truth
     item = Item(subject.key, tuple(shown), ranked[0], subject.truth, right)
-    draw = Drawing(explainer, seen)
+    draw = ImagePictures(explainer, forward, ServedPictures(explainer.checkpoint))
     options = tuple(_likenesses(explainer, draw, label, PARTS[wish.task]) for label in shown)
     asked = replace(session, queue=session.queue[1:], items=(*session.items, item))
     return asked, Question(draw.whole(), options)
@@ -254,14 +255,14 @@ def score(session: Session) -> Score:
     )
 
 
-def _likenesses(explainer: Explainer, draw: Drawing, label: int, count: int) -> tuple[Likeness, ...]:
+def _likenesses(explainer: Explainer, draw: ImagePictures, label: int, count: int) -> tuple[Likeness, ...]:
     """The prototypes whose presence speaks most for a class."""
-    presence = draw.reading.evidence([label]).presence[:, 0]
+    presence = draw.forward.forward_pass.evidence([label]).presence[:, 0]
     order = [p for p in presence.argsort(descending=True, stable=True)[:count].tolist() if float(presence[p]) > 0]
-    found = matches(draw.reading, [label], order)[0]
+    found = matches(draw.forward.forward_pass, [label], order)[0]
     return tuple(
         Likeness(
-            draw.place(found[p], "Part of the picture, marked by a box"),
+            draw.located(found[p], "Part of the picture, marked by a box"),
             prototype_picture(explainer.checkpoint, p, "patch", alt="Part of a training picture"),
         )
         for p in order

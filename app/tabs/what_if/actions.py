@@ -15,15 +15,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from app.drawing import Drawing
 from app.examples import Subject
 from app.links import Words
-from app.pictures import Picture, prototype_picture
+from app.pictures import ServedPictures, prototype_picture
 from app.tabs.explain.actions import see
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
-from protoexplain.explain.explainer import Explainer, Seen
-from protoexplain.models.contract import EvidenceKind
+from protoexplain.explain.explainer import Explainer, ForwardResult
+from protoexplain.models.heads import EvidenceKind
+from protoexplain.view.image_pictures import ImagePictures
+from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import LEAST
 
 CELLS: Final = 32
@@ -221,10 +222,10 @@ class Memory:
 
     def __init__(self, kept: int = KEPT) -> None:
         self.kept = kept
-        self._seen: WeakKeyDictionary[Explainer, OrderedDict[tuple[Subject, int], Seen]] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Explainer, OrderedDict[tuple[Subject, int], ForwardResult]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def seen(self, explainer: Explainer, subject: Subject) -> Seen:
+    def seen(self, explainer: Explainer, subject: Subject) -> ForwardResult:
         """What a model saw of a picture, as a picture of its own.
 
         Raises:
@@ -236,7 +237,7 @@ class Memory:
             if key in known:
                 known.move_to_end(key)
                 return known[key]
-        found = explainer.focus(see(explainer, subject), LARGEST)
+        found = explainer.cropped(see(explainer, subject), LARGEST)
         with self._lock:
             known[key] = found
             while len(known) > self.kept:
@@ -253,27 +254,28 @@ def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) 
     seen, edit = memory.seen(explainer, subject), wish.edit
     changed = bool(edit.changes) or (edit.area is not None and edit.fill is not None)
     edited = explainer.edited(seen, edit) if changed else seen
-    found = what_if(seen.reading, edited.reading, ROWS)
-    before, after = Drawing(explainer, seen, side=SIDE), Drawing(explainer, edited, side=SIDE)
+    found = what_if(seen.forward_pass, edited.forward_pass, ROWS)
+    prototypes = ServedPictures(explainer.checkpoint)
+    before, after = (ImagePictures(explainer, one, prototypes, side=SIDE) for one in (seen, edited))
     losses, gains = (_moved(explainer, before, after, shifts, found) for shifts in (found.losses, found.gains))
     listed = sum(moved.shift.change for moved in (*losses, *gains))
     return Outcome(
         name=seen.name,
         before=before.whole(),
-        after=after.whole("The changed picture"),
+        after=after.whole(what="The changed picture"),
         found=found,
         losses=losses,
         gains=gains,
         rest=found.change - listed,
         by_probability=explainer.unit == "probability",
-        evidence=seen.reading.evidence_kind,
+        evidence=seen.forward_pass.evidence_kind,
         changed=changed,
         notices=seen.notices,
     )
 
 
 def _moved(
-    explainer: Explainer, before: Drawing, after: Drawing, shifts: tuple[Shift, ...], found: WhatIf
+    explainer: Explainer, before: ImagePictures, after: ImagePictures, shifts: tuple[Shift, ...], found: WhatIf
 ) -> tuple[Moved, ...]:
     """Those that would not be shown as zero, drawn."""
     longest = max((abs(shift.change) for shift in (*found.losses, *found.gains)), default=1.0)
@@ -282,8 +284,8 @@ def _moved(
             shift=shift,
             owner=explainer.checkpoint.owner_name(shift.before.prototype),
             patch=prototype_picture(explainer.checkpoint, shift.before.prototype, "patch"),
-            before=before.place(shift.before, "The picture as it is, the part marked by a box"),
-            after=after.place(shift.after, "The changed picture, the part marked by a box"),
+            before=before.located(shift.before, "The picture as it is, the part marked by a box"),
+            after=after.located(shift.after, "The changed picture, the part marked by a box"),
             heat_before=before.heat(shift.before),
             heat_after=after.heat(shift.after),
             share=abs(shift.change) / longest,

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.drawing import HEAT_SIDE
 from app.examples import Subject
-from app.pictures import HAZE, heat_layer
-from app.tabs.explain.actions import explain_case, see
+from app.tabs.explain.actions import explain_picture, see
 from protoexplain.errors import UserError
 from protoexplain.regions.boxes import upsample
+from protoexplain.view.image_pictures import LAYER_SIDE
+from protoexplain.view.pictures import HAZE, heat_layer
 
 
 @pytest.fixture
@@ -30,13 +30,13 @@ def subject(examples, protopnet):
 
 
 def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, subject):
-    case = explain_case(protopnet, subject, rows=5)
+    case = explain_picture(protopnet, subject, rows=5)
     assert case.rank == 1
-    assert case.shown == case.best
+    assert case.shown.label == case.best.label
     assert sum(entry.probability for entry in case.predictions) == pytest.approx(1, abs=1e-5)
-    rows = [*case.supporting, *case.opposing]
+    rows = [*case.of_kind("for"), *case.of_kind("against")]
     assert 1 <= len(rows) <= 5
-    assert case.missing == ()
+    assert case.of_kind("missing") == ()
     assert sum(row.evidence for row in rows) == pytest.approx(case.total.found, abs=1e-5)
     total = case.total
     assert total.found + total.missing + total.rest + total.bias == pytest.approx(total.score, abs=1e-4)
@@ -44,17 +44,18 @@ def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, subject):
 
 
 def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet, subject):
-    case = explain_case(protopnet, subject, label=1, rows=10)
-    rows = [*case.supporting, *case.opposing]
+    case = explain_picture(protopnet, subject, label=1, rows=10)
+    rows = [*case.of_kind("for"), *case.of_kind("against")]
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
-    assert all(row.evidence > 0 for row in case.supporting)
-    assert all(row.evidence < 0 for row in case.opposing)
-    assert [mark.text for mark in case.marks] == ["1", "2", "3", "4", "5"]
+    assert all(row.evidence > 0 for row in case.of_kind("for"))
+    assert all(row.evidence < 0 for row in case.of_kind("against"))
+    numbers = sorted(int(number) for mark in case.picture.marks for number in mark.text.split(", "))
+    assert numbers == [1, 2, 3, 4, 5]
 
 
 def test_every_picture_says_what_it_shows(protopnet, subject):
-    case = explain_case(protopnet, subject)
-    for row in case.supporting:
+    case = explain_picture(protopnet, subject)
+    for row in case.of_kind("for"):
         pictures = [row.part, row.place, row.heat, row.patch, row.source]
         drawn, kept = [row.part, row.place], pictures[3:]
         assert all(picture.alt for picture in pictures)
@@ -62,40 +63,40 @@ def test_every_picture_says_what_it_shows(protopnet, subject):
         assert all(picture.source.startswith("prototype/") for picture in kept)
         assert len({picture.alt for picture in pictures}) == 5
         assert row.heat.source.startswith("data:image/webp;base64,")
-        assert row.place.box is not None
-        assert row.source.box is not None
+        assert len(row.place.boxes) == 1
+        assert len(row.source.boxes) == 1
         assert row.owner in row.patch.alt
 
 
 def test_the_seen_region_is_the_box_of_the_data_set(protopnet, subject):
-    case = explain_case(protopnet, subject)
+    case = explain_picture(protopnet, subject)
     size = case.picture.width
-    assert case.seen.left * size / 100 == pytest.approx(int(subject.box.x0))
-    assert case.seen.width * size / 100 == pytest.approx(int(subject.box.x1) - int(subject.box.x0))
-    for mark in case.marks:
-        assert mark.left >= case.seen.left - 0.1
-        assert mark.left + mark.width <= case.seen.left + case.seen.width + 0.1
+    assert case.picture.region.left * size / 100 == pytest.approx(int(subject.box.x0))
+    assert case.picture.region.width * size / 100 == pytest.approx(int(subject.box.x1) - int(subject.box.x0))
+    for mark in case.picture.marks:
+        assert mark.left >= case.picture.region.left - 0.1
+        assert mark.left + mark.width <= case.picture.region.left + case.picture.region.width + 0.1
 
 
 def test_of_an_upload_the_model_sees_everything_and_no_class_is_right(protopnet, subject):
-    case = explain_case(protopnet, Subject("", "mine.jpg", subject.path))
-    assert case.seen is None
+    case = explain_picture(protopnet, Subject("", "mine.jpg", subject.path))
+    assert case.picture.region is None
     assert case.truth is None
     assert case.right is None
 
 
 def test_a_frame_of_an_upload_is_what_the_model_sees(protopnet, subject, tmp_path):
-    whole = explain_case(protopnet, Subject("", "mine.jpg", subject.path))
-    framed = explain_case(protopnet, Subject("", "mine.jpg", subject.path, frame=(0.25, 0.1, 0.75, 0.9)))
-    assert framed.seen.left == pytest.approx(25)
-    assert framed.seen.width == pytest.approx(50)
+    whole = explain_picture(protopnet, Subject("", "mine.jpg", subject.path))
+    framed = explain_picture(protopnet, Subject("", "mine.jpg", subject.path, frame=(0.25, 0.1, 0.75, 0.9)))
+    assert framed.picture.region.left == pytest.approx(25)
+    assert framed.picture.region.width == pytest.approx(50)
     assert framed.total.score != whole.total.score
     turned = tmp_path / "turned.jpg"
     with Image.open(subject.path) as image:
         image.crop((0, 0, 96, 48)).save(turned, exif=_turned_right())
-    seen = explain_case(protopnet, Subject("", "turned.jpg", turned, frame=(0, 0, 1, 0.5)))
+    seen = explain_picture(protopnet, Subject("", "turned.jpg", turned, frame=(0, 0, 1, 0.5)))
     assert (seen.picture.width, seen.picture.height) == (48, 96)
-    assert seen.seen.height == pytest.approx(50)
+    assert seen.picture.region.height == pytest.approx(50)
 
 
 def _turned_right():
@@ -125,72 +126,72 @@ def test_a_weak_match_stays_see_through():
 
 
 def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, subject):
-    case = explain_case(protopnet, subject)
+    case = explain_picture(protopnet, subject)
     statistics = protopnet.model.statistics
-    assert case.evidence == "shapley"
+    assert case.relative
     assert sum(entry.score for entry in protopnet.explain(subject.path).explanation.predictions) == pytest.approx(
         0, abs=1e-4
     )
-    for row in (*case.supporting, *case.opposing):
+    for row in (*case.of_kind("for"), *case.of_kind("against")):
         assert row.usual == pytest.approx(float(statistics.usual[row.prototype]))
     seen = see(protopnet, subject)
-    row = case.supporting[0]
-    heat = upsample(seen.reading.maps[row.prototype], HEAT_SIDE, HEAT_SIDE).numpy()
+    row = case.of_kind("for")[0]
+    heat = upsample(seen.forward_pass.maps[row.prototype], LAYER_SIDE, LAYER_SIDE).numpy()
     drawn = [heat_layer(heat, "", ends).source for ends in (statistics.span(row.prototype), None)]
     assert row.heat.source == drawn[0] != drawn[1]
 
 
 def test_the_verdict_compares_the_best_class_with_the_data_set(protopnet, subject):
-    case = explain_case(protopnet, subject)
+    case = explain_picture(protopnet, subject)
     assert case.right == (case.best.name == subject.truth)
     other = dataclasses.replace(subject, truth="no class of this model")
-    assert explain_case(protopnet, other).right is None
+    assert explain_picture(protopnet, other).right is None
 
 
 def test_a_chosen_class_is_explained_at_its_place(protopnet, subject):
-    best = explain_case(protopnet, subject)
+    best = explain_picture(protopnet, subject)
     last = best.predictions[-1]
-    case = explain_case(protopnet, subject, label=last.label)
+    case = explain_picture(protopnet, subject, label=last.label)
     assert case.rank == len(best.predictions)
-    assert case.shown == last
+    assert case.shown.label == last.label
     assert case.predictions == best.predictions
 
 
 @pytest.mark.parametrize(("label", "rows"), [(99, 5), (-1, 5), (None, 4), (None, 10_000)])
 def test_what_the_page_does_not_offer_is_refused(protopnet, subject, label, rows):
     with pytest.raises(UserError):
-        explain_case(protopnet, subject, label=label, rows=rows)
+        explain_picture(protopnet, subject, label=label, rows=rows)
 
 
 def test_components_also_speak_by_absence(store, examples):
     cbc = store.explainer("b-cbc")
-    case = explain_case(cbc, examples.of(cbc.checkpoint)[0], rows=5)
+    case = explain_picture(cbc, examples.of(cbc.checkpoint)[0], rows=5)
     assert case.by_probability
     assert case.illustrated
-    assert case.missing
-    assert all(row.part is None and row.patch is not None and row.owner is None for row in case.missing)
-    assert sum(row.evidence for row in case.missing) == pytest.approx(case.total.missing, abs=1e-5)
+    assert case.of_kind("missing")
+    assert all(row.part is None and row.patch is not None and row.owner is None for row in case.of_kind("missing"))
+    assert sum(row.evidence for row in case.of_kind("missing")) == pytest.approx(case.total.missing, abs=1e-5)
     assert case.total.score == pytest.approx(case.shown.probability, abs=1e-5)
 
 
 def test_a_loaded_model_explains_after_its_folder_vanished(store, folder, protopnet, subject):
     shutil.rmtree(folder / "a-protopnet")
-    case = explain_case(protopnet, subject)
-    assert case.supporting[0].part is not None
-    assert case.supporting[0].patch is None
+    case = explain_picture(protopnet, subject)
+    assert case.of_kind("for")[0].part is not None
+    assert case.of_kind("for")[0].patch is None
 
 
 def test_notices_of_the_reader_are_passed_on(protopnet, subject, tmp_path):
     Image.open(subject.path).convert("CMYK").save(tmp_path / "print.jpg")
-    case = explain_case(protopnet, Subject("", "print.jpg", tmp_path / "print.jpg"))
+    case = explain_picture(protopnet, Subject("", "print.jpg", tmp_path / "print.jpg"))
     assert case.notices == ("CMYK colours were converted to RGB",)
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "input-x-gradient", "occlusion"])
 def test_heat_maps_can_be_drawn_by_another_method(protopnet, subject, method):
-    own, other = explain_case(protopnet, subject), explain_case(protopnet, subject, method=method)
-    assert [row.prototype for row in other.supporting] == [row.prototype for row in own.supporting]
-    for mine, theirs in zip(own.supporting, other.supporting, strict=True):
+    own, other = explain_picture(protopnet, subject), explain_picture(protopnet, subject, method=method)
+    assert [row.prototype for row in other.of_kind("for")] == [row.prototype for row in own.of_kind("for")]
+    for mine, theirs in zip(own.of_kind("for"), other.of_kind("for"), strict=True):
         assert theirs.heat.source != mine.heat.source
         assert str(theirs.prototype) in theirs.heat.alt
         assert "raise the similarity" in theirs.heat.alt
@@ -198,13 +199,13 @@ def test_heat_maps_can_be_drawn_by_another_method(protopnet, subject, method):
 
 def test_an_unknown_method_is_refused(protopnet, subject):
     with pytest.raises(UserError, match="unknown attribution method 'grad-cem'"):
-        explain_case(protopnet, subject, method="grad-cem")
+        explain_picture(protopnet, subject, method="grad-cem")
 
 
 def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
-    assert not any(row.here for row in explain_case(protopnet, subject).supporting)
-    case = explain_case(protopnet, subject, characteristics=True)
-    rows = [*case.supporting, *case.opposing]
-    told = protopnet.characteristics(protopnet.see(subject.path, box=subject.box), [row.prototype for row in rows])
+    assert not any(row.here for row in explain_picture(protopnet, subject).supporting)
+    case = explain_picture(protopnet, subject, characteristics=True)
+    rows = [*case.of_kind("for"), *case.of_kind("against")]
+    told = protopnet.characteristics(protopnet.forward(subject.path, box=subject.box), [row.prototype for row in rows])
     assert [row.here for row in rows] == [told[row.prototype].sentence for row in rows]
     assert all(row.here for row in rows)

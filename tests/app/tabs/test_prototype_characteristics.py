@@ -8,7 +8,7 @@ import pytest
 import torch
 from markupsafe import escape
 
-from app.tabs.explain.actions import explain_case
+from app.tabs.explain.actions import explain_picture
 from app.tabs.explain.view import answer
 from app.tabs.prototypes import view as views
 from app.tabs.prototypes.actions import Wish, gallery, orders
@@ -140,8 +140,8 @@ def test_hostile_measurements_are_text(protopnet):
 def test_rows_of_an_explanation_tell_what_their_prototypes_usually_rest_on(protopnet, examples, monkeypatch):
     known = Characteristics.from_metrics(characteristics())
     monkeypatch.setitem(vars(protopnet), "known_characteristics", known)
-    case = explain_case(protopnet, examples.of(protopnet.checkpoint)[0])
-    assert case.supporting
-    assert all(row.usually == about_prototype(known, row.prototype, "it") for row in case.supporting)
+    case = explain_picture(protopnet, examples.of(protopnet.checkpoint)[0])
+    assert case.of_kind("for")
+    assert all(row.usually == about_prototype(known, row.prototype, "it") for row in case.of_kind("for"))
     page = answer(case, 5, "map", False, "m")
-    assert all(str(escape(row.usually)) in page for row in case.supporting)
+    assert all(str(escape(row.usually)) in page for row in case.of_kind("for"))

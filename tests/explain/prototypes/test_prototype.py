@@ -19,7 +19,7 @@ from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.images import image_size, load_image
 from protoexplain.models.registry import family_names
 from protoexplain.regions.box_rules import BestCell
-from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
+from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
 
 K, SHARE = 3, 0.6
 
@@ -128,7 +128,7 @@ def test_progress_and_json(told):
 
 
 def test_contact_sheet(told):
-    region = SeenRegions(told.splits)
+    region = ImageRegions(told.splits)
     classes, sizes = told.explainer.checkpoint.classes, []
     for entry in told.prototypes[:3]:
         patch, source = told.explainer.patch(entry.prototype), told.explainer.source(entry.prototype)
@@ -142,7 +142,7 @@ def test_contact_sheet(told):
 
 
 def test_regions_are_what_the_model_saw(told):
-    dataset, region = told.splits["test"], SeenRegions(told.splits)
+    dataset, region = told.splits["test"], ImageRegions(told.splits)
     neighbour = told.prototypes[0].splits["test"].nearest[0]
     (record,) = [record for record in dataset.records if record.id == neighbour.image]
     picture, box = region("test", neighbour)
