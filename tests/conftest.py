@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny tensors on m
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from scipy.io import savemat
 
@@ -167,9 +168,42 @@ def class_folders(tmp_path):
     return root
 
 
+def pytest_xdist_make_scheduler(config, log):
+    """Workers take whole runs of neighbouring tests, so that a fixture of a module is mostly made in one of them."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder of all workers of this session; what is made in it is made under a lock."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def planted(shared_folder):
     """Planted birds: 4 classes x (6 training + 2 test) images of 64 px; not to be changed."""
-    root = tmp_path_factory.mktemp("planted") / "birds"
-    draw(root, classes=4, train_per_class=6, test_per_class=2, size=64)
+    root = shared_folder / "planted" / "birds"
+    with FileLock(shared_folder / "planted.lock"):
+        if not root.exists():
+            draw(root, classes=4, train_per_class=6, test_per_class=2, size=64)
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(shared_folder, planted):
+    """Family -> the folder of its checkpoint as `tiny_train` makes it on planted birds; not to be changed."""
+    from tiny_runs import tiny_train
+
+    def checkpoint(family):
+        run = shared_folder / family
+        with FileLock(shared_folder / f"{family}.lock"):
+            if not (run / "best").exists():
+                tiny_train(family, planted, run)
+        return run / "best"
+
+    return checkpoint

@@ -33,6 +33,7 @@ from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compu
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
+from protoexplain.training.responses import responses
 from protoexplain.training.run import RunResult
 from protoexplain.training.run_log import Watcher
 from protoexplain.training.save import origin_of, save_model
@@ -72,8 +73,8 @@ def reproject(
             "test_accuracy_projected": projected,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
-        latents = seen.batches(run.fabric.device)
-        kept = save_model(run, out, replace(origin, records=records), proof, metrics, command, latents)
+        found = responses(model.eval(), seen.batches(run.fabric.device))
+        kept = save_model(run, out, replace(origin, records=records), proof, metrics, command, found)
         return _result(kept, metrics)
 
 
@@ -121,8 +122,8 @@ def prune(
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }
-        latents = seen.batches(run.fabric.device)
-        return _result(save_model(run, out, origin, proof, metrics, command, latents), metrics)
+        found = responses(model.eval(), seen.batches(run.fabric.device))
+        return _result(save_model(run, out, origin, proof, metrics, command, found), metrics)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:

@@ -5,7 +5,7 @@ All comes from one pass over the images, or over latent maps that were made befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -32,20 +32,41 @@ class Responses:
     statistics: ActivationStatistics
 
 
-@torch.no_grad()
-def responses(model: PrototypeModel, batches: Iterable[LatentBatch], k: int = K) -> Responses:
-    """Gather them over batches of latent maps.
+class RunningResponses:
+    """Gathers responses while batches of latent maps pass by, as in a search for patches.
 
     Args:
         model: In eval mode; needs no backbone.
-        batches: Of all training images, at least one.
         k: Nearest images of each prototype.
     """
-    nearest, running = Nearest(k, model.num_prototypes), RunningStatistics()
-    branches = [branch for _, branch in model.named_branches()]
-    for latents, labels, indices in batches:
-        pairs = [(branch, z, branch.prototypes) for branch, z in zip(branches, latents, strict=True)]
+
+    def __init__(self, model: PrototypeModel, k: int = K) -> None:
+        self._branches = [branch for _, branch in model.named_branches()]
+        self._nearest, self._statistics = Nearest(k, model.num_prototypes), RunningStatistics()
+
+    @torch.no_grad()
+    def update(self, batch: LatentBatch) -> None:
+        """Count a batch in."""
+        latents, labels, indices = batch
+        pairs = [(branch, z, branch.prototypes) for branch, z in zip(self._branches, latents, strict=True)]
         best = [branch.similarity.best(z, prototypes)[0] for branch, z, prototypes in pairs]
-        nearest.update(torch.cat(best, 1), indices, labels)
-        running.update([branch.activation_maps(branch.similarity.maps(z, own)) for branch, z, own in pairs])
-    return Responses(nearest.patches().label.cpu(), running.statistics())
+        self._nearest.update(torch.cat(best, 1), indices, labels)
+        self._statistics.update([branch.activation_maps(branch.similarity.maps(z, own)) for branch, z, own in pairs])
+
+    def passing(self, batches: Iterable[LatentBatch]) -> Iterator[LatentBatch]:
+        """The same batches, each counted in when it is taken."""
+        for batch in batches:
+            self.update(batch)
+            yield batch
+
+    def responses(self) -> Responses:
+        """Of all training images so far, at least one batch."""
+        return Responses(self._nearest.patches().label.cpu(), self._statistics.statistics())
+
+
+def responses(model: PrototypeModel, batches: Iterable[LatentBatch], k: int = K) -> Responses:
+    """The responses to batches of latent maps; arguments as of `RunningResponses`."""
+    running = RunningResponses(model, k)
+    for batch in batches:
+        running.update(batch)
+    return running.responses()

@@ -35,6 +35,7 @@ from protoexplain.training.diagnose import Finding
 from protoexplain.training.fabric import make_fabric
 from protoexplain.training.initial import start
 from protoexplain.training.model_check import check_model
+from protoexplain.training.responses import RunningResponses
 from protoexplain.training.run_log import RunLog, Silent, Watcher
 from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.schedule import models_of, stages_of
@@ -224,7 +225,9 @@ def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
 def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], command: str) -> RunResult:
     run.model.load_state_dict(snapshot.weights)
     run.model.eval()
-    patches = snapshot.patches or find_patches(run)
+    searched = not snapshot.patches and run.fabric.world_size == 1
+    running = RunningResponses(run.model) if searched else None
+    patches = snapshot.patches or find_patches(run, running)
     run.model.finalize(torch.cat([found.similarity for found in patches]))
     accuracy = {
         "test_accuracy": run.evaluate(run.data.test),
@@ -234,7 +237,8 @@ def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], com
     proof = snapshot.proof if snapshot.patches else {}
     kept: RunResult | None = None
     if run.fabric.global_rank == 0:
-        checkpoint, findings = save_model(run, path, origin_of(run, patches, bool(proof)), proof, row, command)
+        origin, found = origin_of(run, patches, bool(proof)), running.responses() if running else None
+        checkpoint, findings = save_model(run, path, origin, proof, row, command, found)
         kept = RunResult(checkpoint, row, findings)
     everywhere = run.fabric.broadcast(kept)
     assert everywhere is not None

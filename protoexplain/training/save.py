@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.training.diagnose import Finding, diagnose
 from protoexplain.training.projection import LatentBatch, Patches, latent_batches
 from protoexplain.training.provenance import Provenance, data_info, provenance
-from protoexplain.training.responses import responses
+from protoexplain.training.responses import Responses, responses
 from protoexplain.training.stages import Run, clean_batches
 
 
@@ -42,9 +42,9 @@ def save_model(
     proof: Mapping[str, Tensor],
     metrics: Mapping[str, Any],
     command: str,
-    latents: Iterable[LatentBatch] | None = None,
+    found: Responses | None = None,
 ) -> tuple[Checkpoint, tuple[Finding, ...]]:
-    """Find out how the training images respond to the prototypes of a run's model, diagnose these, and save it.
+    """Give a run's model the responses of the training images to its prototypes, diagnose these, and save it.
 
     Args:
         run: Its model is saved, and knows from now on what the training images give to its prototypes.
@@ -53,10 +53,10 @@ def save_model(
         proof: Prototypes before they were written from their patches, by branch; empty where patches only illustrate.
         metrics: What was measured.
         command: How to make it again.
-        latents: Of all training images; by default the network looks at them here.
+        found: How all training images respond to the prototypes; by default a pass over them finds out.
     """
     model, data = run.model.eval(), run.data
-    found = responses(model, _training_latents(run) if latents is None else latents)
+    found = found or responses(model, _training_latents(run))
     model.set_statistics(found.statistics)
     shared = bool((model.prototype_class < 0).all())
     findings = diagnose(model, origin.records, data.train, data.crop, None if shared else found.nearest)

@@ -23,6 +23,7 @@ from protoexplain.training import engine, projection
 from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.pictures import Pictures
+from protoexplain.training.responses import RunningResponses
 from protoexplain.training.run_log import RunLog, Watcher
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
@@ -299,12 +300,18 @@ def project(run: Run, stage: Stage) -> None:
     consider(run, after["validation"], "projection")
 
 
-def find_patches(run: Run) -> list[projection.Patches]:
-    """The nearest training patch of each prototype over all processes."""
+def find_patches(run: Run, running: RunningResponses | None = None) -> list[projection.Patches]:
+    """The nearest training patch of each prototype over all processes.
+
+    Args:
+        run: Its model and training images.
+        running: Gathers the responses to the images of this process in the same pass.
+    """
     run.model.eval()
     fabric = run.fabric
     order = shard(range(len(run.data.train)), fabric.global_rank, fabric.world_size, even=False)
-    found = projection.search(run.model, clean_batches(run, order, "nearest patches"))
+    latents = projection.latent_batches(run.model, clean_batches(run, order, "nearest patches"))
+    found = projection.search_latents(run.model, running.passing(latents) if running else latents)
     parts = [projection.to_cpu(patches) for patches in found]
     if fabric.world_size == 1:
         return parts
