@@ -1,6 +1,8 @@
 """Small data sets: one in each published layout with few 40 x 30 pictures, and planted birds to train on."""
 
+import functools
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +170,7 @@ def class_folders(tmp_path):
     return root
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Workers take whole runs of neighbouring tests, so that a fixture of a module is mostly made in one of them."""
     from xdist.scheduler import WorkStealingScheduling
@@ -195,15 +198,22 @@ def planted(shared_folder):
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(shared_folder, planted):
-    """Family -> the folder of its checkpoint as `tiny_train` makes it on planted birds; not to be changed."""
+def tiny_run(shared_folder, planted):
+    """Family -> what `tiny_train` returns of it on planted birds, trained once in a session; not to be changed."""
     from tiny_runs import tiny_train
 
-    def checkpoint(family):
-        run = shared_folder / family
+    @functools.cache
+    def run(family):
+        result = shared_folder / f"{family}.result"
         with FileLock(shared_folder / f"{family}.lock"):
-            if not (run / "best").exists():
-                tiny_train(family, planted, run)
-        return run / "best"
+            if not result.exists():
+                result.write_bytes(pickle.dumps(tiny_train(family, planted, shared_folder / family)))
+        return pickle.loads(result.read_bytes())  # noqa: S301 - our own
 
-    return checkpoint
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_run):
+    """Family -> the folder of the checkpoint of its `tiny_run`; not to be changed."""
+    return lambda family: tiny_run(family).checkpoint.path
