@@ -11,9 +11,9 @@ from typing import Literal
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
-from protoexplain.checkpoint.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
+from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 
 log = logging.getLogger(__name__)
 KEPT_MODELS = 3

@@ -18,7 +18,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.forward_pass import Prediction, Reading
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.sentences import LEAST
 
 PICTURES, MODELS = "pictures", "models"
@@ -255,10 +255,10 @@ class _Look:
     def spot(self, match: Match | None, evidence: float, number: int) -> Spot | None:
         if match is None:
             return None
-        checkpoint, label = self.explainer.checkpoint, match.prototype_label
+        checkpoint = self.explainer.checkpoint
         return Spot(
             match.prototype,
-            checkpoint.classes[label] if label >= 0 else None,
+            checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
             self.draw.place(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),

@@ -170,7 +170,7 @@ def build(library: Library, chosen: gr.State) -> None:
         busy = next((job for job in jobs if job.under_way), first if preview.state == JobState.NEW else preview)
         waiting = busy.under_way
         words = {"class": now.wish.label, "found": 1 if now.wish.found else None, "prototype": now.prototype}
-        owners = {r.index: checkpoint.classes[r.label] if r.label >= 0 else None for r in checkpoint.prototypes}
+        owners = {r.index: checkpoint.owner_name(r.index) for r in checkpoint.prototypes}
         overview = views.overview(
             history,
             busy,

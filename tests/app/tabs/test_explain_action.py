@@ -16,7 +16,7 @@ from app.examples import Subject
 from app.pictures import HAZE, heat_layer
 from app.tabs.explain.actions import explain_case, see
 from protoexplain.errors import UserError
-from protoexplain.explain.boxes import upsample
+from protoexplain.regions.boxes import upsample
 
 
 @pytest.fixture
