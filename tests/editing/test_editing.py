@@ -35,14 +35,17 @@ WRITING = FAMILIES[:3]
 
 
 @pytest.fixture(scope="module")
-def bench(planted, tmp_path_factory):
+def bench(planted, tiny_checkpoint, tmp_path_factory):
     """family -> its checkpoint on its data, made once."""
     folder, kept = tmp_path_factory.mktemp("editing"), {}
 
     def opened(family):
         if family not in kept:
-            changes = {"model": {"prototypes_per_class": 3}} if family in WRITING else {}
-            kept[family] = open_preview(tiny_train(family, planted, folder / family, **changes).checkpoint, planted)
+            if family in WRITING:
+                checkpoint = tiny_train(family, planted, folder / family, model={"prototypes_per_class": 3}).checkpoint
+            else:
+                checkpoint = Checkpoint.load(tiny_checkpoint(family))
+            kept[family] = open_preview(checkpoint, planted)
         return kept[family]
 
     return opened

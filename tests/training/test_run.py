@@ -33,10 +33,9 @@ def weights(folder):
 
 
 @pytest.mark.parametrize("family", SCHEDULES)
-def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_path):
-    out = tmp_path / "run"
-    result = tiny_train(family, planted, out)
-    config = tiny_config(family)
+def test_run_leaves_log_board_and_verified_checkpoint(family, planted, tiny_run):
+    result, config = tiny_run(family), tiny_config(family)
+    out = result.checkpoint.path.parent
     lines = run_log(out)
     epochs = [line for line in lines if line["stage"] != "projection"]
     expected = [
@@ -53,7 +52,7 @@ def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_p
     assert sum(line["stage"] == "projection" for line in lines) == len(result.metrics["projections"])
     assert any((out / "tensorboard").glob("events*"))
     assert files(out) <= {"best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock"}
-    assert result.checkpoint.path == out / "best"
+    assert result.checkpoint.path.name == "best"
     data = view_of_run(config.data, planted)
     report = verify(Checkpoint.load(out / "best"), data)
     assert report.passed, report.as_text()
@@ -133,21 +132,22 @@ class TestBestAndLast:
 
 
 class TestRepeatability:
-    def test_same_seed_same_run_whatever_loads_the_images(self, planted, tmp_path):
-        for name, workers in (("a", 0), ("b", 0), ("c", 2)):
+    def test_same_seed_same_run_whatever_loads_the_images(self, planted, tmp_path, tiny_checkpoint):
+        for name, workers in (("b", 0), ("c", 2)):
             tiny_train("st_protopnet", planted, tmp_path / name, data={"workers": workers})
-        first = run_log(tmp_path / "a")
+        first = run_log(tiny_checkpoint("st_protopnet").parent)
         assert first
         assert run_log(tmp_path / "b") == first
         assert run_log(tmp_path / "c") == first
-        expected = weights(tmp_path / "a" / "best")
+        expected = weights(tiny_checkpoint("st_protopnet"))
         assert same_tensors(weights(tmp_path / "b" / "best"), expected)
         assert same_tensors(weights(tmp_path / "c" / "best"), expected)
 
-    def test_other_seed_other_run(self, planted, tmp_path):
-        for seed in (0, 1):
-            tiny_train("protopnet", planted, tmp_path / str(seed), training={"seed": seed})
-        assert run_log(tmp_path / "0") != run_log(tmp_path / "1")
+    def test_other_seed_other_run(self, planted, tmp_path, tiny_run):
+        first = tiny_run("protopnet").checkpoint
+        assert first.config.training.seed == 0
+        tiny_train("protopnet", planted, tmp_path / "1", training={"seed": 1})
+        assert run_log(first.path.parent) != run_log(tmp_path / "1")
 
 
 class TestSettings:
