@@ -20,8 +20,7 @@ from protoexplain.checkpoint.folders import shipped_checkpoints
 
 @pytest.fixture(scope="module")
 def model():
-    (folder,) = [path for path in shipped_checkpoints() if path.name == "planted-protopnet"]
-    return px.load(folder, device="cpu")
+    return px.load(shipped_checkpoints() / "planted-protopnet", device="cpu")
 
 
 @pytest.fixture(scope="module")

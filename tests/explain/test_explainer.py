@@ -1,5 +1,6 @@
 """A checkpoint explains files: the right cut, the right names and pictures."""
 
+import functools
 import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import SCHEDULES, tiny_train
+from tiny_runs import SCHEDULES
 
 from protoexplain import Explainer
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -23,16 +24,9 @@ from protoexplain.view.sheet import SheetPictures, sheet
 
 
 @pytest.fixture(scope="module")
-def made(planted, tmp_path_factory):
-    """family -> its explainer, trained once."""
-    folder, kept = tmp_path_factory.mktemp("session"), {}
-
-    def explainer(family):
-        if family not in kept:
-            kept[family] = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
-        return kept[family]
-
-    return explainer
+def made(tiny_checkpoint):
+    """Family -> explainer of its checkpoint, loaded once."""
+    return functools.cache(lambda family: Explainer(tiny_checkpoint(family)))
 
 
 @pytest.fixture

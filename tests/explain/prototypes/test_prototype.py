@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import maps_of, tiny_train
+from tiny_runs import maps_of
 
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
@@ -27,8 +27,8 @@ K, SHARE = 3, 0.6
 class Told:
     """A trained checkpoint and what is told of its prototypes."""
 
-    def __init__(self, family, planted, folder):
-        self.explainer = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
+    def __init__(self, checkpoint, planted):
+        self.explainer = Explainer(checkpoint)
         config = self.explainer.checkpoint.config
         data = view_of_run(config.data, planted)
         self.splits = {name: data.dataset(getattr(data, name), config.data) for name in ("train", "test")}
@@ -50,8 +50,8 @@ class Told:
 
 
 @pytest.fixture(params=family_names(), scope="module")
-def told(request, planted, tmp_path_factory):
-    return Told(request.param, planted, tmp_path_factory.mktemp("prototypes"))
+def told(request, planted, tiny_checkpoint):
+    return Told(tiny_checkpoint(request.param), planted)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
