@@ -203,7 +203,7 @@ def test_an_unknown_method_is_refused(protopnet, subject):
 
 
 def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
-    assert not any(row.here for row in explain_picture(protopnet, subject).supporting)
+    assert not any(row.here for row in explain_picture(protopnet, subject).rows)
     case = explain_picture(protopnet, subject, characteristics=True)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
     told = protopnet.characteristics(protopnet.forward(subject.path, box=subject.box), [row.prototype for row in rows])
