@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.case import Row
+from app.explanation_view import RowView
 from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, percent_of, prototype_picture
 from protoexplain.data.geometry import Box
 from protoexplain.explain.attribution.methods import METHODS
@@ -48,7 +48,7 @@ class Drawing:
     def mark(self, match: Match, text: str) -> Region:
         return percent_of(Box(*match.box), self.frame, text)
 
-    def found(self, number: int, match: Match, share: float) -> Row:
+    def found(self, number: int, match: Match, share: float) -> RowView:
         """A prototype that was found."""
         return self._row(
             number,
@@ -74,7 +74,7 @@ class Drawing:
         alt = f"{METHODS[self.method].title}: pixels that raise the similarity to prototype {index}"
         return heat_layer(found.heat.clip(min=0) if found.signed else found.heat, alt)
 
-    def absent(self, number: int, match: Statement, share: float) -> Row:
+    def absent(self, number: int, match: Statement, share: float) -> RowView:
         """A prototype that was not found."""
         return self._row(number, match, match.absence, share, part=None, place=None, heat=None)
 
@@ -88,10 +88,10 @@ class Drawing:
         part: Picture | None,
         place: Picture | None,
         heat: Picture | None,
-    ) -> Row:
+    ) -> RowView:
         record = self.explainer.record(match.prototype)
         owner = self.explainer.checkpoint.classes[record.label] if record.label >= 0 else None
-        return Row(
+        return RowView(
             number=number,
             prototype=match.prototype,
             owner=owner,

@@ -13,7 +13,7 @@ from app.panel import view as panel
 
 
 @dataclass(frozen=True)
-class Desk:
+class NavigationState:
     """The states that a visit consists of.
 
     Args:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.case import Case
 from app.drawing import SIMILARITY, Drawing
-from app.examples import Subject
-from protoexplain.data.geometry import Box
+from app.explanation_view import ExplanationView
+from app.input_image import InputImage, see
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution.attribute import find_method
 from protoexplain.explain.characteristics.words import about_prototype
 from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
 from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
-from protoexplain.io.images import load_image
+from protoexplain.explain.explainer import ExplainedImage, Explainer
 from protoexplain.report.report import Sum
 from protoexplain.view.sentences import LEAST
 
@@ -23,7 +21,7 @@ ROWS = (3, 5, 10)
 MARKS = 5
 
 
-def explain_subject(explainer: Explainer, subject: Subject, label: int | None, rows: int) -> ExplainedImage:
+def explanation_of(explainer: Explainer, image: InputImage, label: int | None, rows: int) -> ExplainedImage:
     """Explain a class of a picture, the best one by default.
 
     Raises:
@@ -34,55 +32,33 @@ def explain_subject(explainer: Explainer, subject: Subject, label: int | None, r
         raise UserError(f"there is no class number {label}", "", "choose one of the list")
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
-    seen = see(explainer, subject)
+    seen = see(explainer, image)
     return explainer.explain(seen, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 
-def see(explainer: Explainer, subject: Subject) -> Seen:
-    """Let a model look at a picture.
-
-    Raises:
-        UserError: The picture cannot be read.
-    """
-    return explainer.see(subject.path, name=subject.name, box=region_of_interest(explainer, subject))
-
-
-def region_of_interest(explainer: Explainer, subject: Subject) -> Box | None:
-    """The region that the model looks at, in pixels of the picture; None for all of it.
-
-    Raises:
-        UserError: The picture cannot be read.
-    """
-    if subject.frame is not None:
-        width, height = load_image(subject.path).size
-        left, top, right, bottom = subject.frame
-        return Box(left * width, top * height, right * width, bottom * height)
-    return subject.box if explainer.checkpoint.data.crop == "box" else None
-
-
-def explain_case(
+def explain_image(
     explainer: Explainer,
-    subject: Subject,
+    image: InputImage,
     label: int | None = None,
     rows: int = ROWS[1],
     method: str = SIMILARITY,
     characteristics: bool = False,
-) -> Case:
+) -> ExplanationView:
     """Explain a picture, for one class; the best one by default.
 
     Args:
         explainer: The model.
-        subject: The picture.
+        image: The picture.
         label: The class.
         rows: How many prototypes.
         method: Of the heat maps; all but the similarity map take up to seconds for each row.
         characteristics: Whether to say of each match whether hue, shape, texture ... matter to it.
 
     Raises:
-        UserError: As `explain_subject`; no such method.
+        UserError: As `explanation_of`; no such method.
     """
     find_method(method, "prototype")
-    explained = explain_subject(explainer, subject, label, rows)
+    explained = explanation_of(explainer, image, label, rows)
     explanation, shown = explained.explanation, explained.explanation.classes[0]
     draw = Drawing(explainer, explained.seen, method)
     found = sorted(
@@ -98,12 +74,12 @@ def explain_case(
         told = explainer.characteristics(explained.seen, [match.prototype for match in found])
         drawn = [replace(row, here=told[row.prototype].sentence) for row in drawn]
     rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
-    return Case(
+    return ExplanationView(
         name=explanation.image,
         picture=draw.whole(),
         seen=draw.seen(),
         marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
-        truth=subject.truth if subject.truth in explainer.checkpoint.classes else None,
+        truth=image.known_truth(explainer.checkpoint),
         predictions=_shortlist(explanation, rank),
         shown=explanation.predictions[rank - 1],
         rank=rank,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.case import Case
 from app.drawing import SIMILARITY
+from app.explanation_view import ExplanationView
 from app.templating import page
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.evidence.local import Prediction
 from protoexplain.report.numbers import percent, readable
 
 
-def case(shown: Case) -> str:
+def picture(shown: ExplanationView) -> str:
     """The whole picture and the verdict."""
-    return page("tabs/explain/picture.html", case=shown)
+    return page("tabs/explain/picture.html", view=shown)
 
 
-def answer(shown: Case, rows: int, method: str, why: bool, model: str) -> str:
+def answer(shown: ExplanationView, rows: int, method: str, why: bool, model: str) -> str:
     """Why, or why not: the rows and their sum."""
     words = {
         "class": shown.shown.label,
@@ -25,7 +25,7 @@ def answer(shown: Case, rows: int, method: str, why: bool, model: str) -> str:
         "heat": "" if method == SIMILARITY else method,
         "why": 1 if why else "",
     }
-    return page("tabs/explain/page.html", case=shown, words=words, model=model)
+    return page("tabs/explain/page.html", view=shown, words=words, model=model)
 
 
 def predictions_heading() -> str:

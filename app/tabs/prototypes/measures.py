@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from app.tabs.prototypes.characteristics import sound_characteristics
+from app.tabs.prototypes.measured_facts import sound_characteristics
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.explain.characteristics.table import METRIC as CHARACTERISTICS
 from protoexplain.explain.characteristics.table import Characteristics

@@ -11,7 +11,7 @@ from protoexplain.report.report import Sum
 
 
 @dataclass(frozen=True)
-class Row:
+class RowView:
     """One prototype: this part looks like that part.
 
     Args:
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Case:
+class ExplanationView:
     """A picture, what the model makes of it, and the evidence for one class.
 
     Args:
@@ -82,9 +82,9 @@ class Case:
     predictions: tuple[Prediction, ...]
     shown: Prediction
     rank: int
-    supporting: tuple[Row, ...]
-    opposing: tuple[Row, ...]
-    missing: tuple[Row, ...]
+    supporting: tuple[RowView, ...]
+    opposing: tuple[RowView, ...]
+    missing: tuple[RowView, ...]
     total: Sum
     by_probability: bool
     evidence: EvidenceKind
