@@ -19,7 +19,7 @@ from pathlib import Path
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.cli.output import watching
 from protoexplain.metrics.cached_results import cached_results, distinct_names
-from protoexplain.metrics.registry import metric_names
+from protoexplain.metrics.registry import list_metrics
 from protoexplain.metrics.runner import measure
 from protoexplain.metrics.stats.seeds import over_seeds
 from protoexplain.metrics.tables import as_markdown, as_text
@@ -30,7 +30,7 @@ MASKED, FOREIGN = ("deletion", "insertion"), {"foreign_accepted", "foreign_auroc
 def parts_of_the_work(checkpoint: Checkpoint, masked: int) -> Iterator[tuple[list[str], dict[str, int]]]:
     """Metrics that are measured together, and their settings."""
     left_out = MASKED if checkpoint.proof() else (*MASKED, "projection_gap")
-    yield [name for name in metric_names() if name not in left_out], {}
+    yield [name for name in list_metrics() if name not in left_out], {}
     yield list(MASKED), {"images_per_class": masked}
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from protoexplain.errors import UserError
     from protoexplain.explain.evidence.local import Explanation
     from protoexplain.explain.explainer import Explainer
+    from protoexplain.metrics.prototype_metrics import PrototypeMetrics
+    from protoexplain.metrics.registry import get_metric, list_metrics
     from protoexplain.models.registry import family_names, get_family
     from protoexplain.planted import draw
     from protoexplain.training.run import train
@@ -23,11 +25,14 @@ _HOMES = {
     "Checkpoint": "checkpoint.checkpoint",
     "Explainer": "explain.explainer",
     "Explanation": "explain.evidence.local",
+    "PrototypeMetrics": "metrics.prototype_metrics",
     "RunConfig": "config",
     "UserError": "errors",
     "draw": "planted",
     "family_names": "models.registry",
     "get_family": "models.registry",
+    "get_metric": "metrics.registry",
+    "list_metrics": "metrics.registry",
     "read_image_set": "data.reading",
     "resolve": "config",
     "train": "training.run",
@@ -38,11 +43,14 @@ __all__ = [
     "Checkpoint",
     "Explainer",
     "Explanation",
+    "PrototypeMetrics",
     "RunConfig",
     "UserError",
     "draw",
     "family_names",
     "get_family",
+    "get_metric",
+    "list_metrics",
     "read_image_set",
     "resolve",
     "train",

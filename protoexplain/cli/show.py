@@ -41,7 +41,7 @@ def info(
         return
     from protoexplain.config import preset_names, read_preset
     from protoexplain.data.reading import source_names
-    from protoexplain.metrics.registry import metric_names
+    from protoexplain.metrics.registry import list_metrics
     from protoexplain.models.registry import family_names, get_family
 
     families = {name: get_family(name) for name in family_names()}
@@ -53,7 +53,7 @@ def info(
                 "families": {name: {"title": f.title, "paper": f.paper} for name, f in families.items()},
                 "presets": presets,
                 "sources": source_names(),
-                "metrics": metric_names(),
+                "metrics": list_metrics(),
             }
         )
         return
@@ -64,7 +64,7 @@ def info(
     for name, about in presets.items():
         say(f"  {name:28} {about}")
     say(f"\ndata layouts: {', '.join(source_names())}")
-    say(f"\nmetrics (protoexplain measure --metrics NAMES): {', '.join(metric_names())}")
+    say(f"\nmetrics (protoexplain measure --metrics NAMES): {', '.join(list_metrics())}")
 
 
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from protoexplain.registry import Registry
 METRICS = Registry[Metric](scores, "METRIC", "protoexplain.metrics", "metric", "metrics")
 
 
-def metric_names() -> list[str]:
+def list_metrics() -> list[str]:
     """Built-in metrics, then those of installed packages."""
     return METRICS.names()
 

@@ -24,7 +24,7 @@ from protoexplain.metrics.observe.images import read_foreign_images, read_test_i
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.observer import observe
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import parse_settings
 from protoexplain.training.fabric import make_fabric
 from protoexplain.training.run_log import Silent, Watcher
@@ -64,7 +64,7 @@ def measure(
     """
     reuse_freed_memory()
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
-    known = list(names) if names is not None else metric_names()
+    known = list(names) if names is not None else list_metrics()
     shared, own = parse_settings(settings or {}, known)
     images = read_test_images(loaded, data, shared.images_per_class)
     others = read_foreign_images(loaded, foreign) if foreign else None

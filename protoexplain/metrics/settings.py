@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import protoexplain
 from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 
 PUBLISHED_SIZE, PUBLISHED_HALF_WINDOW = 224, 36
 RESNET_DEVIATION = 0.225
@@ -92,7 +92,7 @@ def _checked(schema: type[BaseModel], values: Mapping[str, Any], prefix: str, mo
     for key in values:
         if key not in schema.model_fields:
             known = [*schema.model_fields, *more]
-            hint = "it is not among the metrics to be measured" if key in metric_names() else nearest_name(key, known)
+            hint = "it is not among the metrics to be measured" if key in list_metrics() else nearest_name(key, known)
             raise UserError(f"unknown setting '{prefix}{key}'", "settings", hint)
     try:
         return schema.model_validate(dict(values))

@@ -11,7 +11,7 @@ from protoexplain.explain.characteristics.table import Characteristics, known_ch
 from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.cached_results import cached_results
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.metrics.tables import beaten_by
 from protoexplain.report.report import Accuracy, Measure, Rate
@@ -44,7 +44,7 @@ def measures(checkpoint: Checkpoint) -> tuple[Measure, ...]:
     Raises:
         UserError: The table is damaged.
     """
-    installed = set(metric_names())
+    installed = set(list_metrics())
     return tuple(_measure(result, result.name in installed) for result in cached_results(checkpoint).values())
 
 

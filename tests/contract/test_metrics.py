@@ -18,7 +18,7 @@ from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.observe.observations import NO_IMAGES
 from protoexplain.metrics.observe.plan import plan_passes
-from protoexplain.metrics.registry import METRICS, get_metric, metric_names
+from protoexplain.metrics.registry import METRICS, get_metric, list_metrics
 from protoexplain.metrics.runner import measurable
 from protoexplain.metrics.scores import accuracy
 from protoexplain.metrics.settings import MeasureSettings
@@ -29,7 +29,7 @@ FIXED = {"random peak", "shuffled activations", "random pixel order"}
 """Baselines of random numbers, which another order draws anew."""
 
 
-@pytest.fixture(params=metric_names())
+@pytest.fixture(params=list_metrics())
 def name(request):
     return request.param
 
@@ -170,7 +170,7 @@ def test_metric_says_what_it_means(name):
     assert metric.higher_is_better is None or any(
         word in metric.help for word in ("igh is good", "ow is good", "low is good")
     )
-    assert [get_metric(other).title for other in metric_names()].count(metric.title) == 1
+    assert [get_metric(other).title for other in list_metrics()].count(metric.title) == 1
     assert all(
         field.description is None and field.default is not None for field in metric.settings.model_fields.values()
     )
@@ -196,7 +196,7 @@ def test_missing_annotations_are_told(name):
 def test_metric_of_another_package_joins_by_its_entry_point(monkeypatch):
     point = SimpleNamespace(name="guest", load=lambda: accuracy.METRIC)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == METRICS.group else [])
-    assert "guest" in metric_names()
+    assert "guest" in list_metrics()
     assert get_metric("guest") is accuracy.METRIC
     with pytest.raises(UserError, match="unknown metric 'guset'") as caught:
         get_metric("guset")
@@ -207,8 +207,8 @@ def test_built_in_metric_wins_over_an_installed_one_of_its_name(monkeypatch):
     points = [SimpleNamespace(name=name, load=lambda: pytest.fail("not this one")) for name in ("accuracy", "guest")]
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == METRICS.group else [])
     assert get_metric("accuracy") is accuracy.METRIC
-    assert metric_names().count("accuracy") == 1
-    assert metric_names()[-1] == "guest"
+    assert list_metrics().count("accuracy") == 1
+    assert list_metrics()[-1] == "guest"
 
 
 def test_needs_of_a_bare_data_set_are_explained():

@@ -7,7 +7,7 @@ import pytest
 from metrics.observed import observe
 
 from protoexplain.metrics.base import Metric
-from protoexplain.metrics.registry import metric_names
+from protoexplain.metrics.registry import list_metrics
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -29,4 +29,4 @@ def test_example():
 
 def test_all_metrics_are_described():
     described = re.findall(r"`(\w+)`", "".join(line for line in TEXT.splitlines() if line.startswith("| `")))
-    assert sorted(described) == metric_names()
+    assert sorted(described) == list_metrics()

@@ -15,7 +15,7 @@ from protoexplain.errors import UserError
 from protoexplain.metrics.cached_results import cached_results, distinct_names
 from protoexplain.metrics.observe.images import read_test_images, sample_training_images
 from protoexplain.metrics.observe.observer import before_projection
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.runner import measure
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import family_names
@@ -49,8 +49,8 @@ def test_every_metric_of_every_family(family, checkpoints, planted):
     unmet = set() if written else {"projection"}
     if all((record.map_height, record.map_width) == (1, 1) for record in checkpoints[family].prototypes):
         unmet.add("places")
-    left_out = {name for name in metric_names() if get_metric(name).needs & unmet}
-    assert set(results) == set(metric_names()) - left_out
+    left_out = {name for name in list_metrics() if get_metric(name).needs & unmet}
+    assert set(results) == set(list_metrics()) - left_out
     assert {line.split()[2] for line in watcher.lines if line.startswith("left out")} == left_out
     for name, result in results.items():
         metric = get_metric(name)

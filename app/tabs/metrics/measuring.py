@@ -13,7 +13,7 @@ from app.tabs.metrics.groups import grouped
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import Metric
 from protoexplain.metrics.observe.plan import plan_passes
-from protoexplain.metrics.registry import get_metric, metric_names
+from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import MeasureSettings
 
 PER_CLASS: Final = (0, 10, 3)
@@ -76,7 +76,7 @@ def parse_request(query: str) -> MeasurementRequest:
         pairs = parse_qsl(query[:4000], max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:
         return MeasurementRequest("", (), 0)
-    known, fields = metric_names(), dict(pairs)
+    known, fields = list_metrics(), dict(pairs)
     names = tuple(name for key, name in pairs if key == "metric" and name in known)
     per_class = next((count for count in PER_CLASS if str(count) == fields.get("images")), 0)
     return MeasurementRequest(fields.get("do", ""), names, per_class)
@@ -96,7 +96,7 @@ def measurement_form(library: Library, choice: Choice) -> MeasurementForm:
         lacks, trouble = {}, (error.what, error.fix)
     measured = library.measurements.results(checkpoint)
     groups = {}
-    for question, names in grouped(metric_names()).items():
+    for question, names in grouped(list_metrics()).items():
         offers = []
         for name in names:
             metric = get_metric(name)

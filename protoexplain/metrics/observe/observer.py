@@ -6,22 +6,25 @@ Each process observes its own chunks; the first process gets the table of all of
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.data.geometry import Geometry
 from protoexplain.data.loading import batches
+from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.base import Metric
 from protoexplain.metrics.observe.images import Images, sample_training_images
 from protoexplain.metrics.observe.model_description import ModelDescription, describe_model
 from protoexplain.metrics.observe.observations import Columns, Observations
 from protoexplain.metrics.observe.passes import Chunk, Pass
 from protoexplain.metrics.observe.patches import TrainingPatches
-from protoexplain.metrics.observe.plan import plan_passes
+from protoexplain.metrics.observe.plan import Kind, plan_passes
 from protoexplain.metrics.observe.store import ChunkStore, split_into_chunks
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.models.backbones import Backbone, before_training
@@ -54,13 +57,10 @@ def observe(
     Returns:
         The observations in the first process, None in the others.
     """
-    model = checkpoint.model(fabric.device)
-    description = describe_model(model, checkpoint.classes, images.size, settings.shared_per_class)
     kinds = {kind for metric in metrics for kind in metric.passes}
     training_kinds = {kind for metric in metrics for kind in metric.training}
-    before = before_projection(checkpoint, model) if "unprojected" in kinds else None
-    frozen = _backbone_before_training(checkpoint, fabric.device) if "cells" in kinds else None
-    observer = _Observer(model, before, frozen, checkpoint, description, settings, folder, fabric, watcher)
+    networks = Networks.of(checkpoint, kinds, settings, fabric.device)
+    observer = _Observer(networks, checkpoint, settings, folder, fabric, watcher)
     columns = observer.run(images, plan_passes(kinds, settings), "looking at test images")
     foreign_columns = training_columns = None
     if foreign:
@@ -71,7 +71,7 @@ def observe(
     if columns is None:
         return None
     return Observations(
-        description,
+        networks.description,
         images.ids,
         images.labels,
         columns,
@@ -82,6 +82,40 @@ def observe(
         training_columns,
         TrainingPatches(checkpoint.prototypes, images.training, images.crop),
     )
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that passes run.
+
+    Args:
+        model: In eval mode.
+        description: Of the model.
+        before: The model with its prototypes from before projection, where a pass needs it.
+        frozen: The backbone as it was before the training, where a pass needs it and its weights are at hand.
+    """
+
+    model: PrototypeModel
+    description: ModelDescription
+    before: PrototypeModel | None
+    frozen: Backbone | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, kinds: Set[Kind], settings: MeasureSettings, device: torch.device) -> Networks:
+        """Load what these kinds of passes need of a checkpoint."""
+        model, size = checkpoint.model(device), checkpoint.config.data.image_size
+        return cls(
+            model,
+            describe_model(model, checkpoint.classes, size, settings.shared_per_class),
+            before_projection(checkpoint, model) if "unprojected" in kinds else None,
+            _backbone_before_training(checkpoint, device) if "cells" in kinds else None,
+        )
+
+    def chunk(
+        self, images: Tensor, labels: Tensor, records: Sequence[ImageRecord], geometries: Sequence[Geometry]
+    ) -> Chunk:
+        """Images [n,3,S,S] on the device with labels [n], for all passes."""
+        return Chunk(self.model, self.description, images, labels, records, geometries, self.before, self.frozen)
 
 
 def before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
@@ -104,11 +138,8 @@ def _backbone_before_training(checkpoint: Checkpoint, device: torch.device) -> B
 class _Observer:
     """Runs passes over images."""
 
-    model: PrototypeModel
-    before: PrototypeModel | None
-    frozen: Backbone | None
+    networks: Networks
     checkpoint: Checkpoint
-    description: ModelDescription
     settings: MeasureSettings
     folder: Path
     fabric: Fabric
@@ -118,7 +149,8 @@ class _Observer:
     def run(self, images: Images, passes: Sequence[Pass], what: str) -> dict[str, Columns] | None:
         """The columns of all passes, in the first process; chunks whose files are there are not observed again."""
         size = self.settings.batch_size
-        model = f"{self.checkpoint.weights_sha256}|{self.description.shared_per_class}|{self.frozen is not None}"
+        shared, frozen = self.networks.description.shared_per_class, self.networks.frozen is not None
+        model = f"{self.checkpoint.weights_sha256}|{shared}|{frozen}"
         store = ChunkStore(self.folder, f"{model}|{images.inputs_fingerprint}|{size}")
         chunks = split_into_chunks(len(images.records), size)
         own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)
@@ -140,8 +172,7 @@ class _Observer:
             return None
         return {one.name: store.table(repr(one), len(chunks)) for one in passes}
 
-    def _chunk(self, images: Images, indices: Sequence[int], pictures: torch.Tensor) -> Chunk:
+    def _chunk(self, images: Images, indices: Sequence[int], pictures: Tensor) -> Chunk:
         records = [images.records[index] for index in indices]
         geometries = [images.geometries[index] for index in indices]
-        labels, inputs = images.labels[indices], pictures.to(self.fabric.device)
-        return Chunk(self.model, self.description, inputs, labels, records, geometries, self.before, self.frozen)
+        return self.networks.chunk(pictures.to(self.fabric.device), images.labels[indices], records, geometries)

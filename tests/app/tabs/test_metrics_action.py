@@ -19,7 +19,7 @@ from app.tabs.metrics.plots import plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import Curve, Score
-from protoexplain.metrics.registry import metric_names
+from protoexplain.metrics.registry import list_metrics
 from protoexplain.metrics.runner import measure
 
 CHOICE = Choice("a-protopnet")
@@ -47,7 +47,7 @@ def entries(shown):
 
 def test_every_metric_answers_a_question_once():
     told = [name for names in GROUPS.values() for name in names]
-    assert sorted(told) == sorted(metric_names())
+    assert sorted(told) == sorted(list_metrics())
     assert grouped(["accuracy", "my_own"]) == {"Can its answers be trusted?": ["accuracy"], OTHERS: ["my_own"]}
 
 
@@ -94,7 +94,7 @@ def test_nothing_measured_is_said_and_offers_are_made(library):
     assert shown.groups == {}
     assert "Nothing was measured yet" in views.report(shown, "a-protopnet", "")
     offers = {offer.name: offer for group in todo.groups.values() for offer in group}
-    assert sorted(offers) == sorted(metric_names())
+    assert sorted(offers) == sorted(list_metrics())
     assert offers["foreign_accepted"].lacks
     assert offers["deletion"].forward_passes > 20 > offers["accuracy"].forward_passes
     page = views.measure(todo)
@@ -143,8 +143,8 @@ def test_orders_are_not_trusted():
     assert parse_request(asked) == MeasurementRequest("start", ("accuracy", "purity"), 10)
     assert parse_request("do=start&images=-5") == MeasurementRequest("start", (), 0)
     assert parse_request("&".join(f"metric=a{i}" for i in range(500))) == MeasurementRequest("", (), 0)
-    every = "&".join(f"metric={name}" for name in metric_names())
-    assert parse_request(every).names == tuple(metric_names())
+    every = "&".join(f"metric={name}" for name in list_metrics())
+    assert parse_request(every).names == tuple(list_metrics())
 
 
 def test_curves_become_shapes():
