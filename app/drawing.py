@@ -42,7 +42,8 @@ class Drawing:
     def whole(self, what: str = "The picture") -> Picture:
         return drawn_picture(self.small, f"{what} {self.name}")
 
-    def seen(self) -> Region | None:
+    def crop_region(self) -> Region | None:
+        """The part of the picture that the model sees; None where it sees all of it."""
         return None if self.crop == self.frame else percent_of(self.crop, self.frame)
 
     def mark(self, match: Match, text: str) -> Region:

@@ -70,7 +70,7 @@ class ExplanationView:
         missing: Rows that speak for it by their absence.
         total: The parts of its score.
         by_probability: Whether evidence is measured in probability (else in points of the class score).
-        evidence: How it is counted; where it is ``shapley``, scores are told relative to the average class.
+        evidence: How it is counted; where it is ``shapley``, scores are relative to the average class.
         notices: What was done to the picture.
     """
 

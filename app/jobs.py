@@ -1,4 +1,4 @@
-"""The one queue of all work in the background: jobs that tell their progress, can be cancelled, and are remembered.
+"""The one queue of all work in the background: jobs that report their progress, can be cancelled, and are remembered.
 
 Requests go first: a job pauses at every step while somebody waits for an answer.  Only jobs wait.  Whoever answers a
 request submits a job, asks how far it is, or cancels it, and each of these returns at once; so no request ever holds

@@ -13,7 +13,7 @@ from PIL import Image
 from app.input_image import InputImage
 from app.tabs.compare.actions import two_pictures
 from app.tabs.explain.actions import explain_image
-from app.tabs.explain.view import answer, case
+from app.tabs.explain.view import answer, picture
 from protoexplain.errors import UserError
 
 
@@ -89,7 +89,7 @@ def test_it_is_explained_and_what_was_done_is_told(protopnet, examples, bird, tm
     shown = explain_image(protopnet, InputImage("", path.name, path))
     assert shown.notices == ((notice,) if notice else ())
     assert shown.best.probability > 0
-    page = case(shown) + answer(shown, 5, "map", False, "m")
+    page = picture(shown) + answer(shown, 5, "map", False, "m")
     assert (f"Note: {notice}." in page) == (notice is not None)
     assert two_pictures(protopnet, InputImage("", path.name, path), examples.of(protopnet.checkpoint)[0]).left.best
 

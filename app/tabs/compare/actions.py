@@ -88,7 +88,7 @@ def two_models(
     """Two models on one picture: the parts that both or only one of them rely on.
 
     Prototypes of different models have nothing in common but the place that they look at; those whose boxes overlap
-    stand side by side.  Evidence is told as a share of all evidence for the class that each model decides for.
+    stand side by side.  Evidence is a share of all evidence for the class that each model decides for.
 
     Raises:
         UserError: The picture cannot be read.
@@ -172,7 +172,7 @@ class _ImageInModel:
         return Side(
             self.title,
             self.draw.whole(),
-            self.draw.seen(),
+            self.draw.crop_region(),
             tuple(self.draw.mark(match, str(number)) for match, number in numbered),
             tuple(self.reading.prediction(label) for label in self.reading.ranked[:TOP_CLASSES]),
             self.image.known_truth(self.explainer.checkpoint),

@@ -236,16 +236,16 @@ def parse_decision(preview: EditPreview | None, words: Words, prototype: int, wh
     if reason is None:
         raise UserError("no reason was chosen", "", "say why the prototype is unwanted")
     note = words.get("note", "")[:LONGEST_NOTE]
-    told = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
+    fields = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
     if words.get("do") == "remove" and "cell" not in words:
-        return Decision.model_validate({**told, "do": REMOVE})
+        return Decision.model_validate({**fields, "do": REMOVE})
     chosen = words.get("cell") or words.get("spot", "")
     parts = chosen.split(",")
     if preview is None or len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError("no patch was chosen", "", "choose one of those that are offered, or a cell of a picture")
     found = spot(preview, prototype, *(int(part[:9]) for part in parts))
     place = {"image": found.image, "row": found.row, "column": found.column}
-    return Decision.model_validate({**told, "do": REPROJECT, **place})
+    return Decision.model_validate({**fields, "do": REPROJECT, **place})
 
 
 def changed_predictions(examples: Examples, checkpoint: Checkpoint, report: Report) -> tuple[ChangedPrediction, ...]:

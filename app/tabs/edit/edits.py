@@ -40,7 +40,7 @@ class Edits:
     Args:
         examples: The data set.
         jobs: The queue.
-        device: Where models look at pictures.
+        device: Where models run.
     """
 
     def __init__(self, examples: Examples, jobs: JobQueue, device: str = "cpu") -> None:

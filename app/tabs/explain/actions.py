@@ -71,13 +71,13 @@ def explain_image(
     if known is not None:
         drawn = [replace(row, usually=about_prototype(known, row.prototype, "it")) for row in drawn]
     if characteristics:
-        told = explainer.characteristics(explained.seen, [match.prototype for match in found])
-        drawn = [replace(row, here=told[row.prototype].sentence) for row in drawn]
+        matched = explainer.characteristics(explained.seen, [match.prototype for match in found])
+        drawn = [replace(row, here=matched[row.prototype].sentence) for row in drawn]
     rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
     return ExplanationView(
         name=explanation.image,
         picture=draw.whole(),
-        seen=draw.seen(),
+        seen=draw.crop_region(),
         marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
         truth=image.known_truth(explainer.checkpoint),
         predictions=_shortlist(explanation, rank),

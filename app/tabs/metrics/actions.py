@@ -176,8 +176,8 @@ def _extremes(result: MetricResult) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _projections(checkpoint: Checkpoint) -> Iterator[tuple[float, float]]:
-    told = checkpoint.metrics.get("projections")
-    for row in told if isinstance(told, list) else []:
+    table = checkpoint.metrics.get("projections")
+    for row in table if isinstance(table, list) else []:
         before, after = (row.get("test_before"), row.get("test_after")) if isinstance(row, dict) else (None, None)
         if isinstance(before, float) and isinstance(after, float):
             yield before, after

@@ -202,8 +202,8 @@ def _findings(checkpoint: Checkpoint, index: int, images: ImageSet | None) -> tu
         if index in group:
             others = ", ".join(str(other) for other in group if other != index)
             said.append(f"It shows the same place of the same picture as prototype {others}.")
-    told = checkpoint.metrics.get("findings")
-    for entry in told if isinstance(told, list) else []:
+    findings = checkpoint.metrics.get("findings")
+    for entry in findings if isinstance(findings, list) else []:
         if isinstance(entry, dict) and index in (entry.get("prototypes") or []):
             said.append(f"It is among these: {entry.get('sentence', entry.get('kind', ''))}.")
     if images is not None and index in on_background([record], images.records, checkpoint.data.crop).prototypes:

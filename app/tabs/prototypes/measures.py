@@ -82,7 +82,7 @@ def _characteristics(found: Characteristics) -> Iterator[Measure]:
 
 
 def _similarities(explainer: Explainer) -> tuple[Value, ...]:
-    """Of each patch to its prototype, in the unit in which similarities of pictures are told."""
+    """Of each patch to its prototype, in the unit in which similarities of pictures are shown."""
     branches = dict(explainer.model.named_branches())
     return tuple(
         None if r.similarity is None else float(branches[r.branch].activation(torch.tensor(r.similarity)))

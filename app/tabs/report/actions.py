@@ -47,7 +47,7 @@ def parse_query(words: Words) -> Query:
 
 
 def read_form(words: Words) -> Query:
-    """From the fields of the form, of which only the ticked ones are told."""
+    """From the fields of the form, which hold only what is ticked."""
     sections = tuple(name for name in SECTIONS if f"section_{name}" in words)
     return Query(sections, "chosen" in words, tuple(i for i in range(OFFERED) if f"picture_{i}" in words))
 

@@ -197,7 +197,7 @@ class Outcome:
         gains: Prototypes by which it gains.
         rest: The part of the change that is due to all other prototypes.
         by_probability: Whether evidence is measured in probability (else in points of the class score).
-        evidence: How it is counted; where it is ``shapley``, scores are told relative to the average class.
+        evidence: How it is counted; where it is ``shapley``, scores are relative to the average class.
         changed: Whether anything was changed at all.
         notices: What was done to the picture before.
     """
@@ -241,7 +241,7 @@ class ForwardResults:
 
 
 def outcome(explainer: Explainer, results: ForwardResults, image: InputImage, query: Query) -> Outcome:
-    """Change a picture and look at it again.
+    """Change a picture and run the model on it again.
 
     Raises:
         UserError: The picture cannot be read.
