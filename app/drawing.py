@@ -9,10 +9,10 @@ from app.pictures import Picture, Region, drawn_picture, fitted, heat_layer, per
 from protoexplain.data.geometry import Box
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.attribution.question import Target
-from protoexplain.explain.boxes import upsample
 from protoexplain.explain.evidence.match import Match, Statement
 from protoexplain.explain.explainer import Explainer, Seen
 from protoexplain.explain.overlays import RGB
+from protoexplain.regions.boxes import upsample
 from protoexplain.report.pictures import cut_out
 
 SIMILARITY = "map"
@@ -91,7 +91,7 @@ class Drawing:
         heat: Picture | None,
     ) -> RowView:
         record = self.explainer.record(match.prototype)
-        owner = self.explainer.checkpoint.classes[record.label] if record.label >= 0 else None
+        owner = self.explainer.checkpoint.owner_name(record.index)
         return RowView(
             number=number,
             prototype=match.prototype,
@@ -106,7 +106,7 @@ class Drawing:
             patch=prototype_picture(self.explainer.checkpoint, match.prototype, "patch"),
             source=prototype_picture(self.explainer.checkpoint, match.prototype, "source"),
             written=record.projected,
-            drawn=self.explainer.model.draws_prototypes,
+            drawn=self.explainer.model.prototype_source.decoded,
         )
 
     def _cut(self, match: Match) -> RGB:

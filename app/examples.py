@@ -143,7 +143,7 @@ def _training_pictures(checkpoint: Checkpoint) -> tuple[InputImage, ...]:
             key=f"{checkpoint.weights_sha256[:16]}/{record.index}",
             name=Path(str(record.image_id)).name,
             path=checkpoint.path / THUMBS / str(record.source),
-            truth=checkpoint.classes[record.label] if record.label >= 0 else None,
+            truth=checkpoint.owner_name(record.index),
         )
         for record in _in_turns(records, [record.label for record in records])
     )

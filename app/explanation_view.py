@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.pictures import Picture, Region
 from protoexplain.explain.evidence.local import Prediction
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 from protoexplain.report.report import Sum
 
 

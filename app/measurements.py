@@ -15,17 +15,17 @@ from typing import Any
 from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
-from protoexplain.checkpoint.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import require_writable, write_file
 from protoexplain.io.cache import cache_folder
+from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.cached_results import cached_results
 from protoexplain.metrics.observe.images import Images
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.runner import measure
-from protoexplain.training.fabric import make_fabric
 
 log = logging.getLogger(__name__)
 BATCH = 8

@@ -13,9 +13,9 @@ from cachetools import LRUCache
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
-from protoexplain.checkpoint.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
+from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.models.registry import get_family
 
 log = logging.getLogger(__name__)

@@ -77,7 +77,7 @@ def prototype_picture(checkpoint: Checkpoint, index: int, kind: Kind, alt: str =
     if alt:
         return Picture(address, alt, width, height)
     if kind == "patch":
-        of = f" of {checkpoint.classes[record.label]}" if record.label >= 0 else ""
+        of = f" of {owner}" if (owner := checkpoint.owner_name(record.index)) else ""
         return Picture(address, f"Prototype {index}: part of a training picture{of}", width, height)
     box = percent_of(Box(*record.input_box), Box(0, 0, width, height)) if record.input_box else None
     return Picture(address, f"Training picture {record.image_id}, the part marked by a box", width, height, box)

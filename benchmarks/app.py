@@ -78,7 +78,7 @@ def make_checkpoint(folder: Path, data: Path, per_class: int, size: int) -> None
     with torch.inference_mode():
         latent = torch.cat([branch.addon(model.backbone(images)).flatten(2) for images, _, _ in loaded])
         labels = torch.cat([labels for _, labels, _ in loaded])
-        for index, owner in enumerate(model.prototype_class.tolist()):
+        for index, owner in enumerate(model.ownership.labels.tolist()):
             own = latent[labels == owner]
             branch.prototypes.data[index, :, 0, 0] = own[index % len(own), :, int(torch.randint(own.shape[2], ()))]
     patches = projection.search(model, loaded)

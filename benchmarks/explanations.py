@@ -63,7 +63,7 @@ def local_arms(model: PrototypeModel, picture: torch.Tensor, names: list[str]) -
 def prototype_arms(subject: Subject) -> dict[str, Callable[[], object]]:
     """Works on all training images; each arm reads the files anew."""
     model, names = subject.model, subject.data.image_set.classes
-    owners = zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True)
+    owners = zip(model.prototype_branch(), model.ownership.labels.tolist(), strict=True)
     records = [PrototypeRecord(i, branch, label, i) for i, (branch, label) in enumerate(owners)]
 
     @torch.inference_mode()

@@ -20,13 +20,13 @@ import torch
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
-from protoexplain.explain.box_rules import DEFAULT, PUBLISHED
 from protoexplain.explain.evidence.contrast import contrast
 from protoexplain.explain.evidence.counting import PRODUCT, SHAPLEY
 from protoexplain.explain.evidence.local import explain_reading
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.forward_pass import Reading, read
 from protoexplain.metrics.scores.compactness import rows_to_carry
+from protoexplain.regions.box_rules import DEFAULT, PUBLISHED
 
 ROWS, HALF, CARRIED = 5, 0.5, 0.9
 Figures = Mapping[str, float]

@@ -1,7 +1,7 @@
 """What the activation maps of a checkpoint's prototypes have to give."""
 
-from protoexplain.explain.box_rules import DEFAULT
-from protoexplain.explain.prototypes.patch_boxes import MarkedRecords
+from protoexplain.regions.box_rules import DEFAULT
+from protoexplain.regions.patch_boxes import MarkedRecords
 
 
 def marked(checkpoint, rule=DEFAULT):

@@ -10,8 +10,9 @@ from lightning_fabric import Fabric
 from protoexplain.config import merged, parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
+from protoexplain.progress import Silent
 from protoexplain.training.run import train
-from protoexplain.training.run_log import LOG_FILE, Silent
+from protoexplain.training.run_log import LOG_FILE
 from protoexplain.training.stages import Run
 from protoexplain.training.state import RunState
 

@@ -10,6 +10,7 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.explain.forward_pass import read
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.contract import LOGITS, PROBABILITIES, Ownership
 from protoexplain.models.heads import LinearHead, ReasoningHead
 from protoexplain.models.similarity import Projection
 
@@ -25,14 +26,14 @@ class ToyModel(PrototypeModel):
     def __init__(self, head, labels):
         prototypes = torch.eye(3)[: len(labels)].view(-1, 3, 1, 1)
         branch = Branch(nn.Identity(), prototypes, Projection(), head)
-        super().__init__(nn.Identity(), {"main": branch}, torch.tensor(labels), len(NAMES))
-        self.scores_are_probabilities = isinstance(head, ReasoningHead)
+        super().__init__(nn.Identity(), {"main": branch}, Ownership.of_labels(torch.tensor(labels), len(NAMES)))
+        self.score_unit = PROBABILITIES if isinstance(head, ReasoningHead) else LOGITS
         self.eval()
 
 
 def linear(weights, labels=(0, 1, 2), usual=None):
     """A model with a linear head of weights [C,P]; heat maps go from 0 to 1 where it knows what is usual [P]."""
-    head = LinearHead(torch.tensor(labels), len(NAMES))
+    head = LinearHead(Ownership.of_labels(torch.tensor(labels), len(NAMES)))
     head.weight.data = torch.tensor(weights, dtype=torch.float32)
     model, count = ToyModel(head, labels), len(labels)
     if usual is not None:

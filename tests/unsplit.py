@@ -9,7 +9,7 @@ from metrics.measured_checkpoints import keep_checkpoint
 from PIL import Image
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
+from protoexplain.io.manifest import MANIFEST, manifest_of
 
 SEED = 7
 

@@ -33,15 +33,6 @@ from torch import Tensor
 
 import protoexplain
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS, read_statistics, write_statistics
-from protoexplain.checkpoint.manifest import (
-    MANIFEST,
-    MAX_JSON_BYTES,
-    MEASUREMENTS,
-    read_json_table,
-    read_limited,
-    read_manifest,
-    verify_folder,
-)
 from protoexplain.checkpoint.measurements import joined, read_measurements, without, write_measurements
 from protoexplain.checkpoint.model_card import measurements_card, model_card
 from protoexplain.checkpoint.prototype_maps import MAPS, read_maps, write_maps
@@ -51,6 +42,15 @@ from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, require_writable, write_file, write_folder
 from protoexplain.io.json_values import finite
+from protoexplain.io.manifest import (
+    MANIFEST,
+    MAX_JSON_BYTES,
+    MEASUREMENTS,
+    read_json_table,
+    read_limited,
+    read_manifest,
+    verify_folder,
+)
 from protoexplain.io.tensors import load_into, read_tensors, write_tensors
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import PrototypeModel
@@ -167,7 +167,7 @@ class Checkpoint:
                 raise UserError(what, str(self.path / PROTOTYPES), _FIX)
             model.select(torch.tensor(numbers, dtype=torch.long))
         load_into(model, self.path / MODEL)
-        expected = list(zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True))
+        expected = list(zip(model.prototype_branch(), model.ownership.labels.tolist(), strict=True))
         for record, (branch, label) in zip(self.prototypes, expected, strict=True):
             if (record.branch, record.label) != (branch, label):
                 raise UserError(
@@ -178,6 +178,11 @@ class Checkpoint:
                 )
         model.set_statistics(self._statistics())
         return model.eval().to(device)
+
+    def owner_name(self, prototype: int) -> str | None:
+        """The name of the class that owns a prototype, None where it is shared by all."""
+        owner = self.prototypes[prototype].owner
+        return None if owner is None else self.classes[owner]
 
     def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
         """Refuse a data set whose classes are not the model's.

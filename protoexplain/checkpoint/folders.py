@@ -8,8 +8,8 @@ from pathlib import Path
 
 import protoexplain
 from protoexplain.checkpoint.checkpoint import MODEL
-from protoexplain.checkpoint.manifest import MANIFEST
 from protoexplain.io.atomic import is_leftover
+from protoexplain.io.manifest import MANIFEST
 
 _DEPTH = 2
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import protoexplain
-from protoexplain.checkpoint.manifest import read_json_table
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import recover, write_file
 from protoexplain.io.json_values import finite
+from protoexplain.io.manifest import read_json_table
 
 FORMAT = 1
 """Grows when older programs can no longer read what this one writes."""

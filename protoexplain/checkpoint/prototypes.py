@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import first_mistake
 
 FORMAT = 3
 """Grows when older programs can no longer read what this one writes."""
@@ -67,6 +68,15 @@ class PrototypeRecord:
     source_size: tuple[int, int] | None = None
     patch: PictureName | None = None
     source: PictureName | None = None
+
+    @property
+    def owner(self) -> int | None:
+        """Its class, None where it is shared by all."""
+        return None if self.label < 0 else self.label
+
+    def belongs_to(self, label: int) -> bool:
+        """Whether a class owns it, alone or with the others."""
+        return self.owner in (None, label)
 
     @property
     def fits_its_map(self) -> bool:
@@ -164,3 +174,12 @@ def parse_contents(content: bytes, where: str) -> Contents:
 def select(records: Sequence[PrototypeRecord], kept: Sequence[int]) -> tuple[PrototypeRecord, ...]:
     """The records of a pruned model, numbered anew; they remember their original numbers."""
     return tuple(dataclasses.replace(records[old], index=new) for new, old in enumerate(kept))
+
+
+def shared_patches(records: Sequence[PrototypeRecord]) -> tuple[tuple[int, ...], ...]:
+    """Groups of prototypes of the same class and branch that lie on the same cell of the same image, by number."""
+    places: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for record in records:
+        if record.image_id is not None:
+            places[record.branch, record.label, record.image_id, record.row, record.column].append(record.index)
+    return tuple(tuple(group) for group in places.values() if len(group) > 1)

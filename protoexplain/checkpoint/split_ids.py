@@ -7,8 +7,8 @@ from functools import cached_property
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import first_mistake
 
 SPLIT = "split.json"
 

@@ -49,7 +49,7 @@ def characteristics(
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()
     measured[METRIC][f"{split} {PAIRS}"] = [pair.to_dict() for pair in pairs]
-    owners = ["" if record.label < 0 else f" ({loaded.classes[record.label]})" for record in loaded.prototypes]
+    owners = [f" ({name})" if (name := loaded.owner_name(r.index)) else "" for r in loaded.prototypes]
     sentences = [about_prototype(found, p, f"prototype {p}{owner}") for p, owner in enumerate(owners)]
 
     def show() -> None:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protoexplain.data.dataset_view import DatasetView
-    from protoexplain.explain.box_rules import BoxRule
     from protoexplain.explain.evidence.match import Match
     from protoexplain.explain.evidence.what_if import Edit
     from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
     from protoexplain.explain.overlays import RGB
+    from protoexplain.regions.box_rules import BoxRule
 
 
 def register(app: typer.Typer) -> None:
@@ -159,7 +159,7 @@ def _answers(
     if edit is not None:
         otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows, box_rule=rule)
         sentences.append(about_what_if(otherwise))
-    titles = about_pictures(explainer.model.draws_prototypes)
+    titles = about_pictures(explainer.model.prototype_source.decoded)
     picture = sheet(
         result.explanation,
         shown,

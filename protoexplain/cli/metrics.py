@@ -57,8 +57,8 @@ def measure(
 
     Stopped by ctrl-C, the same command goes on where it was.
     """
+    from protoexplain.fabric import make_fabric
     from protoexplain.metrics.runner import measure as run_measurement
-    from protoexplain.training.fabric import make_fabric
 
     loaded = open_for_results(checkpoint, copy_to, resumable=True)
     settings = _settings(assignments or [], images)
@@ -95,10 +95,10 @@ def compare(
     Without --data, what `measure` has added to the checkpoints is compared.
     """
     from protoexplain.checkpoint.checkpoint import Checkpoint
+    from protoexplain.fabric import make_fabric
     from protoexplain.metrics.cached_results import cached_results, distinct_names
     from protoexplain.metrics.compare import MeasuredModel
     from protoexplain.metrics.runner import measure as run_measurement
-    from protoexplain.training.fabric import make_fabric
 
     fabric = make_fabric(device)
     if len(checkpoints) < 2:

@@ -71,7 +71,7 @@ def prototypes(
         )
         if out is not None:
             region = SeenRegions(splits)
-            caption = "drawn; nearest below" if explainer.model.draws_prototypes else "its training patch"
+            caption = "drawn; nearest below" if explainer.model.prototype_source.decoded else "its training patch"
             for done, entry in enumerate(explained, 1):
                 patch, source = explainer.patch(entry.prototype), explainer.source(entry.prototype)
                 picture = contact_sheet(entry, loaded.classes, region, patch, source, caption)

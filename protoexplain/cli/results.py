@@ -70,7 +70,7 @@ def add_results(checkpoint: Checkpoint, measured: Mapping[str, Any], show: Calla
         UserError: They could not be added after all; they were printed, and kept elsewhere, where it says.
     """
     from protoexplain.checkpoint.checkpoint import add_metrics
-    from protoexplain.checkpoint.manifest import MEASUREMENTS
+    from protoexplain.io.manifest import MEASUREMENTS
 
     try:
         add_metrics(checkpoint, measured)

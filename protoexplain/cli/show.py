@@ -71,7 +71,7 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
     from dataclasses import asdict
 
     from protoexplain.checkpoint.checkpoint import CARD
-    from protoexplain.checkpoint.manifest import MEASUREMENTS
+    from protoexplain.io.manifest import MEASUREMENTS
 
     if as_json:
         print_json(

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image, load_mask
+from protoexplain.progress import Progress
 
-Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
 FEW_TRAIN = 5

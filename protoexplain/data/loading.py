@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from protoexplain.data.augmentation import find_augmentation
-from protoexplain.data.check import Progress, for_each
+from protoexplain.data.check import for_each
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.picture_store import PictureStore, Place
 from protoexplain.data.records import ImageRecord
 from protoexplain.data.warps import Frame
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image, verify_image
+from protoexplain.progress import Progress
 
 Crop = Literal["box", "full"]
 _PICTURE = 2

@@ -16,9 +16,9 @@ from protoexplain.data.geometry import Box
 from protoexplain.editing.decisions import REPROJECT, Decision
 from protoexplain.editing.preview import TRAIN, EditPreview
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.models.base import Branch
 from protoexplain.models.similarity import gather_patches
+from protoexplain.regions.box_rules import DEFAULT
 
 OFFERED = 6
 
@@ -62,8 +62,8 @@ def candidates(
         UserError: No such prototype, or one that no patch can be written into.
     """
     name, branch = writable(preview, prototype)
-    features, owner = preview.features[TRAIN], preview.checkpoint.prototypes[prototype].label
-    places = [i for i, image in enumerate(features.images) if owner in (-1, image.label)]
+    features, record = preview.features[TRAIN], preview.checkpoint.prototypes[prototype]
+    places = [i for i, image in enumerate(features.images) if record.belongs_to(image.label)]
     if not places:
         return ()
     maps = branch.similarity.maps(features.latents[name][places], preview.learned(prototype))[:, 0]
@@ -88,15 +88,15 @@ def spot(preview: EditPreview, prototype: int, place: int, row: int, column: int
         UserError: No such prototype, picture or cell, or a picture of another class.
     """
     name, branch = writable(preview, prototype)
-    features, owner = preview.features[TRAIN], preview.checkpoint.prototypes[prototype].label
+    features = preview.features[TRAIN]
     height, width = preview.map_of(prototype)
     where = f"prototype {prototype}"
     if not 0 <= place < len(features.images):
         raise UserError(f"there is no training picture number {place}", where, "choose one that is offered")
     image = features.images[place]
-    if owner not in (-1, image.label):
-        classes = preview.checkpoint.classes
-        what = f"the picture {image.id} shows {classes[image.label]}, the prototype belongs to {classes[owner]}"
+    if not preview.checkpoint.prototypes[prototype].belongs_to(image.label):
+        shown, owner = preview.checkpoint.classes[image.label], preview.checkpoint.owner_name(prototype)
+        what = f"the picture {image.id} shows {shown}, the prototype belongs to {owner}"
         raise UserError(what, where, "choose a picture of the prototype's class")
     if not (0 <= row < height and 0 <= column < width):
         what = f"the picture has no cell in row {row}, column {column}"
@@ -148,7 +148,7 @@ def writable(preview: EditPreview, prototype: int) -> tuple[str, Branch]:
         UserError: No such prototype, or it is a direction of the network's own.
     """
     name, branch, _ = preview.place(prototype)
-    if not preview.model.writes_prototypes:
+    if not preview.model.prototype_source.projected:
         raise UserError(
             "the prototypes of this model are parts of its network; no patch can be written into them",
             f"prototype {prototype}",

@@ -19,13 +19,13 @@ from protoexplain.editing.candidates import Spot, resolved
 from protoexplain.editing.decisions import REMOVE, REPROJECT, Decision
 from protoexplain.editing.preview import TRAIN, VALIDATION, EditPreview
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Silent, Watcher
 from protoexplain.training import engine
 from protoexplain.training.checkpoint_ops import head_stage
-from protoexplain.training.fabric import make_fabric
 from protoexplain.training.feature_cache import activations_of, head_inputs
 from protoexplain.training.inputs import CachedInputs
-from protoexplain.training.run_log import Silent, Watcher
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 

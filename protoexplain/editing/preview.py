@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from protoexplain.errors import UserError
 from protoexplain.io.images import load_image
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
-from protoexplain.training.diagnose import beside_object
+from protoexplain.progress import Progress
+from protoexplain.regions.object_cells import beside_object
 from protoexplain.training.feature_cache import FeatureCache, compute_features
 from protoexplain.training.inputs import ImageInputs
 
@@ -89,9 +90,6 @@ class EditPreview:
     def pictures(self) -> ImageDataset:
         """The training pictures as the network saw them."""
         return ImageDataset(self.features[TRAIN].images, self.data.crop, self.checkpoint.config.data.image_size)
-
-
-Progress = Callable[[int, int], None]
 
 
 def open_preview(

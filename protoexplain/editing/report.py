@@ -174,7 +174,7 @@ def sizes(preview: EditPreview, edited: Edited, findings: Sequence[Finding]) -> 
 def findings_of(preview: EditPreview, edited: Edited, records: Sequence[PrototypeRecord]) -> tuple[Finding, ...]:
     """What is wrong with the prototypes of an edited model, described by `records`."""
     nearest = None
-    if bool((edited.model.prototype_class >= 0).any()):
+    if not edited.model.ownership.all_shared:
         nearest = nearest_of(edited.similarity[TRAIN], preview.features[TRAIN].labels)
     return diagnose(edited.model, records, preview.data.train, preview.data.crop, nearest)
 

@@ -21,17 +21,17 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord, select
 from protoexplain.devices import AUTO
 from protoexplain.editing.decisions import Decision, Decisions
 from protoexplain.editing.edit import Edited, carry_out, refit
-from protoexplain.editing.preview import TRAIN, EditPreview, Progress, open_preview
+from protoexplain.editing.preview import TRAIN, EditPreview, open_preview
 from protoexplain.editing.report import Report, findings_of, report
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Progress, Silent, Watcher
 from protoexplain.training.checkpoint_ops import pictures_of
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.projection import Patches
 from protoexplain.training.provenance import Provenance, data_info, provenance
 from protoexplain.training.responses import responses
-from protoexplain.training.run_log import Silent, Watcher
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _row(parent: Checkpoint, decision: Decision) -> dict[str, Any]:
     fields = decision.model_dump(exclude={"prototype"})
     return {
         "prototype": decision.prototype,
-        "class": parent.classes[record.label] if record.label >= 0 else None,
+        "class": parent.owner_name(decision.prototype),
         "was": _place(record),
         **fields,
         "parent": parent.weights_sha256,

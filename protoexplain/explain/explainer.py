@@ -16,13 +16,11 @@ from PIL import Image
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.data.augmentation import resized
-from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
 from protoexplain.explain.attribution.question import Question, Target
-from protoexplain.explain.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics, match_characteristics
 from protoexplain.explain.characteristics.table import Characteristics, known_characteristics
 from protoexplain.explain.characteristics.variants import texture_cache
@@ -34,11 +32,13 @@ from protoexplain.explain.evidence.match import Match, Statement
 from protoexplain.explain.evidence.occlusion_test import RANDOM_BOXES, Honesty, honesty
 from protoexplain.explain.evidence.what_if import Edit
 from protoexplain.explain.forward_pass import Reading, read
-from protoexplain.explain.measured_field import measure_fields
 from protoexplain.explain.prototypes.patch_pictures import PatchPictures
 from protoexplain.io.images import load_image
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
+from protoexplain.progress import Progress
+from protoexplain.regions.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
+from protoexplain.regions.measured_field import measure_fields
 
 RGB = NDArray[np.uint8]
 
@@ -102,7 +102,7 @@ class Explainer:
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)
         self.notices = count_evidence(self.model, evidence)
-        self._pictures = PatchPictures(self.checkpoint, self.model.draws_prototypes)
+        self._pictures = PatchPictures(self.checkpoint, self.model.prototype_source.decoded)
 
     @property
     def title(self) -> str:
@@ -111,7 +111,7 @@ class Explainer:
     @cached_property
     def unit(self) -> str:
         """Of the evidence: what class scores are measured in."""
-        return "probability" if self.model.scores_are_probabilities else "logit"
+        return self.model.score_unit.name
 
     @cached_property
     def fields(self) -> Fields:
@@ -287,8 +287,8 @@ class Explainer:
 
     def name(self, match: Statement) -> str:
         """Prototype number and class, for people."""
-        owner = "" if match.prototype_label < 0 else f" ({self.checkpoint.classes[match.prototype_label]})"
-        return f"Prototype {match.prototype}{owner}"
+        owner = self.checkpoint.owner_name(match.prototype)
+        return f"Prototype {match.prototype}{f' ({owner})' if owner else ''}"
 
     def _marked(self, reading: Reading, rule: BoxRule) -> Reading:
         """With the patches of the prototypes marked by the same rule as the picture."""

@@ -16,7 +16,8 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.heads import Evidence, EvidenceKind
+from protoexplain.models.contract import EvidenceKind
+from protoexplain.models.heads import Evidence
 from protoexplain.models.precision import exact
 
 
@@ -65,7 +66,7 @@ class Reading:
     @property
     def unit(self) -> Literal["logit", "probability"]:
         """What scores and evidence are measured in."""
-        return "probability" if self.model.scores_are_probabilities else "logit"
+        return self.model.score_unit.name
 
     @property
     def evidence_kind(self) -> EvidenceKind:
@@ -78,7 +79,7 @@ class Reading:
 
         Never where scores are relative to the average class, which says nothing about all of them.
         """
-        return self.evidence_kind != "shapley" and float(self.scores.max()) == 0
+        return not self.evidence_kind.relative and float(self.scores.max()) == 0
 
     def prediction(self, label: int) -> Prediction:
         return Prediction(label, self.class_names[label], float(self.scores[label]), float(self.probabilities[label]))

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import MANIFEST, manifest_of
 
 FAULT_VARIABLE = "PROTOEXPLAIN_FAULT"
 """`write:3` lets the third written file fail as on a full disk, for tests."""

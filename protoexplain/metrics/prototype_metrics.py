@@ -24,7 +24,7 @@ from protoexplain.metrics.observe.plan import plan_passes
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measurable
 from protoexplain.metrics.settings import parse_settings
-from protoexplain.training.run_log import Silent
+from protoexplain.progress import Silent
 
 
 class PrototypeMetrics:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.observe.images import read_foreign_images, read_test_images
@@ -26,8 +27,7 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.observer import observe
 from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import parse_settings
-from protoexplain.training.fabric import make_fabric
-from protoexplain.training.run_log import Silent, Watcher
+from protoexplain.progress import Silent, Watcher
 
 
 def measure(

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import protoexplain
-from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.errors import UserError, nearest_name
+from protoexplain.io.manifest import first_mistake
 from protoexplain.metrics.registry import get_metric, list_metrics
 
 PUBLISHED_SIZE, PUBLISHED_HALF_WINDOW = 224, 36

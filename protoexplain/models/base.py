@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.backbones import Backbone, BackboneConfig
-from protoexplain.models.heads import Evidence, EvidenceKind, Head
+from protoexplain.models.contract import LOGITS, EvidenceKind, Ownership, PrototypeSource
+from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.similarity import Similarity, gather_patches
 from protoexplain.models.stage import Stage
 
@@ -151,29 +152,32 @@ class PrototypeModel(nn.Module):
     Args:
         backbone: Images [B,3,S,S] in [0, 1] -> features.
         branches: Name -> branch.
-        prototype_class: [P] class of each prototype over all branches, -1 where shared by all.
-        classes: Number of classes.
+        ownership: Which classes own the prototypes, over all branches.
     """
 
     prototype_class: Tensor
-    writes_prototypes = True
-    """Whether projection writes patches into prototypes; False only illustrates them (CBC)."""
-    draws_prototypes = False
-    """Whether prototypes are whole pictures that the model can decode."""
-    scores_are_probabilities = False
+    """int64 [P], the labels of `ownership`, as checkpoints hold them."""
+    prototype_source = PrototypeSource.PROJECTED
+    score_unit = LOGITS
     silent_below: float | None = None
     """A prototype whose best similarity is lower was never found; None where similarities have no such level."""
     statistics: ActivationStatistics | None = None
     """Of the training images; None before they were gathered."""
 
-    def __init__(
-        self, backbone: nn.Module, branches: Mapping[str, Branch], prototype_class: Tensor, classes: int
-    ) -> None:
+    def __init__(self, backbone: nn.Module, branches: Mapping[str, Branch], ownership: Ownership) -> None:
         super().__init__()
         self.backbone = backbone
         self.branches = nn.ModuleDict(branches)
-        self.register_buffer("prototype_class", prototype_class)
-        self.classes = classes
+        self.register_buffer("prototype_class", ownership.labels)
+        self.classes = ownership.owned.shape[1]
+
+    @property
+    def ownership(self) -> Ownership:
+        """Which classes own the prototypes; on the model's device.
+
+        A family whose prototypes belong to several classes, but not to all, overrides this, with a buffer of its own.
+        """
+        return Ownership.of_labels(self.prototype_class, self.classes)
 
     # ------------------------------------------------------------------ inference
 
@@ -235,7 +239,7 @@ class PrototypeModel(nn.Module):
 
     def evidence_scores(self, logits: Tensor) -> Tensor:
         """Class scores [B,C] as evidence adds up to them: relative to the average class where evidence is Shapley."""
-        return logits - logits.mean(1, keepdim=True) if self.evidence_kind == "shapley" else logits
+        return logits - logits.mean(1, keepdim=True) if self.evidence_kind.relative else logits
 
     @property
     def uses_baseline(self) -> bool:
@@ -264,8 +268,8 @@ class PrototypeModel(nn.Module):
         return None if others else branch.head.disagreement(activations, classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Class scores [B,C] -> probabilities in [0, 1]; CBC's scores are such already, up to rounding."""
-        return logits.clamp(0, 1) if self.scores_are_probabilities else logits.softmax(1)
+        """Class scores [B,C] -> probabilities [B,C] in [0, 1]."""
+        return self.score_unit.probabilities(logits)
 
     def class_weights(self) -> Tensor:
         """[C,P]: change of each class score per unit of each prototype's activation."""

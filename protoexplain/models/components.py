@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.base import Branch, BranchOutput, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.contract import LOG_NORMALISED, Ownership, PrototypeSource
 from protoexplain.models.heads import Head, SharedHead
 from protoexplain.models.similarity import ChannelAxes
 from protoexplain.models.stage import Decay, Stage
@@ -77,14 +78,14 @@ class DetectionBranch(Branch):
 class ComponentNet(PrototypeModel):
     """One branch of components that all classes share."""
 
-    writes_prototypes = False
+    prototype_source = PrototypeSource.ILLUSTRATED
     silent_below: float = 0.1
     """As CBC at inference."""
 
     def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int, head: Head) -> None:
         count = component_count(config, channels)
         branch = DetectionBranch(config.components, channels, count, head, config.inference_threshold)
-        super().__init__(backbone, {"main": branch}, torch.full((count,), -1), classes)
+        super().__init__(backbone, {"main": branch}, Ownership.of_all(count, classes))
 
     def alignment_terms(self, out: BranchOutput) -> dict[str, Tensor]:
         """align and tanh (PIP-Net), on batches of two views; none from cached activations."""
@@ -96,9 +97,7 @@ class ComponentNet(PrototypeModel):
 class NonNegativeNet(ComponentNet):
     """Scores o >= 0 that add up weighted detections, trained as log(1 + o^2); weights shrink until few are left."""
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """softmax(log(1 + o^2)), as the class loss reads the scores."""
-        return logits.square().log1p().softmax(1)
+    score_unit = LOG_NORMALISED
 
     def loss_terms(
         self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None

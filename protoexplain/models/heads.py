@@ -10,24 +10,16 @@ precision that the activations come in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from protoexplain.models.contract import EvidenceKind, Ownership
 from protoexplain.models.precision import exact, in_float32
 
 _USUAL_SHARE = 0.1
 """Of a batch in the running mean of activations."""
-
-EvidenceKind = Literal["shapley", "product", "reasoning"]
-"""How evidence is counted.
-
-``shapley``: (activation - usual activation) x (weight - mean weight over the classes), which adds up to the class score
-relative to the average class; the Shapley value of a linear model.  ``product``: activation x weight, as published.
-``reasoning``: by presence and absence, of heads whose scores are probabilities.
-"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Head(nn.Module):
 
     @property
     def evidence_kind(self) -> EvidenceKind:
-        return "product"
+        return EvidenceKind.PRODUCT
 
     def forward(self, activations: Tensor) -> Tensor:
         """[B,P] -> [B,C]."""
@@ -105,8 +97,7 @@ class LinearHead(Head):
     With usual activations u, evidence is W_cp (a_p - u_p), and sum_p W_cp u_p is the bias.
 
     Args:
-        prototype_class: [P] class of each prototype; sets the initial weights.
-        classes: Number of classes C.
+        ownership: Of the P prototypes by the C classes; sets the initial weights.
         own: Initial weight of a prototype for its own class.
         other: Initial weight for all other classes (ProtoPNet and ST-ProtoPNet: -0.5).
     """
@@ -114,15 +105,15 @@ class LinearHead(Head):
     usual: Tensor | None
     uses_baseline = True
 
-    def __init__(self, prototype_class: Tensor, classes: int, own: float = 1.0, other: float = -0.5) -> None:
+    def __init__(self, ownership: Ownership, own: float = 1.0, other: float = -0.5) -> None:
         super().__init__()
-        identity = F.one_hot(prototype_class, classes).T.float()
+        identity = ownership.owned.T.float()
         self.weight = nn.Parameter(identity * own + (1 - identity) * other)
         self.register_buffer("usual", None, persistent=False)
 
     @property
     def evidence_kind(self) -> EvidenceKind:
-        return "product" if self.usual is None else "shapley"
+        return EvidenceKind.PRODUCT if self.usual is None else EvidenceKind.SHAPLEY
 
     def set_baseline(self, usual: Tensor | None) -> None:
         if self.uses_baseline:
@@ -162,7 +153,7 @@ class SharedHead(LinearHead):
     """A linear head on prototypes that belong to no class; weights start at N(1, 0.1)."""
 
     def __init__(self, prototypes: int, classes: int) -> None:
-        super().__init__(torch.zeros(prototypes, dtype=torch.long), classes)
+        super().__init__(Ownership.of_all(prototypes, classes))
         nn.init.normal_(self.weight, 1.0, 0.1)
 
 
@@ -205,7 +196,7 @@ class DistanceHead(LinearHead):
     usual: Tensor | None
 
     def __init__(self, prototypes: int, classes: int) -> None:
-        super().__init__(torch.zeros(prototypes, dtype=torch.long), classes)
+        super().__init__(Ownership.of_all(prototypes, classes))
         nn.init.uniform_(self.weight, -1, 0)
         self.register_buffer("usual", torch.zeros(prototypes))
 
@@ -226,17 +217,16 @@ class AggregationHead(LinearHead):
     still add up to it, and the scores of classes with few and with many prototypes stay comparable.
 
     Args:
-        prototype_class: [P] class of each prototype.
-        classes: Number of classes C.
+        ownership: Of the P prototypes by the C classes.
     """
 
     own: Tensor
     totals: Tensor
 
-    def __init__(self, prototype_class: Tensor, classes: int) -> None:
-        super().__init__(prototype_class, classes)
-        self.weight = nn.Parameter(torch.ones(len(prototype_class)))
-        self.register_buffer("own", F.one_hot(prototype_class, classes).T.bool(), persistent=False)
+    def __init__(self, ownership: Ownership) -> None:
+        super().__init__(ownership)
+        self.weight = nn.Parameter(torch.ones(len(ownership.owned)))
+        self.register_buffer("own", ownership.owned.T.clone(), persistent=False)
         self.register_buffer("totals", self.own.sum(1, keepdim=True), persistent=False)
 
     def class_weights(self) -> Tensor:
@@ -280,7 +270,7 @@ class ReasoningHead(Head):
 
     @property
     def evidence_kind(self) -> EvidenceKind:
-        return "reasoning"
+        return EvidenceKind.REASONING
 
     def presence_weights(self) -> Tensor:
         return self.reasoning()[0].T

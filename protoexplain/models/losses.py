@@ -10,15 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from protoexplain.errors import UserError
+from protoexplain.models.contract import Ownership
 from protoexplain.models.precision import in_float32
 
 ZERO_LENGTH = 1e-12
 """Vectors shorter than this have no direction: their cosines are 0 and get no gradient."""
-
-
-def own_class_mask(labels: Tensor, prototype_class: Tensor) -> Tensor:
-    """[B,P]: True where the prototype belongs to the image's class."""
-    return labels[:, None] == prototype_class[None]
 
 
 def best_among(similarity: Tensor, mask: Tensor, floor: float | None = None) -> Tensor:
@@ -35,10 +31,9 @@ def best_among(similarity: Tensor, mask: Tensor, floor: float | None = None) -> 
     return best if floor is None else best.clamp_min(floor)
 
 
-def wrong_class_l1(weight: Tensor, prototype_class: Tensor) -> Tensor:
+def wrong_class_l1(weight: Tensor, ownership: Ownership) -> Tensor:
     """Sum of |W| [C,P] over the entries that join a prototype to a foreign class."""
-    classes = torch.arange(len(weight), device=weight.device)
-    return weight.abs().masked_fill(own_class_mask(classes, prototype_class), 0).sum()
+    return weight.abs().masked_fill(ownership.owned.T, 0).sum()
 
 
 @in_float32

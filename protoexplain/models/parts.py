@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.models.base import Branch, PrototypeModel, PrototypeOutput
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import AggregationHead
 from protoexplain.models.similarity import Cosine
 from protoexplain.models.stage import Decay, Stage
@@ -87,17 +88,17 @@ class PartClassifier(PrototypeModel):
 
     def __init__(self, backbone: nn.Module, classes: int, parts: int) -> None:
         channels = int(backbone.channels)  # type: ignore[arg-type]
-        owner = torch.arange(classes).repeat_interleave(parts)
+        ownership = Ownership.class_major(parts, classes)
         embedding = nn.Conv2d(channels, CHANNELS, 1, bias=False)
         nn.init.orthogonal_(embedding.weight)
         branch = Branch(
             addon=nn.Sequential(nn.BatchNorm2d(channels), embedding),
-            prototypes=torch.randn(len(owner), CHANNELS, 1, 1),
+            prototypes=torch.randn(len(ownership.owned), CHANNELS, 1, 1),
             similarity=Cosine(),
             activation=partial(torch.mul, other=SCALE / parts),
-            head=AggregationHead(owner, classes),
+            head=AggregationHead(ownership),
         )
-        super().__init__(backbone, {"parts": branch}, owner, classes)
+        super().__init__(backbone, {"parts": branch}, ownership)
         self.parts = parts
         self.background = nn.Parameter(torch.randn(BACKGROUNDS, CHANNELS, 1, 1))
         self.teacher = PartTeacher(backbone, parts)

@@ -5,11 +5,11 @@ It prepares a backbone for the data before prototypes are placed on its features
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.models.base import PrototypeModel, PrototypeOutput
+from protoexplain.models.contract import Ownership
 from protoexplain.models.stage import Decay, Stage
 
 
@@ -22,7 +22,7 @@ class PooledClassifier(PrototypeModel):
     """
 
     def __init__(self, backbone: nn.Module, classes: int) -> None:
-        super().__init__(backbone, {}, torch.empty(0, dtype=torch.long), classes)
+        super().__init__(backbone, {}, Ownership.of_all(0, classes))
         channels = int(backbone.channels)  # type: ignore[arg-type]
         self.norm = nn.BatchNorm2d(channels)
         self.head = nn.Linear(channels, classes)

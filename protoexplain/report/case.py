@@ -107,7 +107,7 @@ class _Drawing:
         return Row(
             number=number,
             prototype=statement.prototype,
-            owner=self.explainer.checkpoint.classes[record.label] if record.label >= 0 else None,
+            owner=self.explainer.checkpoint.owner_name(record.index),
             similarity=statement.similarity,
             usual=statement.usual,
             evidence=evidence,

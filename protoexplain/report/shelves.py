@@ -11,11 +11,11 @@ from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.io.images import load_image
+from protoexplain.progress import Progress
 from protoexplain.report.pictures import Picture, drawn, region_of, stored
 from protoexplain.report.report import Gallery, PrototypeCard, Shelf, Weight
 
@@ -119,7 +119,7 @@ def _card(
     weights: Tensor,
     words: tuple[str, ...],
 ) -> PrototypeCard:
-    column, shared = weights[:, record.index], record.label < 0
+    column, shared = weights[:, record.index], record.owner is None
     labels = column.argsort(descending=True)[:STRONGEST].tolist() if shared else [record.label]
     return PrototypeCard(
         index=record.index,

@@ -12,7 +12,7 @@ from protoexplain.report.numbers import percent, readable
 
 def opening(explainer: Explainer) -> tuple[str, str, str]:
     """What such a model is, and how to read the pages, for someone who has never heard of prototypes."""
-    if explainer.model.draws_prototypes:
+    if explainer.model.prototype_source.decoded:
         return (
             "This model recognises what a picture shows by comparing it as a whole with pictures that it has learned,"
             " its prototypes, which it draws itself; the training picture beside each is the one nearest to it.",
@@ -24,11 +24,11 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
         )
     learned = (
         "parts of training pictures that it remembers, its prototypes"
-        if explainer.model.writes_prototypes
+        if explainer.model.prototype_source.projected
         else "patterns that it has learned, its prototypes, each shown here by the part of a training picture that fits"
         " it best"
     )
-    relative = explainer.model.evidence_kind == "shapley"
+    relative = explainer.model.evidence_kind.relative
     added = "and what an average picture gets" if relative else "together"
     return (
         f"This model recognises what a picture shows by comparing its parts with {learned}.",

@@ -23,18 +23,18 @@ from protoexplain.config import RunConfig
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import require_writable
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
+from protoexplain.progress import Watcher
 from protoexplain.training import engine, projection
 from protoexplain.training.diagnose import Finding
-from protoexplain.training.fabric import make_fabric
 from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
 from protoexplain.training.run import RunResult
-from protoexplain.training.run_log import Watcher
 from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
@@ -49,7 +49,7 @@ def reproject(
         UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
     """
     run, checkpoint = _open(path, data, out, watcher, device)
-    if not run.model.writes_prototypes:
+    if not run.model.prototype_source.projected:
         raise UserError(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
         )
@@ -94,16 +94,16 @@ def prune(
         UserError: Nothing can be pruned, all would be, other classes, `out` exists, or there is no such device.
     """
     run, checkpoint = _open(path, data, out, watcher, device)
-    if bool((run.model.prototype_class < 0).all()):
+    if run.model.ownership.all_shared:
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
     with closing(run):
         model, seen, test = run.model, _features(run, "train"), _features(run, "test")
         before = accuracy_of(model, test.similarity, test.labels)
-        to_prune = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.prototype_class.cpu(), threshold)
+        to_prune = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.ownership, threshold)
         kept = (~to_prune).nonzero()[:, 0].tolist()
         if not kept:
             raise UserError("every prototype would be pruned", str(path), "lower --threshold")
-        without_prototypes = set(range(model.classes)) - set(model.prototype_class.cpu()[~to_prune].tolist())
+        without_prototypes = int((~model.ownership.owned.cpu()[~to_prune].any(0)).sum())
         before_projection = checkpoint.proof()
         proof = {
             name: before_projection[name][~part]
@@ -117,7 +117,7 @@ def prune(
         origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
         metrics = {
             "prototypes_removed": int(to_prune.sum()),
-            "classes_without_prototypes": len(without_prototypes),
+            "classes_without_prototypes": without_prototypes,
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
         }

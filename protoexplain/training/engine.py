@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from protoexplain.errors import UserError
+from protoexplain.fabric import scales_gradients
 from protoexplain.models.base import GROUPS, PrototypeModel, PrototypeOutput
 from protoexplain.models.stage import Stage
-from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Kind
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm

@@ -14,7 +14,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.errors import UserError
-from protoexplain.training.run_log import Silent, Watcher
+from protoexplain.progress import Silent, Watcher
 
 BATCH = 32
 

@@ -79,7 +79,7 @@ def accuracy_of(model: PrototypeModel, similarity: Tensor, labels: Tensor) -> fl
     """Share of right predictions from best similarities [N,P]; NaN without pictures."""
     if not len(labels):
         return math.nan
-    activations = activations_of(model, similarity).to(model.prototype_class.device)
+    activations = activations_of(model, similarity).to(next(model.parameters()).device)
     right = model.from_activations(activations).logits.argmax(1).cpu() == labels
     return int(right.sum()) / len(labels)
 

@@ -60,8 +60,9 @@ def start_from_patches(run: Run) -> None:
         by_class[record.label].append(index)
     everything = list(range(len(run.data.train)))
     images = np.empty(model.num_prototypes, dtype=int)
-    for label in model.prototype_class.unique().tolist():
-        own = (model.prototype_class == label).nonzero()[:, 0].cpu().numpy()
+    owners = model.ownership.labels
+    for label in owners.unique().tolist():
+        own = (owners == label).nonzero()[:, 0].cpu().numpy()
         candidates = by_class.get(label) or everything
         images[own] = np.resize(rng.permutation(candidates), len(own))
     places = rng.random((model.num_prototypes, 2))

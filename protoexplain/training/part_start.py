@@ -64,7 +64,7 @@ def start_from_parts(run: Run, first: PartClassifier) -> None:
         UserError: Numbers of prototypes that do not fit, or maps not as large as those of the parts.
     """
     model = run.model
-    owners = model.prototype_class.split(model.branch_sizes())
+    owners = model.ownership.labels.split(model.branch_sizes())
     counts = torch.stack([owner.bincount(minlength=model.classes) for owner in owners])
     wanted = int(counts.max())
     if not (counts == wanted).all() or wanted > first.parts:
@@ -103,7 +103,7 @@ def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
     totals, count = _class_part_sums(run, branches, teacher)
     count = count[:, parts]
     known = count.flatten() > 0
-    for branch, owner, total in zip(branches, model.prototype_class.split(model.branch_sizes()), totals, strict=True):
+    for branch, owner, total in zip(branches, model.ownership.labels.split(model.branch_sizes()), totals, strict=True):
         written = branch.similarity.written((total[:, parts] / count.clamp_min(1)[..., None]).flatten(0, 1))
         rows = owner.argsort(stable=True)[known]
         branch.prototypes.data[rows] = written[known].view(-1, *branch.prototypes.shape[1:])

@@ -147,7 +147,7 @@ def latent_batches(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor
 @torch.inference_mode()
 def search_latents(model: PrototypeModel, batches: Iterable[LatentBatch], any_class: bool = False) -> list[Patches]:
     """As `search`, of training images that the network has seen already."""
-    owners = model.prototype_class.split(model.branch_sizes())
+    owners = model.ownership.split(model.branch_sizes())
     best: list[Patches | None] = [None] * len(owners)
     for latents, labels, indices in batches:
         for b, (z, (_, branch), owner) in enumerate(zip(latents, model.named_branches(), owners, strict=True)):
@@ -155,10 +155,10 @@ def search_latents(model: PrototypeModel, batches: Iterable[LatentBatch], any_cl
             holder = best[b]
             if holder is None:
                 holder = best[b] = _empty(prototypes, patch_depth(z, prototypes), map_size(z, prototypes))
-            for label, rows in _groups(labels, shared=any_class or bool((owner < 0).all())):
-                chosen = torch.arange(len(owner), device=z.device)
+            for label, rows in _groups(labels, shared=any_class or owner.all_shared):
+                chosen = torch.arange(len(prototypes), device=z.device)
                 if label is not None:
-                    chosen = chosen[(owner == label) | (owner < 0)]
+                    chosen = chosen[owner.of_class(label)]
                 if len(chosen):
                     _update(holder, chosen, _of_images(branch, z[rows], prototypes[chosen], indices[rows]))
     return [

@@ -18,14 +18,15 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import DataInfo, Edges, PrototypeRecord
 from protoexplain.data.augmentation import resized
-from protoexplain.data.check import Progress, for_each
+from protoexplain.data.check import for_each
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, cut, geometry_of
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.box_rules import DEFAULT
 from protoexplain.io.images import load_image, sha256_of
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Progress
+from protoexplain.regions.box_rules import DEFAULT
 from protoexplain.training.projection import Patches
 
 SOURCE_QUALITY, PATCH_QUALITY = 88, 90
@@ -81,7 +82,7 @@ def provenance(
     completed = {record.index: record for records, _ in parts for record in records}
     pictures = {name: picture for _, cut_pictures in parts for name, picture in cut_pictures.items()}
     described = tuple(completed.get(record.index, record) for record in records)
-    drawn = _drawn(model, described) if model.draws_prototypes else {}
+    drawn = _drawn(model, described) if model.prototype_source.decoded else {}
     each = [one for branch in maps for one in branch.unbind()]
     kept = tuple(None if r.image_id is None else one for r, one in zip(described, each, strict=True))
     return Provenance(described, {**pictures, **drawn}, kept)
@@ -124,7 +125,7 @@ def _records_of(
     projected: bool,
 ) -> list[PrototypeRecord]:
     """What is known before any image is opened."""
-    labels = model.prototype_class.tolist()
+    labels = model.ownership.labels.tolist()
     records: list[PrototypeRecord] = []
     for found, branch_maps, (name, _) in zip(patches, maps, model.named_branches(), strict=True):
         height, width = branch_maps.shape[1:]

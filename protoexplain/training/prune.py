@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protoexplain.explain.prototypes.nearest import Nearest
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.contract import Ownership
+from protoexplain.models.nearest import Nearest
 
 K = 6
 """Nearest training images that are looked at."""
@@ -19,10 +20,11 @@ def nearest_of(similarity: Tensor, labels: Tensor, k: int = K) -> Tensor:
     return nearest.patches().label
 
 
-def unfaithful(nearest: Tensor, prototype_class: Tensor, threshold: int = 3) -> Tensor:
+def unfaithful(nearest: Tensor, ownership: Ownership, threshold: int = 3) -> Tensor:
     """[P]: True where fewer than `threshold` nearest images have the prototype's class; never for shared ones."""
-    own = (nearest == prototype_class[:, None]).sum(1)
-    return (own < threshold) & (prototype_class >= 0)
+    labels = ownership.labels.to(nearest.device)
+    own = (nearest == labels[:, None]).sum(1)
+    return (own < threshold) & (labels >= 0)
 
 
 def prune(model: PrototypeModel, to_prune: Tensor) -> None:

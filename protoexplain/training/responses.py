@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protoexplain.explain.prototypes.nearest import Nearest
 from protoexplain.models.activation_statistics import ActivationStatistics, RunningStatistics
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.nearest import Nearest
 from protoexplain.training.projection import LatentBatch
 from protoexplain.training.prune import K
 

@@ -28,14 +28,15 @@ from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.registry import get_family
+from protoexplain.progress import Silent, Watcher
 from protoexplain.training.diagnose import Finding
-from protoexplain.training.fabric import make_fabric
 from protoexplain.training.initial import start
 from protoexplain.training.model_check import check_model
-from protoexplain.training.run_log import RunLog, Silent, Watcher
+from protoexplain.training.run_log import RunLog
 from protoexplain.training.save import origin_of, save_model
 from protoexplain.training.schedule import models_of, stages_of
 from protoexplain.training.stages import Run, end_stage, find_patches, run_stage

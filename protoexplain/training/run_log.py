@@ -1,4 +1,4 @@
-"""What a run writes down and shows while it runs: metrics.jsonl, TensorBoard, and whoever watches."""
+"""What a run writes down while it goes on: metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,29 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 LOG_FILE = "metrics.jsonl"
-
-
-class Watcher(Protocol):
-    """Shows progress to a person."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """A piece of work has come so far; the first call of a `what` starts it, done = total ends it."""
-
-    def line(self, text: str) -> None:
-        """Something worth a line."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def line(self, text: str) -> None:
-        pass
 
 
 class RunLog:

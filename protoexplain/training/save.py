@@ -58,7 +58,7 @@ def save_model(
     model, data = run.model.eval(), run.data
     found = responses(model, _training_latents(run) if latents is None else latents)
     model.set_statistics(found.statistics)
-    shared = bool((model.prototype_class < 0).all())
+    shared = model.ownership.all_shared
     findings = diagnose(model, origin.records, data.train, data.crop, None if shared else found.nearest)
     checkpoint = save_checkpoint(
         path,

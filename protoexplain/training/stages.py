@@ -17,13 +17,14 @@ from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import ImageDataset
 from protoexplain.data.orders import epoch_order, shard
 from protoexplain.data.records import ImageRecord
+from protoexplain.fabric import scales_gradients
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
+from protoexplain.progress import Watcher
 from protoexplain.training import engine, projection
-from protoexplain.training.fabric import scales_gradients
 from protoexplain.training.inputs import InputBatch, Inputs, Kind, cache
 from protoexplain.training.pictures import Pictures
-from protoexplain.training.run_log import RunLog, Watcher
+from protoexplain.training.run_log import RunLog
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 _NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})
@@ -256,7 +257,7 @@ def _share_buffers(run: Run) -> None:
 def _finish_epoch(
     run: Run, stage: Stage, number: int, trained: frozenset[str], validation: Inputs, seconds: float
 ) -> None:
-    scored = "head" in trained or run.model.writes_prototypes
+    scored = "head" in trained or run.model.prototype_source.projected
     accuracy = run.accuracy(validation) if scored and len(validation) else math.nan
     means = run.state.sums.means()
     note(
@@ -271,7 +272,7 @@ def _finish_epoch(
     )
     held = "" if math.isnan(accuracy) else f", validation {accuracy:.1%}"
     run.watcher.line(f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)")
-    if run.state.patches or (not run.model.writes_prototypes and "head" in trained):
+    if run.state.patches or (not run.model.prototype_source.projected and "head" in trained):
         consider(run, accuracy, f"{stage.name} {number}")
 
 

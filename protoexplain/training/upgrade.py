@@ -12,7 +12,6 @@ from torch import Tensor
 
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS, write_statistics
 from protoexplain.checkpoint.checkpoint import PROTOTYPES, THUMBS, Checkpoint
-from protoexplain.checkpoint.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain.checkpoint.prototype_maps import MAPS, write_maps
 from protoexplain.checkpoint.prototypes import FORMAT, PrototypeRecord, parse_contents
 from protoexplain.checkpoint.split_ids import SPLIT
@@ -20,14 +19,15 @@ from protoexplain.data.dataset_view import DatasetView, matching_view
 from protoexplain.data.loading import batches
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT
-from protoexplain.explain.prototypes.patch_boxes import MarkedRecords
 from protoexplain.io.atomic import require_writable, write_folder
+from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Silent, Watcher
+from protoexplain.regions.box_rules import DEFAULT
+from protoexplain.regions.patch_boxes import MarkedRecords
 from protoexplain.training.projection import LatentBatch, latent_batches
 from protoexplain.training.provenance import cut_out
 from protoexplain.training.responses import responses
-from protoexplain.training.run_log import Silent, Watcher
 
 _BATCH = 32
 
@@ -63,7 +63,7 @@ def upgrade(path: Path, data: Path, out: Path, watcher: Watcher | None = None, d
     statistics = responses(model, maps.gathered(model, latent_batches(model, pictures))).statistics
     contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
     records = tuple(MarkedRecords(checkpoint.prototypes, maps.found, DEFAULT, checkpoint.config.data.image_size))
-    patches = {} if model.draws_prototypes else _patches(checkpoint, view, records)
+    patches = {} if model.prototype_source.decoded else _patches(checkpoint, view, records)
 
     def fill(folder: Path) -> None:
         checkpoint.copy_files(folder)

@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.checkpoint.manifest import verify_folder
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.data.check import Progress, for_each
+from protoexplain.data.check import for_each
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import batches
 from protoexplain.errors import UserError
 from protoexplain.io.images import sha256_of
+from protoexplain.io.manifest import verify_folder
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import Similarity, gather_patches, map_size
+from protoexplain.progress import Progress
 from protoexplain.training.projection import search
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
@@ -172,7 +173,7 @@ def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView,
     for record, branch, z in _embedded(checkpoint, model, data, device, chosen):
         found = float(branch.similarity.maps(z, prototypes[record.index][None])[0, 0, record.row, record.column])
         recorded = record.similarity if record.similarity is not None else math.inf
-        if record.label not in (-1, labels[str(record.image_id)]):
+        if not record.belongs_to(labels[str(record.image_id)]):
             offenders.append(f"{_named(checkpoint, record)}: {record.image_id} is of another class")
         elif not abs(found - recorded) <= RELATIVE * abs(recorded) + ABSOLUTE:
             offenders.append(f"{_named(checkpoint, record)}: similarity {found:.6g}, recorded {recorded:.6g}")
@@ -279,8 +280,7 @@ def _batches(
 
 
 def _named(checkpoint: Checkpoint, record: PrototypeRecord) -> str:
-    owner = checkpoint.classes[record.label] if record.label >= 0 else "all classes"
-    return f"prototype {record.index} ({owner})"
+    return f"prototype {record.index} ({checkpoint.owner_name(record.index) or 'all classes'})"
 
 
 def _counted(total: int, offenders: Sequence[str], good: str) -> str:

@@ -12,7 +12,7 @@ from protoexplain.explain.evidence.counterfactual import Change
 from protoexplain.explain.evidence.local import ClassExplanation
 from protoexplain.explain.evidence.occlusion_test import Honesty
 from protoexplain.explain.evidence.what_if import Shift, WhatIf
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 
 
 def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
@@ -33,7 +33,7 @@ def about_box(tried: Honesty) -> str:
 
 def about_score(kind: EvidenceKind) -> str:
     """What evidence adds up to."""
-    return "score relative to the average class" if kind == "shapley" else "score"
+    return "score relative to the average class" if kind.relative else "score"
 
 
 def about_change(change: Change | None) -> str:

@@ -16,6 +16,7 @@ from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.registry import get_family
 from protoexplain.planted import draw
 from protoexplain.training import projection
@@ -60,11 +61,12 @@ def sample_checkpoint(
     _start_from_patches(model, loaded)
     patches = projection.search(model, [loaded])
     proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
-    if model.writes_prototypes:
+    if model.prototype_source.projected:
         projection.write(model, patches)
     _fit_head(model, loaded, steps)
     _look(model, loaded)
-    described = provenance(model, patches, run_data.train, run_data.crop, image_size, projected=model.writes_prototypes)
+    written = model.prototype_source.projected
+    described = provenance(model, patches, run_data.train, run_data.crop, image_size, projected=written)
     return save_checkpoint(
         folder,
         model=model,
@@ -73,7 +75,7 @@ def sample_checkpoint(
         data=data_info(run_data),
         records=described.records,
         pictures=described.pictures,
-        proof=proof if model.writes_prototypes else {},
+        proof=proof if written else {},
         split=run_data.split_ids,
         maps=described.maps,
         metrics={"test_accuracy": 0.875},
@@ -100,9 +102,9 @@ def _start_from_patches(model: PrototypeModel, loaded: tuple[torch.Tensor, ...])
     features = model.backbone(images)
     start = 0
     for (_, branch), size in zip(model.named_branches(), model.branch_sizes(), strict=True):
-        owners = model.prototype_class[start : start + size]
+        owners = model.ownership.labels[start : start + size]
         start += size
-        if not model.writes_prototypes:
+        if not model.prototype_source.projected:
             continue
         z = branch.addon(features)
         low, high = z.shape[2] // 4, max(3 * z.shape[2] // 4, 1)
@@ -121,7 +123,7 @@ def _fit_head(model: PrototypeModel, loaded: tuple[torch.Tensor, ...], steps: in
         scores = model.from_activations(activations).logits
         loss = (
             -scores.gather(1, labels[:, None]).log().mean()
-            if model.scores_are_probabilities
+            if model.score_unit is PROBABILITIES
             else (F.cross_entropy(scores, labels))
         )
         optimizer.zero_grad()

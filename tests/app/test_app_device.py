@@ -29,7 +29,7 @@ def explainers(folder, name):
 def test_answers_are_those_of_the_cpu(name, folder, examples):
     with pretended_device():
         here, there = explainers(folder, name)
-        assert there.device == there.model.prototype_class.device == DEVICE
+        assert there.device == there.model.ownership.labels.device == DEVICE
         first, second, *_ = examples.of(there.checkpoint)
         cases = [explain_image(explainer, first) for explainer in (here, there)]
         for mine, other in zip(*(case.predictions for case in cases), strict=True):

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from protoexplain.checkpoint.checkpoint import save_checkpoint
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
 from protoexplain.checkpoint.prototypes import DataInfo, PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.models.registry import get_family
 
 CLASSES = ("Wren", "Robin")
@@ -52,7 +52,7 @@ def records_of(model):
             patch=f"patch-{i}.jpg",
             source="image-0.jpg",
         )
-        for i, (branch, label) in enumerate(zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True))
+        for i, (branch, label) in enumerate(zip(model.prototype_branch(), model.ownership.labels.tolist(), strict=True))
     )
 
 

@@ -16,10 +16,10 @@ from write_steps import contents, killed_at, watch_steps
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS
 from protoexplain.checkpoint.checkpoint import MODEL, Checkpoint, add_metrics
 from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoints
-from protoexplain.checkpoint.manifest import verify_folder
 from protoexplain.checkpoint.model_card import escaped
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
 from protoexplain.io import atomic
+from protoexplain.io.manifest import verify_folder
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.registry import family_names, get_family
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from saved_checkpoints import built, refused, reseal, save
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.checkpoint.manifest import MANIFEST
 from protoexplain.checkpoint.prototypes import FORMAT
+from protoexplain.io.manifest import MANIFEST
 from protoexplain.io.tensors import write_tensors
 
 

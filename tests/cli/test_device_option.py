@@ -9,11 +9,11 @@ from pretended_device import DEVICE, pretended_device, pretended_fabric
 from tiny_runs import tiny_train
 
 from protoexplain import devices
+from protoexplain import fabric as fabrics
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.reading import read_image_set
 from protoexplain.editing import preview
 from protoexplain.training import checkpoint_ops as rework
-from protoexplain.training import fabric as fabrics
 
 DATA = ["--data", "{data}"]
 OUT = ["--out", "{out}"]

@@ -11,10 +11,10 @@ from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.explain.explainer import Explainer
 from protoexplain.metrics.observe.images import read_test_images
+from protoexplain.progress import Silent
 from protoexplain.report.gather import given_images
 from protoexplain.training import evaluate as evaluating
 from protoexplain.training.checkpoint_ops import prune, reproject
-from protoexplain.training.run_log import Silent
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,10 @@ from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
 from protoexplain.models.registry import FAMILIES, family_names
+from protoexplain.progress import Silent
 from protoexplain.training import checkpoint_ops as rework
 from protoexplain.training import run
 from protoexplain.training.evaluate import evaluate
-from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 
 ONCE = {"pretrain_epochs": 1, "head_epochs": 1, "joint_epochs": 1}
@@ -151,7 +151,7 @@ def test_training(family, device, trained, planted, tmp_path):
 
 def test_projecting_and_pruning(family, device, trained, planted, tmp_path):
     path = trained(family).path
-    if not trained(family).model().writes_prototypes:
+    if not trained(family).model().prototype_source.projected:
         with pytest.raises(UserError, match="does not write patches"):
             rework.reproject(path, planted, tmp_path / "projected", Silent(), "")
         with pytest.raises(UserError, match="all classes share"):

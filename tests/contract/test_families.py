@@ -15,6 +15,7 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.evidence.local import explain
 from protoexplain.models.activation_statistics import RunningStatistics
+from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.families import protopnet
 from protoexplain.models.registry import FAMILIES, family_names, get_family
 from protoexplain.models.similarity import gather_patches
@@ -86,11 +87,11 @@ def test_shapes(family, backbone):
     assert model.activations(features).shape == (3, prototypes)
     assert maps.shape[:2] == (3, prototypes)
     assert features.shape[2] > 1, "a map of one cell tests nothing"
-    assert model.prototype_class.shape == (prototypes,)
+    assert model.ownership.labels.shape == (prototypes,)
     assert len(model.prototype_branch()) == prototypes == sum(model.branch_sizes())
     assert model.class_weights().shape == (4, prototypes)
     assert model.probabilities(output.logits).shape == (3, 4)
-    assert set(model.prototype_class.tolist()) in ({-1}, set(range(4)))
+    assert set(model.ownership.labels.tolist()) in ({-1}, set(range(4)))
 
 
 def test_probabilities_lie_between_nothing_and_certainty(model):
@@ -99,7 +100,7 @@ def test_probabilities_lie_between_nothing_and_certainty(model):
     found = model.probabilities(scores)
     assert float(found.min()) >= 0
     assert float(found.max()) <= 1
-    if model.scores_are_probabilities:
+    if model.score_unit is PROBABILITIES:
         assert torch.equal(found, torch.tensor([[1.0, 0.0, 0.25, 0.5]]))
     else:
         assert float(found.sum()) == pytest.approx(1)
@@ -261,7 +262,7 @@ def test_losses_of_all_stages_are_known(run):
 def brute_force(model, images, labels):
     """Similarity, image and cell of the best patch of each prototype: every patch of every image by itself."""
     found = []
-    owners = model.prototype_class.split(model.branch_sizes())
+    owners = model.ownership.labels.split(model.branch_sizes())
     for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
         best = [(-math.inf, -1, -1, -1)] * len(owner)
         height, width = branch.prototypes.shape[2:]
@@ -301,7 +302,7 @@ def shuffled(records):
 def test_projected_prototypes_are_their_patches(run):
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     found = find_patches(run)
-    if not run.model.writes_prototypes:
+    if not run.model.prototype_source.projected:
         assert same_tensors(before, run.model.state_dict())
         return
     projection.write(run.model, found)
@@ -324,9 +325,9 @@ def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     moved(run.model)
     proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
     found = find_patches(run)
-    if run.model.writes_prototypes:
+    if run.model.prototype_source.projected:
         projection.write(run.model, found)
-    written = run.model.writes_prototypes
+    written = run.model.prototype_source.projected
     save_model(run, tmp_path / "kept", origin_of(run, found, written), proof if written else {}, {}, "")
     checkpoint = Checkpoint.load(tmp_path / "kept")
     loaded = checkpoint.model()
@@ -336,7 +337,7 @@ def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     image, row, column = (torch.cat([getattr(p, f) for p in found]).tolist() for f in ("image", "row", "column"))
     ids = [run.data.train[index].id for index in image]
     assert [(r.image_id, r.row, r.column) for r in checkpoint.prototypes] == list(zip(ids, row, column, strict=True))
-    assert {r.projected for r in checkpoint.prototypes} == {run.model.writes_prototypes}
+    assert {r.projected for r in checkpoint.prototypes} == {run.model.prototype_source.projected}
 
 
 @torch.no_grad()
@@ -344,12 +345,12 @@ def test_forgetting_prototypes_is_deleting_their_columns(model):
     features = model.backbone(noise(4))
     kept = torch.arange(model.num_prototypes)[torch.arange(model.num_prototypes) % 3 != 1]
     activations, maps = model.activations(features), maps_of(model, features)
-    owner, branches = model.prototype_class, model.prototype_branch()
+    owner, branches = model.ownership.labels, model.prototype_branch()
     whole = model.evidence(activations, torch.arange(4))
     model.select(kept)
     torch.testing.assert_close(model.activations(features), activations[:, kept])
     torch.testing.assert_close(maps_of(model, features), maps[:, kept])
-    assert torch.equal(model.prototype_class, owner[kept])
+    assert torch.equal(model.ownership.labels, owner[kept])
     assert model.prototype_branch() == [branches[index] for index in kept]
     part, told = model.evidence(activations[:, kept], torch.arange(4)), model.from_features(features).logits
     torch.testing.assert_close(part.total(), model.evidence_scores(told), rtol=1e-5, atol=1e-5)

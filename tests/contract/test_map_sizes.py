@@ -19,7 +19,6 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.editing.candidates import box_of, candidates
 from protoexplain.editing.preview import open_preview
 from protoexplain.explain.attribution.question import Target
-from protoexplain.explain.boxes import upsample
 from protoexplain.explain.characteristics.distinctions import place_of
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.overlays import match_heat
@@ -31,8 +30,9 @@ from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.runner import measure
 from protoexplain.metrics.scores.purity import patch_edges
 from protoexplain.models.registry import FAMILIES
+from protoexplain.progress import Silent
+from protoexplain.regions.boxes import upsample
 from protoexplain.training.checkpoint_ops import reproject
-from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
 from protoexplain.view.sheet import sheet

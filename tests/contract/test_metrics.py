@@ -22,7 +22,7 @@ from protoexplain.metrics.registry import METRICS, get_metric, list_metrics
 from protoexplain.metrics.runner import measurable
 from protoexplain.metrics.scores import accuracy
 from protoexplain.metrics.settings import MeasureSettings
-from protoexplain.training.run_log import Silent
+from protoexplain.progress import Silent
 
 LABELS = (0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3)
 FIXED = {"random peak", "shuffled activations", "random pixel order"}
@@ -115,7 +115,7 @@ def test_class_without_images_is_left_out_and_counted(name):
     if "peaks" not in get_metric(name).passes:
         assert NO_IMAGES not in score.excluded, "what looks at all images leaves no prototype out"
         return
-    empty = (observed.description.prototype_class == 1).tolist()
+    empty = (observed.description.ownership.labels == 1).tolist()
     assert score.excluded[NO_IMAGES] == sum(empty) == 3
     assert [value is None for value, gone in zip(score.per_prototype, empty, strict=True) if gone] == [True] * 3
     assert math.isfinite(score.value)
@@ -239,7 +239,7 @@ def test_a_tiny_model_of_every_family_is_described():
             chosen = row[row >= 0]
             assert chosen.tolist() == sorted(chosen.tolist())
             if not one.shared:
-                assert chosen.tolist() == torch.nonzero(model.prototype_class == label).flatten().tolist()
+                assert chosen.tolist() == torch.nonzero(model.ownership.labels == label).flatten().tolist()
             else:
                 largest = one.class_weights[label].topk(3)
                 assert chosen.tolist() == sorted(largest.indices[largest.values > 0].tolist())

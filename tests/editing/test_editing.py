@@ -19,14 +19,14 @@ from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, open_preview, 
 from protoexplain.editing.report import report
 from protoexplain.editing.save import edit, save, whole_model
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.models.similarity import gather_patches
 from protoexplain.planted import draw
+from protoexplain.progress import Silent
 from protoexplain.training import engine
 from protoexplain.training.checkpoint_ops import head_stage
 from protoexplain.training.evaluate import evaluate
-from protoexplain.training.fabric import make_fabric
 from protoexplain.training.inputs import CachedInputs
-from protoexplain.training.run_log import Silent
 from protoexplain.training.stages import Run, fit
 from protoexplain.training.state import RunState
 from protoexplain.training.verify import verify

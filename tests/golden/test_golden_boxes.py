@@ -6,8 +6,8 @@ import pytest
 import torch
 from golden_vectors import Vectors, close
 
-from protoexplain.explain.boxes import high_activation_box, overlay, upsample
-from protoexplain.explain.receptive_field import receptive_field
+from protoexplain.regions.boxes import high_activation_box, overlay, upsample
+from protoexplain.regions.receptive_field import receptive_field
 
 pytestmark = pytest.mark.golden
 

@@ -9,6 +9,7 @@ from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
 from protoexplain.models import detection, losses, robustness
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead, ReasoningHead, SoftmaxHead
 
 pytestmark = pytest.mark.golden
@@ -95,7 +96,7 @@ def test_rbf_logits(golden, kind):
     leaves, _, raw = rbf_kernels(v, kind)
     weight = leaves["weights"].detach()
     heads = {
-        "wraw": linear_head(weight, LinearHead(torch.zeros(weight.shape[1], dtype=torch.long), len(weight))),
+        "wraw": linear_head(weight, LinearHead(Ownership.of_all(weight.shape[1], len(weight)))),
         "wnorm": linear_head(weight, SoftmaxHead(weight.shape[1], len(weight))),
     }
     for name, kernels in {"kraw": raw, "knorm": detection.normalised_kernels(raw)}.items():

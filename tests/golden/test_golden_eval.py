@@ -7,6 +7,7 @@ import torch
 from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
+from protoexplain.models.contract import Ownership
 from protoexplain.models.families.evalprotopnet import EvalProtoPNet, EvalProtoPNetConfig
 from protoexplain.models.heads import AggregationHead
 from protoexplain.models.losses import shallow_deep_alignment
@@ -74,7 +75,7 @@ def test_heads(golden):
 def test_score_aggregation(golden):
     v = golden("eval_heads")
     owner = torch.arange(int(v["num_classes"])).repeat_interleave(int(v["num_prototypes_per_class"]))
-    head = AggregationHead(owner, int(v["num_classes"]))
+    head = AggregationHead(Ownership.of_labels(owner, int(v["num_classes"])))
     head.weight.data = v.tensor("activation_weight")
     close(head(v.tensor("sa_input")), v["sa_output"], atol=1e-5)
 

@@ -9,7 +9,6 @@ from golden_vectors import Vectors, close, st_protopnet
 from torch import nn
 
 from protoexplain.data.augmentation import resized
-from protoexplain.explain.boxes import upsample
 from protoexplain.explain.explainer import as_picture
 from protoexplain.metrics.observe.localisation import LEVELS, localisation, stretched
 from protoexplain.metrics.observe.masking import area, heat_ranks, masked_scores
@@ -24,6 +23,8 @@ from protoexplain.metrics.scores.consistency import part_frequency
 from protoexplain.metrics.scores.stability import METRIC as STABILITY
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.stats.part_hits import reaches, visible_counts
+from protoexplain.models.contract import Ownership
+from protoexplain.regions.boxes import upsample
 
 pytestmark = pytest.mark.golden
 HALF = LEVELS.index(0.5)
@@ -59,7 +60,7 @@ def observations_of(v: Vectors, half_window: int) -> Observations:
     weights = torch.zeros(classes, len(owner))
     description = ModelDescription(
         classes=tuple(map(str, range(classes))),
-        prototype_class=owner,
+        ownership=Ownership.class_major(per_class, classes),
         assigned=torch.arange(len(owner)).view(classes, per_class),
         branch=torch.zeros_like(owner),
         class_weights=weights,

@@ -18,7 +18,6 @@ from protoexplain.models.families.protopnet import (
     addon_layers,
     stages,
 )
-from protoexplain.models.losses import own_class_mask
 from protoexplain.models.similarity import NegativeSquaredL2, patches_of
 from protoexplain.training import prune
 from protoexplain.training.engine import freeze, make_optimizer, set_learning_rates
@@ -48,7 +47,7 @@ def model_with(prototypes: Tensor, identity: Tensor, weight: Tensor | None = Non
         prototypes_per_class=count // classes, prototype_channels=depth, prototype_size=tuple(size), **config
     )
     model = ProtoPNet(settings, classes, nn.Identity(), depth)
-    assert model.prototype_class.tolist() == identity.argmax(1).tolist()
+    assert model.ownership.labels.tolist() == identity.argmax(1).tolist()
     branch = branch_of(model)
     branch.addon = nn.Identity()
     branch.prototypes.data = prototypes
@@ -125,7 +124,7 @@ def test_losses(golden, case):
     output = model(z)
     distances = -output.branches["main"].similarity
     terms = model.loss_terms(output, labels, frozenset(COEFFICIENTS["default_coefs"]))
-    foreign = ~own_class_mask(labels, model.prototype_class)
+    foreign = ~model.ownership.of_images(labels)
     as_map = prototypes.detach().flatten(1).T[None, :, :, None]
     pairs = -NegativeSquaredL2().maps(as_map, prototypes.detach()) if prototypes.shape[2:] == (1, 1) else None
     assert pairs is not None
@@ -225,15 +224,15 @@ def test_pruning(golden):
         nearest = responses(model, latent_batches(model, batches), int(key.removeprefix("nearest_labels_k"))).nearest
         assert nearest.tolist() == v[key].tolist()
     nearest = responses(model, latent_batches(model, batches), int(v["k"])).nearest
-    doomed = prune.unfaithful(nearest, model.prototype_class, threshold=int(v["prune_threshold"]))
-    index = doomed.nonzero()[:, 0]
-    pruned = torch.stack([index, model.prototype_class[index]], 1)
+    to_prune = prune.unfaithful(nearest, model.ownership, threshold=int(v["prune_threshold"]))
+    index = to_prune.nonzero()[:, 0]
+    pruned = torch.stack([index, model.ownership.labels[index]], 1)
     assert sorted(pruned.tolist()) == sorted(v["prune_info_index_class"].tolist())
-    prune.prune(model, doomed)
+    prune.prune(model, to_prune)
     close(branch.prototypes, v["prototypes_after"], atol=0)
     close(branch.head.weight, v["last_layer_after"], atol=0)
-    identity = torch.nn.functional.one_hot(model.prototype_class, model.classes)
+    identity = torch.nn.functional.one_hot(model.ownership.labels, model.classes)
     close(identity, v["prototype_class_identity_after"], atol=0)
-    kept = -distances.flatten(2).amin(2)[:, ~doomed]
+    kept = -distances.flatten(2).amin(2)[:, ~to_prune]
     close(-kept, v["min_distances_after"], atol=0)
     close(model.from_activations(branch.activation(kept)).logits, v["logits_after"], atol=1e-4)

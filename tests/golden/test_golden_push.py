@@ -10,10 +10,10 @@ import torch
 from golden_vectors import Vectors, close, st_protopnet
 from torch import Tensor, nn
 
-from protoexplain.explain.boxes import high_activation_boxes, upsample
-from protoexplain.explain.receptive_field import ReceptiveField
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.families.protopnet import ProtoPNet, ProtoPNetConfig
+from protoexplain.regions.boxes import high_activation_boxes, upsample
+from protoexplain.regions.receptive_field import ReceptiveField
 from protoexplain.training import projection
 
 pytestmark = pytest.mark.golden
@@ -78,7 +78,7 @@ def protopnet(v: Vectors, from_features: bool) -> PrototypeModel:
     branch = model.branches["main"]
     branch.addon.load_state_dict({k.removeprefix("add_on."): net.tensor(k) for k in net if "add_on" in k})
     branch.prototypes.data = v.tensor("prototypes_before")
-    assert model.prototype_class.tolist() == v["prototype_class_identity"].argmax(1).tolist()
+    assert model.ownership.labels.tolist() == v["prototype_class_identity"].argmax(1).tolist()
     if from_features:
         model.backbone = branch.addon = nn.Identity()
     return model.eval()
@@ -96,7 +96,7 @@ def test_protopnet(golden, name, from_features):
         close(branch.addon(model.backbone(inputs)), v["feature_maps"], atol=1e-5)
         close(-branch.similarity_maps(model.backbone(inputs)), v["distances"], atol=5e-5)
     (patches,) = projection.search(model, batches(inputs, labels, int(v["batch_size"])), any_class)
-    lost = orphans(labels, model.prototype_class)
+    lost = orphans(labels, model.ownership.labels)
     assert (~patches.found).tolist() == (lost & (not any_class)).tolist()
     check_choice(v["chosen_image_row_col"], patches)
     close(-patches.similarity, v["min_distance_chosen"], atol=5e-5)
@@ -125,7 +125,7 @@ def test_st_protopnet(golden, variant):
     model.backbone = convolution
     found = projection.search(model.eval(), batches(images, labels, int(v["batch_size"])))
     for (name, branch), patches in zip(model.named_branches(), found, strict=True):
-        lost = orphans(labels, model.prototype_class[: len(branch.prototypes)])
+        lost = orphans(labels, model.ownership.labels[: len(branch.prototypes)])
         assert (~patches.found).tolist() == lost.tolist()
         check_choice(v[f"best_location_{name}"], patches)
         close(-patches.similarity, v[f"best_distance_{name}"], atol=1e-5)

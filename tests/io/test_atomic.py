@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from write_steps import watch_steps
 
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of, read_manifest, verify_folder
 from protoexplain.errors import UserError
 from protoexplain.io import atomic
 from protoexplain.io.atomic import recover, require_writable, write_file, write_folder
+from protoexplain.io.manifest import MANIFEST, manifest_of, read_manifest, verify_folder
 
 
 def filler(text):

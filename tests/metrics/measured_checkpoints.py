@@ -21,9 +21,9 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
                 parameter.add_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(seed)))
     proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
     found = find_patches(run)
-    if run.model.writes_prototypes:
+    if run.model.prototype_source.projected:
         projection.write(run.model, found)
-    written = run.model.writes_prototypes
+    written = run.model.prototype_source.projected
     save_model(run, path, origin_of(run, found, written), proof if written else {}, {}, "")
     return Checkpoint.load(path)
 

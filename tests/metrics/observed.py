@@ -16,6 +16,7 @@ from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.views import VIEWS
 from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.models.contract import Ownership
 
 SIZE, MAP = 64, (4, 4)
 PART_NAMES = ("beak", "left eye", "right eye", "tail", "crown")
@@ -25,14 +26,14 @@ def description(classes=4, per_class=3, shared=False, seed=0, assigned_per_class
     """Two branches; prototypes of their own class, or shared by all."""
     generator = torch.Generator().manual_seed(seed)
     count = classes * per_class
-    owner = torch.full((count,), -1) if shared else torch.arange(classes).repeat_interleave(per_class)
+    ownership = Ownership.of_all(count, classes) if shared else Ownership.class_major(per_class, classes)
     weights = torch.rand(classes, count, generator=generator) - 0.3
     branch = (torch.arange(count) % per_class > 0).long()
-    assigned = assign(owner, weights, assigned_per_class)
+    assigned = assign(ownership, weights, assigned_per_class)
     names = tuple(f"class {label}" for label in range(classes))
     sizes = torch.tensor(MAP).expand(count, 2)
     return ModelDescription(
-        names, owner, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class
+        names, ownership, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class
     )
 
 
@@ -42,7 +43,7 @@ def patches_of(one, generator):
     cells = torch.randint(3, (one.num_prototypes, 2), generator=generator).tolist()
     records = [
         PrototypeRecord(
-            number, str(int(one.branch[number])), int(one.prototype_class[number]), number,
+            number, str(int(one.branch[number])), int(one.ownership.labels[number]), number,
             image_id=f"{number % 2}.jpg", row=row, column=column, map_height=MAP[0], map_width=MAP[1],
             source_size=(80, 40),
         )
@@ -157,7 +158,7 @@ def permuted_prototypes(observed, order):
             columns[name][column] = entry[column][:, order]
     subject_ = replace(
         one,
-        prototype_class=one.prototype_class[order],
+        ownership=Ownership(one.ownership.owned[order]),
         assigned=assigned,
         branch=one.branch[order],
         class_weights=one.class_weights[:, order],

@@ -45,7 +45,7 @@ def forwarded(monkeypatch):
 def test_every_metric_of_every_family(family, checkpoints, planted):
     watcher = RecordingWatcher()
     results = measure(checkpoints[family], planted, None, QUICK, watcher, foreign=planted)
-    written = checkpoints[family].model().writes_prototypes
+    written = checkpoints[family].model().prototype_source.projected
     unmet = set() if written else {"projection"}
     if all((record.map_height, record.map_width) == (1, 1) for record in checkpoints[family].prototypes):
         unmet.add("places")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pretended_device import DEVICE, pretended_device
 
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import (
     AggregationHead,
     DistanceHead,
@@ -26,10 +27,10 @@ KINDS = ["linear", "rectified", "softmax", "aggregation", "distance", "reasoning
 
 def head_of(kind: str, prototypes: int, classes: int) -> Head:
     heads = {
-        "linear": lambda: LinearHead(torch.arange(prototypes) % classes, classes),
+        "linear": lambda: LinearHead(Ownership.of_labels(torch.arange(prototypes) % classes, classes)),
         "rectified": lambda: RectifiedHead(prototypes, classes),
         "softmax": lambda: SoftmaxHead(prototypes, classes),
-        "aggregation": lambda: AggregationHead(torch.arange(prototypes) % classes, classes),
+        "aggregation": lambda: AggregationHead(Ownership.of_labels(torch.arange(prototypes) % classes, classes)),
         "distance": lambda: DistanceHead(prototypes, classes),
         "reasoning": lambda: ReasoningHead(prototypes, classes),
     }
@@ -75,7 +76,7 @@ def test_gradients(kind):
 
 
 def test_linear_head_starts_with_own_and_other_weights():
-    head = LinearHead(torch.tensor([0, 0, 1]), 2)
+    head = LinearHead(Ownership.of_labels(torch.tensor([0, 0, 1]), 2))
     assert head.weight.tolist() == [[1, 1, -0.5], [-0.5, -0.5, 1]]
 
 
@@ -89,7 +90,7 @@ class TestAggregation:
     owner = torch.tensor([0, 0, 0, 1, 1, 3])  # class 2 has no prototype
 
     def head(self) -> AggregationHead:
-        head = AggregationHead(self.owner, 4).double()
+        head = AggregationHead(Ownership.of_labels(self.owner, 4)).double()
         head.weight.data = torch.tensor([0.3, 1.7, -0.4, 2.0, 60.0, 5.0]).double()
         return head
 
@@ -103,7 +104,7 @@ class TestAggregation:
         torch.testing.assert_close(head(activations), expected)
 
     def test_it_starts_as_a_plain_sum(self):
-        assert AggregationHead(self.owner, 4).class_weights().tolist() == [
+        assert AggregationHead(Ownership.of_labels(self.owner, 4)).class_weights().tolist() == [
             [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1],
         ]  # fmt: skip
 

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from protoexplain.errors import UserError
 from protoexplain.models import losses
+from protoexplain.models.contract import Ownership
 
 CLASSES, PER_CLASS, DEPTH = 4, 3, 5
 PROTOTYPE_CLASS = torch.arange(CLASSES).repeat_interleave(PER_CLASS)
+OWNERSHIP = Ownership.class_major(PER_CLASS, CLASSES)
 
 
 def prototypes(seed: int = 0) -> Tensor:
@@ -66,7 +68,7 @@ def test_wrong_class_l1():
     expected = sum(
         abs(weight[c, j].item()) for c in range(CLASSES) for j in range(CLASSES * PER_CLASS) if j // PER_CLASS != c
     )
-    assert losses.wrong_class_l1(weight, PROTOTYPE_CLASS).item() == pytest.approx(expected, rel=1e-5)
+    assert losses.wrong_class_l1(weight, OWNERSHIP).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_best_among_and_its_floor():
@@ -82,7 +84,7 @@ def test_best_among_and_its_floor():
 def test_floor_equals_masking_by_multiplication():
     distances, limit = torch.rand(20, 12) * 16, 8.0
     labels = torch.arange(20) % CLASSES
-    own = losses.own_class_mask(labels, PROTOTYPE_CLASS)
+    own = OWNERSHIP.of_images(labels)
     published = limit - ((limit - distances) * own).amax(1)
     torch.testing.assert_close(-losses.best_among(-distances, own, floor=-limit), published)
 
@@ -224,8 +226,8 @@ LABELS = torch.tensor([0, 1, 2, 3, 1])
         (lambda p: losses.discrimination(p, CLASSES), (12, 5)),
         (lambda p: losses.orthogonality(p, CLASSES), (12, 5)),
         (lambda p: losses.orthogonality(p, CLASSES, diagonal=False), (12, 5)),
-        (lambda w: losses.wrong_class_l1(w, PROTOTYPE_CLASS), (4, 12)),
-        (lambda s: losses.best_among(s, losses.own_class_mask(LABELS, PROTOTYPE_CLASS)), (5, 12)),
+        (lambda w: losses.wrong_class_l1(w, OWNERSHIP), (4, 12)),
+        (lambda s: losses.best_among(s, OWNERSHIP.of_images(LABELS)), (5, 12)),
         (lambda s: losses.margin_loss(s, LABELS, 0.3), (5, 4)),
         (lambda s: losses.glvq_loss(-s.square(), LABELS), (5, 4)),
         (lambda s: losses.best_per_class(s, PROTOTYPE_CLASS, CLASSES), (5, 12)),

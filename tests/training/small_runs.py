@@ -62,9 +62,9 @@ def project(config, model, data):
     """Patches, and the prototypes as they were before."""
     proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
     patches = search(model, clean_batches(data, config))
-    if model.writes_prototypes:
+    if model.prototype_source.projected:
         write(model, patches)
-    return patches, proof if model.writes_prototypes else {}
+    return patches, proof if model.prototype_source.projected else {}
 
 
 def save(path, config, model, data, patches, proof, change=lambda records: records):

@@ -16,12 +16,12 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.errors import UserError
 from protoexplain.planted import draw
+from protoexplain.progress import Silent
 from protoexplain.training.checkpoint_ops import prune, reproject
 from protoexplain.training.diagnose import diagnose
 from protoexplain.training.evaluate import evaluate
 from protoexplain.training.projection import latent_batches
 from protoexplain.training.responses import responses
-from protoexplain.training.run_log import Silent
 from protoexplain.training.verify import verify
 
 
@@ -71,7 +71,7 @@ def test_pruned_checkpoint(family, made, planted, tmp_path):
     kept = [record.original_index for record in after.prototypes]
     old, new = before.model(), after.model()
     places = torch.tensor(kept)
-    assert torch.equal(new.prototype_class, old.prototype_class[places])
+    assert torch.equal(new.ownership.labels, old.ownership.labels[places])
     prototypes = [torch.cat([b.prototypes for _, b in m.named_branches()]) for m in (old, new)]
     assert torch.equal(prototypes[1], prototypes[0][places])
     for record in after.prototypes:

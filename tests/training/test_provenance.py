@@ -11,7 +11,7 @@ from small_runs import SIZE, clean_batches, draw, fresh, project, run_data
 
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT
+from protoexplain.regions.box_rules import DEFAULT
 from protoexplain.training.projection import search
 from protoexplain.training.provenance import data_info, provenance
 
@@ -40,7 +40,7 @@ def test_records_follow_the_patches(family, data):
     assert [record.index for record in origin.records] == list(range(model.num_prototypes))
     assert [record.original_index for record in origin.records] == list(range(model.num_prototypes))
     assert [record.branch for record in origin.records] == model.prototype_branch()
-    assert [record.label for record in origin.records] == model.prototype_class.tolist()
+    assert [record.label for record in origin.records] == model.ownership.labels.tolist()
     assert [record.image_id for record in origin.records] == [data.train[place].id for place in image]
     assert [[record.row, record.column] for record in origin.records] == cells
     assert [record.similarity for record in origin.records] == similarity

@@ -270,7 +270,7 @@ def test_class_without_readable_image_keeps_its_prototypes_unprojected(planted, 
     stage = get_family("protopnet").stages(run.config.schedule)[1]
     before = run.model.branches["main"].prototypes.detach().clone()
     run_stage(run, 0, stage.model_copy(update={"epochs": 0}))
-    after, owner = run.model.branches["main"].prototypes.detach(), run.model.prototype_class
+    after, owner = run.model.branches["main"].prototypes.detach(), run.model.ownership.labels
     assert torch.equal(after[owner == 2], before[owner == 2])
     assert not (after[owner != 2] == before[owner != 2]).flatten(1).all(1).any()
     assert run.state.patches[0].found.tolist() == (owner != 2).tolist()

@@ -81,7 +81,7 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
     images, labels = pictures(run)
     shown = first.teacher(first.teacher.backbone(images)).argmax(1)
     assert first.teacher.fitted
-    owners = run.model.prototype_class.split(run.model.branch_sizes())
+    owners = run.model.ownership.labels.split(run.model.branch_sizes())
     for owner, (_, branch) in zip(owners, run.model.named_branches(), strict=True):
         branch.addon.train()
         z = torch.cat([branch.addon(run.model.backbone(part)) for part in images.split(8)])
@@ -148,7 +148,7 @@ def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path)
     start(run, run.model)
     model = run.model
     images, labels = pictures(run)
-    owners = model.prototype_class.split(model.branch_sizes())
+    owners = model.ownership.labels.split(model.branch_sizes())
     with torch.no_grad():
         for owner, (_, branch) in zip(owners, model.named_branches(), strict=True):
             branch.addon.eval()

@@ -12,15 +12,15 @@ from tiny_runs import same_tensors, tiny_train
 
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS
 from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint, add_metrics
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
 from protoexplain.checkpoint.prototype_maps import MAPS
 from protoexplain.checkpoint.prototypes import parse_contents
 from protoexplain.checkpoint.split_ids import SPLIT
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import PUBLISHED
 from protoexplain.explain.evidence.counting import WITHOUT_STATISTICS
 from protoexplain.explain.explainer import Explainer
+from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.planted import draw
+from protoexplain.regions.box_rules import PUBLISHED
 from protoexplain.training.upgrade import upgrade
 
 ADDED = {ACTIVATIONS, MAPS, SPLIT}

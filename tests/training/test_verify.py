@@ -7,8 +7,8 @@ import torch
 from small_runs import draw, fresh, project, run_data, save
 
 from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
-from protoexplain.checkpoint.manifest import MANIFEST, manifest_of
 from protoexplain.checkpoint.prototypes import select
+from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import family_names
 from protoexplain.training.verify import verify

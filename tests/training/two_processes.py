@@ -12,7 +12,7 @@ from lightning_fabric.strategies import DDPStrategy
 from tiny_runs import open_run, tiny_config, with_train
 
 from protoexplain.models.registry import get_family
-from protoexplain.training.run_log import Silent
+from protoexplain.progress import Silent
 from protoexplain.training.stages import end_stage, find_patches, make_inputs, run_stage
 
 FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl")

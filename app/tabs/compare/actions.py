@@ -156,10 +156,10 @@ class _ImageInModel:
     def match_view(self, match: Match | None, evidence: float, number: int) -> MatchView | None:
         if match is None:
             return None
-        checkpoint, label = self.explainer.checkpoint, match.prototype_label
+        checkpoint = self.explainer.checkpoint
         return MatchView(
             match.prototype,
-            checkpoint.classes[label] if label >= 0 else None,
+            checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
             self.draw.place(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),

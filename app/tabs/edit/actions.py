@@ -187,10 +187,10 @@ def open_prototype(
         raise UserError(f"there is no prototype {index}", "", "choose one of those that are shown")
     record = checkpoint.prototypes[index]
     branches = {one.branch for one in checkpoint.prototypes}
-    movable = record.projected if preview is None else preview.model.writes_prototypes
+    movable = record.projected if preview is None else preview.model.prototype_source.projected
     shown = OpenPrototype(
         index=index,
-        owner=checkpoint.classes[record.label] if record.label >= 0 else None,
+        owner=checkpoint.owner_name(record.index),
         branch=record.branch if len(branches) > 1 else "",
         patch=prototype_picture(checkpoint, index, "patch"),
         source=prototype_picture(checkpoint, index, "source"),
@@ -202,7 +202,7 @@ def open_prototype(
     if preview is None or not movable:
         return shown
     images = preview.features[TRAIN].images
-    pictures = tuple((i, Path(one.id).name) for i, one in enumerate(images) if record.label in (-1, one.label))
+    pictures = tuple((i, Path(one.id).name) for i, one in enumerate(images) if record.belongs_to(one.label))
     others = tuple(decision for decision in history.now if decision.prototype != index)
     offers = tuple(
         Candidate(

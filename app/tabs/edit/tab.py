@@ -85,7 +85,7 @@ def build(library: Library, chosen: gr.State) -> None:
             busy,
             preview.result,
             checkpoint.classes,
-            {r.index: checkpoint.classes[r.label] if r.label >= 0 else None for r in checkpoint.prototypes},
+            {r.index: checkpoint.owner_name(r.index) for r in checkpoint.prototypes},
             changes,
             file=file_of(checkpoint, history.now),
             model=choice.model,

@@ -100,7 +100,7 @@ def gallery(explainer: Explainer, query: Query, metrics: Metrics | None = None) 
 
 def tile(checkpoint: Checkpoint, index: int, value: Value = None) -> Tile:
     record = checkpoint.prototypes[index]
-    owner = checkpoint.classes[record.label] if record.label >= 0 else None
+    owner = checkpoint.owner_name(record.index)
     return Tile(index, owner, prototype_address(checkpoint, index, "patch") if record.patch else None, value)
 
 
@@ -109,7 +109,7 @@ def relied_on(records: Sequence[PrototypeRecord], weights: Tensor, label: int | 
     if label is None:
         return {record.index for record in records}
     heavy = (weights[label] > weights[label].abs().mean()).tolist()
-    return {r.index for r in records if r.label == label or (r.label < 0 and heavy[r.index])}
+    return {r.index for r in records if r.owner == label or (r.owner is None and heavy[r.index])}
 
 
 def _order(sort: str, measure: Measure | None) -> Callable[[PrototypeRecord], tuple[float, int]]:
@@ -127,6 +127,6 @@ def _matches(record: PrototypeRecord, find: str, classes: Sequence[str]) -> bool
         return True
     if wanted.isdigit():
         return False
-    owner = classes[record.label] if record.label >= 0 else "shared"
+    owner = "shared" if record.owner is None else classes[record.owner]
     text = f"{owner} {Path(record.image_id or '').name}"
     return wanted in text.replace("_", " ").casefold()

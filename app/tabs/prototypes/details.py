@@ -130,7 +130,7 @@ def prototype_details(
         image=record.image_id,
         image_class=images.classes[image.label] if images and image else None,
         written=record.projected,
-        drawn=model.draws_prototypes,
+        drawn=model.prototype_source.decoded,
         patch=prototype_picture(checkpoint, index, "patch"),
         source=prototype_picture(checkpoint, index, "source"),
         weights_for=_weights(weights[:, index], checkpoint.classes, 1),

@@ -96,7 +96,7 @@ def _weights(explainer: Explainer, label: int | None) -> tuple[Value, ...]:
         return tuple(weights[label].tolist())
     largest = weights.amax(0).tolist()
     records = explainer.checkpoint.prototypes
-    return tuple(float(weights[r.label, r.index]) if r.label >= 0 else largest[r.index] for r in records)
+    return tuple(largest[r.index] if r.owner is None else float(weights[r.owner, r.index]) for r in records)
 
 
 def _measured(name: str, table: object, prototypes: int) -> Iterator[Measure]:

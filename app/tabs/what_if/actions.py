@@ -22,7 +22,7 @@ from app.pictures import Picture, prototype_picture
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
 from protoexplain.explain.explainer import Explainer, Seen
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.sentences import LEAST
 
 CELLS: Final = 32
@@ -273,11 +273,10 @@ def _moved(
 ) -> tuple[Moved, ...]:
     """Those that would not be shown as zero, drawn."""
     longest = max((abs(shift.change) for shift in (*found.losses, *found.gains)), default=1.0)
-    classes = explainer.checkpoint.classes
     return tuple(
         Moved(
             shift=shift,
-            owner=classes[shift.before.prototype_label] if shift.before.prototype_label >= 0 else None,
+            owner=explainer.checkpoint.owner_name(shift.before.prototype),
             patch=prototype_picture(explainer.checkpoint, shift.before.prototype, "patch"),
             before=before.place(shift.before, "The picture as it is, the part marked by a box"),
             after=after.place(shift.after, "The changed picture, the part marked by a box"),

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from protoexplain.data.check import Progress
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution.fit import NEIGHBOURHOODS, best_fit, fit_errors
 from protoexplain.explain.attribution.methods import METHODS, Attribution, Method
 from protoexplain.explain.attribution.question import Question, Target
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Progress
 
 DEFAULT_NEIGHBOURHOOD = "mask"
 FIT_SAMPLES = 100

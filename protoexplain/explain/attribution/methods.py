@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.explain.attribution.question import Question
-from protoexplain.explain.boxes import upsample
-from protoexplain.explain.map_sizes import by_size
+from protoexplain.models.contract import best_cells
+from protoexplain.regions.boxes import upsample
+from protoexplain.regions.map_sizes import by_size
 
 KERNEL_WIDTH = 0.25
 """Of LIME's exponential kernel, over one minus the cosine of a mask and the full one (Ribeiro et al. 2016)."""
@@ -189,7 +190,7 @@ def receptive_field(question: Question) -> Attribution:
     """One where a pixel can influence the prototype's best cell at all."""
     cells = question.reading.maps[question.target.index]
     rows, columns = cells.shape
-    box = question.fields()[rows, columns].box(*divmod(int(cells.argmax()), columns))
+    box = question.fields()[rows, columns].box(*best_cells(cells[None])[0])
     heat = torch.zeros(question.picture.shape[2:])
     heat[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = 1
     return _unsigned(heat)

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from protoexplain.explain.box_rules import Fields
 from protoexplain.explain.forward_pass import Reading
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.precision import exact
+from protoexplain.regions.box_rules import Fields
 
 _FEWEST_SUPERPIXELS = 4
 """SLIC makes one region of a picture of noise, and explains nothing with it."""

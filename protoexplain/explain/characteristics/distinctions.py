@@ -18,8 +18,8 @@ from torch import Tensor
 from protoexplain.data.augmentation import resized
 from protoexplain.explain.characteristics.in_place import Mask, in_place
 from protoexplain.explain.characteristics.perturbations import RGB
-from protoexplain.explain.map_sizes import by_size
 from protoexplain.models.base import PrototypeModel
+from protoexplain.regions.map_sizes import by_size
 
 Changes = Callable[[RGB, Mask], Mapping[str, tuple[RGB, ...]]]
 """Image and place -> characteristic -> one or more changed images."""
@@ -59,7 +59,7 @@ def distinguish(
     """
     changed = changes(rgb, mask)
     pictures = [rgb, *(picture for versions in changed.values() for picture in versions)]
-    scores = model(_batch(pictures, size).to(model.prototype_class.device)).logits.cpu()
+    scores = model(_batch(pictures, size).to(next(model.parameters()).device)).logits.cpu()
     margins = scores[:, [label]] - scores
     drops = margins[0] - margins[1:]
     further = [k for k in range(model.classes) if k not in (label, other)]
@@ -93,7 +93,7 @@ def place_of(model: PrototypeModel, rgb: RGB, size: int, label: int, other: int)
     Returns:
         [H,W], True in the place.
     """
-    features = model.backbone(_batch([rgb], size).to(model.prototype_class.device))
+    features = model.backbone(_batch([rgb], size).to(next(model.parameters()).device))
     stacks = by_size([each for maps in model.activation_maps(features) for each in maps[0]])
     weights = model.class_weights()
     held = torch.cat([_held((weights[label] - weights[other])[places], maps) for places, maps in stacks])

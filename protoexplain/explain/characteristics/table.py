@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
-from protoexplain.checkpoint.manifest import first_mistake
 from protoexplain.errors import UserError
 from protoexplain.explain.characteristics.calibration import Calibration
 from protoexplain.explain.characteristics.global_scores import Estimates, Number, known
+from protoexplain.io.manifest import first_mistake
 
 METRIC = "characteristics"
 """Name of the table in a checkpoint's metrics; below it, one table for each split."""

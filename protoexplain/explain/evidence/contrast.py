@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.forward_pass import Prediction, Reading
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.forward_pass import Prediction, Reading
 from protoexplain.models.precision import exact
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 
 @dataclass(frozen=True)
@@ -148,5 +148,5 @@ def _without(
         predicted_after=after.prediction(predicted),
         rival_after=after.prediction(rival),
         outcome=after.prediction(after.ranked[0]),
-        as_usual=reading.evidence_kind == "shapley",
+        as_usual=reading.evidence_kind.relative,
     )

@@ -19,13 +19,14 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
-from protoexplain.explain.boxes import upsample
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.evidence.match import Match, Statement, matches, statements
 from protoexplain.explain.forward_pass import Prediction, Reading, read
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.heads import Evidence, EvidenceKind
+from protoexplain.models.contract import EvidenceKind
+from protoexplain.models.heads import Evidence
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
+from protoexplain.regions.boxes import upsample
 
 SCHEMA_VERSION = 4
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"

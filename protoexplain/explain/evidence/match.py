@@ -10,9 +10,10 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.box_rules import DEFAULT, BoxRule, boxes_of
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.forward_pass import Reading
+from protoexplain.models.contract import best_cells
+from protoexplain.regions.box_rules import DEFAULT, BoxRule, boxes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +92,9 @@ def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int])
     kinds["unwanted"] = nothing if untold is None else _columns(untold.presence, chosen)
     kinds["lacking"] = nothing if untold is None else _columns(untold.absence, chosen)
     similarity = reading.activations[chosen].tolist()
-    counted = reading.evidence_kind == "shapley"
+    counted = reading.evidence_kind.relative
     usual = reading.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
-    owners = reading.model.prototype_class[chosen].tolist()
+    owners = reading.model.ownership.labels[chosen].tolist()
     return [
         {
             prototype: {
@@ -132,6 +133,6 @@ def _places(reading: Reading, prototypes: Sequence[int], rule: BoxRule) -> dict[
 def _peak(cells: Tensor, geometry: Geometry) -> dict[str, Any]:
     """The best cell of a map [H,W], and its centre in pixels of the given image."""
     height, width = cells.shape
-    row, column = divmod(int(cells.argmax()), width)
+    ((row, column),) = best_cells(cells[None])
     down, across = geometry.input_size / height, geometry.input_size / width
     return {"cell": (row, column), "peak": geometry.to_source((column + 0.5) * across, (row + 0.5) * down)}

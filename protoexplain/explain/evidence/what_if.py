@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS, RGB
 from protoexplain.explain.characteristics.variants import Change, changed
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.forward_pass import Prediction, Reading
 from protoexplain.io.cache import DiskCache
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 ORDER: Final = ("texture", "contrast", "saturation", "hue", "brightness", "shape")
 """Changes are made one after the other.  Texture, which is slow, comes first: it then depends on its own strength

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
-from protoexplain.explain.box_rules import BoxRule
 from protoexplain.explain.overlays import draw_box
-from protoexplain.explain.prototypes.patch_boxes import MarkedRecords
 from protoexplain.io.images import load_image
+from protoexplain.regions.box_rules import BoxRule
+from protoexplain.regions.patch_boxes import MarkedRecords
 
 RGB = NDArray[np.uint8]
 

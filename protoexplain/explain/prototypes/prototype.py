@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
-from protoexplain.data.check import Progress
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset, batches, geometry_of
-from protoexplain.explain.box_rules import DEFAULT, BoxRule
-from protoexplain.explain.prototypes.nearest import Nearest, NearestPatches
 from protoexplain.io.images import image_size
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.contract import best_cells
+from protoexplain.models.nearest import Nearest, NearestPatches
+from protoexplain.progress import Progress
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 BATCH = 32
 STRONGEST = 10
@@ -141,7 +142,7 @@ def explain_prototypes(
         PrototypeExplanation(
             prototype=index,
             prototype_label=record.label,
-            class_name=class_names[record.label] if record.label >= 0 else None,
+            class_name=None if record.owner is None else class_names[record.owner],
             patch=record,
             level=None if levels is None else _number(levels[index]),
             weights=_strongest(weights[index], class_names),
@@ -168,7 +169,7 @@ class _Seen:
 @torch.inference_mode()
 def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[int], object]) -> _Seen:
     device, done = next(model.parameters()).device, 0
-    owners = model.prototype_class.split(model.branch_sizes())
+    owners = model.ownership.labels.split(model.branch_sizes())
     nearest, own = ([Nearest(k, len(owner)) for owner in owners] for _ in range(2))
     activations = torch.empty(len(dataset), model.num_prototypes)
     for batch in batches(dataset, range(len(dataset)), BATCH):
@@ -217,7 +218,7 @@ def _described(
             fires=_number(share),
             foreign=sum(n.label != owner for n in nearest) / len(nearest) if owner >= 0 and nearest else None,
         )
-        for owner, nearest, own, share in zip(model.prototype_class.tolist(), *lists, fires, strict=True)
+        for owner, nearest, own, share in zip(model.ownership.labels.tolist(), *lists, fires, strict=True)
     ]
 
 
@@ -234,7 +235,7 @@ def _neighbours(
         return [()] * len(patches.image)
     maps = patches.maps.flatten(0, 1).cpu()
     boxes = [box for some in maps.split(_MAPS_AT_ONCE) for box in box_rule(some, dataset.size)]
-    best, cells = maps.flatten(1).max(1)
+    best, cells = maps.flatten(1).amax(1), best_cells(maps)
     places = zip(patches.image.flatten().tolist(), patches.label.flatten().tolist(), strict=True)
     found: list[list[Neighbour]] = [[] for _ in range(len(patches.image))]
     for place, ((image, label), box) in enumerate(zip(places, boxes, strict=True)):
@@ -244,7 +245,7 @@ def _neighbours(
                     image=dataset.records[image].id,
                     label=label,
                     similarity=float(best[place]),
-                    cell=divmod(int(cells[place]), maps.shape[2]),
+                    cell=cells[place],
                     box=_edges(geometries[image].box_to_source(box)),
                 )
             )

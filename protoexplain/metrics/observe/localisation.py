@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.data.regions import object_region
-from protoexplain.explain.boxes import upsample
 from protoexplain.metrics.observe.passes import Chunk
 from protoexplain.metrics.stats.randomness import random_points
+from protoexplain.regions.boxes import upsample
 
 LEVELS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 """Thresholds of the IoU; the published one is 0.5."""

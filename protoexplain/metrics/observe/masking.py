@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from protoexplain.explain.boxes import upsample
 from protoexplain.metrics.observe.passes import Chunk, normalisation, probabilities
 from protoexplain.metrics.stats.randomness import seed_of
 from protoexplain.models.base import PrototypeModel
+from protoexplain.regions.boxes import upsample
 
 Mode = Literal["deletion", "insertion"]
 Order = Literal["heat", "random"]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.contract import Ownership
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class ModelDescription:
 
     Args:
         classes: Names by label.
-        prototype_class: int64 [P], -1 where shared.
+        ownership: Which classes own the prototypes.
         assigned: int64 [C,K], ascending; the prototypes that a class is measured by, then -1.
         branch: int64 [P].
         class_weights: [C,P] change of a class score per unit of activation.
@@ -33,7 +34,7 @@ class ModelDescription:
     """
 
     classes: tuple[str, ...]
-    prototype_class: Tensor
+    ownership: Ownership
     assigned: Tensor
     branch: Tensor
     class_weights: Tensor
@@ -44,12 +45,12 @@ class ModelDescription:
 
     @property
     def num_prototypes(self) -> int:
-        return len(self.prototype_class)
+        return len(self.ownership.owned)
 
     @property
     def shared(self) -> bool:
         """Whether any prototype belongs to no class."""
-        return bool((self.prototype_class < 0).any())
+        return self.ownership.any_shared
 
     @property
     def assignment(self) -> str:
@@ -67,7 +68,7 @@ class ModelDescription:
     def clusters(self) -> Tensor:
         """[P] groups of prototypes that share their images: a class, or a shared prototype by itself."""
         alone = len(self.classes) + torch.arange(self.num_prototypes)
-        return torch.where(self.prototype_class < 0, alone, self.prototype_class)
+        return torch.where(self.ownership.shared, alone, self.ownership.labels)
 
     def heat_weights(self) -> Tensor:
         """[C,K]: each branch's mean over its prototypes of a class, then the mean over branches; 0 for padding."""
@@ -91,12 +92,12 @@ def describe_model(model: PrototypeModel, classes: Sequence[str], size: int, sha
     device = next(model.parameters()).device
     features = model.backbone(torch.zeros(1, 3, size, size, device=device))
     maps = model.activation_maps(features)
-    prototype_class, weights = model.prototype_class.cpu(), model.class_weights().cpu()
+    ownership, weights = Ownership(model.ownership.owned.cpu()), model.class_weights().cpu()
     sizes = torch.tensor(model.branch_sizes())
     return ModelDescription(
         classes=tuple(classes),
-        prototype_class=prototype_class,
-        assigned=assign(prototype_class, weights, shared_per_class),
+        ownership=ownership,
+        assigned=assign(ownership, weights, shared_per_class),
         branch=torch.arange(len(sizes)).repeat_interleave(sizes),
         class_weights=weights,
         presence_weights=model.presence_weights().cpu(),
@@ -106,18 +107,18 @@ def describe_model(model: PrototypeModel, classes: Sequence[str], size: int, sha
     )
 
 
-def assign(prototype_class: Tensor, class_weights: Tensor, shared_per_class: int) -> Tensor:
+def assign(ownership: Ownership, class_weights: Tensor, shared_per_class: int) -> Tensor:
     """The prototypes [C,K] that each class is measured by, ascending, padded with -1.
 
     Args:
-        prototype_class: [P], -1 where shared.
+        ownership: Of all prototypes.
         class_weights: [C,P].
         shared_per_class: How many of the shared ones; only those with a positive weight.
     """
-    shared = torch.nonzero(prototype_class < 0).flatten()
+    shared = torch.nonzero(ownership.shared).flatten()
     rows = []
     for label, weights in enumerate(class_weights):
         ranked = shared[weights[shared].argsort(descending=True, stable=True)[:shared_per_class]]
-        own = torch.nonzero(prototype_class == label).flatten()
+        own = torch.nonzero(ownership.of_class(label) & ~ownership.shared).flatten()
         rows.append(torch.cat([own, ranked[weights[ranked] > 0]]).sort().values)
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)

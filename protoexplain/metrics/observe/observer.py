@@ -29,7 +29,7 @@ from protoexplain.metrics.observe.store import ChunkStore, split_into_chunks
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.models.backbones import Backbone, before_training
 from protoexplain.models.base import FamilyConfig, PrototypeModel
-from protoexplain.training.run_log import Watcher
+from protoexplain.progress import Watcher
 
 
 def observe(

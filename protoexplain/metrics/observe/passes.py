@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.boxes import upsample
 from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.metrics.observe.noise import fill_with_noise
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.stats.randomness import seed_of
 from protoexplain.models.base import PrototypeModel, PrototypeOutput
+from protoexplain.regions.boxes import upsample
 
 
 @dataclass

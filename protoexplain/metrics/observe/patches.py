@@ -9,10 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from protoexplain.checkpoint.prototypes import PrototypeRecord
+from protoexplain.checkpoint.prototypes import PrototypeRecord, shared_patches
 from protoexplain.data.loading import Crop
 from protoexplain.data.records import ImageRecord
-from protoexplain.training.diagnose import cells_beside_object, repeated
+from protoexplain.regions.object_cells import cells_beside_object
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainingPatches:
     def repeated(self) -> Tensor:
         """bool [P]: whether a prototype of the same class and branch has the same patch."""
         found = torch.zeros(len(self.records), dtype=torch.bool)
-        found[list(repeated(self.records).prototypes)] = True
+        found[[index for group in shared_patches(self.records) for index in group]] = True
         return found
 
     @cached_property

@@ -19,6 +19,7 @@ from protoexplain.models.components import (
     component_count,
     three_phases,
 )
+from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.heads import ReasoningHead
 from protoexplain.models.stage import Decay, Stage
 
@@ -39,7 +40,7 @@ class CBCSchedule(ComponentSchedule):
 class CBC(ComponentNet):
     """Reasoning over components; evidence by presence and by absence."""
 
-    scores_are_probabilities = True
+    score_unit = PROBABILITIES
 
     def __init__(self, config: CBCConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         super().__init__(config, classes, backbone, channels, ReasoningHead(component_count(config, channels), classes))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.contract import Ownership
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import AggregationHead, LinearHead
 from protoexplain.models.similarity import Cosine, Projection
@@ -89,17 +90,17 @@ class EvalProtoPNet(PrototypeModel):
     """One branch, class-major: projection onto unit prototypes for the scores, cosine for the costs."""
 
     def __init__(self, config: EvalProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
+        ownership = Ownership.class_major(config.prototypes_per_class, classes)
         addon = initialised(nn.Sequential(nn.Conv2d(channels, config.prototype_channels, 1), nn.Sigmoid()))
         head = AggregationHead if config.head == "aggregation" else LinearHead
         branch = Branch(
             addon=normalised(addon, channels, config.feature_norm),
-            prototypes=torch.rand(len(prototype_class), config.prototype_channels, 1, 1),
+            prototypes=torch.rand(len(ownership.owned), config.prototype_channels, 1, 1),
             similarity=Projection(),
-            head=head(prototype_class, classes),
+            head=head(ownership),
             loss_similarity=Cosine(),
         )
-        super().__init__(backbone, {"main": branch}, prototype_class, classes)
+        super().__init__(backbone, {"main": branch}, ownership)
         self.tolerance, self.diagonal = config.tolerance, config.published_diagonal
         self.constrain(frozenset({"prototypes"}))
 
@@ -120,7 +121,7 @@ class EvalProtoPNet(PrototypeModel):
         orthogonality of the raw prototypes; alignment at the peaks of the own prototypes.
         """
         out, (_, branch) = output.branches["main"], self.named_branches()[0]
-        own = losses.own_class_mask(labels, self.prototype_class)
+        own = self.ownership.of_images(labels)
         prototypes = branch.prototypes.flatten(1)
         terms = {
             "cross_entropy": lambda: F.cross_entropy(output.logits, labels),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
@@ -127,17 +128,17 @@ class ProtoPNet(PrototypeModel):
     """One branch; prototypes are class-major, prototype j belongs to class j // prototypes_per_class."""
 
     def __init__(self, config: ProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
+        ownership = Ownership.class_major(config.prototypes_per_class, classes)
         branch = Branch(
             addon=normalised(
                 addon_layers(channels, config.prototype_channels, config.addon), channels, config.feature_norm
             ),
-            prototypes=torch.rand(len(prototype_class), config.prototype_channels, *config.prototype_size),
+            prototypes=torch.rand(len(ownership.owned), config.prototype_channels, *config.prototype_size),
             similarity=NegativeSquaredL2(),
-            head=LinearHead(prototype_class, classes),
+            head=LinearHead(ownership),
             activation=_LogActivation(config.epsilon) if config.activation == "log" else identity,
         )
-        super().__init__(backbone, {"main": branch}, prototype_class, classes)
+        super().__init__(backbone, {"main": branch}, ownership)
         self.floor = -float(branch.prototypes[0].numel()) if config.published_saturation else None
 
     def loss_terms(
@@ -145,14 +146,14 @@ class ProtoPNet(PrototypeModel):
     ) -> dict[str, Tensor]:
         """cross_entropy, l1; cluster and separation, mean squared distances to the nearest own / foreign prototype."""
         out = output.branches["main"]
-        own = losses.own_class_mask(labels, self.prototype_class)
+        own = self.ownership.of_images(labels)
         terms = {"cross_entropy": lambda: F.cross_entropy(output.logits, labels)}
         if out.similarity is not None:
             similarity = out.similarity
             terms["cluster"] = lambda: -losses.best_among(similarity, own, self.floor).mean()
             terms["separation"] = lambda: -losses.best_among(similarity, ~own, self.floor).mean()
         _, branch = self.named_branches()[0]
-        terms["l1"] = lambda: losses.wrong_class_l1(branch.head.class_weights(), self.prototype_class)
+        terms["l1"] = lambda: losses.wrong_class_l1(branch.head.class_weights(), self.ownership)
         return {name: term() for name, term in terms.items() if name in names}
 
 

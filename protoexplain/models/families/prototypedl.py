@@ -20,6 +20,7 @@ from protoexplain.models import losses
 from protoexplain.models.autoencoder import ConvDecoder, halved
 from protoexplain.models.backbones import BackboneConfig
 from protoexplain.models.base import GROUPS, Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput
+from protoexplain.models.contract import Ownership, PrototypeSource
 from protoexplain.models.families.protopnet import normalised
 from protoexplain.models.heads import DistanceHead
 from protoexplain.models.similarity import NegativeSquaredL2
@@ -70,8 +71,7 @@ class PrototypeDLSchedule(BaseModel):
 class PrototypeDL(PrototypeModel):
     """One branch of prototypes that all classes share, and a decoder that mirrors the encoder."""
 
-    writes_prototypes = False
-    draws_prototypes = True
+    prototype_source = PrototypeSource.DECODED
 
     def __init__(self, config: PrototypeDLConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         layers = round(math.log2(config.backbone.stride))
@@ -83,7 +83,7 @@ class PrototypeDL(PrototypeModel):
             similarity=NegativeSquaredL2(),
             head=DistanceHead(config.prototypes, classes),
         )
-        super().__init__(backbone, {"main": branch}, torch.full((config.prototypes,), -1), classes)
+        super().__init__(backbone, {"main": branch}, Ownership.of_all(config.prototypes, classes))
         self.decoder = ConvDecoder(depth, config.picture_channels, config.image_size, layers)
         self.side, self.channels = config.image_size, config.picture_channels
         self.constrain(frozenset({"head"}))

@@ -25,6 +25,7 @@ from protoexplain.models.base import (
     PrototypeOutput,
     identity,
 )
+from protoexplain.models.contract import Ownership
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import Cosine, Projection
@@ -94,20 +95,20 @@ class STProtoPNet(PrototypeModel):
     """Two branches, trivial then support; each class-major."""
 
     def __init__(self, config: STProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        prototype_class = torch.arange(classes).repeat_interleave(config.prototypes_per_class)
+        ownership = Ownership.class_major(config.prototypes_per_class, classes)
         cropped = config.variant == "cropped"
         branches = {
             name: Branch(
                 addon=_addon(config, channels),
-                prototypes=torch.rand(len(prototype_class), config.prototype_channels, 1, 1),
+                prototypes=torch.rand(len(ownership.owned), config.prototype_channels, 1, 1),
                 similarity=Projection() if cropped else Cosine(),
-                head=LinearHead(prototype_class, classes),
+                head=LinearHead(ownership),
                 activation=identity if cropped else F.relu,
                 loss_similarity=Cosine() if cropped else None,
             )
             for name in (TRIVIAL, SUPPORT)
         }
-        super().__init__(backbone, branches, prototype_class.repeat(2), classes)
+        super().__init__(backbone, branches, ownership.repeat(2))
         self.floor = 0.0 if config.published_masking else None
         self.rectified = not cropped
         self.diagonal = config.published_diagonal
@@ -122,23 +123,23 @@ class STProtoPNet(PrototypeModel):
         closest own / foreign prototype; orthogonality, closeness and discrimination act on the prototypes alone.
         """
         total: dict[str, Tensor] = {}
-        owners = self.prototype_class.split(self.branch_sizes())
-        for (name, branch), prototype_class in zip(self.named_branches(), owners, strict=True):
+        owners = self.ownership.split(self.branch_sizes())
+        for (name, branch), ownership in zip(self.named_branches(), owners, strict=True):
             if name not in output.branches:
                 continue
-            terms = self._branch_terms(name, branch, output.branches[name], labels, prototype_class)
+            terms = self._branch_terms(name, branch, output.branches[name], labels, ownership)
             for term, cost in terms.items():
                 if term in names:
                     total[term] = total[term] + cost() if term in total else cost()
         return total
 
     def _branch_terms(
-        self, name: str, branch: Branch, out: BranchOutput, labels: Tensor, prototype_class: Tensor
+        self, name: str, branch: Branch, out: BranchOutput, labels: Tensor, ownership: Ownership
     ) -> dict[str, Callable[[], Tensor]]:
         prototypes = branch.prototypes.flatten(1)
         terms: dict[str, Callable[[], Tensor]] = {
             "cross_entropy": lambda: F.cross_entropy(out.logits, labels),
-            "l1": lambda: losses.wrong_class_l1(branch.head.class_weights(), prototype_class),
+            "l1": lambda: losses.wrong_class_l1(branch.head.class_weights(), ownership),
             "orthogonality": lambda: losses.orthogonality(prototypes, self.classes, self.diagonal),
         }
         if name == SUPPORT:
@@ -147,7 +148,7 @@ class STProtoPNet(PrototypeModel):
             terms["discrimination"] = lambda: losses.discrimination(prototypes, self.classes)
         if out.similarity is not None:
             similarity = F.relu(out.similarity) if self.rectified else out.similarity
-            own = losses.own_class_mask(labels, prototype_class)
+            own = ownership.of_images(labels)
             terms["cluster"] = lambda: losses.best_among(similarity, own, self.floor).mean()
             terms[f"separation_{name}"] = lambda: losses.best_among(similarity, ~own, self.floor).mean()
         return terms

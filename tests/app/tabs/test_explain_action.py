@@ -16,7 +16,7 @@ from app.input_image import InputImage, see
 from app.pictures import HAZE, heat_layer
 from app.tabs.explain.actions import explain_image
 from protoexplain.errors import UserError
-from protoexplain.explain.boxes import upsample
+from protoexplain.regions.boxes import upsample
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from protoexplain.explain.attribution.linear_model import LeastSquares
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.attribution.question import Question, Score, Target
 from protoexplain.explain.forward_pass import read
-from protoexplain.explain.measured_field import measure_fields
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.registry import family_names
+from protoexplain.regions.measured_field import measure_fields
 
 SIDE = 16
 FITS = [name for name in METHODS if name not in ("grad-cam", "map", "receptive-field")]
@@ -38,7 +39,7 @@ class LinearModel(ToyModel):
     """Class scores that are linear in the pixels: a convolution as large as the picture, and a linear head."""
 
     def __init__(self):
-        head = LinearHead(torch.arange(3), 3)
+        head = LinearHead(Ownership.of_labels(torch.arange(3), 3))
         super().__init__(head, (0, 1, 2))
         torch.manual_seed(0)
         self.backbone = nn.Conv2d(3, 3, SIDE)

@@ -15,10 +15,10 @@ from toy_models import PLACES, dots, linear, reasoning
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.evidence.local import explain
 from protoexplain.models.registry import family_names
+from protoexplain.regions.box_rules import BestCell
 
 SIZE = 64
 RESTS = MatchCharacteristics({"hue": 0.5}, None, "It rests on the hue.")

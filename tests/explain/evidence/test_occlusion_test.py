@@ -8,12 +8,12 @@ from tiny_runs import tiny_config, tiny_model
 from toy_models import PLACES, SIDE, dots, linear, seen
 
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.explain.box_rules import BestCell, Percentile
 from protoexplain.explain.evidence.local import explain_reading
 from protoexplain.explain.evidence.match import matches
 from protoexplain.explain.evidence.occlusion_test import Honesty, honesty
 from protoexplain.explain.forward_pass import read
 from protoexplain.models.registry import family_names
+from protoexplain.regions.box_rules import BestCell, Percentile
 
 EQUAL = [[1.0, 1.0, 1.0]] * 3
 

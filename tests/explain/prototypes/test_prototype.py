@@ -14,11 +14,11 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import BestCell
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.images import image_size, load_image
 from protoexplain.models.registry import family_names
+from protoexplain.regions.box_rules import BestCell
 from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
 
 K, SHARE = 3, 0.6
@@ -58,7 +58,7 @@ def told(request, planted, tmp_path_factory):
 def test_against_a_search_over_all_images(told, split):
     maps, dataset = told.maps(split), told.splits[split]
     best = maps.flatten(2).amax(2)
-    owner = told.explainer.model.prototype_class.tolist()
+    owner = told.explainer.model.ownership.labels.tolist()
     for p, entry in enumerate(told.prototypes):
         found = entry.splits[split]
         assert [entry.prototype, entry.prototype_label] == [p, owner[p]]

@@ -23,6 +23,7 @@ from protoexplain.metrics.scores.class_from_object import METRIC as FROM_OBJECT
 from protoexplain.metrics.stats.linear_probe import PENALTY, UNTRAINED, fit_linear_probe, probe_hits
 from protoexplain.models.backbones import BackboneConfig, before_training
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
 
@@ -92,9 +93,9 @@ def chunk_of(tmp_path, each, leak, seed, frozen=None):
         path = tmp_path / f"{seed}-{number}.png"
         Image.fromarray(mask).save(path)
         records.append(ImageRecord(path.name, path, label, "test", None, None, path))
-    owner = torch.arange(CLASSES)
-    branch = Branch(nn.Identity(), torch.zeros(CLASSES, 3, 1, 1), NegativeSquaredL2(), LinearHead(owner, CLASSES))
-    model = PrototypeModel(Colours(leak), {"main": branch}, owner, CLASSES).eval()
+    ownership = Ownership.class_major(1, CLASSES)
+    branch = Branch(nn.Identity(), torch.zeros(CLASSES, 3, 1, 1), NegativeSquaredL2(), LinearHead(ownership))
+    model = PrototypeModel(Colours(leak), {"main": branch}, ownership).eval()
     description = describe_model(model, tuple("abc"), SIZE, 1)
     labels = torch.tensor([record.label for record in records])
     geometries = [Geometry(Box(0, 0, SIZE, SIZE), SIZE)] * len(records)
@@ -131,13 +132,13 @@ def test_vectors_are_means_of_cells(tmp_path):
 def test_branches_with_latent_maps_of_two_sizes(tmp_path):
     """Vectors of all branches are joined; there is such a cell only where every branch has one."""
     chunk = chunk_of(tmp_path, 2, 0.0, 4)
-    one, owner = Cells()(chunk), torch.arange(CLASSES)
+    one, ownership = Cells()(chunk), Ownership.class_major(1, CLASSES)
     coarse = [nn.AvgPool2d(CELLS // 2), nn.AdaptiveAvgPool2d(1)]
     branches = {
-        str(number): Branch(addon, torch.zeros(CLASSES, 3, 1, 1), NegativeSquaredL2(), LinearHead(owner, CLASSES))
+        str(number): Branch(addon, torch.zeros(CLASSES, 3, 1, 1), NegativeSquaredL2(), LinearHead(ownership))
         for number, addon in enumerate([nn.Identity(), *coarse])
     }
-    model = PrototypeModel(chunk.model.backbone, branches, torch.cat([owner] * 3), CLASSES).eval()
+    model = PrototypeModel(chunk.model.backbone, branches, ownership.repeat(3)).eval()
     columns = Cells()(replace(chunk, model=model))
     assert columns["latent"].shape == (2 * CLASSES, 2, 9)
     torch.testing.assert_close(columns["latent"][..., :3], one["latent"])

@@ -16,6 +16,7 @@ from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.metrics.stats.part_hits import baseline_peaks, hit_counts, visible_counts
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
 
@@ -51,9 +52,9 @@ def observed():
     """Of prototypes 0, 2, 4 of red and 1, 3, 5 of background colours."""
     images, records = pictures()
     colours = torch.tensor([[1.0, 0, 0], [0.2, 0.3, 0.3]] * CLASSES).view(-1, 3, 1, 1)
-    owner = torch.arange(CLASSES).repeat_interleave(2)
-    branch = Branch(nn.Identity(), colours, NegativeSquaredL2(), LinearHead(owner, CLASSES))
-    model = PrototypeModel(Colours(), {"main": branch}, owner, CLASSES).eval()
+    ownership = Ownership.class_major(2, CLASSES)
+    branch = Branch(nn.Identity(), colours, NegativeSquaredL2(), LinearHead(ownership))
+    model = PrototypeModel(Colours(), {"main": branch}, ownership).eval()
     description = describe_model(model, tuple("abc"), SIZE, 2)
     settings = MeasureSettings(half_window=WINDOW, draws=2, noise=0.05, resamples=200)
     geometries = [Geometry(Box(0, 0, SIZE, SIZE), SIZE)] * len(records)

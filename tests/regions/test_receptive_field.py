@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from protoexplain.explain.receptive_field import receptive_field
+from protoexplain.regions.receptive_field import receptive_field
 
 SIDE = 24
 LAYERS = [

@@ -5,12 +5,13 @@ import torch
 from tiny_runs import maps_of, tiny_config, tiny_model
 from torch import nn
 
-from protoexplain.explain.measured_field import measure_fields
-from protoexplain.explain.receptive_field import receptive_field
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.registry import family_names
 from protoexplain.models.similarity import NegativeSquaredL2
+from protoexplain.regions.measured_field import measure_fields
+from protoexplain.regions.receptive_field import receptive_field
 
 SIDE = 24
 
@@ -28,8 +29,8 @@ class Chain(nn.Sequential):
 def chain_model(layers, prototype=1):
     owner = torch.zeros(2, dtype=torch.long)
     prototypes = torch.rand(2, 3, prototype, prototype)
-    branch = Branch(nn.Sigmoid(), prototypes, NegativeSquaredL2(), LinearHead(owner, 1))
-    return PrototypeModel(Chain(layers), {"main": branch}, owner, 1).eval()
+    branch = Branch(nn.Sigmoid(), prototypes, NegativeSquaredL2(), LinearHead(Ownership.of_labels(owner, 1)))
+    return PrototypeModel(Chain(layers), {"main": branch}, Ownership.of_labels(owner, 1)).eval()
 
 
 @pytest.mark.parametrize(

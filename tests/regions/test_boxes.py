@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from protoexplain.data.geometry import Box
-from protoexplain.explain.boxes import (
+from protoexplain.regions.boxes import (
     heat_colours,
     high_activation_box,
     high_activation_boxes,

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.boxes import boxes_above, high_activation_boxes, peak_boxes, upsample
-from protoexplain.explain.map_sizes import by_size
+from protoexplain.models.contract import best_cells
+from protoexplain.regions.boxes import boxes_above, high_activation_boxes, peak_boxes, upsample
+from protoexplain.regions.map_sizes import by_size
 
 
 class Field(Protocol):
@@ -88,7 +89,7 @@ class BestCell:
 
     def __call__(self, maps: Tensor, size: int) -> list[Box]:
         geometry = Geometry(Box(0, 0, size, size), size)
-        return [geometry.cell_box(*place, *maps.shape[1:]) for place in _best_cells(maps)]
+        return [geometry.cell_box(*place, *maps.shape[1:]) for place in best_cells(maps)]
 
     def __str__(self) -> str:
         return "cell"
@@ -102,7 +103,7 @@ class ReceptiveFieldOfCell:
 
     def __call__(self, maps: Tensor, size: int) -> list[Box]:
         rows, columns = maps.shape[1:]
-        return [self.fields[rows, columns].box(*place) for place in _best_cells(maps)]
+        return [self.fields[rows, columns].box(*place) for place in best_cells(maps)]
 
     def __str__(self) -> str:
         return "receptive-field"
@@ -159,7 +160,3 @@ def _number(text: str, highest: float, where: str) -> float:
     if not 0 <= value <= highest:
         raise UserError(f"'{text}' is no level for a box", where, f"give a number from 0 to {highest:g}")
     return value
-
-
-def _best_cells(maps: Tensor) -> list[tuple[int, int]]:
-    return [divmod(cell, maps.shape[2]) for cell in maps.flatten(1).argmax(1).tolist()]

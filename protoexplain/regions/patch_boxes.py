@@ -15,7 +15,7 @@ from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.explain.box_rules import BoxRule
+from protoexplain.regions.box_rules import BoxRule
 
 
 def marked_by(record: PrototypeRecord, activation_map: Tensor | None, rule: BoxRule, size: int) -> PrototypeRecord:

@@ -9,7 +9,7 @@ from scipy.ndimage import find_objects, label
 
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.box_rules import (
+from protoexplain.regions.box_rules import (
     DEFAULT,
     BestCell,
     PeakComponent,
@@ -18,8 +18,8 @@ from protoexplain.explain.box_rules import (
     ShareOfMaximum,
     parse_box_rule,
 )
-from protoexplain.explain.boxes import high_activation_box, upsample
-from protoexplain.explain.receptive_field import receptive_field
+from protoexplain.regions.boxes import high_activation_box, upsample
+from protoexplain.regions.receptive_field import receptive_field
 
 SIZE = 32
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from protoexplain import devices
+from protoexplain import fabric as module
 from protoexplain.errors import UserError
-from protoexplain.training import fabric as module
-from protoexplain.training.fabric import make_fabric, scales_gradients
+from protoexplain.fabric import make_fabric, scales_gradients
 
 
 def test_one_process_on_the_cpu():

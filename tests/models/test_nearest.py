@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoexplain.explain.prototypes.nearest import Nearest
+from protoexplain.models.nearest import Nearest
 
 
 def naive(similarity, labels, k, allowed):

@@ -1,0 +1,161 @@
+"""What varies between families, as values that a family provides and everybody else asks for.
+
+Which classes own a prototype (`Ownership`), how it is tied to images (`PrototypeSource`), what class scores are
+measured in (`ScoreUnit`), how evidence counts (`EvidenceKind`), and where in a picture it lies (`best_cells`).
+B images, P prototypes, C classes, H x W cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Ownership:
+    """Which classes own which prototypes.
+
+    Args:
+        owned: bool [P,C]; all classes own a shared prototype.
+    """
+
+    owned: Tensor
+
+    @classmethod
+    def of_labels(cls, labels: Tensor, classes: int) -> Ownership:
+        """From the one class of each prototype, int64 [P]; -1 where all classes share it."""
+        column = labels[:, None]
+        return cls((column == torch.arange(classes, device=labels.device)) | (column < 0))
+
+    @classmethod
+    def class_major(cls, per_class: int, classes: int) -> Ownership:
+        """Equally many prototypes for each class: prototype j belongs to class j // per_class."""
+        return cls.of_labels(torch.arange(classes).repeat_interleave(per_class), classes)
+
+    @classmethod
+    def of_all(cls, prototypes: int, classes: int) -> Ownership:
+        """All classes share all prototypes."""
+        return cls(torch.ones(prototypes, classes, dtype=torch.bool))
+
+    @property
+    def shared(self) -> Tensor:
+        """bool [P]: prototypes that more than one class owns."""
+        return self.owned.sum(1) > 1
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 [P]: the one class of each prototype, -1 where it is shared."""
+        return self.owned.int().argmax(1).masked_fill(self.shared, -1)
+
+    @property
+    def any_shared(self) -> bool:
+        return bool(self.shared.any())
+
+    @property
+    def all_shared(self) -> bool:
+        return bool(self.shared.all())
+
+    def is_shared(self, prototype: int) -> bool:
+        return bool(self.shared[prototype])
+
+    def classes_of(self, prototype: int) -> tuple[int, ...]:
+        """The classes that own a prototype, ascending."""
+        return tuple(self.owned[prototype].nonzero()[:, 0].tolist())
+
+    def owner(self, prototype: int) -> int | None:
+        """The one class of a prototype, None where it is shared."""
+        return None if self.is_shared(prototype) else self.classes_of(prototype)[0]
+
+    def of_class(self, label: int) -> Tensor:
+        """bool [P]: the prototypes of a class, the shared ones among them."""
+        return self.owned[:, label]
+
+    def of_images(self, labels: Tensor) -> Tensor:
+        """bool [B,P]: whether the class of each image owns each prototype."""
+        return self.owned.T[labels]
+
+    def split(self, sizes: list[int]) -> list[Ownership]:
+        """Of each branch, by its number of prototypes."""
+        return [Ownership(part) for part in self.owned.split(sizes)]
+
+    def repeat(self, branches: int) -> Ownership:
+        """The same prototypes once more in each further branch."""
+        return Ownership(self.owned.repeat(branches, 1))
+
+
+class PrototypeSource(StrEnum):
+    """How prototypes are tied to images."""
+
+    PROJECTED = "projected"
+    """Projection ("push") writes the nearest training patch into the prototype."""
+    ILLUSTRATED = "illustrated"
+    """The prototype is a direction of the network's own; its nearest training patches only illustrate it."""
+    DECODED = "decoded"
+    """As illustrated; a decoder also draws the prototype itself."""
+
+    @property
+    def projected(self) -> bool:
+        return self is PrototypeSource.PROJECTED
+
+    @property
+    def decoded(self) -> bool:
+        return self is PrototypeSource.DECODED
+
+
+@dataclass(frozen=True)
+class ScoreUnit:
+    """What class scores are measured in.
+
+    Args:
+        name: As explanations name it.
+        probabilities: Class scores [B,C] -> probabilities [B,C] in [0, 1].
+    """
+
+    name: Literal["logit", "probability"]
+    probabilities: Callable[[Tensor], Tensor]
+
+
+LOGITS = ScoreUnit("logit", lambda scores: scores.softmax(1))
+PROBABILITIES = ScoreUnit("probability", lambda scores: scores.clamp(0, 1))
+"""Scores that are probabilities, one for each class and up to rounding (CBC)."""
+LOG_NORMALISED = ScoreUnit("logit", lambda scores: scores.square().log1p().softmax(1))
+"""Scores o >= 0 that the class loss reads as log(1 + o^2) (PIP-Net)."""
+
+
+class EvidenceKind(StrEnum):
+    """How evidence is counted.
+
+    In all kinds a prototype's evidence is its activation times weights that are the same for all images
+    (`Head.class_weights`).  A head whose weights depend on the image says so by a kind of its own here, computes its
+    evidence from the activations in `Head.evidence`, and gives as class weights the mean over the training images.
+    """
+
+    SHAPLEY = "shapley"
+    """(activation - usual activation) x (weight - mean weight over the classes), which adds up to the class score
+    relative to the average class; the Shapley value of a linear model."""
+    PRODUCT = "product"
+    """activation x weight, as published."""
+    REASONING = "reasoning"
+    """By presence and absence, of heads whose scores are probabilities."""
+
+    @property
+    def relative(self) -> bool:
+        """Whether scores are relative to the average class, and activations to the usual ones."""
+        return self is EvidenceKind.SHAPLEY
+
+
+def best_cells(maps: Tensor) -> list[tuple[int, int]]:
+    """Row and column of the cell where each prototype lies, from its map [H,W]: [N,H,W] -> N cells.
+
+    Each prototype has one window, at the first maximum of its map, and all that explanations and metrics say of its
+    place comes from here.  A family whose prototypes have several windows (deformable parts) gives as map the summed
+    similarity of the windows by the cell of their anchor, which keeps the maximum of the map equal to the activation.
+    The other windows then follow from the anchor: this function returns them after it, and the rules for boxes, which
+    are its only users that need all of them, draw the region around all.
+    """
+    return [divmod(cell, maps.shape[-1]) for cell in maps.flatten(1).argmax(1).tolist()]
