@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.pictures import Picture, Region
 from protoexplain.explain.forward_pass import Prediction
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 
 
 @dataclass(frozen=True)

@@ -254,8 +254,8 @@ def test_tiles_of_the_parent_stay_when_a_prototype_is_moved(explainer, edits, re
     checkpoint, preview, report = ready
     offer = actions.open_prototype(checkpoint, preview, History(), report, 2, None).offers[0]
     moved = actions.parse_decision(preview, {"do": "reproject", "reason": "background", "spot": offer.value}, 2, "", "")
-    preview = answer(edits, checkpoint, (moved,))
-    assert 2 not in preview.result.concerned["background"]
+    tried = answer(edits, checkpoint, (moved,))
+    assert 2 not in tried.result.concerned["background"]
     others = actions.open_prototype(checkpoint, preview, History().decide(moved), report, 3, None).offers
     assert offer.value not in {other.value for other in others}
 
