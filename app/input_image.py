@@ -8,7 +8,7 @@ from pathlib import Path
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
-from protoexplain.explain.explainer import Explainer, Seen
+from protoexplain.explain.explainer import Explainer, ForwardResult
 from protoexplain.io.images import load_image
 
 Frame = tuple[float, float, float, float]
@@ -44,13 +44,13 @@ class InputImage:
         return self.truth if self.truth in checkpoint.classes else None
 
 
-def see(explainer: Explainer, image: InputImage) -> Seen:
-    """Run a model on a picture, once.
+def see(explainer: Explainer, image: InputImage) -> ForwardResult:
+    """Run a model on the part of a picture that it is to see.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    return explainer.see(image.path, name=image.name, box=region_of_interest(explainer, image))
+    return explainer.forward(image.path, name=image.name, box=region_of_interest(explainer, image))
 
 
 def region_of_interest(explainer: Explainer, image: InputImage) -> Box | None:

@@ -15,6 +15,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.prototypes.patch_pictures import pictures_of
 from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.models.registry import get_family
 
@@ -160,7 +161,7 @@ class ModelStore:
             known = [entry.checkpoint for entry in self._listed.values()]
         for checkpoint in known:
             if mark_of(checkpoint) == mark and 0 <= index < len(checkpoint.prototypes):
-                content = checkpoint.picture(index, kind)
+                content = pictures_of(checkpoint).encoded(index, kind)
                 if content is not None:
                     return content
         raise UserError("there is no such picture")

@@ -6,8 +6,8 @@ import base64
 
 from app.links import encode
 from protoexplain.errors import UserError
-from protoexplain.report.numbers import ordinal
-from protoexplain.report.templating import escaping
+from protoexplain.view.numbers import ordinal
+from protoexplain.view.templating import escaping
 
 _templates = escaping("app", "")
 

@@ -1,4 +1,4 @@
-"""The subject of several benchmarks: a ProtoPNet on drawn birds, its prototypes near patches of different images."""
+"""The model of several benchmarks: a ProtoPNet on drawn birds, its prototypes near patches of different images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESNET34 = {"name": "resnet34", "stride": 32, "weights": "none"}
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModelOnBirds:
     """A configuration, its data and a model in eval mode."""
 
     title: str
@@ -41,7 +41,7 @@ class Subject:
             yield batch.images[:, 0], batch.labels, batch.indices
 
 
-def make_subject(folder: Path, quick: bool, backbone: Mapping[str, object] = LITE0) -> Subject:
+def model_on_birds(folder: Path, quick: bool, backbone: Mapping[str, object] = LITE0) -> ModelOnBirds:
     """Draw 20 classes x 16 training images of 224 px (kept in the folder) and build a model with 200 prototypes."""
     classes, each, size = (2, 10, 64) if quick else (20, 16, 224)
     draw(folder, classes=classes, train_per_class=each, test_per_class=1, size=size)
@@ -61,18 +61,18 @@ def make_subject(folder: Path, quick: bool, backbone: Mapping[str, object] = LIT
     data = view_of_run(config.data)
     torch.manual_seed(0)
     model = get_family("protopnet").build(config.model, classes).eval()
-    subject = Subject(f"{backbone['name']} at stride {backbone['stride']}", config, data, model)
-    _settle_prototypes(subject)
-    return subject
+    birds = ModelOnBirds(f"{backbone['name']} at stride {backbone['stride']}", config, data, model)
+    _settle_prototypes(birds)
+    return birds
 
 
 @torch.inference_mode()
-def _settle_prototypes(subject: Subject) -> None:
+def _settle_prototypes(birds: ModelOnBirds) -> None:
     """Put each prototype near a random patch of another image of its class: projection then has most to cut out."""
-    (_, branch), *_ = subject.model.named_branches()
-    taken = [0] * subject.model.classes
-    for images, labels, _ in subject.batches(subject.dataset()):
-        maps = branch.addon(subject.model.backbone(images)).flatten(2)
+    (_, branch), *_ = birds.model.named_branches()
+    taken = [0] * birds.model.classes
+    for images, labels, _ in birds.batches(birds.dataset()):
+        maps = branch.addon(birds.model.backbone(images)).flatten(2)
         for latent, label in zip(maps, labels.tolist(), strict=True):
             if taken[label] < PER_CLASS:
                 row = label * PER_CLASS + taken[label]

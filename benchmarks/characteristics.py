@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.birds import LITE0, RESNET34, Subject, make_subject
+from benchmarks.birds import LITE0, RESNET34, ModelOnBirds, model_on_birds
 from benchmarks.timing import compare, interleave, settings
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.data.loading import cut, geometry_of
@@ -24,25 +24,25 @@ from protoexplain.io.images import load_image
 TARGET = 1.2
 
 
-def measure(subject: Subject, cache: DiskCache, repeats: int) -> float:
+def measure(birds: ModelOnBirds, cache: DiskCache, repeats: int) -> float:
     """Prints a table; returns the ratio."""
-    record, size = subject.data.train[0], subject.config.data.image_size
+    record, size = birds.data.train[0], birds.config.data.image_size
     loaded = load_image(record.path)
     rgb = cut(loaded.rgb, geometry_of(record, loaded.size, "box", size))
     images = variants(rgb, size, PUBLISHED, cache).float() / 255
 
     @torch.inference_mode()
     def forward_passes() -> object:
-        return subject.model(images)
+        return birds.model(images)
 
     arms: dict[str, Callable[[], object]] = {
         "seven forward passes": forward_passes,
         "pictures alone": lambda: variants(rgb, size, PUBLISHED, cache),
-        "characteristics": lambda: local_scores(subject.model, rgb, size, PUBLISHED, cache),
+        "characteristics": lambda: local_scores(birds.model, rgb, size, PUBLISHED, cache),
     }
     results = interleave(arms, repeats)
-    count, (height, width) = subject.model.num_prototypes, rgb.shape[:2]
-    title = f"{subject.title}, {count} prototypes, image of {width} x {height} shown at {size} px"
+    count, (height, width) = birds.model.num_prototypes, rgb.shape[:2]
+    title = f"{birds.title}, {count} prototypes, image of {width} x {height} shown at {size} px"
     compare(title, results, "seven forward passes")
     return results["characteristics"].ratio(results["seven forward passes"])
 
@@ -53,9 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = DiskCache(Path(folder) / "cache")
         for backbone in (LITE0, RESNET34):
-            subject = make_subject(Path(folder) / "birds", options.quick, backbone)
-            ratio = measure(subject, cache, options.repeats)
-            options.verdict(f"{subject.title}: characteristics / seven forward passes", ratio, TARGET)
+            birds = model_on_birds(Path(folder) / "birds", options.quick, backbone)
+            ratio = measure(birds, cache, options.repeats)
+            options.verdict(f"{birds.title}: characteristics / seven forward passes", ratio, TARGET)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from benchmarks.birds import BATCH, LITE0, RESNET34, Subject, make_subject
+from benchmarks.birds import BATCH, LITE0, RESNET34, ModelOnBirds, model_on_birds
 from benchmarks.timing import Settings, Times, compare, interleave, settings, timed
 from benchmarks.trainer import trainer_epoch
 from protoexplain.allocator import reuse_freed_memory
@@ -27,21 +27,21 @@ FABRIC = Fabric(accelerator="cpu", devices=1)
 STAGES: dict[str, Kind] = {"warm": "features", "last layer": "activations"}
 
 
-def epoch(subject: Subject, stage: Stage, inputs: Inputs) -> Callable[[], None]:
+def epoch(birds: ModelOnBirds, stage: Stage, inputs: Inputs) -> Callable[[], None]:
     order = epoch_order(len(inputs), 0, 0)
-    return trainer_epoch(subject.model, stage, inputs.kind, lambda: inputs.epoch(0, order, BATCH))
+    return trainer_epoch(birds.model, stage, inputs.kind, lambda: inputs.epoch(0, order, BATCH))
 
 
-def filled(subject: Subject, kind: Kind, folder: Path, times: Times) -> CachedInputs:
+def filled(birds: ModelOnBirds, kind: Kind, folder: Path, times: Times) -> CachedInputs:
     """A cache of all images, and the time that it took to fill."""
-    model = subject.model.eval()
+    model = birds.model.eval()
 
     def compute(images: Tensor) -> Tensor:
         features = model.backbone(images)
         return features if kind == "features" else model.activations(features)
 
     found: list[CachedInputs] = []
-    timed(lambda: found.append(cache(FABRIC, kind, compute, ImageInputs(subject.dataset()), 1, BATCH, folder)), times)
+    timed(lambda: found.append(cache(FABRIC, kind, compute, ImageInputs(birds.dataset()), 1, BATCH, folder)), times)
     return found[0]
 
 
@@ -50,22 +50,22 @@ def main() -> None:
     reuse_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         for backbone in (LITE0,) if options.quick else (LITE0, RESNET34):
-            subject = make_subject(Path(folder) / "birds", options.quick, backbone)
-            for stage in get_family("protopnet").stages(subject.config.schedule):
+            birds = model_on_birds(Path(folder) / "birds", options.quick, backbone)
+            for stage in get_family("protopnet").stages(birds.config.schedule):
                 if stage.name in STAGES:
-                    measure(subject, stage, Path(folder), options)
+                    measure(birds, stage, Path(folder), options)
 
 
-def measure(subject: Subject, stage: Stage, folder: Path, options: Settings) -> None:
+def measure(birds: ModelOnBirds, stage: Stage, folder: Path, options: Settings) -> None:
     kind, filling = STAGES[stage.name], Times()
-    cached = filled(subject, kind, folder, filling)
+    cached = filled(birds, kind, folder, filling)
     arms = {
-        "without a cache": epoch(subject, stage, ImageInputs(subject.dataset("light"))),
-        f"cached {kind}": epoch(subject, stage, cached),
+        "without a cache": epoch(birds, stage, ImageInputs(birds.dataset("light"))),
+        f"cached {kind}": epoch(birds, stage, cached),
     }
     results = interleave(arms, options.repeats)
     compare(
-        f"{subject.title}, stage '{stage.name}', an epoch of {len(cached)} images;"
+        f"{birds.title}, stage '{stage.name}', an epoch of {len(cached)} images;"
         f" filling the cache took {filling.cpu[0]:.1f} s CPU",
         results,
         "without a cache",

@@ -29,7 +29,7 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.explain.characteristics.calibration import disturbance, related
 from protoexplain.explain.characteristics.distinctions import Distinction, calibrated, distinguish, place_of
 from protoexplain.explain.characteristics.local_scores import LocalScores, local_scores
-from protoexplain.explain.characteristics.measurement import Survey
+from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS, RGB
 from protoexplain.explain.characteristics.variants import PUBLISHED, variants
 from protoexplain.io.images import load_image
@@ -131,9 +131,11 @@ def published_in_place(rgb: RGB, mask: np.ndarray) -> dict[str, tuple[RGB, ...]]
     return {name: ((picture + 0.5).clip(0, 255).astype(np.uint8),) for name, picture in changed.items()}
 
 
-def explained(survey: Survey, changes: Sequence[tuple[str, float]], picture: Picture) -> Explained:
-    model, size, rgb = survey.model, survey.size, picture.rgb
-    scores = partial(local_scores, model, rgb, size, cache=survey.textures)
+def explained(
+    measurement: CharacteristicsMeasurement, changes: Sequence[tuple[str, float]], picture: Picture
+) -> Explained:
+    model, size, rgb = measurement.model, measurement.size, picture.rgb
+    scores = partial(local_scores, model, rgb, size, cache=measurement.textures)
     published = scores(PUBLISHED)
     with torch.inference_mode():
         features = model.backbone(variants(picture.redrawn, size, [])[:1].float() / 255)
@@ -276,11 +278,11 @@ def draw(results: dict[str, dict[str, list[Answer]]], path: Path) -> None:
 def study(checkpoint: Path, shown: Sequence[Picture]) -> Study:
     loaded = Checkpoint.load(checkpoint)
     model, size = loaded.model(), loaded.config.data.image_size
-    survey = Survey(model, loaded.weights_sha256, "box", size, lambda what, done, total: None)
+    measurement = CharacteristicsMeasurement(model, loaded.weights_sha256, "box", size, lambda what, done, total: None)
     first = {picture.own: picture.record for picture in reversed(shown)}
-    strengths = survey.equal_strengths(list(first.values()))
+    strengths = measurement.equal_strengths(list(first.values()))
     print(f"{checkpoint.name}: equal strengths {strengths}", flush=True)
-    found = [explained(survey, tuple(strengths.items()), picture) for picture in shown]
+    found = [explained(measurement, tuple(strengths.items()), picture) for picture in shown]
     return Study(model.class_weights().detach(), found)
 
 

@@ -22,9 +22,9 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
 from protoexplain.explain.evidence.contrast import contrast
 from protoexplain.explain.evidence.counting import PRODUCT, SHAPLEY
-from protoexplain.explain.evidence.local import explain_reading
+from protoexplain.explain.evidence.local import explain_forward_pass
 from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import Reading, read
+from protoexplain.explain.forward_pass import ForwardPass, run_forward
 from protoexplain.metrics.scores.compactness import rows_to_carry
 from protoexplain.regions.box_rules import DEFAULT, PUBLISHED
 
@@ -32,28 +32,28 @@ ROWS, HALF, CARRIED = 5, 0.5, 0.9
 Figures = Mapping[str, float]
 
 
-def readings(explainer: Explainer, dataset: ImageDataset) -> Iterator[Reading]:
+def forward_passes(explainer: Explainer, dataset: ImageDataset) -> Iterator[ForwardPass]:
     """What the model makes of each image."""
     geometry = Geometry.of((dataset.size, dataset.size), None, dataset.size)
     for number in range(len(dataset)):
         pictures, _, _ = dataset[number]
-        yield read(explainer.model, pictures[0], geometry, explainer.checkpoint.classes)
+        yield run_forward(explainer.model, pictures[0], geometry, explainer.checkpoint.classes)
 
 
-def boxes(reading: Reading) -> dict[str, list[float]]:
+def boxes(forward_pass: ForwardPass) -> dict[str, list[float]]:
     """Rule -> the share of what the model saw that the box of each row covers."""
     covered = {}
     for rule in (DEFAULT, PUBLISHED):
-        (shown,) = explain_reading(reading, top_classes=1, rows=ROWS, box_rule=rule).classes
-        whole = reading.geometry.crop.area
+        (shown,) = explain_forward_pass(forward_pass, top_classes=1, rows=ROWS, box_rule=rule).classes
+        whole = forward_pass.geometry.crop.area
         covered[str(rule)] = [Box(*match.box).area / whole for match in shown.found]
     return covered
 
 
-def evidence(reading: Reading) -> Figures:
+def evidence(forward_pass: ForwardPass) -> Figures:
     """Of the predicted class, and of its lead over the runner-up."""
-    (shown,) = explain_reading(reading, top_classes=1, rows=ROWS).classes
-    (every,) = explain_reading(reading, top_classes=1, rows=len(reading.activations)).classes
+    (shown,) = explain_forward_pass(forward_pass, top_classes=1, rows=ROWS).classes
+    (every,) = explain_forward_pass(forward_pass, top_classes=1, rows=len(forward_pass.activations)).classes
     told = sum(match.presence for match in shown.found) + sum(match.absence for match in shown.missing)
     in_rows, in_all = (
         sum(abs(match.presence) for match in one.found) + sum(abs(match.absence) for match in one.missing)
@@ -62,13 +62,13 @@ def evidence(reading: Reading) -> Figures:
     return {
         "|rest| / |score|": abs(shown.score - told) / abs(shown.score),
         "share of evidence in rows": in_rows / in_all,
-        "rows for 90 % of the lead": rows_for_the_lead(reading),
+        "rows for 90 % of the lead": rows_for_the_lead(forward_pass),
     }
 
 
-def rows_for_the_lead(reading: Reading) -> float:
+def rows_for_the_lead(forward_pass: ForwardPass) -> float:
     """Prototypes, in the order in which they are shown, that carry 90 % of the lead over the runner-up."""
-    found = contrast(reading, rows=len(reading.activations))
+    found = contrast(forward_pass, rows=len(forward_pass.activations))
     differences = torch.tensor([[separation.difference for separation in found.separations]])
     return float(rows_to_carry(differences, torch.tensor([found.difference]), CARRIED))
 
@@ -80,10 +80,10 @@ def measured(checkpoint: Path, data: Path) -> dict[str, dict[str, Figures]]:
     for kind in (SHAPLEY, PRODUCT):
         explainer = Explainer(checkpoint, evidence=kind)
         view = matching_view(explainer.checkpoint, data)
-        for reading in readings(explainer, view.dataset(view.test, explainer.checkpoint.config.data)):
-            told[reading.evidence_kind].append(evidence(reading))
+        for forward_pass in forward_passes(explainer, view.dataset(view.test, explainer.checkpoint.config.data)):
+            told[forward_pass.evidence_kind].append(evidence(forward_pass))
             if kind == SHAPLEY:
-                for rule, covered in boxes(reading).items():
+                for rule, covered in boxes(forward_pass).items():
                     areas[rule] += covered
         if explainer.model.evidence_kind != kind:
             break

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.birds import Subject, make_subject
+from benchmarks.birds import ModelOnBirds, model_on_birds
 from benchmarks.timing import compare, interleave, settings
 from protoexplain.training import projection
 from protoexplain.training.provenance import provenance
@@ -21,26 +21,26 @@ TARGET = 1.15
 
 
 @torch.inference_mode()
-def forward_passes(subject: Subject) -> None:
-    for images, _, _ in subject.batches(subject.dataset()):
-        subject.model(images)
+def forward_passes(birds: ModelOnBirds) -> None:
+    for images, _, _ in birds.batches(birds.dataset()):
+        birds.model(images)
 
 
-def search(subject: Subject) -> list[projection.Patches]:
-    return projection.search(subject.model, subject.batches(subject.dataset()))
+def search(birds: ModelOnBirds) -> list[projection.Patches]:
+    return projection.search(birds.model, birds.batches(birds.dataset()))
 
 
-def project(subject: Subject, thumbs: Path) -> int:
+def project(birds: ModelOnBirds, thumbs: Path) -> int:
     """Everything; returns the number of different images."""
-    before = [branch.prototypes.detach().clone() for _, branch in subject.model.named_branches()]
-    patches = search(subject)
-    projection.write(subject.model, patches)
-    data, size = subject.data, subject.config.data.image_size
-    origin = provenance(subject.model, patches, data.train, data.crop, size, projected=True)
+    before = [branch.prototypes.detach().clone() for _, branch in birds.model.named_branches()]
+    patches = search(birds)
+    projection.write(birds.model, patches)
+    data, size = birds.data, birds.config.data.image_size
+    origin = provenance(birds.model, patches, data.train, data.crop, size, projected=True)
     thumbs.mkdir(exist_ok=True)
     for name, picture in origin.pictures.items():
         (thumbs / name).write_bytes(picture)
-    for old, (_, branch) in zip(before, subject.model.named_branches(), strict=True):
+    for old, (_, branch) in zip(before, birds.model.named_branches(), strict=True):
         branch.prototypes.data.copy_(old)
     return len({record.image_id for record in origin.records})
 
@@ -48,17 +48,17 @@ def project(subject: Subject, thumbs: Path) -> int:
 def main() -> None:
     options = settings(__doc__, repeats=5)
     with tempfile.TemporaryDirectory() as folder:
-        subject = make_subject(Path(folder) / "birds", options.quick)
+        birds = model_on_birds(Path(folder) / "birds", options.quick)
         arms: dict[str, Callable[[], object]] = {
-            "reading alone": lambda: [None for _ in subject.batches(subject.dataset())],
-            "forward passes": lambda: forward_passes(subject),
-            "search": lambda: search(subject),
-            "projection": lambda: project(subject, Path(folder) / "thumbs"),
+            "reading alone": lambda: [None for _ in birds.batches(birds.dataset())],
+            "forward passes": lambda: forward_passes(birds),
+            "search": lambda: search(birds),
+            "projection": lambda: project(birds, Path(folder) / "thumbs"),
         }
-        different = project(subject, Path(folder) / "thumbs")
+        different = project(birds, Path(folder) / "thumbs")
         results = interleave(arms, options.repeats)
     compare(
-        f"{subject.model.num_prototypes} prototypes on {different} of {len(subject.data.train)} images",
+        f"{birds.model.num_prototypes} prototypes on {different} of {len(birds.data.train)} images",
         results,
         "forward passes",
     )

@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from protoexplain.api.explained import ImageExplanation
+    from protoexplain.api.functions import (
+        create_model,
+        explain,
+        explain_many,
+        list_backbones,
+        list_families,
+        list_presets,
+        load,
+        measure,
+        train,
+    )
+    from protoexplain.api.loaded import LoadedModel
     from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.config import RunConfig, resolve
     from protoexplain.data.reading import read_image_set
@@ -18,24 +31,33 @@ if TYPE_CHECKING:
     from protoexplain.metrics.registry import get_metric, list_metrics
     from protoexplain.models.registry import family_names, get_family
     from protoexplain.planted import draw
-    from protoexplain.training.run import train
     from protoexplain.training.verify import verify
 
 _HOMES = {
     "Checkpoint": "checkpoint.checkpoint",
     "Explainer": "explain.explainer",
     "Explanation": "explain.evidence.local",
+    "ImageExplanation": "api.explained",
+    "LoadedModel": "api.loaded",
     "PrototypeMetrics": "metrics.prototype_metrics",
     "RunConfig": "config",
     "UserError": "errors",
+    "create_model": "api.functions",
     "draw": "planted",
+    "explain": "api.functions",
+    "explain_many": "api.functions",
     "family_names": "models.registry",
     "get_family": "models.registry",
+    "list_backbones": "api.functions",
+    "list_families": "api.functions",
+    "list_presets": "api.functions",
+    "load": "api.functions",
+    "measure": "api.functions",
     "get_metric": "metrics.registry",
     "list_metrics": "metrics.registry",
     "read_image_set": "data.reading",
     "resolve": "config",
-    "train": "training.run",
+    "train": "api.functions",
     "verify": "training.verify",
 }
 
@@ -43,14 +65,24 @@ __all__ = [
     "Checkpoint",
     "Explainer",
     "Explanation",
+    "ImageExplanation",
+    "LoadedModel",
     "PrototypeMetrics",
     "RunConfig",
     "UserError",
+    "create_model",
     "draw",
+    "explain",
+    "explain_many",
     "family_names",
     "get_family",
     "get_metric",
+    "list_backbones",
+    "list_families",
     "list_metrics",
+    "list_presets",
+    "load",
+    "measure",
     "read_image_set",
     "resolve",
     "train",

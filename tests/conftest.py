@@ -1,6 +1,8 @@
 """Small data sets: one in each published layout with few 40 x 30 pictures, and planted birds to train on."""
 
+import functools
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny tensors on m
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from scipy.io import savemat
 
@@ -167,9 +170,50 @@ def class_folders(tmp_path):
     return root
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Workers take whole runs of neighbouring tests, so that a fixture of a module is mostly made in one of them."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """A folder of all workers of this session; what is made in it is made under a lock."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def planted(shared_folder):
     """Planted birds: 4 classes x (6 training + 2 test) images of 64 px; not to be changed."""
-    root = tmp_path_factory.mktemp("planted") / "birds"
-    draw(root, classes=4, train_per_class=6, test_per_class=2, size=64)
+    root = shared_folder / "planted" / "birds"
+    with FileLock(shared_folder / "planted.lock"):
+        if not root.exists():
+            draw(root, classes=4, train_per_class=6, test_per_class=2, size=64)
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared_folder, planted):
+    """Family -> what `tiny_train` returns of it on planted birds, trained once in a session; not to be changed."""
+    from tiny_runs import tiny_train
+
+    @functools.cache
+    def run(family):
+        result = shared_folder / f"{family}.result"
+        with FileLock(shared_folder / f"{family}.lock"):
+            if not result.exists():
+                result.write_bytes(pickle.dumps(tiny_train(family, planted, shared_folder / family)))
+        return pickle.loads(result.read_bytes())  # noqa: S301 - our own
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_run):
+    """Family -> the folder of the checkpoint of its `tiny_run`; not to be changed."""
+    return lambda family: tiny_run(family).checkpoint.path

@@ -10,11 +10,10 @@ from lightning_fabric import Fabric
 from protoexplain.config import merged, parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
-from protoexplain.progress import Silent
+from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.run import train
 from protoexplain.training.run_log import LOG_FILE
-from protoexplain.training.stages import Run
-from protoexplain.training.state import RunState
+from protoexplain.training.trainer import Trainer
 
 BACKBONE = {"name": "test_efficientnet", "stride": 16, "weights": "none"}
 _COMPONENTS = {"pretrain_epochs": 1, "head_epochs": 2, "joint_epochs": 2}
@@ -62,7 +61,7 @@ def open_run(config, planted, scratch, interrupted=lambda: False, model=None):
     data = view_of_run(config.data, planted)
     model = model or tiny_model(config, len(data.image_set.classes))
     fabric = Fabric(accelerator="cpu", devices=1)
-    return Run(config, fabric, data, model, RunState(), Silent(), None, Path(scratch), lambda now: None, interrupted)
+    return Trainer(config, model, data, fabric, callbacks=Callbacks(interrupted=interrupted), scratch=Path(scratch))
 
 
 def with_train(view, records):

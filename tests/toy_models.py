@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.forward_pass import read
+from protoexplain.explain.forward_pass import run_forward
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import LOGITS, PROBABILITIES, Ownership
@@ -56,6 +56,6 @@ def dots(red=0.0, green=0.0, blue=0.0):
     return picture
 
 
-def seen(model, picture, size=(SIDE, SIDE), box=None):
+def forward(model, picture, size=(SIDE, SIDE), box=None):
     """A reading of a picture."""
-    return read(model, picture, Geometry.of(size, box, picture.shape[1]), NAMES)
+    return run_forward(model, picture, Geometry.of(size, box, picture.shape[1]), NAMES)

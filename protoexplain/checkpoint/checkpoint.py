@@ -4,6 +4,7 @@ model.safetensors        all tensors of the model
 proof.safetensors        prototypes as they were before projection, by branch, where they were projected
 maps.safetensors         the activation map of each prototype over its training picture; not in old checkpoints
 activations.safetensors  usual activation and range of each prototype in the training images; not in old checkpoints
+calibration.json         how sure the model may be, and what is foreign to it; not in old checkpoints
 split.json               ids of the training, validation and test images; not in old checkpoints
 config.yaml              what was asked for
 prototypes.json          classes, data set, and the training patch of each prototype
@@ -33,6 +34,7 @@ from torch import Tensor
 
 import protoexplain
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS, read_statistics, write_statistics
+from protoexplain.checkpoint.calibration import CALIBRATION, calibration_json, parse_calibration
 from protoexplain.checkpoint.measurements import joined, read_measurements, without, write_measurements
 from protoexplain.checkpoint.model_card import measurements_card, model_card
 from protoexplain.checkpoint.prototype_maps import MAPS, read_maps, write_maps
@@ -54,6 +56,7 @@ from protoexplain.io.manifest import (
 from protoexplain.io.tensors import load_into, read_tensors, write_tensors
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.calibration import Calibration
 from protoexplain.models.registry import get_family
 
 MODEL, PROOF = "model.safetensors", "proof.safetensors"
@@ -65,7 +68,7 @@ CONFIG, PROTOTYPES, METRICS, CARD, THUMBS = (
     "thumbs",
 )
 REQUIRED = (MODEL, CONFIG, PROTOTYPES, METRICS, CARD)
-OPTIONAL = (PROOF, MAPS, ACTIVATIONS, SPLIT)
+OPTIONAL = (PROOF, MAPS, ACTIVATIONS, CALIBRATION, SPLIT)
 
 log = logging.getLogger(__name__)
 _KNOWN = re.compile(rf"{THUMBS}/[A-Za-z0-9_-]+\.(png|jpg)")
@@ -177,6 +180,7 @@ class Checkpoint:
                     _FIX,
                 )
         model.set_statistics(self._statistics())
+        model.set_calibration(self._calibration())
         return model.eval().to(device)
 
     def owner_name(self, prototype: int) -> str | None:
@@ -273,6 +277,12 @@ class Checkpoint:
         path = self.path / ACTIVATIONS
         return read_statistics(path, len(self.prototypes)) if path.exists() else None
 
+    def _calibration(self) -> Calibration | None:
+        path = self.path / CALIBRATION
+        if not path.exists():
+            return None
+        return parse_calibration(read_limited(path, MAX_JSON_BYTES), len(self.classes), str(path))
+
     def picture(self, index: int, kind: Literal["patch", "source"]) -> bytes | None:
         """The encoded picture of a prototype, None where it has no training image.
 
@@ -337,6 +347,8 @@ def save_checkpoint(
             write_maps(folder / MAPS, maps)
         if model.statistics is not None:
             write_statistics(folder / ACTIVATIONS, model.statistics)
+        if model.calibration is not None:
+            (folder / CALIBRATION).write_bytes(calibration_json(model.calibration))
         (folder / CONFIG).write_bytes(config.to_yaml().encode())
         (folder / PROTOTYPES).write_bytes(contents.to_json())
         (folder / METRICS).write_bytes(json.dumps(plain_metrics, indent=1, allow_nan=False).encode())

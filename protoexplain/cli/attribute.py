@@ -55,24 +55,24 @@ def attribute(
     from protoexplain.devices import resolve_device
     from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD
     from protoexplain.explain.attribution.fit import NEIGHBOURHOODS
-    from protoexplain.explain.attribution.question import Target
+    from protoexplain.explain.attribution.task import Target
     from protoexplain.explain.explainer import Explainer
     from protoexplain.io.atomic import write_file
     from protoexplain.view.attribution_sheet import attribution_sheet, error_table
     from protoexplain.view.sentences import about_fit
 
     explainer = Explainer(checkpoint, resolve_device(device))
-    seen = forward_file(explainer, image, None if data is None else view_of(explainer.checkpoint, data))
+    forward = forward_file(explainer, image, None if data is None else view_of(explainer.checkpoint, data))
     if prototype is not None:
         target, what = Target("prototype", prototype), f"activation of prototype {prototype}"
     else:
-        label = seen.reading.ranked[0] if class_name is None else explainer.label(class_name)
+        label = forward.forward_pass.ranked[0] if class_name is None else explainer.label(class_name)
         target, what = Target("class", label), f"score of {explainer.checkpoint.classes[label]}"
     every = sorted(NEIGHBOURHOODS, key=lambda name: name != DEFAULT_NEIGHBOURHOOD)
     judged = every if neighbourhoods == "all" else _names(neighbourhoods)
     with watching() as watcher:
         found = explainer.attribute(
-            seen,
+            forward,
             target,
             None if methods is None else _names(methods),
             judged,
@@ -96,7 +96,7 @@ def attribute(
     np.savez_compressed(arrays, **maps)
     write_file(
         out / "attributions.png",
-        attribution_sheet(found, seen.picture, f"{seen.name}: {what}, {found.value:.3f}"),
+        attribution_sheet(found, forward.picture, f"{forward.name}: {what}, {found.value:.3f}"),
     )
     write_file(out / "attributions.npz", arrays.getvalue())
     write_file(out / "attributions.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")

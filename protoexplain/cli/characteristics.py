@@ -32,7 +32,7 @@ def characteristics(
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
     from protoexplain.explain.characteristics.appearance import likeness
-    from protoexplain.explain.characteristics.measurement import Survey
+    from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
     from protoexplain.explain.characteristics.pairs import PAIRS, find_pairs
     from protoexplain.explain.characteristics.table import METRIC
     from protoexplain.explain.characteristics.words import about_prototype
@@ -43,8 +43,10 @@ def characteristics(
     images = matching_view(loaded, data)
     records = images.train + images.validation if split == "train" else images.test
     with watching() as watcher:
-        survey = Survey(explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress)
-        found = survey.run(records, split, images.fingerprint)
+        measurement = CharacteristicsMeasurement(
+            explainer.model, loaded.weights_sha256, images.crop, config.data.image_size, watcher.progress
+        )
+        found = measurement.run(records, split, images.fingerprint)
     looks = likeness([explainer.patch(record.index) for record in loaded.prototypes])
     pairs = find_pairs(found, [record.label for record in loaded.prototypes], looks)
     measured = found.to_metrics()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from protoexplain.data.dataset_view import DatasetView
     from protoexplain.explain.evidence.match import Match
     from protoexplain.explain.evidence.what_if import Edit
-    from protoexplain.explain.explainer import ExplainedImage, Explainer, Seen
+    from protoexplain.explain.explainer import ExplainedImage, Explainer, ForwardResult
     from protoexplain.explain.overlays import RGB
     from protoexplain.regions.box_rules import BoxRule
 
@@ -87,12 +87,12 @@ def explain(
             watcher.line(notice)
         for number, path in enumerate(images):
             try:
-                seen = forward_file(explainer, path, view)
+                forward = forward_file(explainer, path, view)
             except UserError as error:
                 refused.append(error)
                 watcher.line(f"left out: {error}")
                 continue
-            result = explainer.explain(seen, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
+            result = explainer.explain(forward, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
             if characteristics:
                 result = explainer.with_characteristics(result)
             picture = out / f"{_unique_stem(path, images)}.png"
@@ -144,64 +144,70 @@ def _answers(
     from protoexplain.explain.attribution.methods import METHODS
     from protoexplain.explain.evidence.local import ABSTAINED
     from protoexplain.explain.evidence.what_if import what_if
+    from protoexplain.view.build import explanation_view
     from protoexplain.view.sentences import about_decision, about_pictures, about_what_if
-    from protoexplain.view.sheet import sheet
+    from protoexplain.view.sheet import SheetPictures, sheet
 
-    shown, seen = result.explanation.classes[0], result.seen
+    shown, forward = result.explanation.classes[0], result.forward
     contrast = (
-        explainer.contrast(seen, shown.label, other, rows, rule) if len(explainer.checkpoint.classes) > 1 else None
+        explainer.contrast(forward, shown.label, other, rows, rule) if len(explainer.checkpoint.classes) > 1 else None
     )
-    change = explainer.what_would_change(seen, box_rule=rule)
-    tried = explainer.honesty(seen, shown.found[:rows], random_boxes) if random_boxes else {}
+    change = explainer.what_would_change(forward, box_rule=rule)
+    tested = explainer.occlusion_test(forward, shown.found[:rows], random_boxes) if random_boxes else {}
     decision = about_decision(contrast, change, result.explanation.unit)
-    sentences = [f"Note: {ABSTAINED}."] if seen.reading.abstains else decision
+    sentences = [f"Note: {ABSTAINED}."] if forward.forward_pass.abstains else decision
     otherwise = None
     if edit is not None:
-        otherwise = what_if(explainer.focus(seen).reading, explainer.edited(seen, edit).reading, rows, box_rule=rule)
+        otherwise = what_if(
+            explainer.cropped(forward).forward_pass, explainer.edited(forward, edit).forward_pass, rows, box_rule=rule
+        )
         sentences.append(about_what_if(otherwise))
-    titles = about_pictures(explainer.model.prototype_source.decoded)
-    picture = sheet(
+    pictures = SheetPictures(
         result.explanation,
-        shown,
         result.rgb,
         lambda prototype: explainer.patch(prototype, rule),
         lambda prototype: explainer.source(prototype, rule),
-        explainer.name,
-        rows,
-        heat=None if method == "map" else _heat(explainer, result, method),
-        titles=titles if method == "map" else (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:]),
-        tried=tried,
-        notes=sentences,
+        None if method == "map" else _heat(explainer, result, method),
     )
-    return picture, {
+    view = explanation_view(
+        result.explanation,
+        pictures,
+        drawn=explainer.model.prototype_source.decoded,
+        occlusion=tested,
+        sentences=sentences,
+    )
+    titles = about_pictures(view.drawn)
+    if method != "map":
+        titles = (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:])
+    return sheet(view, pictures.arrays, titles), {
         "contrast": None if contrast is None else contrast.to_dict(),
         "what_would_change": None if change is None else change.to_dict(),
         "what_if": None if otherwise is None else otherwise.to_dict(),
-        "honesty": [entry.to_dict() for entry in tried.values()],
+        "honesty": [entry.to_dict() for entry in tested.values()],
         "sentences": sentences,
     }
 
 
 def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable[[Match], RGB]:
     """Match -> the attribution of its activation, over what the model saw."""
-    from protoexplain.explain.attribution.question import Target
+    from protoexplain.explain.attribution.task import Target
     from protoexplain.explain.overlays import attribution_overlay
 
     def heat(match: Match) -> RGB:
-        found = explainer.attribute(result.seen, Target("prototype", match.prototype), [method], [])
-        return attribution_overlay(result.seen.picture, found.maps[method])
+        found = explainer.attribute(result.forward, Target("prototype", match.prototype), [method], [])
+        return attribution_overlay(result.forward.picture, found.maps[method])
 
     return heat
 
 
-def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> Seen:
+def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> ForwardResult:
     """Run the model on a file, cropped as its data set says; notices say if the model was trained on it."""
     from dataclasses import replace
 
     if view is None:
-        return explainer.see(path)
-    seen = explainer.see(path, box=view.region(path))
-    return replace(seen, notices=(*seen.notices, *view.about(path)))
+        return explainer.forward(path)
+    forward = explainer.forward(path, box=view.region(path))
+    return replace(forward, notices=(*forward.notices, *view.about(path)))
 
 
 def _unique_stem(path: Path, images: list[Path]) -> str:

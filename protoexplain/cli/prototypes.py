@@ -38,7 +38,7 @@ def prototypes(
     from protoexplain.explain.explainer import Explainer
     from protoexplain.explain.prototypes.prototype import explain_prototypes
     from protoexplain.io.atomic import write_file
-    from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
+    from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
 
     explainer = Explainer(checkpoint, resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
@@ -70,7 +70,7 @@ def prototypes(
             }
         )
         if out is not None:
-            region = SeenRegions(splits)
+            region = ImageRegions(splits)
             caption = "drawn; nearest below" if explainer.model.prototype_source.decoded else "its training patch"
             for done, entry in enumerate(explained, 1):
                 patch, source = explainer.patch(entry.prototype), explainer.source(entry.prototype)

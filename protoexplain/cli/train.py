@@ -16,7 +16,7 @@ from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
     from protoexplain.config import RunConfig
-    from protoexplain.training.run import RunResult
+    from protoexplain.training.save import RunResult
 
 EMBEDDED = Path("data/planted-birds")
 DEFAULT_PRESET = "planted-protopnet"
@@ -55,8 +55,8 @@ def train(
     signals = _Signals()
     from lightning_fabric.utilities import rank_zero_only
 
+    from protoexplain.training.callbacks import Interrupted
     from protoexplain.training.run import train as run_training
-    from protoexplain.training.stages import Interrupted
 
     command = shlex.join(["protoexplain", *sys.argv[1:]])
     with watching() as watcher:
@@ -145,6 +145,8 @@ class _Signals:
 
 
 def _report(result: RunResult, as_json: bool) -> None:
+    from protoexplain.training.linear_probe import compared_with_probe
+
     findings = [finding.sentence for finding in result.findings]
     if as_json:
         print_json({"checkpoint": str(result.checkpoint.path), "metrics": result.metrics, "findings": findings})
@@ -153,6 +155,8 @@ def _report(result: RunResult, as_json: bool) -> None:
     for row in metrics["projections"]:
         say(f"projection: test accuracy {row['test_before']:.1%} before, {row['test_after']:.1%} after")
     say(f"test accuracy {metrics['test_accuracy']:.1%} ({metrics['kept']}), {metrics['seconds']:.0f} s")
+    if worse := compared_with_probe(metrics):
+        say(worse)
     say("prototypes:")
     for text in findings:
         say(f"  {text}")

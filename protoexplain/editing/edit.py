@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,11 +22,12 @@ from protoexplain.fabric import make_fabric
 from protoexplain.models.base import PrototypeModel
 from protoexplain.progress import Silent, Watcher
 from protoexplain.training import engine
+from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.checkpoint_ops import head_stage
+from protoexplain.training.epochs import train_epochs
 from protoexplain.training.feature_cache import activations_of, head_inputs
 from protoexplain.training.inputs import CachedInputs
-from protoexplain.training.stages import Run, fit
-from protoexplain.training.state import RunState
+from protoexplain.training.trainer import Trainer
 
 EPOCHS = 100
 """Of the refit at least, however few the family's schedule names: without some prototypes the head starts far off."""
@@ -121,20 +121,10 @@ def refit(preview: EditPreview, edited: Edited, epochs: int | None = None, watch
     )
     if not stage.epochs:
         return 0
-    run = Run(
-        config,
-        make_fabric("cpu"),
-        preview.data,
-        edited.model,
-        RunState(),
-        _ByEpoch(watcher or Silent(), stage.epochs),
-        None,
-        Path(),
-        lambda now: None,
-        lambda: False,
-    )
+    callbacks = Callbacks(_ByEpoch(watcher or Silent(), stage.epochs))
+    trainer = Trainer(config, edited.model, preview.data, make_fabric("cpu"), callbacks=callbacks)
     trained = engine.freeze(edited.model, stage.lr)
-    fit(run, 0, stage, trained, _inputs(preview, edited, TRAIN), _inputs(preview, edited, VALIDATION))
+    train_epochs(trainer, stage, trained, _inputs(preview, edited, TRAIN), _inputs(preview, edited, VALIDATION))
     edited.model.requires_grad_(False).eval()
     return stage.epochs
 

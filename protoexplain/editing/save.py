@@ -21,7 +21,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord, select
 from protoexplain.devices import AUTO
 from protoexplain.editing.decisions import Decision, Decisions
 from protoexplain.editing.edit import Edited, carry_out, refit
-from protoexplain.editing.preview import TRAIN, EditPreview, open_preview
+from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview, open_preview
 from protoexplain.editing.report import Report, findings_of, report
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
@@ -29,6 +29,8 @@ from protoexplain.models.base import PrototypeModel
 from protoexplain.progress import Progress, Silent, Watcher
 from protoexplain.training.checkpoint_ops import pictures_of
 from protoexplain.training.diagnose import Finding
+from protoexplain.training.feature_cache import scores_of
+from protoexplain.training.held_out import calibrate_model
 from protoexplain.training.projection import Patches
 from protoexplain.training.provenance import Provenance, data_info, provenance
 from protoexplain.training.responses import responses
@@ -109,6 +111,8 @@ def save(
     model = whole_model(preview, edited)
     latents = preview.features[TRAIN].batches(torch.device("cpu"))
     model.set_statistics(responses(edited.model, latents).statistics)
+    validation, test = (_scored(preview, edited, split) for split in (VALIDATION, TEST))
+    calibration = calibrate_model(model, validation, test)
     origin = _origin(preview, edited, progress)
     findings = findings_of(preview, edited, origin.records)
     checkpoint = save_checkpoint(
@@ -126,6 +130,7 @@ def save(
             "test_accuracy_before": found.before.test.value,
             "test_accuracy": found.after.test.value,
             "validation_accuracy": found.after.validation.value,
+            "calibration": calibration,
             "refit_epochs": found.epochs,
             "parent_weights_sha256": parent.weights_sha256,
             EDITS: [*_earlier_edits(parent), *(_row(parent, decision) for decision in edited.decisions)],
@@ -134,6 +139,11 @@ def save(
         command=command,
     )
     return EditResult(checkpoint, found, findings)
+
+
+def _scored(preview: EditPreview, edited: Edited, split: str) -> tuple[Tensor, Tensor]:
+    """Class scores [N,C] of the edited model, and labels [N]."""
+    return scores_of(edited.model, edited.similarity[split]), preview.features[split].labels
 
 
 def whole_model(preview: EditPreview, edited: Edited) -> PrototypeModel:

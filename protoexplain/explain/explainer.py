@@ -20,19 +20,19 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
-from protoexplain.explain.attribution.question import Question, Target
+from protoexplain.explain.attribution.task import AttributionTask, Target
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics, match_characteristics
 from protoexplain.explain.characteristics.table import Characteristics, known_characteristics
 from protoexplain.explain.characteristics.variants import texture_cache
 from protoexplain.explain.evidence.contrast import Contrast, contrast
 from protoexplain.explain.evidence.counterfactual import Change, what_would_change
 from protoexplain.explain.evidence.counting import SHAPLEY, count_evidence
-from protoexplain.explain.evidence.local import Explanation, explain_reading
-from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.evidence.occlusion_test import RANDOM_BOXES, Honesty, honesty
+from protoexplain.explain.evidence.local import Explanation, explain_forward_pass
+from protoexplain.explain.evidence.match import Match
+from protoexplain.explain.evidence.occlusion_test import RANDOM_BOXES, BoxOcclusionTest, occlusion_test
 from protoexplain.explain.evidence.what_if import Edit
-from protoexplain.explain.forward_pass import Reading, read
-from protoexplain.explain.prototypes.patch_pictures import PatchPictures
+from protoexplain.explain.forward_pass import ForwardPass, run_forward
+from protoexplain.explain.prototypes.patch_pictures import pictures_of
 from protoexplain.io.images import load_image
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -44,25 +44,25 @@ RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """An image that the model has looked at.
+class ForwardResult:
+    """An image and the result of one forward pass of the model over it.
 
     Args:
         name: Shown for it.
-        rgb: Upright RGB [H,W,3].
-        notices: What was done to the image when it was read.
-        reading: What the model makes of it.
+        rgb: The image, upright, uint8 [H,W,3].
+        notices: What was done to the image when it was read, one sentence each.
+        forward_pass: The network's input, the activation maps and the scores.
     """
 
     name: str
     rgb: RGB
     notices: tuple[str, ...]
-    reading: Reading
+    forward_pass: ForwardPass
 
     @property
     def picture(self) -> RGB:
         """What the model saw, [S,S,3]."""
-        values = (self.reading.picture.permute(1, 2, 0) * 255).round()
+        values = (self.forward_pass.picture.permute(1, 2, 0) * 255).round()
         return values.to(torch.uint8).cpu().numpy()
 
 
@@ -71,15 +71,15 @@ class ExplainedImage:
     """An explanation and the image it is about."""
 
     explanation: Explanation
-    seen: Seen
+    forward: ForwardResult
 
     @property
     def rgb(self) -> RGB:
         """Upright RGB [H,W,3]."""
-        return self.seen.rgb
+        return self.forward.rgb
 
 
-Source = Path | BinaryIO | Seen
+Source = Path | BinaryIO | ForwardResult
 
 
 class Explainer:
@@ -102,7 +102,7 @@ class Explainer:
         self.device = torch.device(device)
         self.model: PrototypeModel = self.checkpoint.model(self.device)
         self.notices = count_evidence(self.model, evidence)
-        self._pictures = PatchPictures(self.checkpoint, self.model.prototype_source.decoded)
+        self.pictures = pictures_of(self.checkpoint)
 
     @property
     def title(self) -> str:
@@ -142,58 +142,60 @@ class Explainer:
             raise UserError(f"the model has no class '{class_name}'", "", nearest_name(class_name, names))
         return names.index(class_name)
 
-    def see(self, image: Source, *, name: str = "", box: Box | None = None) -> Seen:
-        """Look at an image, once for all questions about it.
+    def forward(self, image: Source, *, name: str = "", box: Box | None = None) -> ForwardResult:
+        """Run the model on an image, once for all explanations of it.
 
         Args:
-            image: A file, an open one, or an image seen before, which is returned as it is.
+            image: A file, an open one, or an earlier result, which is returned as it is.
             name: Shown for it; the file's name by default.
-            box: Region to look at, in source pixels; the whole image by default.
+            box: The region that becomes the network's input, in pixels of the image; the whole image by default.
 
         Raises:
             UserError: The file is no image that can be read.
         """
-        if isinstance(image, Seen):
+        if isinstance(image, ForwardResult):
             return image
         loaded, size = load_image(image), self.checkpoint.config.data.image_size
         geometry = Geometry.of(loaded.size, box, size)
-        reading = self._read(cut(loaded.rgb, geometry), geometry)
-        return Seen(name or (image.name if isinstance(image, Path) else "image"), loaded.rgb, loaded.notices, reading)
+        forward_pass = self._run(cut(loaded.rgb, geometry), geometry)
+        return ForwardResult(
+            name or (image.name if isinstance(image, Path) else "image"), loaded.rgb, loaded.notices, forward_pass
+        )
 
-    def focus(self, seen: Seen, largest: int | None = None) -> Seen:
-        """What the model saw of an image as an image of its own.
+    def cropped(self, forward: ForwardResult, largest: int | None = None) -> ForwardResult:
+        """The region of an image that became the network's input, as an image of its own.
 
         Args:
-            seen: The image.
-            largest: Longer sides are scaled down to so many pixels, and the smaller image is looked at again.
+            forward: The image.
+            largest: Longer sides are scaled down to so many pixels, and the model runs again on the smaller image.
         """
-        geometry = seen.reading.geometry
-        rgb = cut(seen.rgb, geometry)
+        geometry = forward.forward_pass.geometry
+        rgb = cut(forward.rgb, geometry)
         height, width = rgb.shape[:2]
         if largest is None or max(height, width) <= largest:
             whole = Geometry.of((width, height), None, geometry.input_size)
-            return replace(seen, rgb=rgb, reading=replace(seen.reading, geometry=whole))
+            return replace(forward, rgb=rgb, forward_pass=replace(forward.forward_pass, geometry=whole))
         scale = largest / max(height, width)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
         small = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
         note = f"it was scaled down from {width} x {height} to {size[0]} x {size[1]} pixels"
-        return self._look(replace(seen, rgb=small, notices=(*seen.notices, note)))
+        return self._forward_whole(replace(forward, rgb=small, notices=(*forward.notices, note)))
 
-    def edited(self, seen: Seen, edit: Edit) -> Seen:
-        """What the model saw of an image, edited and looked at again; slow edits are kept in the user's cache."""
-        focused = self.focus(seen)
-        return self._look(replace(focused, rgb=edit(focused.rgb, texture_cache())))
+    def edited(self, forward: ForwardResult, edit: Edit) -> ForwardResult:
+        """The input region of an image after an edit, with a new forward pass; slow edits are cached on disk."""
+        focused = self.cropped(forward)
+        return self._forward_whole(replace(focused, rgb=edit(focused.rgb, texture_cache())))
 
-    def _look(self, seen: Seen) -> Seen:
-        """Look anew at all of an image."""
-        height, width = seen.rgb.shape[:2]
-        geometry = Geometry.of((width, height), None, seen.reading.geometry.input_size)
-        return replace(seen, reading=self._read(seen.rgb, geometry))
+    def _forward_whole(self, forward: ForwardResult) -> ForwardResult:
+        """Run the model on all of an image."""
+        height, width = forward.rgb.shape[:2]
+        geometry = Geometry.of((width, height), None, forward.forward_pass.geometry.input_size)
+        return replace(forward, forward_pass=self._run(forward.rgb, geometry))
 
-    def _read(self, rgb: RGB, geometry: Geometry) -> Reading:
+    def _run(self, rgb: RGB, geometry: Geometry) -> ForwardPass:
         """Run the model on an image that was cut."""
         picture = as_picture(resized(rgb, geometry.input_size).rgb)
-        return read(self.model, picture, geometry, self.checkpoint.classes, self.checkpoint.prototypes)
+        return run_forward(self.model, picture, geometry, self.checkpoint.classes, self.checkpoint.prototypes)
 
     def explain(
         self,
@@ -209,7 +211,7 @@ class Explainer:
         """Explain one image.
 
         Args:
-            image: As for `see`, like the next two.
+            image: As for `forward`, like the next two.
             name: See there.
             box: See there.
             labels: Classes to explain; the best ones by default.
@@ -220,58 +222,60 @@ class Explainer:
         Raises:
             UserError: The file is no image that can be read, or no class of such a label.
         """
-        seen = self.see(image, name=name, box=box)
-        explanation = explain_reading(
-            self._marked(seen.reading, box_rule),
-            image=seen.name,
+        forward = self.forward(image, name=name, box=box)
+        explanation = explain_forward_pass(
+            self._marked(forward.forward_pass, box_rule),
+            image=forward.name,
             labels=labels,
             top_classes=top_classes,
             rows=rows,
-            notices=(*seen.notices, *self.notices),
+            notices=(*forward.notices, *self.notices),
             box_rule=box_rule,
         )
-        return ExplainedImage(explanation, seen)
+        return ExplainedImage(explanation, forward)
 
     def with_characteristics(self, result: ExplainedImage) -> ExplainedImage:
         """The same, each match with what it rests on."""
-        told = self.characteristics(result.seen, sorted(result.explanation.maps))
-        return replace(result, explanation=result.explanation.with_characteristics(told))
+        measured = self.characteristics(result.forward, sorted(result.explanation.maps))
+        return replace(result, explanation=result.explanation.with_characteristics(measured))
 
     def contrast(
         self,
-        seen: Seen,
+        forward: ForwardResult,
         this: int | None = None,
         other: int | None = None,
         rows: int = 10,
         box_rule: BoxRule = DEFAULT,
     ) -> Contrast:
         """Why `this` class (the best one by default) and not the `other` (the second best), as `contrast`."""
-        return contrast(self._marked(seen.reading, box_rule), this, other, rows, box_rule)
+        return contrast(self._marked(forward.forward_pass, box_rule), this, other, rows, box_rule)
 
-    def what_would_change(self, seen: Seen, rival: int | None = None, box_rule: BoxRule = DEFAULT) -> Change | None:
+    def what_would_change(
+        self, forward: ForwardResult, rival: int | None = None, box_rule: BoxRule = DEFAULT
+    ) -> Change | None:
         """The fewest prototypes without which another class, or the named one, overtakes; as `what_would_change`."""
-        return what_would_change(self._marked(seen.reading, box_rule), rival, box_rule)
+        return what_would_change(self._marked(forward.forward_pass, box_rule), rival, box_rule)
 
-    def honesty(
-        self, seen: Seen, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
-    ) -> dict[int, Honesty]:
-        """What blanking the boxes of some matches does, by prototype; as `honesty`.
+    def occlusion_test(
+        self, forward: ForwardResult, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
+    ) -> dict[int, BoxOcclusionTest]:
+        """What blanking the boxes of some matches does, by prototype; as `occlusion_test`.
 
         Nothing for maps of one cell, the whole picture: their matches have no place that could be judged.
         """
-        placed = [match for match in matches if seen.reading.maps[match.prototype].numel() > 1]
-        return honesty(seen.reading, placed, random_boxes, seed)
+        placed = [match for match in matches if forward.forward_pass.maps[match.prototype].numel() > 1]
+        return occlusion_test(forward.forward_pass, placed, random_boxes, seed)
 
-    def characteristics(self, seen: Seen, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
+    def characteristics(self, forward: ForwardResult, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
         """Which visible characteristics some prototypes rest on in an image; as `match_characteristics`."""
         known, size = self.known_characteristics, self.checkpoint.config.data.image_size
         calibration = None if known is None else known.calibration
-        rgb = cut(seen.rgb, seen.reading.geometry)
+        rgb = cut(forward.rgb, forward.forward_pass.geometry)
         return match_characteristics(self.model, rgb, size, prototypes, calibration, texture_cache())
 
     def attribute(
         self,
-        seen: Seen,
+        forward: ForwardResult,
         target: Target,
         methods: Sequence[str] | None = None,
         neighbourhoods: Sequence[str] = (DEFAULT_NEIGHBOURHOOD,),
@@ -279,28 +283,24 @@ class Explainer:
         progress: Progress | None = None,
     ) -> Attributions:
         """Explain a class score or a prototype's activation by pixels, one thread at a time; as `attribute`."""
-        question = Question(seen.reading, target, lambda: self.fields, seed=seed)
-        return attribute(question, methods, neighbourhoods, progress=progress)
+        task = AttributionTask(forward.forward_pass, target, lambda: self.fields, seed=seed)
+        return attribute(task, methods, neighbourhoods, progress=progress)
 
-    def record(self, prototype: int) -> PrototypeRecord:
-        return self.checkpoint.prototypes[prototype]
+    def record(self, prototype: int, rule: BoxRule = DEFAULT) -> PrototypeRecord:
+        """Where a prototype comes from, the box of its training patch drawn by a rule."""
+        return self.pictures.records(rule)[prototype]
 
-    def name(self, match: Statement) -> str:
-        """Prototype number and class, for people."""
-        owner = self.checkpoint.owner_name(match.prototype)
-        return f"Prototype {match.prototype}{f' ({owner})' if owner else ''}"
-
-    def _marked(self, reading: Reading, rule: BoxRule) -> Reading:
+    def _marked(self, forward_pass: ForwardPass, rule: BoxRule) -> ForwardPass:
         """With the patches of the prototypes marked by the same rule as the picture."""
-        return replace(reading, records=self._pictures.records(rule))
+        return replace(forward_pass, records=self.pictures.records(rule))
 
     def patch(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """Picture of the patch, its box drawn by a rule; None where the prototype has none."""
-        return self._pictures.patch(prototype, rule)
+        return self.pictures.patch(prototype, rule)
 
     def source(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """The training image of the patch with its box by a rule, None where the prototype has none."""
-        return self._pictures.source(prototype, rule)
+        return self.pictures.source(prototype, rule)
 
 
 def as_picture(rgb: RGB) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What a model makes of one picture, from one forward pass; all explanations of the picture start here.
+"""The result of one forward pass over one picture; all explanations of the picture start here.
 
 P prototypes, C classes.  All numbers are on the CPU.  Evidence is computed in float64, so that its sums can be checked.
 """
@@ -32,8 +32,8 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A picture that was read.
+class ForwardPass:
+    """What one forward pass of a model over one picture gave; every explanation of the picture is computed from it.
 
     Args:
         model: In eval mode; read only.
@@ -96,7 +96,7 @@ class Reading:
         return None if parts is None else _single(parts)
 
     @torch.no_grad()
-    def with_activations(self, activations: Tensor) -> Reading:
+    def with_activations(self, activations: Tensor) -> ForwardPass:
         """The same picture with scores and probabilities computed anew from other activations [P]."""
         logits = self.model.from_activations(activations[None].to(self.model.class_weights())).logits
         scores, probabilities = self.model.evidence_scores(logits)[0].cpu(), self.model.probabilities(logits)[0].cpu()
@@ -118,18 +118,18 @@ class Reading:
 
 
 @torch.no_grad()
-def read(
+def run_forward(
     model: PrototypeModel,
     picture: Tensor,
     geometry: Geometry,
     class_names: Sequence[str],
     records: Sequence[PrototypeRecord] = (),
-) -> Reading:
+) -> ForwardPass:
     """Run a model on one picture [3,S,S] in [0, 1]."""
     picture = picture.to(next(model.parameters()).device)
     features = model.backbone(picture[None])
     output = model.from_features(features)
-    return Reading(
+    return ForwardPass(
         model,
         picture,
         geometry,

@@ -44,6 +44,11 @@ def heat_level(heat: NDArray[np.float32], ends: tuple[float, float] | None = Non
     return np.clip((heat - low) / (high - low), 0, 1) if high > low else np.zeros_like(heat)
 
 
+def heat_colours_of(level: NDArray[np.float32]) -> RGB:
+    """Levels [H,W] in [0, 1] as colours [H,W,3] of the map `inferno`."""
+    return _heat_table()[(level * 255).round().astype(np.uint8)]
+
+
 def heat_overlay(
     rgb: RGB, heat: NDArray[np.float32], opacity: float = 0.75, ends: tuple[float, float] | None = None
 ) -> RGB:
@@ -52,7 +57,7 @@ def heat_overlay(
     `ends` are those of `heat_level`.
     """
     level = heat_level(heat, ends)
-    colours = _heat_table()[(level * 255).astype(np.uint8)].astype(np.float32)
+    colours = heat_colours_of(level).astype(np.float32)
     alpha = (opacity * level)[..., None]
     return (rgb * (1 - alpha) + colours * alpha).round().astype(np.uint8)
 
@@ -91,7 +96,7 @@ def draw_box(rgb: RGB, box: Box, width: int | None = None) -> RGB:
     return drawn
 
 
-def seen_region(explanation: Explanation, rgb: RGB) -> RGB:
+def input_region(explanation: Explanation, rgb: RGB) -> RGB:
     """The part of the image that the model saw."""
     crop = explanation.geometry.crop
     return rgb[int(crop.y0) : int(crop.y1), int(crop.x0) : int(crop.x1)]
@@ -99,7 +104,7 @@ def seen_region(explanation: Explanation, rgb: RGB) -> RGB:
 
 def match_heat(explanation: Explanation, match: Match, rgb: RGB) -> RGB:
     """Heat map of a match over the region that the model saw."""
-    region = seen_region(explanation, rgb)
+    region = input_region(explanation, rgb)
     heat = explanation.heat(match.prototype, region.shape[1], region.shape[0])
     return heat_overlay(region, heat, ends=match.heat_range)
 

@@ -27,8 +27,8 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 _DESCRIPTION = ("title", "help", "unit", "higher_is_better")
 
 
-class NoSettings(BaseModel):
-    """Settings of a metric without any of its own."""
+class MetricSettings(BaseModel):
+    """Base class of a metric's own settings; itself it has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -141,27 +141,27 @@ class Metric:
     Args:
         title: Name for people.
         help: What it means and which values are good, in one or two sentences.
-        unit: ``%``, ``prototypes``, or empty.
         higher_is_better: None where neither direction is better.
+        passes: Kinds of passes over the test images that it needs.
+        compute: Function from the observations and the metric's own settings to its score.
+        unit: ``%``, ``prototypes``, or empty.
         low: Least possible value.
         high: Greatest possible value.
-        passes: Kinds of passes over the test images that it needs.
         needs: What the data or the checkpoint must have.
-        compute: Function from the observations and the metric's own settings to its score.
         settings: Class of its own settings; what several metrics share is in `MeasureSettings`.
         training: Kinds of passes over training images that it needs.
     """
 
     title: str
     help: str
-    unit: str
     higher_is_better: bool | None
-    low: float
-    high: float
     passes: frozenset[Kind]
     compute: Callable[[Observations, Any], Score]
+    unit: str = ""
+    low: float = 0
+    high: float = 1
     needs: frozenset[Need] = frozenset()
-    settings: type[BaseModel] = NoSettings
+    settings: type[MetricSettings] = MetricSettings
     training: frozenset[Kind] = frozenset()
 
     def measure(self, name: str, observed: Observations, settings: BaseModel) -> MetricResult:

@@ -42,7 +42,7 @@ class BackboneConfig(BaseModel):
     lower_stride: int = Field(0, ge=0)
     """Layers from there up to the features of this stride are the group `lower`, which few schedules train."""
     pyramid_stride: int = Field(0, ge=0)
-    """The deepest features of this finer stride join the others, which are upsampled to it; 0 for none."""
+    """The deepest features of each stride from this finer one on are joined, upsampled to it; 0 for none."""
     unstrided_stages: int = Field(0, ge=0)
     """Strides of the last n stages are set to 1 for finer maps (CBC and PIP-Net: 2)."""
 
@@ -79,8 +79,11 @@ class Backbone(nn.Module):
         self.level = max(i for i, stride in enumerate(self.strides) if stride == config.stride)
         self.levels = [self.level]
         if config.pyramid_stride:
-            self.levels.insert(0, _finer_level(config, self.strides))
-        self.channels: int = sum(levels[level]["num_chs"] for level in self.levels)
+            self.levels = [*_finer_levels(config, self.strides), self.level]
+        channels = [levels[level]["num_chs"] for level in self.levels]
+        self.channels: int = sum(channels)
+        self.fine_channels: int = sum(channels[:-1] if len(channels) > 2 else channels)
+        """The first so many tell places: a pyramid of three maps or more is too coarse in the last for parts."""
         self._stem_level = max((i for i, own in enumerate(self.strides) if own <= config.frozen_stride), default=None)
         self._frozen_until = _last_module(levels, config.frozen_stride)
         self._lower_until = _last_module(levels, max(config.frozen_stride, config.lower_stride))
@@ -153,15 +156,20 @@ class Backbone(nn.Module):
                 yield from module.parameters(recurse=False)
 
 
-def _finer_level(config: BackboneConfig, strides: list[int]) -> int:
-    finer = [level for level, own in enumerate(strides) if own == config.pyramid_stride < config.stride]
-    if not finer:
+def _finer_levels(config: BackboneConfig, strides: list[int]) -> list[int]:
+    """The deepest level of each stride from `pyramid_stride` to below `stride`, finest first."""
+    finer = sorted({own for own in strides if own < config.stride})
+    if config.pyramid_stride not in finer:
         raise UserError(
             f"{config.name} has no features of stride {config.pyramid_stride} below stride {config.stride}",
             "backbone.pyramid_stride",
-            f"choose one of {sorted({own for own in strides if own < config.stride})}, or 0",
+            f"choose one of {finer}, or 0",
         )
-    return finer[-1]
+    return [
+        max(level for level, own in enumerate(strides) if own == stride)
+        for stride in finer
+        if stride >= config.pyramid_stride
+    ]
 
 
 def _joined(maps: list[Tensor]) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.backbones import Backbone, BackboneConfig
+from protoexplain.models.calibration import Calibration
 from protoexplain.models.contract import LOGITS, EvidenceKind, Ownership, PrototypeSource
 from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.similarity import Similarity, gather_patches
@@ -163,6 +164,8 @@ class PrototypeModel(nn.Module):
     """A prototype whose best similarity is lower was never found; None where similarities have no such level."""
     statistics: ActivationStatistics | None = None
     """Of the training images; None before they were gathered."""
+    calibration: Calibration | None = None
+    """By held-out images; None where there were none, and after prototypes were dropped."""
 
     def __init__(self, backbone: nn.Module, branches: Mapping[str, Branch], ownership: Ownership) -> None:
         super().__init__()
@@ -262,14 +265,19 @@ class PrototypeModel(nn.Module):
         for (_, branch), part in zip(self.named_branches(), parts, strict=True):
             branch.head.set_baseline(part)
 
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Let the model know how sure it may be; class scores and their order do not change."""
+        self.calibration = calibration
+
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
         """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""
         (_, branch), *others = self.named_branches()
         return None if others else branch.head.disagreement(activations, classes)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Class scores [B,C] -> probabilities [B,C] in [0, 1]."""
-        return self.score_unit.probabilities(logits)
+        """Class scores [B,C] -> probabilities [B,C] in [0, 1], as sure as held-out images allow."""
+        found = self.score_unit.probabilities(logits)
+        return found if self.calibration is None else self.calibration.tempered(found)
 
     def class_weights(self) -> Tensor:
         """[C,P]: change of each class score per unit of each prototype's activation."""
@@ -329,6 +337,7 @@ class PrototypeModel(nn.Module):
             start += size
         self.prototype_class = self.prototype_class[prototypes]
         self.statistics = None if self.statistics is None else self.statistics.select(prototypes)
+        self.calibration = None
 
     # ------------------------------------------------------------------ what families define
 

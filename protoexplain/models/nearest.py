@@ -68,7 +68,7 @@ class Nearest:
 
     def __init__(self, k: int, prototypes: int) -> None:
         self.k = k
-        self._kept: NearestPatches | None = None
+        self._nearest: NearestPatches | None = None
         self._none = torch.zeros(prototypes, 0)
 
     def update(
@@ -95,9 +95,9 @@ class Nearest:
             labels[None].expand(best.shape[1], -1),
             None if maps is None else maps.transpose(0, 1),
         ).first(self.k)
-        self._kept = batch if self._kept is None else self._kept.with_more(batch).first(self.k)
+        self._nearest = batch if self._nearest is None else self._nearest.with_more(batch).first(self.k)
 
     def patches(self) -> NearestPatches:
         """What was kept, [P,k]."""
-        kept = self._kept or NearestPatches(self._none, self._none.long(), self._none.long())
-        return kept.filled(self.k)
+        nearest = self._nearest or NearestPatches(self._none, self._none.long(), self._none.long())
+        return nearest.filled(self.k)

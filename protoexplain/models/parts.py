@@ -45,7 +45,7 @@ class PartTeacher(nn.Module):
         self.parts = parts
         self.register_buffer("fitted", torch.tensor(False))
         self.backbone = copy.deepcopy(backbone)
-        channels = int(backbone.channels)  # type: ignore[arg-type]
+        channels = self.channels = int(getattr(backbone, "fine_channels", backbone.channels))  # type: ignore[arg-type]
         self.norm = nn.BatchNorm2d(channels, affine=False)
         self.layers = nn.Sequential(nn.Conv2d(channels, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, parts + 1, 1))
         self.requires_grad_(False)
@@ -57,7 +57,7 @@ class PartTeacher(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B,D,H,W] of the copied backbone -> logits [B,M+1,H,W]; the last is the background."""
-        return self.layers(self.norm(features))
+        return self.layers(self.norm(features[:, : self.channels]))
 
     @torch.no_grad()
     def of_images(self, images: Tensor) -> Tensor:

@@ -176,6 +176,26 @@ class Cosine(Projection):
         return _as_map(F.normalize(prototypes.flatten(1), dim=1) @ tokens, z, prototypes)
 
 
+class RectifiedCosine(Projection):
+    """ReLU of the mean cosine over the h * w positions, divided by 1.01: range [0, 1) (cosine ProtoPNet, 2026).
+
+    As published, small constants under the roots keep lengths from zero, and a negative cosine has no gradient.
+    """
+
+    _SMALL, _MARGIN = 1e-4, 1.01
+
+    @in_float32
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        positions = prototypes.shape[2] * prototypes.shape[3]
+        cells = z / (z.square().sum(1, keepdim=True) + self._SMALL).sqrt()
+        lengths = (prototypes.square().sum(1, keepdim=True) + self._SMALL).sqrt() + self._SMALL
+        cosines = (prototypes / lengths).flatten(1) @ patches_of(cells, prototypes)
+        return _as_map(F.relu(cosines / (positions * self._MARGIN)), z, prototypes)
+
+    def written(self, patches: Tensor) -> Tensor:
+        return patches
+
+
 class ChannelAxes:
     """Softmax over the channels of z at each cell; prototype k is the axis of channel c_k (CBC 2024, PIP-Net).
 

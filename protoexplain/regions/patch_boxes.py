@@ -23,11 +23,12 @@ def marked_by(record: PrototypeRecord, activation_map: Tensor | None, rule: BoxR
 
     Args:
         record: As the checkpoint holds it.
-        activation_map: [H,W] over the source picture; None leaves the recorded boxes, as in old checkpoints.
+        activation_map: [H,W] over the source picture; None, as in old checkpoints, leaves the recorded boxes, and so
+            does a map of one cell, whose prototype stands for the whole picture.
         rule: How boxes are drawn.
         size: Side of the source picture, the network's input, in pixels.
     """
-    if activation_map is None or record.box is None or record.input_box is None:
+    if record.box is None or record.input_box is None or activation_map is None or activation_map.numel() == 1:
         return record
     recorded, (box,) = Box(*record.input_box), rule(activation_map[None], size)
     if box == recorded:

@@ -15,14 +15,21 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explain.evidence.match import Match
+from protoexplain.explain.explainer import Explainer, ForwardResult
 from protoexplain.models.registry import get_family
-from protoexplain.report.case import image_case
+from protoexplain.report.gallery import gallery
 from protoexplain.report.measured import accuracy, measures, prototype_words
-from protoexplain.report.report import SECTIONS, ImageCase, ModelCard, Refused, Report, Reproduce
-from protoexplain.report.shelves import PrototypePictures, gallery
+from protoexplain.report.prototype_pictures import InlinePrototypePictures
+from protoexplain.report.report import SECTIONS, Report
+from protoexplain.report.sections import ModelCard, Refused, Reproduce
 from protoexplain.report.wording import opening, printable
+from protoexplain.view.build import explanation_view
+from protoexplain.view.explanation_view import ExplanationView
+from protoexplain.view.image_pictures import ImagePictures
+from protoexplain.view.sentences import about_decision
 
+ROWS, ROW_SIDE = 5, 220
 Progress = Callable[[str, int, int], None]
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "jinja2")
 
@@ -106,23 +113,23 @@ def gather(
         UserError: No such section, none of the pictures can be read, or the checkpoint is damaged.
     """
     checkpoint, sections = explainer.checkpoint, require_sections(wanted.sections)
-    pictures = PrototypePictures(checkpoint, wanted.originals)
-    cases: list[ImageCase] = []
+    pictures = InlinePrototypePictures(explainer.pictures, wanted.originals)
+    views: list[ExplanationView] = []
     refused: list[UserError] = []
     left_out: list[Refused] = []
     for done, picture in enumerate(given if "images" in sections else (), 1):
         try:
-            seen = explainer.see(picture.path, name=picture.name, box=picture.box)
-            seen = replace(seen, notices=(*seen.notices, *picture.notices))
+            forward = explainer.forward(picture.path, name=picture.name, box=picture.box)
+            forward = replace(forward, notices=(*forward.notices, *picture.notices))
         except UserError as error:
             refused.append(error)
             left_out.append(Refused(picture.name or picture.path.name, error.what))
         else:
-            cases.append(image_case(explainer, seen, picture.truth, pictures))
+            views.append(explained_image(explainer, forward, picture.truth, pictures))
         progress("explaining pictures", done, len(given))
-    if refused and not cases:
+    if refused and not views:
         raise refused[0]
-    seen_prototypes = [row.prototype for case in cases for rows in case.lists for row in rows.rows]
+    shown = [row.prototype for view in views for row in view.rows]
     return Report(
         title=f"{get_family(checkpoint.config.family).title} on {checkpoint.data.name}",
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,18 +137,47 @@ def gather(
         model=_model(checkpoint) if "model" in sections else None,
         accuracy=accuracy(checkpoint) if "accuracy" in sections else None,
         metrics=measures(checkpoint) if "metrics" in sections else None,
-        images=tuple(cases) if cases else None,
+        images=tuple(views) if views else None,
         refused=tuple(left_out),
         prototypes=gallery(
             explainer,
             pictures,
             prototype_words(checkpoint),
-            seen_prototypes,
+            shown,
             partial(progress, "describing prototypes"),
         )
         if "prototypes" in sections
         else None,
         reproduce=_reproduce(checkpoint, wanted.command) if "reproduce" in sections else None,
+    )
+
+
+def explained_image(
+    explainer: Explainer, forward: ForwardResult, truth: str | None, prototypes: InlinePrototypePictures
+) -> ExplanationView:
+    """One picture explained for its best class.
+
+    Args:
+        explainer: The model.
+        forward: The picture.
+        truth: Its class by the data set, None where unknown.
+        prototypes: Gives the pictures of the prototypes.
+
+    Raises:
+        UserError: A picture of a prototype cannot be read.
+    """
+    explanation = explainer.explain(forward, top_classes=1, rows=ROWS).explanation
+    shown = explanation.classes[0]
+    contrast = explainer.contrast(forward) if len(explainer.checkpoint.classes) > 1 else None
+    sentences = about_decision(contrast, explainer.what_would_change(forward), explanation.unit)
+    matches: list[Match] = [*shown.found, *shown.unwanted]
+    return explanation_view(
+        explanation,
+        ImagePictures(explainer, forward, prototypes, layered=False, side=ROW_SIDE),
+        truth=truth,
+        drawn=explainer.model.prototype_source.decoded,
+        occlusion=explainer.occlusion_test(forward, matches),
+        sentences=() if forward.forward_pass.abstains else sentences,
     )
 
 

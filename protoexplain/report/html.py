@@ -9,10 +9,11 @@ import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
-from protoexplain.report.numbers import amount, figure, percent
-from protoexplain.report.report import Measure, Report
-from protoexplain.report.templating import escaping
+from protoexplain.report.report import Report
+from protoexplain.report.sections import Measure
 from protoexplain.report.wording import odds, printable, shortened
+from protoexplain.view.numbers import amount, figure, percent
+from protoexplain.view.templating import escaping
 
 _FIRM = "\N{NO-BREAK SPACE}"
 
@@ -38,7 +39,7 @@ def _environment() -> Environment:
         odds=odds,
         shortened=shortened,
         day=_day,
-        told=_told,
+        written=_written,
         place=_place,
         lines=_lines,
     )
@@ -51,7 +52,7 @@ def _day(moment: str) -> str:
     return f"{found.day} {found:%B %Y}"
 
 
-def _told(value: float | None, measure: Measure) -> str:
+def _written(value: float | None, measure: Measure) -> str:
     """A value of a metric with its unit; a dash for what is not there."""
     if value is None:
         return "\N{EN DASH}"

@@ -14,7 +14,7 @@ from protoexplain.metrics.cached_results import cached_results
 from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.metrics.tables import beaten_by
-from protoexplain.report.report import Accuracy, Measure, Rate
+from protoexplain.report.sections import Accuracy, Measure, Rate
 from protoexplain.report.wording import about_parts
 
 SPLITS = ("train", "test")

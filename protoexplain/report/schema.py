@@ -14,19 +14,20 @@ from pydantic import BaseModel, create_model
 
 from protoexplain.explain.schema import explanation_schema
 from protoexplain.io.atomic import write_file
-from protoexplain.report.report import SCHEMA_VERSION, ImageCase, Report
+from protoexplain.report.report import SCHEMA_VERSION, Report
+from protoexplain.view.explanation_view import ExplanationView
 
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
 
 
 def report_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of what `Report.to_dict` gives; other keys may stand beside the known ones."""
-    case = _model(ImageCase, {"explanation": dict[str, Any]})
-    schema = _model(Report, {"images": tuple[case, ...] | None}).model_json_schema(mode="serialization")  # type: ignore[valid-type]
+    view = _model(ExplanationView, {"explanation": dict[str, Any]})
+    schema = _model(Report, {"images": tuple[view, ...] | None}).model_json_schema(mode="serialization")  # type: ignore[valid-type]
     explanation = explanation_schema()
     del explanation["$schema"]
     schema["$defs"] |= explanation.pop("$defs") | {"Explanation": explanation}
-    schema["$defs"]["ImageCase"]["properties"]["explanation"] = {"$ref": "#/$defs/Explanation"}
+    schema["$defs"]["ExplanationView"]["properties"]["explanation"] = {"$ref": "#/$defs/Explanation"}
     schema["properties"] = {"schema": {"const": SCHEMA_VERSION}, **schema["properties"]}
     schema["required"] = list(schema["properties"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from protoexplain.explain.evidence.occlusion_test import Honesty
 from protoexplain.explain.explainer import Explainer
-from protoexplain.report.numbers import percent, readable
+from protoexplain.view.numbers import percent, readable
 
 
 def opening(explainer: Explainer) -> tuple[str, str, str]:
@@ -19,8 +18,8 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
             "So it can say why: this picture looks like that prototype, and the numbers beside all prototypes and a"
             " constant add up to exactly the score on which the answer rests; similarity is minus the squared distance,"
             " zero for a perfect match, and evidence counts from what an average training picture gets.",
-            "Read each row from left to right (the picture, the prototype, the training picture nearest to it, what it"
-            " counts), and trust a row only where the pictures look alike to you, too.",
+            "Read each row from left to right (the picture, the prototype, what it counts, the training picture nearest"
+            " to it), and trust a row only where the pictures look alike to you, too.",
         )
     learned = (
         "parts of training pictures that it remembers, its prototypes"
@@ -34,19 +33,10 @@ def opening(explainer: Explainer) -> tuple[str, str, str]:
         f"This model recognises what a picture shows by comparing its parts with {learned}.",
         f"So it can say why: this part of the picture looks like that prototype, and the numbers beside all prototypes"
         f" {added} add up to exactly the score on which the answer rests.",
-        "Read each row from left to right (the part, where the picture looks like the prototype, the prototype, the"
-        " training picture that it comes from, what it counts), and trust a row only where the two parts look alike"
-        " to you, too.",
+        "Read each row from left to right (the part, the prototype that it looks like, what it counts, where the"
+        " picture looks like the prototype, the training picture that it comes from), and trust a row only where the"
+        " two parts look alike to you, too.",
     )
-
-
-def about_blanking(tried: Honesty) -> str:
-    """What blanking the box does, for people."""
-    if tried.fall > 0:
-        return (
-            f"Covering this part lowers the similarity by {tried.fall:.2f}, more than {tried.rank:.0%} of random boxes."
-        )
-    return f"Covering this part does not lower the similarity ({-tried.fall:+.2f})."
 
 
 def about_parts(part: str | None, frequency: object) -> str:

@@ -6,7 +6,6 @@ on the training pictures as they are, without random changes.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -25,19 +24,20 @@ from protoexplain.devices import AUTO
 from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import require_writable
+from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.progress import Watcher
 from protoexplain.training import engine, projection
-from protoexplain.training.diagnose import Finding
-from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs
+from protoexplain.training.callbacks import Callbacks
+from protoexplain.training.epochs import train_epochs
+from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs, scores_of
+from protoexplain.training.held_out import calibrate_model
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
-from protoexplain.training.run import RunResult
-from protoexplain.training.save import origin_of, save_model
-from protoexplain.training.stages import Run, fit
-from protoexplain.training.state import RunState
+from protoexplain.training.save import RunResult
+from protoexplain.training.trainer import Trainer
 
 
 def reproject(
@@ -48,21 +48,21 @@ def reproject(
     Raises:
         UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
     """
-    run, checkpoint = _open(path, data, out, watcher, device)
-    if not run.model.prototype_source.projected:
+    trainer, checkpoint = _open(path, data, out, watcher, device)
+    if not trainer.model.prototype_source.projected:
         raise UserError(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
         )
-    with closing(run):
-        model, seen, test = run.model, _features(run, "train"), _features(run, "test")
+    with closing(trainer):
+        model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
         proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
-        patches = projection.search_latents(model, seen.batches(run.fabric.device))
+        patches = projection.search_latents(model, train.batches(trainer.fabric.device))
         projection.write(model, patches)
-        similarity, tested = seen.similarity_to(model), test.similarity_to(model)
-        projected = accuracy_of(model, tested, test.labels)
-        _refit(run, similarity, seen.labels, epochs)
-        origin = origin_of(run, [projection.to_cpu(found) for found in patches], projected=True)
+        similarity, tested = train.similarity_to(model), test.similarity_to(model)
+        projected, held = accuracy_of(model, tested, test.labels), _features(trainer, "validation")
+        _refit(trainer, similarity, train.labels, held, epochs)
+        origin = trainer.origin_of([projection.to_cpu(found) for found in patches], projected=True)
         records = tuple(
             replace(record, original_index=old.original_index)
             for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
@@ -71,10 +71,10 @@ def reproject(
             "test_accuracy_before": before,
             "test_accuracy_projected": projected,
             "test_accuracy": accuracy_of(model, tested, test.labels),
+            "calibration": _calibrate(model, held, tested, test.labels),
         }
-        latents = seen.batches(run.fabric.device)
-        kept = save_model(run, out, replace(origin, records=records), proof, metrics, command, latents)
-        return _result(kept, metrics)
+        latents = train.batches(trainer.fabric.device)
+        return trainer.save(out, replace(origin, records=records), proof, metrics, command, latents)
 
 
 def prune(
@@ -93,13 +93,13 @@ def prune(
     Raises:
         UserError: Nothing can be pruned, all would be, other classes, `out` exists, or there is no such device.
     """
-    run, checkpoint = _open(path, data, out, watcher, device)
-    if run.model.ownership.all_shared:
+    trainer, checkpoint = _open(path, data, out, watcher, device)
+    if trainer.model.ownership.all_shared:
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
-    with closing(run):
-        model, seen, test = run.model, _features(run, "train"), _features(run, "test")
+    with closing(trainer):
+        model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
-        to_prune = unfaithful(nearest_of(seen.similarity, seen.labels, k), model.ownership, threshold)
+        to_prune = unfaithful(nearest_of(train.similarity, train.labels, k), model.ownership, threshold)
         kept = (~to_prune).nonzero()[:, 0].tolist()
         if not kept:
             raise UserError("every prototype would be pruned", str(path), "lower --threshold")
@@ -111,8 +111,9 @@ def prune(
             if name in before_projection
         }
         remove(model, to_prune)
-        similarity, tested = seen.similarity[:, kept], test.similarity[:, kept]
-        _refit(run, similarity, seen.labels, epochs)
+        similarity, tested = train.similarity[:, kept], test.similarity[:, kept]
+        held = _features(trainer, "validation")
+        _refit(trainer, similarity, train.labels, held, epochs)
         records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
         origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
         metrics = {
@@ -120,12 +121,13 @@ def prune(
             "classes_without_prototypes": without_prototypes,
             "test_accuracy_before": before,
             "test_accuracy": accuracy_of(model, tested, test.labels),
+            "calibration": _calibrate(model, held, tested, test.labels),
         }
-        latents = seen.batches(run.fabric.device)
-        return _result(save_model(run, out, origin, proof, metrics, command, latents), metrics)
+        latents = train.batches(trainer.fabric.device)
+        return trainer.save(out, origin, proof, metrics, command, latents)
 
 
-def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Run, Checkpoint]:
+def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Trainer, Checkpoint]:
     """A run without schedule around the model of a checkpoint, on a device of this computer and in full precision."""
     if out.exists():
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
@@ -139,31 +141,37 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     for notice in view.notices:
         watcher.line(notice)
     model = checkpoint.model(fabric.device)
-    scratch = Path(tempfile.gettempdir())
-    run = Run(config, fabric, view, model, RunState(), watcher, None, scratch, lambda now: None, lambda: False, 0)
-    return run, checkpoint
+    return Trainer(config, model, view, fabric, callbacks=Callbacks(watcher), decoded_bytes=0), checkpoint
 
 
-def _features(run: Run, split: Literal["train", "validation", "test"]) -> FeatureCache:
+def _features(trainer: Trainer, split: Literal["train", "validation", "test"]) -> FeatureCache:
     """What the model makes of all pictures of a split."""
-    pictures = run.pictures.inputs(getattr(run.data, split), augmented=False)
+    pictures = trainer.pictures.inputs(getattr(trainer.data, split), augmented=False)
 
     def tell(done: int, total: int) -> None:
-        run.tick(f"looking at {split} pictures", done, total)
+        trainer.tick(f"looking at {split} pictures", done, total)
 
-    return compute_features(run.model.eval(), pictures, run.fabric.device, run.config.training.batch_size, tell)
+    return compute_features(
+        trainer.model.eval(), pictures, trainer.fabric.device, trainer.config.training.batch_size, tell
+    )
 
 
-def _refit(run: Run, similarity: Tensor, labels: Tensor, epochs: int) -> None:
+def _calibrate(model: PrototypeModel, held: FeatureCache, tested: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Calibrate a model anew, and say what that does to test images with best similarities [N,P]."""
+    validation = scores_of(model, held.similarity), held.labels
+    return calibrate_model(model, validation, (scores_of(model, tested), labels))
+
+
+def _refit(trainer: Trainer, similarity: Tensor, labels: Tensor, held: FeatureCache, epochs: int) -> None:
     """Last-layer epochs as the family's schedule describes them, from best similarities [N,P] of training images."""
-    head = head_stage(run.config)
+    head = head_stage(trainer.config)
     if not epochs or not head:
         return
-    model, held = run.model, _features(run, "validation")
+    model = trainer.model
     stage = head.model_copy(update={"epochs": epochs})
     trained = engine.freeze(model, stage.lr)
     validation = head_inputs(model, held.similarity, held.labels, training=False)
-    fit(run, 0, stage, trained, head_inputs(model, similarity, labels, training=True), validation)
+    train_epochs(trainer, stage, trained, head_inputs(model, similarity, labels, training=True), validation)
     model.eval()
 
 
@@ -185,8 +193,3 @@ def pictures_of(checkpoint: Checkpoint, kept: Sequence[int]) -> dict[str, bytes]
             if name and picture is not None:
                 pictures[name] = picture
     return pictures
-
-
-def _result(kept: tuple[Checkpoint, tuple[Finding, ...]], metrics: dict[str, Any]) -> RunResult:
-    checkpoint, findings = kept
-    return RunResult(checkpoint, metrics, findings)

@@ -75,13 +75,17 @@ def activations_of(model: PrototypeModel, similarity: Tensor, training: bool = F
 
 
 @torch.no_grad()
+def scores_of(model: PrototypeModel, similarity: Tensor) -> Tensor:
+    """Class scores [N,C], on the CPU, from best similarities [N,P]."""
+    activations = activations_of(model, similarity).to(next(model.parameters()).device)
+    return model.from_activations(activations).logits.cpu()
+
+
 def accuracy_of(model: PrototypeModel, similarity: Tensor, labels: Tensor) -> float:
     """Share of right predictions from best similarities [N,P]; NaN without pictures."""
     if not len(labels):
         return math.nan
-    activations = activations_of(model, similarity).to(next(model.parameters()).device)
-    right = model.from_activations(activations).logits.argmax(1).cpu() == labels
-    return int(right.sum()) / len(labels)
+    return int((scores_of(model, similarity).argmax(1) == labels).sum()) / len(labels)
 
 
 def head_inputs(model: PrototypeModel, similarity: Tensor, labels: Tensor, training: bool) -> CachedInputs:

@@ -17,13 +17,13 @@ from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import gather_patches, map_size
 from protoexplain.training.part_start import start_from_parts, start_part_classifier, use_batch_statistics
-from protoexplain.training.stages import Run
+from protoexplain.training.trainer import Trainer
 
 _CHOICE = 3
 """Stream of random numbers, beside those of order and pictures."""
 
 
-def start(run: Run, first: PrototypeModel) -> None:
+def start(run: Trainer, first: PrototypeModel) -> None:
     """Give the prototypes of a fresh model their first values, as configured.
 
     Args:
@@ -36,19 +36,19 @@ def start(run: Run, first: PrototypeModel) -> None:
     how = run.config.model.start  # type: ignore[attr-defined]
     if isinstance(run.model, PartClassifier):
         start_part_classifier(run, run.model)
-    elif isinstance(run.model, PooledClassifier) or "prototypes" not in run.model.parameter_groups():
+    elif isinstance(run.model, PooledClassifier):
         pass
-    elif how == "patches":
-        start_from_patches(run)
     elif how == "parts":
         if not isinstance(first, PartClassifier):
             fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
             raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
         start_from_parts(run, first)
+    elif how == "patches" and "prototypes" in run.model.parameter_groups():
+        start_from_patches(run)
 
 
 @torch.no_grad()
-def start_from_patches(run: Run) -> None:
+def start_from_patches(run: Trainer) -> None:
     """Write a random cell of a random training image of its class into each prototype.
 
     Prototypes of a class come from different images as far as there are enough.  The add-on works on batch

@@ -10,7 +10,6 @@ from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.training.engine import outputs
-from protoexplain.training.schedule import models_of, stages_of
 
 
 def check_configuration(config: RunConfig) -> None:
@@ -31,8 +30,8 @@ def check_model(config: RunConfig, model: PrototypeModel) -> None:
             be computed from what it gives.
     """
     size, training = config.data.image_size, model.training
-    pairs = zip(models_of(config, model), stages_of(config), strict=False)
-    names = frozenset(name for trained, stage in pairs if trained is model for name in stage.losses)
+    own_stages = get_family(config.family).stages(config.schedule)
+    names = frozenset(name for stage in own_stages for name in stage.losses)
     pictures, labels = torch.full((2, 3, size, size), 0.5), torch.arange(2) % model.classes
     model.eval()
     try:

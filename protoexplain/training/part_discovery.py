@@ -17,7 +17,7 @@ from torch import Tensor
 
 from protoexplain.models.parts import PartTeacher
 
-STEPS, BATCH, LR = 500, 64, 1e-2
+STEPS, BATCH, LR = 500, 32, 1e-2
 CONCENTRATION, PRESENCE, ENTROPY, BALANCE, OBJECT = 3.0, 1.0, 0.1, 1.0, 1.0
 """Weights of the loss terms."""
 _ON_OBJECT = 0.5
@@ -34,6 +34,7 @@ def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, see
         seed: Of first weights and batches.
     """
     generator = torch.Generator().manual_seed(seed)
+    features = features[:, : teacher.channels]
     teacher.norm.running_mean, teacher.norm.running_var = statistics(features)
     for layer in teacher.layers:
         if isinstance(layer, torch.nn.Conv2d):

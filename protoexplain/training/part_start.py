@@ -9,33 +9,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.base import Branch
+from protoexplain.models.components import ComponentNet
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
+from protoexplain.training.component_start import start_components
 from protoexplain.training.foreground import coverage
 from protoexplain.training.part_discovery import discover_parts
-from protoexplain.training.stages import Run, clean_batches
+from protoexplain.training.trainer import Trainer
 
 _BACKGROUND = 4
 """Stream of random numbers, beside those of order, pictures and the choice of patches."""
 
 
 @torch.no_grad()
-def fit_teacher(run: Run, teacher: PartTeacher) -> None:
+def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
     """Discover the parts in the training images of a run, unless the teacher knows them."""
     if teacher.fitted:
         return
     features = torch.cat([teacher.backbone(images).half().cpu() for images, _, _ in _images(run, "parts")])
     covered = coverage(run.data.train, run.data.crop, features.shape[2:])
-    run.watcher.line("looking for the parts of the object")
+    run.callbacks.watcher.line("looking for the parts of the object")
     with torch.enable_grad():
         discover_parts(teacher, features.to(run.fabric.device), covered.to(run.fabric.device), _seed(run))
 
 
 @torch.no_grad()
-def start_part_classifier(run: Run, model: PartClassifier) -> None:
+def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
     """Discover the parts, and write the mean patches of each class and random patches of the background."""
     fit_teacher(run, model.teacher)
     _write_means(run, model.teacher, torch.arange(model.parts))
@@ -53,17 +56,25 @@ def start_part_classifier(run: Run, model: PartClassifier) -> None:
 
 
 @torch.no_grad()
-def start_from_parts(run: Run, first: PartClassifier) -> None:
-    """Write mean patches of the parts that tell classes apart into the prototypes of each class.
+def start_from_parts(run: Trainer, first: PartClassifier) -> None:
+    """Write the parts that tell classes apart into the prototypes of each class.
+
+    A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
+    prototypes start from the mean patches of the parts.
+
+    Components that all classes share start from kinds of parts.
 
     Args:
-        run: Its model has the same number of prototypes for each class, at most one for each part.
+        run: Its model has the same number of prototypes for each class, at most one for each part, or components.
         first: Trained.
 
     Raises:
         UserError: Numbers of prototypes that do not fit, or maps not as large as those of the parts.
     """
     model = run.model
+    if isinstance(model, ComponentNet):
+        start_components(model, first, parts_of_images(run, first), _seed(run))
+        return
     owners = model.ownership.labels.split(model.branch_sizes())
     counts = torch.stack([owner.bincount(minlength=model.classes) for owner in owners])
     wanted = int(counts.max())
@@ -73,11 +84,62 @@ def start_from_parts(run: Run, first: PartClassifier) -> None:
             "model.prototypes_per_class",
             f"choose at most {first.parts}, or raise training.fine_tuning.parts",
         )
-    _write_means(run, first.teacher, telling_parts(run, first, wanted))
+    parts = telling_parts(run, first, wanted)
+    _, learned = first.named_branches()[0]
+    taken = [take_over(branch.addon, learned.addon) for _, branch in model.named_branches()]
+    if all(taken):
+        chosen = learned.prototypes.detach().view(first.classes, first.parts, -1)[:, parts].flatten(0, 1)
+        for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
+            rows = owner.argsort(stable=True)
+            branch.prototypes.data[rows] = branch.similarity.written(chosen).view_as(branch.prototypes)
+    else:
+        _write_means(run, first.teacher, parts)
 
 
 @torch.no_grad()
-def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
+def parts_of_images(run: Trainer, first: PartClassifier) -> Tensor:
+    """float32 [N,M,D] on the CPU: the mean latent vector of the cells that show each part, NaN where none does."""
+    first.eval()
+    ((_, branch),), found = first.named_branches(), []
+    for images, _, _ in _images(run, "parts of the images"):
+        z = branch.addon(first.backbone(images)).flatten(2).float()
+        shown = F.one_hot(first.teacher.of_images(images).flatten(1), first.parts + 1)[..., : first.parts].to(z)
+        found.append(((z @ shown) / shown.sum(1, keepdim=True)).transpose(1, 2).cpu())
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
+    """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds
+    and the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
+
+    Args:
+        addon: May be changed.
+        embedding: A batch norm and a 1 x 1 convolution without bias.
+
+    Returns:
+        Whether the add-on now computes what the embedding does, which it cannot with a sigmoid.
+    """
+    layers = [module for module in addon.modules() if not list(module.children())]
+    norm, own = list(embedding.children())
+    assert isinstance(own, nn.Conv2d)
+    linear = not isinstance(layers[-1], nn.Sigmoid)
+    own_norm, *convolutions = layers if linear else layers[:-1]
+    width = len(own.weight)
+    shapes = [tuple(layer.weight.shape) if isinstance(layer, nn.Conv2d) else () for layer in convolutions]
+    wanted = [tuple(own.weight.shape), *[(width, width, 1, 1)] * (len(convolutions) - 1)]
+    if not isinstance(own_norm, nn.BatchNorm2d) or not shapes or shapes != wanted:
+        return False
+    own_norm.load_state_dict(norm.state_dict())
+    for layer in convolutions:
+        nn.init.dirac_(layer.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    convolutions[0].weight.copy_(own.weight)  # type: ignore[operator]
+    return linear
+
+
+@torch.no_grad()
+def telling_parts(run: Trainer, first: PartClassifier, count: int) -> Tensor:
     """The `count` parts, ascending, whose similarities to the own class exceed those to others most on the average."""
     first.eval()
     margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
@@ -87,11 +149,11 @@ def telling_parts(run: Run, first: PartClassifier, count: int) -> Tensor:
         margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
         images_seen += len(labels)
     margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
-    run.watcher.line(f"how much each part tells of the class: {margins_text}")
+    run.callbacks.watcher.line(f"how much each part tells of the class: {margins_text}")
     return margins.argsort(descending=True, stable=True)[:count].sort().values
 
 
-def _write_means(run: Run, teacher: PartTeacher, parts: Tensor) -> None:
+def _write_means(run: Trainer, teacher: PartTeacher, parts: Tensor) -> None:
     """Write the mean patch of each of some parts in each class into the prototypes of that class, in order.
 
     The add-ons work on batch statistics here, since they have seen no image yet.
@@ -118,7 +180,7 @@ def use_batch_statistics(addon: nn.Module) -> None:
             module.reset_running_stats()
 
 
-def _class_part_sums(run: Run, branches: Sequence[Branch], teacher: PartTeacher) -> tuple[list[Tensor], Tensor]:
+def _class_part_sums(run: Trainer, branches: Sequence[Branch], teacher: PartTeacher) -> tuple[list[Tensor], Tensor]:
     """From one pass over the images: for each branch sums [C,M,D] of the latent cells that show each part in the images
     of each class; and the numbers [C,M] of these cells.
     """
@@ -143,9 +205,9 @@ def _class_part_sums(run: Run, branches: Sequence[Branch], teacher: PartTeacher)
     return [total.view(*shape, -1) for total in totals], count.view(shape)
 
 
-def _images(run: Run, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    return clean_batches(run, list(range(len(run.data.train))), what)
+def _images(run: Trainer, what: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    return run.clean_batches(list(range(len(run.data.train))), what)
 
 
-def _seed(run: Run) -> int:
+def _seed(run: Trainer) -> int:
     return run.config.training.seed

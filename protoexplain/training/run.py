@@ -12,9 +12,7 @@ import hashlib
 import math
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,8 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
 from protoexplain.allocator import reuse_freed_memory
-from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, TrainingConfig
-from protoexplain.data.dataset_view import view_of_run
+from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
@@ -33,32 +30,19 @@ from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent, Watcher
-from protoexplain.training.diagnose import Finding
+from protoexplain.training.callbacks import Callbacks
+from protoexplain.training.held_out import accuracy, calibrate_model, class_scores, labels_of
 from protoexplain.training.initial import start
+from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
 from protoexplain.training.run_log import RunLog
-from protoexplain.training.save import origin_of, save_model
+from protoexplain.training.save import RunResult
 from protoexplain.training.schedule import models_of, stages_of
-from protoexplain.training.stages import Run, end_stage, find_patches, run_stage
-from protoexplain.training.state import STATE_FILE, RunState, Snapshot, load_state, save_state, weights_of
+from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
+from protoexplain.training.trainer import Trainer
 
 SAVE_EVERY_SECONDS = 30.0
 _CACHE = ".cache-"
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run left behind.
-
-    Args:
-        checkpoint: The best checkpoint.
-        metrics: Accuracies before and after projection, times.
-        findings: What is wrong with the prototypes.
-    """
-
-    checkpoint: Checkpoint
-    metrics: dict[str, Any]
-    findings: tuple[Finding, ...]
 
 
 def train(
@@ -106,8 +90,20 @@ def train(
             _tidy(out, resume)
         fabric.launch()
         out = fabric.broadcast(out)
-        shown = watcher if watcher and main else Silent()
-        return _train(config, out, fabric, data_path, resume, shown, interrupted, save_every, command)
+        callbacks = Callbacks(watcher if watcher and main else Silent(), interrupted=interrupted)
+        scratch = fabric.broadcast(Path(tempfile.mkdtemp(prefix=_CACHE, dir=out)) if main else Path())
+        trainer = None
+        try:
+            trainer = _prepare(config, fabric, data_path, callbacks, scratch)
+            _train(trainer, out, resume, save_every)
+            return _finish(trainer, out, command)
+        finally:
+            if trainer:
+                trainer.close()
+            if main:
+                remove_scratch(scratch)
+            if callbacks.run_log:
+                callbacks.run_log.close()
     finally:
         lock.release()
 
@@ -137,107 +133,98 @@ def _tidy(out: Path, resume: bool) -> None:
         raise UserError("the folder holds a finished run", str(out), "choose another --out")
 
 
-def _train(
-    config: RunConfig,
-    out: Path,
-    fabric: Fabric,
-    data_path: Path | None,
-    resume: bool,
-    watcher: Watcher,
-    interrupted: Callable[[], bool],
-    save_every: float,
-    command: str,
-) -> RunResult:
+def _prepare(config: RunConfig, fabric: Fabric, data_path: Path | None, callbacks: Callbacks, scratch: Path) -> Trainer:
+    """A trainer of a fresh model on the data that the configuration names."""
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     torch.use_deterministic_algorithms(config.training.deterministic, warn_only=True)
     seed_everything(config.training.seed, workers=True, verbose=False)
     data = view_of_run(config.data, data_path)
-    watcher.line(f"training {config.family} on {data.image_set.root}, into {out}")
-    for problem in data.problems:
-        watcher.line(f"left out: {problem}")
-    family = get_family(config.family)
-    model = family.build(config.model, len(data.image_set.classes))
+    model = get_family(config.family).build(config.model, len(data.image_set.classes))
     check_model(config, model)
-    harmless = config.data.model_copy(update={"workers": 0, "path": ""})
-    settings = config.model_copy(update={"data": harmless, "about": ""}).to_yaml()
-    run_id = hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
+    return Trainer(config, model, data, fabric, callbacks=callbacks, scratch=scratch)
+
+
+def _run_id(config: RunConfig, data: DatasetView) -> str:
+    """Names what decides the result: the configuration and the data, but not where these are and who reads them."""
+    elsewhere = config.data.model_copy(update={"workers": 0, "path": ""})
+    settings = config.model_copy(update={"data": elsewhere, "about": ""}).to_yaml()
+    return hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
+
+
+def _train(trainer: Trainer, out: Path, resume: bool, save_every: float) -> None:
+    """Go through all stages of a run, or through those that an interrupted run in `out` has not finished."""
+    config, fabric, model = trainer.config, trainer.fabric, trainer.model
+    trainer.callbacks.watcher.line(f"training {config.family} on {trainer.data.image_set.root}, into {out}")
+    for problem in trainer.data.problems:
+        trainer.callbacks.watcher.line(f"left out: {problem}")
     stages, models = stages_of(config), models_of(config, model)
-    state = load_state(out, models, run_id) if resume and (out / STATE_FILE).exists() else RunState()
+    run_id, main = _run_id(config, trainer.data), fabric.global_rank == 0
+    if resume and (out / STATE_FILE).exists():
+        trainer.state = load_state(out, models, run_id)
+    state = trainer.state
     fabric.barrier()
-    main = fabric.global_rank == 0
     if main:
         write_file(out / "config.yaml", config.to_yaml())
+        trainer.callbacks.run_log = RunLog(out, state.log_lines)
+        trainer.callbacks.save_state = StateSaver(out, state, models, run_id, save_every)
     for each in models:
         each.to(fabric.device)
-    started, saved = time.perf_counter() - state.seconds, [time.perf_counter()]
-
-    def checkpoint(now: bool) -> None:
-        state.seconds = time.perf_counter() - started
-        if main and (now or time.perf_counter() - saved[0] > save_every):
-            save_state(out, state, models[state.stage], run_id)
-            saved[0] = time.perf_counter()
-
-    log = RunLog(out, state.log_lines) if main else None
-    scratch = fabric.broadcast(Path(tempfile.mkdtemp(prefix=_CACHE, dir=out)) if main else Path())
-    run = Run(config, fabric, data, model, state, watcher, log, scratch, checkpoint, interrupted)
-    try:
-        for index in range(state.stage, len(stages)):
-            run.model = models[index]
-            if not state.started:
-                start(run, models[0])
-                state.started = True
-            run_stage(run, index, stages[index])
-            run.model = models[index + 1]
-            if run.model is not models[index]:
-                start(run, models[0])
-            end_stage(run, index)
-        run.model = model
-        return _finish(run, out, command, time.perf_counter() - started)
-    finally:
-        run.close()
-        if main:
-            remove_scratch(scratch)
-        if log:
-            log.close()
+    for index in range(state.stage, len(stages)):
+        trainer.model = models[index]
+        if not state.started:
+            state.probe = probe_run(trainer)
+            start(trainer, models[0])
+            state.started = True
+        trainer.fit(stages[index])
+        trainer.model = models[index + 1]
+        if trainer.model is not models[index]:
+            start(trainer, models[0])
+        trainer.end_stage()
+    trainer.model = model
 
 
-def _finish(run: Run, out: Path, command: str, seconds: float) -> RunResult:
+def _finish(trainer: Trainer, out: Path, command: str) -> RunResult:
     """Write the checkpoints, then forget the state."""
-    state, model = run.state, run.model
+    state, model, data = trainer.state, trainer.model, trainer.data
     last = Snapshot(weights_of(model), state.patches, state.proof, math.nan, "end of the schedule")
-    best = state.best if state.best and run.data.validation else last
+    best = state.best if state.best and data.validation else last
     same = all(torch.equal(best.weights[name], last.weights[name]) for name in last.weights)
     metrics: dict[str, Any] = {
-        "seconds": round(seconds, 1),
+        "seconds": round(state.seconds, 1),
+        "linear_probe": state.probe,
         "projections": state.projections,
-        "train_images": len(run.data.train),
-        "validation_images": len(run.data.validation),
-        "test_images": len(run.data.test),
+        "train_images": len(data.train),
+        "validation_images": len(data.validation),
+        "test_images": len(data.test),
     }
     if not same and not (out / "last").exists():
-        _keep(run, out / "last", last, metrics, command)
-    kept = _keep(run, out / "best", best, metrics, command)
+        _save(trainer, out / "last", last, metrics, command)
+    result = _save(trainer, out / "best", best, metrics, command)
     (out / STATE_FILE).unlink(missing_ok=True)
-    return kept
+    return result
 
 
-def _keep(run: Run, path: Path, snapshot: Snapshot, metrics: dict[str, Any], command: str) -> RunResult:
-    run.model.load_state_dict(snapshot.weights)
-    run.model.eval()
-    patches = snapshot.patches or find_patches(run)
-    run.model.finalize(torch.cat([found.similarity for found in patches]))
-    accuracy = {
-        "test_accuracy": run.evaluate(run.data.test),
-        "validation_accuracy": run.evaluate(run.data.validation),
+def _save(trainer: Trainer, path: Path, snapshot: Snapshot, metrics: dict[str, Any], command: str) -> RunResult:
+    """Save a snapshot of the model as a checkpoint; the first process writes it, all know the result."""
+    model, data, fabric = trainer.model, trainer.data, trainer.fabric
+    model.load_state_dict(snapshot.weights)
+    model.eval()
+    patches = snapshot.patches or trainer.find_patches()
+    model.finalize(torch.cat([found.similarity for found in patches]))
+    validation, test = ((class_scores(trainer, part), labels_of(part)) for part in (data.validation, data.test))
+    row = {
+        **metrics,
+        "test_accuracy": accuracy(test),
+        "validation_accuracy": accuracy(validation),
+        "kept": snapshot.place,
+        "calibration": calibrate_model(model, validation, test),
     }
-    row = {**metrics, **accuracy, "kept": snapshot.place}
     proof = snapshot.proof if snapshot.patches else {}
-    kept: RunResult | None = None
-    if run.fabric.global_rank == 0:
-        checkpoint, findings = save_model(run, path, origin_of(run, patches, bool(proof)), proof, row, command)
-        kept = RunResult(checkpoint, row, findings)
-    everywhere = run.fabric.broadcast(kept)
+    result: RunResult | None = None
+    if fabric.global_rank == 0:
+        result = trainer.save(path, trainer.origin_of(patches, bool(proof)), proof, row, command)
+    everywhere = fabric.broadcast(result)
     assert everywhere is not None
     return everywhere
 

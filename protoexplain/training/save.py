@@ -1,69 +1,62 @@
-"""Turn a trained model into a checkpoint: where its prototypes come from, what is usual for them, what is wrong."""
+"""A trained model as a checkpoint: how training images respond to its prototypes, and what is wrong with these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.config import RunConfig
+from protoexplain.data.dataset_view import DatasetView
+from protoexplain.models.base import PrototypeModel
 from protoexplain.training.diagnose import Finding, diagnose
-from protoexplain.training.projection import LatentBatch, Patches, latent_batches
-from protoexplain.training.provenance import Provenance, data_info, provenance
+from protoexplain.training.projection import LatentBatch
+from protoexplain.training.provenance import Provenance, data_info
 from protoexplain.training.responses import responses
-from protoexplain.training.stages import Run, clean_batches
 
 
-def origin_of(run: Run, patches: Sequence[Patches], projected: bool) -> Provenance:
-    """Where the prototypes of a run's model come from, with pictures.
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
 
     Args:
-        run: Its model and training images.
-        patches: By branch.
-        projected: Whether the prototypes were written from the patches; else the patches only illustrate them.
+        checkpoint: The best checkpoint.
+        metrics: Accuracies before and after projection, times.
+        findings: What is wrong with the prototypes.
     """
-    return provenance(
-        run.model,
-        patches,
-        run.data.train,
-        run.data.crop,
-        run.config.data.image_size,
-        projected,
-        lambda done, total: run.watcher.progress("cutting out pictures", done, total),
-    )
+
+    checkpoint: Checkpoint
+    metrics: dict[str, Any]
+    findings: tuple[Finding, ...]
 
 
 def save_model(
-    run: Run,
+    model: PrototypeModel,
+    data: DatasetView,
+    config: RunConfig,
     path: Path,
     origin: Provenance,
     proof: Mapping[str, Tensor],
-    metrics: Mapping[str, Any],
+    metrics: dict[str, Any],
     command: str,
-    latents: Iterable[LatentBatch] | None = None,
-) -> tuple[Checkpoint, tuple[Finding, ...]]:
-    """Find out how the training images respond to the prototypes of a run's model, diagnose these, and save it.
+    latents: Iterable[LatentBatch],
+) -> RunResult:
+    """Save a model as a checkpoint, as `Trainer.save` describes it.
 
-    Args:
-        run: Its model is saved, and knows from now on what the training images give to its prototypes.
-        path: The checkpoint to be.
-        origin: Of all prototypes.
-        proof: Prototypes before they were written from their patches, by branch; empty where patches only illustrate.
-        metrics: What was measured.
-        command: How to make it again.
-        latents: Of all training images; by default the network looks at them here.
+    The model knows from now on what the training images give to its prototypes.
     """
-    model, data = run.model.eval(), run.data
-    found = responses(model, _training_latents(run) if latents is None else latents)
+    found = responses(model.eval(), latents)
     model.set_statistics(found.statistics)
     shared = model.ownership.all_shared
     findings = diagnose(model, origin.records, data.train, data.crop, None if shared else found.nearest)
     checkpoint = save_checkpoint(
         path,
         model=model,
-        config=run.config,
+        config=config,
         classes=data.image_set.classes,
         data=data_info(data),
         records=origin.records,
@@ -74,9 +67,4 @@ def save_model(
         metrics={**metrics, "findings": [finding.sentence for finding in findings]},
         command=command,
     )
-    return checkpoint, findings
-
-
-def _training_latents(run: Run) -> Iterator[LatentBatch]:
-    """The latent maps of all training images, made now."""
-    return latent_batches(run.model, clean_batches(run, list(range(len(run.data.train))), "usual activations"))
+    return RunResult(checkpoint, metrics, findings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -58,6 +59,7 @@ class RunState:
         patches: Where the prototypes lie now; empty if they moved since.
         proof: Prototypes before the last projection, by branch name.
         best: Best eligible weights by validation accuracy.
+        probe: What a linear probe on the backbone gave before training, as JSON values.
         projections: One row per projection with accuracies before and after.
         log_lines: Lines of the log that belong to this state.
         seconds: Time spent so far.
@@ -72,6 +74,7 @@ class RunState:
     patches: list[Patches] = field(default_factory=list)
     proof: dict[str, Tensor] = field(default_factory=dict)
     best: Snapshot | None = None
+    probe: dict[str, Any] | None = None
     projections: list[dict[str, Any]] = field(default_factory=list)
     log_lines: int = 0
     seconds: float = 0.0
@@ -97,6 +100,32 @@ def save_state(folder: Path, state: RunState, model: PrototypeModel, run_id: str
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_file(folder / STATE_FILE, buffer.getvalue())
+
+
+class StateSaver:
+    """Saves the state of a run; called with True at once, else if the last time is long ago.
+
+    Args:
+        folder: Of the run.
+        state: Grows while the run goes on; knows from each call how long the run has taken.
+        models: What each stage trains.
+        run_id: Names configuration and data.
+        every: Seconds between saved states.
+    """
+
+    def __init__(
+        self, folder: Path, state: RunState, models: Sequence[PrototypeModel], run_id: str, every: float
+    ) -> None:
+        self.folder, self.state, self.models, self.run_id, self.every = folder, state, models, run_id, every
+        self._saved = time.perf_counter()
+        self._started = self._saved - state.seconds
+
+    def __call__(self, now: bool) -> None:
+        time_now = time.perf_counter()
+        self.state.seconds = time_now - self._started
+        if now or time_now - self._saved > self.every:
+            save_state(self.folder, self.state, self.models[self.state.stage], self.run_id)
+            self._saved = time.perf_counter()
 
 
 def load_state(folder: Path, models: Sequence[PrototypeModel], run_id: str) -> RunState:

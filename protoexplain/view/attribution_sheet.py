@@ -27,11 +27,11 @@ def attribution_sheet(found: Attributions, picture: RGB, title: str) -> bytes:
     Returns:
         PNG.
     """
-    order, table, told = by_fit(found), error_table(found), about_fit(found)
+    order, table, sentences = by_fit(found), error_table(found), about_fit(found)
     tiles = [("what the model saw", picture)]
     tiles += [(caption(found, name), attribution_overlay(picture, found.maps[name])) for name in order]
     rows = math.ceil(len(tiles) / _COLUMNS)
-    text = [*told, "", *table, "", "Heat: brighter matters more.  Blue raises the number, orange lowers it."]
+    text = [*sentences, "", *table, "", "Heat: brighter matters more.  Blue raises the number, orange lowers it."]
     below = 0.2 * len(text) + 0.1
     figure = Figure(figsize=(12.0, 0.7 + 3.1 * rows + below), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)

@@ -26,7 +26,7 @@ _KEPT_IMAGES = 256
 Region = tuple[RGB, Box]
 
 
-class SeenRegions:
+class ImageRegions:
     """The part of each image that the model saw, and where a patch lies in it; the last images stay in memory.
 
     Args:
@@ -56,7 +56,7 @@ class SeenRegions:
 
 
 def contact_sheet(
-    told: PrototypeExplanation,
+    explained: PrototypeExplanation,
     class_names: tuple[str, ...],
     region: Callable[[str, Neighbour], Region],
     patch: RGB | None = None,
@@ -66,9 +66,9 @@ def contact_sheet(
     """Draw a prototype.
 
     Args:
-        told: What is known of it.
+        explained: What is known of it.
         class_names: By label.
-        region: Split and neighbour -> region and box, such as `SeenRegions`.
+        region: Split and neighbour -> region and box, such as `ImageRegions`.
         patch: Picture of its training patch.
         source: The training image of that patch, with its box.
         caption: What both are.
@@ -77,12 +77,15 @@ def contact_sheet(
         JPEG.
     """
     strips = [
-        (title, split, neighbours) for split in told.splits for title, neighbours in _lists(told, split) if neighbours
+        (title, split, neighbours)
+        for split in explained.splits
+        for title, neighbours in _lists(explained, split)
+        if neighbours
     ]
     columns = max([len(neighbours) for _, _, neighbours in strips], default=0)
-    head = [_heading(told), *filter(None, (_statistics(told, split) for split in told.splits))]
+    head = [_heading(explained), *filter(None, (_statistics(explained, split) for split in explained.splits))]
     width = (columns + 1) * (_TILE + _GAP) + 2 * _GAP
-    head += textwrap.wrap(told.characteristics or "", width // _CHARACTER)
+    head += textwrap.wrap(explained.characteristics or "", width // _CHARACTER)
     top = _GAP + _LINE * len(head) + _GAP
     strip_height = _LINE + 2 * _TILE + 3 * _LINE
     height = top + max(len(strips), 1) * strip_height
@@ -96,7 +99,7 @@ def contact_sheet(
         for place, neighbour in enumerate(neighbours):
             picture, box = region(split, neighbour)
             pictures = (_inside(picture, box), draw_box(picture, box))
-            foreign = told.prototype_label not in (-1, neighbour.label)
+            foreign = explained.prototype_label not in (-1, neighbour.label)
             texts = (f"{neighbour.similarity:.2f}", class_names[neighbour.label])
             _column(
                 sheet, draw, place + 1, y, "" if place else title, pictures, texts, AGAINST_COLOUR if foreign else _INK
@@ -106,24 +109,24 @@ def contact_sheet(
     return stream.getvalue()
 
 
-def _lists(told: PrototypeExplanation, split: str) -> list[tuple[str, tuple[Neighbour, ...]]]:
+def _lists(explained: PrototypeExplanation, split: str) -> list[tuple[str, tuple[Neighbour, ...]]]:
     """The nearest patches, and those of the own class where others are among the nearest."""
-    lists = [(f"nearest in {split}", told.splits[split].nearest)]
-    if told.splits[split].foreign:
-        lists.append((f"nearest of its class in {split}", told.splits[split].nearest_own))
+    lists = [(f"nearest in {split}", explained.splits[split].nearest)]
+    if explained.splits[split].foreign:
+        lists.append((f"nearest of its class in {split}", explained.splits[split].nearest_own))
     return lists
 
 
-def _heading(told: PrototypeExplanation) -> str:
-    owner = "" if told.class_name is None else f" ({told.class_name})"
-    weights = ", ".join(f"{w.name} {w.weight:+.3g}" for w in told.weights[:3])
-    return f"Prototype {told.prototype}{owner}    largest weights: {weights}"
+def _heading(explained: PrototypeExplanation) -> str:
+    owner = "" if explained.class_name is None else f" ({explained.class_name})"
+    weights = ", ".join(f"{w.name} {w.weight:+.3g}" for w in explained.weights[:3])
+    return f"Prototype {explained.prototype}{owner}    largest weights: {weights}"
 
 
-def _statistics(told: PrototypeExplanation, split: str) -> str:
-    known, parts = told.splits[split], []
+def _statistics(explained: PrototypeExplanation, split: str) -> str:
+    known, parts = explained.splits[split], []
     if known.fires is not None:
-        parts.append(f"reaches {told.level:.2f} in {known.fires:.1%} of the images")
+        parts.append(f"reaches {explained.level:.2f} in {known.fires:.1%} of the images")
     if known.foreign is not None:
         others, count = round(known.foreign * len(known.nearest)), len(known.nearest)
         parts.append(f"{others} of the {count} nearest are of other classes")

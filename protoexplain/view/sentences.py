@@ -10,7 +10,7 @@ from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.evidence.contrast import Contrast
 from protoexplain.explain.evidence.counterfactual import Change
 from protoexplain.explain.evidence.local import ClassExplanation
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explain.evidence.what_if import Shift, WhatIf
 from protoexplain.models.contract import EvidenceKind
 
@@ -26,9 +26,12 @@ def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
     return "this part of the image", "where it looks similar", "looks like this patch", "of this training image"
 
 
-def about_box(tried: Honesty) -> str:
-    """What blanking the box does, beside a heat map."""
-    return f"blanking the box: {-tried.fall:+.2f}, more than {tried.rank:.0%} of random boxes"
+def about_blanking(tested: BoxOcclusionTest) -> str:
+    """What blanking the box of a match does to its similarity."""
+    if tested.fall > 0:
+        share = f"more than {tested.rank:.0%} of random boxes"
+        return f"Covering this part lowers the similarity by {tested.fall:.2f}, {share}."
+    return f"Covering this part does not lower the similarity ({-tested.fall:+.2f})."
 
 
 def about_score(kind: EvidenceKind) -> str:

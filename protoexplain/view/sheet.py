@@ -1,7 +1,4 @@
-"""Pictures of explanations: heat maps, boxes, and the sheet "this part looks like that part".
-
-Colours are safe for colour-blind eyes: `inferno` heat, yellow boxes with a dark rim.
-"""
+"""The sheet "this part looks like that part": one picture by matplotlib that explains one class of one image."""
 
 from __future__ import annotations
 
@@ -9,106 +6,129 @@ import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
-from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
-from protoexplain.explain.evidence.local import ClassExplanation, Explanation
-from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.local import Explanation
+from protoexplain.explain.evidence.match import Match
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR, RGB, draw_box, match_heat
-from protoexplain.view.sentences import about_absence, about_box, about_pictures, about_score
+from protoexplain.view.explanation_view import ExplanationView, RowView
+from protoexplain.view.pictures import Picture
+from protoexplain.view.sentences import about_absence, about_pictures, about_score
 
 _TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS = 120, 170, 52
 _WIDTH = 13.5 / 5.05
 """Inches of a column of width 1."""
-PrototypeName = Callable[[Statement], str]
 
 
-def sheet(
-    explanation: Explanation,
-    shown: ClassExplanation,
-    rgb: RGB,
-    patch: Callable[[int], RGB | None],
-    source: Callable[[int], RGB | None],
-    name: PrototypeName,
-    rows: int = 5,
-    *,
-    heat: Callable[[Match], RGB] | None = None,
-    titles: tuple[str, str, str, str] = about_pictures(drawn=False),
-    tried: Mapping[int, Honesty] | None = None,
-    notes: Sequence[str] = (),
-) -> bytes:
-    """One picture that explains one class of one image.
-
-    Each row: the image with the box of the best place, the heat map, the prototype's patch, its source image with
-    box, similarity and evidence, and what the match rests on where that was measured.  What spoke by absence follows
-    below, and the notes.
+class SheetPictures:
+    """Gives the pictures of a view as keys of arrays, which the sheet draws.
 
     Args:
         explanation: Of the image.
-        shown: The class.
         rgb: The image [H,W,3].
         patch: Prototype -> picture of its patch.
         source: Prototype -> its source picture with the box drawn.
-        name: Match -> name of the prototype and its class.
-        rows: At most so many prototypes; those without evidence are left out.
-        heat: Match -> picture of its heat map; the similarity map over the seen region by default.
-        titles: Above the images, heat maps, patches and source pictures.
-        tried: Prototype -> what blanking its box did.
-        notes: Sentences below all rows.
-
-    Returns:
-        PNG.
+        heat: Match -> picture of its heat map; the similarity map over the region that the model saw by default.
     """
-    found = [match for match in shown.found[:rows] if match.presence]
-    below = [textwrap.fill(line, _NOTE_CHARACTERS) for line in (*about_absence(shown), *notes)]
+
+    def __init__(
+        self,
+        explanation: Explanation,
+        rgb: RGB,
+        patch: Callable[[int], RGB | None],
+        source: Callable[[int], RGB | None],
+        heat: Callable[[Match], RGB] | None = None,
+    ) -> None:
+        self.arrays: dict[str, RGB] = {}
+        self._rgb, self._patch, self._source = rgb, patch, source
+        self._heat = heat or (lambda match: match_heat(explanation, match, rgb))
+
+    def whole(self, marks: Sequence[tuple[Edges, str]]) -> Picture:
+        return self._keyed("whole", self._rgb)
+
+    def part(self, match: Match, number: int) -> Picture:
+        """The whole image with the box of the match."""
+        return self._keyed(f"part/{number}", draw_box(self._rgb, Box(*match.box)))
+
+    def place(self, match: Match, number: int) -> None:
+        """Heat maps are no layers."""
+
+    def heat(self, match: Match) -> Picture:
+        return self._keyed(f"heat/{match.prototype}", self._heat(match))
+
+    def patch(self, prototype: int) -> Picture | None:
+        picture = self._patch(prototype)
+        return None if picture is None else self._keyed(f"patch/{prototype}", picture)
+
+    def source(self, prototype: int) -> Picture | None:
+        picture = self._source(prototype)
+        return None if picture is None else self._keyed(f"source/{prototype}", picture)
+
+    def _keyed(self, key: str, rgb: RGB) -> Picture:
+        self.arrays[key] = rgb
+        return Picture(key, key, rgb.shape[1], rgb.shape[0])
+
+
+def draw_sheet(
+    view: ExplanationView, arrays: Mapping[str, RGB], titles: tuple[str, str, str, str] | None = None
+) -> Figure:
+    """Draw the shown class of an image.
+
+    Each row: the image with the box of the best place, the heat map, the prototype's patch, its source image with
+    box, similarity and evidence, and what the match rests on where that was measured.  What is missing or unwanted
+    follows below, and the sentences of the view.
+
+    Args:
+        view: With `SheetPictures`.
+        arrays: Theirs: key -> uint8 [H,W,3].
+        titles: Above the images, heat maps, patches and source pictures.
+    """
+    rows = [row for kind in ("for", "against") for row in view.of_kind(kind)]
+    below = [textwrap.fill(line, _NOTE_CHARACTERS) for line in (*about_absence(view.shown), *view.sentences)]
     lines = sum(text.count("\n") + 1 for text in below)
-    heights = [1.0] * len(found) + ([0.09 * lines + 0.05] if below else []) or [1.0]
-    widths = [1, 1, 0.8, 1, 1.25] + ([1.25] if any(match.characteristics for match in found) else [])
+    heights = [1.0] * len(rows) + ([0.09 * lines + 0.05] if below else []) or [1.0]
+    widths = [1, 1, 0.8, 1, 1.25] + ([1.25] if any(row.here for row in rows) else [])
     figure = Figure(figsize=(_WIDTH * sum(widths), 1.35 + 2.15 * sum(heights)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    title = textwrap.fill(_title(explanation, shown), _TITLE_CHARACTERS)
+    title = textwrap.fill(_title(view, len(rows)), _TITLE_CHARACTERS)
     figure.suptitle(title, fontsize=13, x=0.01, ha="left", parse_math=False)
     grid = figure.add_gridspec(len(heights), len(widths), width_ratios=widths, height_ratios=heights)
-    longest = max((abs(match.presence) for match in found), default=1.0) or 1.0
-    for row, match in enumerate(found):
-        cells = [figure.add_subplot(grid[row, column]) for column in range(len(widths))]
-        pictures = [
-            draw_box(rgb, Box(*match.box)),
-            heat(match) if heat else match_heat(explanation, match, rgb),
-            patch(match.prototype),
-            source(match.prototype),
-        ]
-        for axis, picture, title in zip(cells, pictures, titles, strict=False):
-            _show(axis, picture, title if row == 0 else "")
-        _numbers(cells[4], match, name(match), longest, explanation.unit, (tried or {}).get(match.prototype))
-        if match.characteristics is not None:
-            _rests_on(cells[5], match.characteristics, "what it rests on" if row == 0 else "")
+    heads = titles or about_pictures(view.drawn)
+    for place, row in enumerate(rows):
+        cells = [figure.add_subplot(grid[place, column]) for column in range(len(widths))]
+        for axis, picture, head in zip(cells, (row.part, row.heat, row.patch, row.source), heads, strict=False):
+            _show(axis, arrays[picture.source] if picture else None, "" if place else head)
+        _numbers(cells[4], row, "" if view.by_probability else " logit")
+        if row.here:
+            _rests_on(cells[5], row, "" if place else "what it rests on")
     if below:
         axis = figure.add_subplot(grid[len(heights) - 1, :])
         axis.axis("off")
         axis.text(0, 0.95, "\n".join(below), va="top", fontsize=10, linespacing=1.4, parse_math=False)
+    return figure
+
+
+def sheet(view: ExplanationView, arrays: Mapping[str, RGB], titles: tuple[str, str, str, str] | None = None) -> bytes:
+    """As `draw_sheet`, written as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    draw_sheet(view, arrays, titles).savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
 
 
-def _title(explanation: Explanation, shown: ClassExplanation) -> str:
-    presence = [match.presence for match in shown.found if match.presence]
+def _title(view: ExplanationView, rows: int) -> str:
+    total = view.total
     return (
-        f"{explanation.image}: why {shown.name}?  probability {shown.probability:.1%},"
-        f" {about_score(explanation.evidence)} {shown.score:.2f}"
-        f" = {sum(presence):.2f} from the {len(presence)} strongest prototypes"
-        f" {shown.total() - sum(presence):+.2f} from the rest"
+        f"{view.name}: why {view.shown.name}?  probability {view.shown.probability:.1%},"
+        f" {about_score(view.explanation.evidence)} {total.score:.2f}"
+        f" = {total.found:.2f} from the {rows} strongest prototypes {total.score - total.found:+.2f} from the rest"
     )
 
 
-def _show(axis: object, picture: RGB | None, title: str) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axis, Axes)
+def _show(axis: Axes, picture: RGB | None, title: str) -> None:
     axis.axis("off")
     axis.set_title(title, fontsize=10)
     if picture is None:
@@ -117,36 +137,25 @@ def _show(axis: object, picture: RGB | None, title: str) -> None:
         axis.imshow(picture)
 
 
-def _rests_on(axis: object, told: MatchCharacteristics, title: str) -> None:
+def _rests_on(axis: Axes, row: RowView, title: str) -> None:
     """Scores by size, and the sentence."""
-    from matplotlib.axes import Axes
-
-    assert isinstance(axis, Axes)
     axis.axis("off")
     axis.set_title(title, fontsize=10)
-    scores = told.calibrated or told.published
-    names = sorted(scores, key=lambda name: -scores[name])
-    lines = [f"{name}  {scores[name]:+.2f}" for name in names]
-    text = "\n".join([*lines, "", *textwrap.wrap(told.sentence, _BESIDE_CHARACTERS)])
+    text = "\n".join([*row.scores, "", *textwrap.wrap(row.here, _BESIDE_CHARACTERS)])
     axis.text(0, 0.98, text, fontsize=8, va="top", linespacing=1.3, parse_math=False, transform=axis.transAxes)
 
 
-def _numbers(axis: object, match: Match, name: str, longest: float, unit: str, tried: Honesty | None) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axis, Axes)
+def _numbers(axis: Axes, row: RowView, unit: str) -> None:
     axis.axis("off")
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(0, 1)
-    axis.text(-1.05, 0.86, name, fontsize=10, fontweight="bold", va="center", parse_math=False)
-    usual = "" if match.usual is None else f", usually {match.usual:.2f}"
-    axis.text(-1.05, 0.66, f"similarity {match.similarity:.2f}{usual}", fontsize=10, va="center")
-    word = "speaks for" if match.presence >= 0 else "speaks against"
-    axis.text(-1.05, 0.48, f"{word}: {match.presence:+.3f} {unit}", fontsize=10, va="center")
-    colour = FOR_COLOUR if match.presence >= 0 else AGAINST_COLOUR
-    axis.barh(0.25, match.presence / longest, height=0.16, color=colour)
+    axis.text(-1.05, 0.86, row.title, fontsize=10, fontweight="bold", va="center", parse_math=False)
+    axis.text(-1.05, 0.66, f"similarity {row.resemblance}", fontsize=10, va="center")
+    word = "speaks for" if row.evidence >= 0 else "speaks against"
+    axis.text(-1.05, 0.48, f"{word}: {row.words}{unit}", fontsize=10, va="center")
+    signed = row.share if row.evidence >= 0 else -row.share
+    axis.barh(0.25, signed, height=0.16, color=FOR_COLOUR if row.evidence >= 0 else AGAINST_COLOUR)
     axis.axvline(0, 0.14, 0.36, color="#555555", linewidth=1)
-    if tried is not None:
-        told = [about_box(tried), *(f"but {warning}" for warning in tried.warnings)]
-        text = "\n".join(textwrap.fill(line, _BESIDE_CHARACTERS) for line in told)
-        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if tried.warnings else "#444444")
+    if row.notes:
+        text = "\n".join(textwrap.fill(note, _BESIDE_CHARACTERS) for note in row.notes)
+        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if row.careful else "#444444")

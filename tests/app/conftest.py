@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
+from sample_checkpoints import samples
 
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
@@ -26,16 +26,13 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def birds(tmp_path_factory):
-    return sample_birds(tmp_path_factory.mktemp("data") / "birds")
+def birds(shared_folder):
+    return samples(shared_folder)[0]
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory, birds):
-    folder = tmp_path_factory.mktemp("checkpoints")
-    sample_checkpoint(folder / "a-protopnet", birds, PROTOPNET)
-    sample_checkpoint(folder / "b-cbc", birds, CBC)
-    return folder
+def made(shared_folder):
+    return samples(shared_folder)[1]
 
 
 @pytest.fixture

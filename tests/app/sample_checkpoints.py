@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 
 from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.config import parse
@@ -30,6 +31,17 @@ def sample_birds(folder: Path) -> Path:
     """Four classes of planted birds with boxes."""
     draw(folder, classes=4, train_per_class=6, test_per_class=3, size=96)
     return folder
+
+
+def samples(shared_folder: Path) -> tuple[Path, Path]:
+    """Birds, and a folder of a ProtoPNet and a CBC on them; made once in a session, not to be changed."""
+    birds, checkpoints = shared_folder / "sample-birds", shared_folder / "samples"
+    with FileLock(shared_folder / "samples.lock"):
+        if not (checkpoints / "b-cbc").exists():
+            sample_birds(birds)
+            sample_checkpoint(checkpoints / "a-protopnet", birds, PROTOPNET)
+            sample_checkpoint(checkpoints / "b-cbc", birds, CBC)
+    return birds, checkpoints
 
 
 def sample_checkpoint(

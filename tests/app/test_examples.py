@@ -42,7 +42,7 @@ def test_without_data_the_checkpoint_brings_its_own_pictures(store, tmp_path):
     input_images = examples.of(explainer.checkpoint)
     assert len(input_images) >= 4
     case = explain_image(explainer, input_images[0])
-    assert case.seen is None
+    assert case.picture.region is None
     assert case.truth in explainer.checkpoint.classes
 
 

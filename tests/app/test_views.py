@@ -22,7 +22,8 @@ from app.templating import error_message
 from app.widgets import ROOT
 from protoexplain.errors import UserError
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
-from protoexplain.report.numbers import amount, ordinal, percent, readable, signed
+from protoexplain.view.explanation_view import Rows
+from protoexplain.view.numbers import amount, ordinal, percent, readable, signed
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 
@@ -35,9 +36,9 @@ def case(store, examples):
 
 def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples):
     """What counts from the usual image says so; a row that is there because it is found less says that, too."""
-    row = dataclasses.replace(case.supporting[0], similarity=1.25, usual=1.75)
-    told = explain.answer(dataclasses.replace(case, supporting=(row,)), 5, "map", False, "a")
-    against = explain.answer(dataclasses.replace(case, supporting=(), opposing=(row,)), 5, "map", False, "a")
+    row = dataclasses.replace(case.of_kind("for")[0], similarity=1.25, usual=1.75)
+    told = explain.answer(dataclasses.replace(case, lists=(Rows("for", (row,)),)), 5, "map", False, "a")
+    against = explain.answer(dataclasses.replace(case, lists=(Rows("against", (row,)),)), 5, "map", False, "a")
     assert "Strength of the heat map" in against, "rows that speak against have heat maps, too"
     for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
         assert words in told
@@ -48,17 +49,17 @@ def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples
 
 
 def test_hostile_names_are_shown_as_text(case):
-    shown = dataclasses.replace(case.shown, name=HOSTILE)
+    guess, shown = (dataclasses.replace(one, name=HOSTILE) for one in (case.best, case.shown))
     row = dataclasses.replace(
-        case.supporting[0], owner=HOSTILE, patch=dataclasses.replace(case.supporting[0].patch, alt=HOSTILE)
+        case.of_kind("for")[0], owner=HOSTILE, patch=dataclasses.replace(case.of_kind("for")[0].patch, alt=HOSTILE)
     )
     hostile = dataclasses.replace(
         case,
         name=HOSTILE,
         truth=HOSTILE,
-        predictions=(shown,),
-        shown=shown,
-        supporting=(row,),
+        predictions=(guess,),
+        explanation=dataclasses.replace(case.explanation, classes=(shown,)),
+        lists=(Rows("for", (row,)),),
         notices=(HOSTILE,),
     )
     pages = [
@@ -66,7 +67,7 @@ def test_hostile_names_are_shown_as_text(case):
         explain.answer(hostile, 5, HOSTILE, True, HOSTILE),
         panel.unusable([Broken(HOSTILE, HOSTILE)]),
         error_message(UserError(HOSTILE, HOSTILE, HOSTILE)),
-        explain.bars([shown]),
+        explain.bars([guess]),
     ]
     for page in pages:
         assert "<script" not in page

@@ -1,6 +1,7 @@
 """Rules that hold for all of the code."""
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -26,14 +27,17 @@ PICTURES = {"protoexplain/io/images.py", "protoexplain/explain/explainer.py"}
 """The reader of foreign pictures, and the one that decodes those in checkpoints, which we wrote."""
 
 
+@functools.cache
 def calls():
     """(file and line, dotted name, arguments by name or place) of each call in the code."""
+    found = []
     for name, tree in TREES.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
                 given |= {place: ast.unparse(value) for place, value in enumerate(node.args)}
-                yield f"{name}:{node.lineno}", ast.unparse(node.func), given
+                found.append((f"{name}:{node.lineno}", ast.unparse(node.func), given))
+    return found
 
 
 def imports():

@@ -12,7 +12,7 @@ from app_process import running
 from playwright.sync_api import expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from sample_checkpoints import CBC, PROTOPNET, sample_birds, sample_checkpoint
+from sample_checkpoints import PROTOPNET, sample_checkpoint, samples
 
 HOSTILE = '"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}'
 SHOWS_WITHIN = 30_000
@@ -32,16 +32,14 @@ CHROMIUM_FLAGS = [
 
 
 @pytest.fixture(scope="session")
-def birds(tmp_path_factory):
-    return sample_birds(tmp_path_factory.mktemp("data") / "birds")
+def birds(shared_folder):
+    return samples(shared_folder)[0]
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory, birds):
+def checkpoints(tmp_path_factory, shared_folder, birds):
     """ProtoPNet, CBC, a ProtoPNet with a hostile class name, and a damaged one."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    sample_checkpoint(folder / "a-protopnet", birds, PROTOPNET)
-    sample_checkpoint(folder / "b-cbc", birds, CBC)
+    folder = shutil.copytree(samples(shared_folder)[1], tmp_path_factory.mktemp("app") / "checkpoints")
     sample_checkpoint(folder / "c-hostile", birds, PROTOPNET, class_names=dict.fromkeys(range(4), HOSTILE))
     shutil.copytree(folder / "a-protopnet", folder / "d-damaged")
     weights = folder / "d-damaged" / "model.safetensors"

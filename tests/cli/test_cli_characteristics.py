@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-from tiny_runs import tiny_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
@@ -21,15 +20,10 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="module")
-def trained(planted, tmp_path_factory):
-    return tiny_train("protopnet", planted, tmp_path_factory.mktemp("run") / "run").checkpoint.path
-
-
 @pytest.fixture
-def checkpoint(trained, tmp_path):
+def checkpoint(tiny_checkpoint, tmp_path):
     """A copy that may be changed."""
-    return shutil.copytree(trained, tmp_path / "checkpoint")
+    return shutil.copytree(tiny_checkpoint("protopnet"), tmp_path / "checkpoint")
 
 
 def process(cache, *words):
@@ -44,7 +38,7 @@ def process(cache, *words):
 
 
 @pytest.mark.slow
-def test_interrupted_resumed_and_told(checkpoint, planted, cache):
+def test_interrupted_resumed_and_told(cli, checkpoint, planted, cache, monkeypatch):
     """A process that is interrupted leaves the checkpoint as it was; the next one goes on and finishes."""
     untouched = Checkpoint.load(checkpoint)
     first = process(cache, "characteristics", checkpoint, "-d", planted)
@@ -65,9 +59,9 @@ def test_interrupted_resumed_and_told(checkpoint, planted, cache):
         assert Checkpoint.load(checkpoint).sha256 == untouched.sha256
         assert "Traceback" not in told[1]
 
-    second = process(cache, "characteristics", checkpoint, "-d", planted)
-    out, err = second.communicate(timeout=240)
-    assert second.returncode == 0, err
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    code, out, err = cli("characteristics", checkpoint, "-d", planted)
+    assert code == 0, err
     loaded = Checkpoint.load(checkpoint)
     assert loaded.weights_sha256 == untouched.weights_sha256
     found = Characteristics.from_metrics(loaded.metrics)

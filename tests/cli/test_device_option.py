@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 from pretended_device import DEVICE, pretended_device, pretended_fabric
-from tiny_runs import tiny_train
 
 from protoexplain import devices
 from protoexplain import fabric as fabrics
@@ -34,9 +33,8 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def best(planted, tmp_path_factory):
-    schedule = {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
-    return tiny_train("protopnet", planted, tmp_path_factory.mktemp("device") / "run", schedule=schedule).checkpoint
+def best(tiny_checkpoint):
+    return Checkpoint.load(tiny_checkpoint("protopnet"))
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_runs import tiny_train
 
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.reading import read_image_set
@@ -17,19 +14,6 @@ from protoexplain.explain.characteristics.calibration import Calibration
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.characteristics.table import Characteristics, Table
 from protoexplain.explain.explainer import Explainer
-
-
-@pytest.fixture(scope="module")
-def made(planted, tmp_path_factory):
-    """family -> its checkpoint, trained once."""
-    folder, kept = tmp_path_factory.mktemp("explaining"), {}
-
-    def checkpoint(family):
-        if family not in kept:
-            kept[family] = tiny_train(family, planted, folder / family).checkpoint.path
-        return kept[family]
-
-    return checkpoint
 
 
 def every_prototype(count):
@@ -53,16 +37,12 @@ def read(path):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def told_by_process(*words):
-    done = subprocess.run([sys.executable, "-m", "protoexplain", *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 class TestExplain:
     @pytest.mark.parametrize("family", ["protopnet", "cbc"])
-    def test_answers_beside_the_explanation(self, cli, made, planted, bird, tmp_path, family):
-        code, told, trouble = cli("explain", made(family), bird.path, "-d", planted, "-o", tmp_path, "--rows", 2)
+    def test_answers_beside_the_explanation(self, cli, tiny_checkpoint, planted, bird, tmp_path, family):
+        code, told, trouble = cli(
+            "explain", tiny_checkpoint(family), bird.path, "-d", planted, "-o", tmp_path, "--rows", 2
+        )
         assert code == 0, trouble
         (entry,) = read(tmp_path / "explanation.json")["explanations"]
         assert entry["schema"] == 4
@@ -76,9 +56,9 @@ class TestExplain:
         assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
         assert all(sentence in told for sentence in entry["sentences"])
 
-    def test_what_if_the_image_were_otherwise(self, cli, made, bird, tmp_path):
+    def test_what_if_the_image_were_otherwise(self, cli, tiny_checkpoint, bird, tmp_path):
         words = ("--rows", 2, "--random-boxes", 0, "--change", "saturation=0", "--change", "hue=0.2")
-        code, told, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path, *words)
+        code, told, trouble = cli("explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path, *words)
         assert code == 0, trouble
         (entry,) = read(tmp_path / "explanation.json")["explanations"]
         assert entry["what_if"]["named"]["before"] == entry["predictions"][0]
@@ -86,17 +66,19 @@ class TestExplain:
         assert entry["sentences"][-1] in told
 
     @pytest.mark.parametrize("change", ["hue", "hue=red", "hue=9", "smell=1"])
-    def test_no_such_change(self, cli, made, bird, tmp_path, change):
-        code, _, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path / "none", "--change", change)
+    def test_no_such_change(self, cli, tiny_checkpoint, bird, tmp_path, change):
+        code, _, trouble = cli(
+            "explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path / "none", "--change", change
+        )
         assert code == 2
         assert change.partition("=")[0] in trouble
         assert not (tmp_path / "none").exists()
 
-    def test_chosen_class_rule_and_method(self, cli, made, planted, bird, tmp_path):
+    def test_chosen_class_rule_and_method(self, cli, tiny_checkpoint, planted, bird, tmp_path):
         names = read_image_set(planted).classes
         options = ["--class", names[3], "--against", names[1], "--box", "cell", "--method", "saliency"]
         code, told, trouble = cli(
-            "explain", made("protopnet"), bird.path, "-o", tmp_path, *options, "--random-boxes", 0, "--json"
+            "explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path, *options, "--random-boxes", 0, "--json"
         )
         assert code == 0, trouble
         (entry,) = json.loads(told)["explanations"]
@@ -105,14 +87,14 @@ class TestExplain:
         assert entry["box_rule"] == "cell"
         assert entry["honesty"] == []
         plain = tmp_path / "plain"
-        cli("explain", made("protopnet"), bird.path, "-o", plain, *options[:-2], "--random-boxes", 0)
+        cli("explain", tiny_checkpoint("protopnet"), bird.path, "-o", plain, *options[:-2], "--random-boxes", 0)
         assert (plain / f"{bird.path.stem}.png").read_bytes() != (tmp_path / f"{bird.path.stem}.png").read_bytes()
 
-    def test_evidence_by_name(self, cli, made, bird, tmp_path):
+    def test_evidence_by_name(self, cli, tiny_checkpoint, bird, tmp_path):
         told = {}
         for name in ("shapley", "product"):
             code, text, trouble = cli(
-                "explain", made("protopnet"), bird.path, "-o", tmp_path / name, "--evidence", name, "--json"
+                "explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path / name, "--evidence", name, "--json"
             )
             assert code == 0, trouble
             (told[name],) = json.loads(text)["explanations"]
@@ -124,14 +106,16 @@ class TestExplain:
             p["probability"] for p in told["product"]["predictions"]
         ]
         assert sum(p["score"] for p in told["shapley"]["predictions"]) == pytest.approx(0, abs=1e-4)
-        code, _, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path / "x", "--evidence", "produce")
+        code, _, trouble = cli(
+            "explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path / "x", "--evidence", "produce"
+        )
         assert code == 2
         assert "did you mean 'product'" in trouble
 
-    def test_characteristics_of_each_match(self, cli, made, bird, tmp_path, monkeypatch):
+    def test_characteristics_of_each_match(self, cli, tiny_checkpoint, bird, tmp_path, monkeypatch):
         """Scores alone at first; with a calibrated checkpoint, sentences in the numbers and in the picture."""
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        plain = made("protopnet")
+        plain = tiny_checkpoint("protopnet")
         calibrated = shutil.copytree(plain, tmp_path / "calibrated")
         add_metrics(calibrated, every_prototype(8).to_metrics())
         pictures, words = {}, ("explain", bird.path, "--rows", 2, "--random-boxes", 0)
@@ -160,17 +144,19 @@ class TestExplain:
             (["--box", "percentile:200"], "from 0 to 100"),
         ],
     )
-    def test_bad_options(self, cli, made, bird, tmp_path, options, words):
-        code, told, trouble = cli("explain", made("protopnet"), bird.path, "-o", tmp_path / "out", *options)
+    def test_bad_options(self, cli, tiny_checkpoint, bird, tmp_path, options, words):
+        code, told, trouble = cli("explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path / "out", *options)
         assert (code, told) == (2, "")
         assert words in trouble
         assert not (tmp_path / "out").exists()
 
 
 class TestAttribute:
-    def test_all_methods_in_a_process(self, made, planted, bird, tmp_path):
+    def test_all_methods(self, cli, tiny_checkpoint, planted, bird, tmp_path):
         asked = ["--prototype", 3, "--neighbourhoods", "one-out,mask"]
-        told = told_by_process("attribute", made("protopnet"), bird.path, "-d", planted, "-o", tmp_path, *asked)
+        path = tiny_checkpoint("protopnet")
+        code, told, trouble = cli("attribute", path, bird.path, "-d", planted, "-o", tmp_path, *asked)
+        assert code == 0, trouble
         content = read(tmp_path / "attributions.json")
         assert content["target"] == {"kind": "prototype", "index": 3}
         assert set(content["methods"]) == set(METHODS)
@@ -178,20 +164,29 @@ class TestAttribute:
         assert content["recommended"]["one-out"] == "occlusion"
         assert all(sentence in told for sentence in content["sentences"])
         assert f"{content['value']:.3f}" in told
-        seen = Explainer(made("protopnet")).see(bird.path, box=bird.box)
-        assert content["value"] == pytest.approx(float(seen.reading.activations[3]), abs=1e-4)
+        forward = Explainer(tiny_checkpoint("protopnet")).forward(bird.path, box=bird.box)
+        assert content["value"] == pytest.approx(float(forward.forward_pass.activations[3]), abs=1e-4)
         with np.load(tmp_path / "attributions.npz") as maps:
             assert set(maps) == set(METHODS)
             assert all(maps[name].shape == (64, 64) for name in maps)
         with Image.open(tmp_path / "attributions.png") as picture:
             assert picture.width == 1200
 
-    def test_best_class_and_few_methods(self, cli, made, bird, tmp_path):
-        arguments = ("attribute", made("cbc"), bird.path, "-o", tmp_path, "--methods", "saliency, occlusion", "--json")
+    def test_best_class_and_few_methods(self, cli, tiny_checkpoint, bird, tmp_path):
+        arguments = (
+            "attribute",
+            tiny_checkpoint("cbc"),
+            bird.path,
+            "-o",
+            tmp_path,
+            "--methods",
+            "saliency, occlusion",
+            "--json",
+        )
         code, told, trouble = cli(*arguments)
         assert code == 0, trouble
         content = json.loads(told)
-        best = Explainer(made("cbc")).see(bird.path).reading.ranked[0]
+        best = Explainer(tiny_checkpoint("cbc")).forward(bird.path).forward_pass.ranked[0]
         assert content["target"] == {"kind": "class", "index": best}
         assert list(content["methods"]) == ["saliency", "occlusion"]
         assert content == read(tmp_path / "attributions.json")
@@ -208,22 +203,26 @@ class TestAttribute:
             (["--neighbourhoods", "mosk"], "did you mean 'mask'"),
         ],
     )
-    def test_bad_options(self, cli, made, bird, tmp_path, options, words):
-        code, told, trouble = cli("attribute", made("protopnet"), bird.path, "-o", tmp_path / "out", *options)
+    def test_bad_options(self, cli, tiny_checkpoint, bird, tmp_path, options, words):
+        code, told, trouble = cli(
+            "attribute", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path / "out", *options
+        )
         assert (code, told) == (2, "")
         assert words in trouble
         assert not (tmp_path / "out").exists()
 
-    def test_unreadable_image(self, cli, made, tmp_path):
+    def test_unreadable_image(self, cli, tiny_checkpoint, tmp_path):
         (tmp_path / "x.png").write_bytes(b"text")
-        code, _, trouble = cli("attribute", made("protopnet"), tmp_path / "x.png", "-o", tmp_path / "out")
+        code, _, trouble = cli("attribute", tiny_checkpoint("protopnet"), tmp_path / "x.png", "-o", tmp_path / "out")
         assert code == 2
         assert "x.png" in trouble
 
 
 class TestPrototypes:
-    def test_folder_in_a_process(self, made, planted, tmp_path):
-        told = told_by_process("prototypes", made("protopnet"), "-d", planted, "-o", tmp_path, "-k", 2)
+    def test_folder(self, cli, tiny_checkpoint, planted, tmp_path):
+        path = tiny_checkpoint("protopnet")
+        code, told, trouble = cli("prototypes", path, "-d", planted, "-o", tmp_path, "-k", 2)
+        assert code == 0, trouble
         content = read(tmp_path / "prototypes.json")
         assert content["images"] == {"train": 20, "test": 8}
         assert len(content["prototypes"]) == 8
@@ -233,8 +232,8 @@ class TestPrototypes:
         foreign = sum(entry["splits"]["train"]["foreign"] > 0.5 for entry in content["prototypes"])
         assert f"{foreign} of 8 prototypes are nearest to training images of other classes" in told
 
-    def test_global_sentences_where_measured(self, cli, made, planted, tmp_path):
-        measured = shutil.copytree(made("protopnet"), tmp_path / "measured")
+    def test_global_sentences_where_measured(self, cli, tiny_checkpoint, planted, tmp_path):
+        measured = shutil.copytree(tiny_checkpoint("protopnet"), tmp_path / "measured")
         plain = cli("prototypes", measured, "-d", planted, "-o", tmp_path / "before", "-k", 1)
         add_metrics(measured, every_prototype(8).to_metrics())
         code, _, trouble = cli("prototypes", measured, "-d", planted, "-o", tmp_path / "after", "-k", 1)
@@ -245,16 +244,16 @@ class TestPrototypes:
         heights = [Image.open(tmp_path / name / "prototype-00000.jpg").height for name in ("before", "after")]
         assert heights[0] < heights[1]
 
-    def test_json_without_a_folder(self, cli, made, planted, tmp_path, monkeypatch):
+    def test_json_without_a_folder(self, cli, tiny_checkpoint, planted, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        code, told, trouble = cli("prototypes", made("cbc"), "-d", planted, "--json")
+        code, told, trouble = cli("prototypes", tiny_checkpoint("cbc"), "-d", planted, "--json")
         assert code == 0, trouble
         content = json.loads(told)
         assert [entry["prototype"] for entry in content["prototypes"]] == list(range(12))
         assert all(entry["splits"]["train"]["foreign"] is None for entry in content["prototypes"])
         assert list(tmp_path.iterdir()) == []
 
-    def test_other_data(self, cli, made, class_folders):
-        code, told, trouble = cli("prototypes", made("protopnet"), "-d", class_folders)
+    def test_other_data(self, cli, tiny_checkpoint, class_folders):
+        code, told, trouble = cli("prototypes", tiny_checkpoint("protopnet"), "-d", class_folders)
         assert (code, told) == (2, "")
         assert "classes" in trouble

@@ -31,37 +31,35 @@ def folder(planted, tmp_path_factory):
 
 
 class TestMeasure:
-    @pytest.mark.slow
-    def test_as_a_process(self, folder, planted):
+    def test_all_metrics(self, cli, folder, planted):
         """All metrics that the data allow; results are in the checkpoint, which still proves itself."""
-        command = ["-m", "protoexplain", "measure", folder / "one", "-d", planted, *QUICK, "--json"]
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
+        code, out, err = cli("measure", folder / "one", "-d", planted, *QUICK, "--json")
+        assert code == 0, err
+        told = json.loads(out)
         assert {"consistency", "stability", "purity", "deletion", "projection_gap"} <= set(told)
-        assert "left out: foreign_accepted needs images" in done.stderr
+        assert "left out: foreign_accepted needs images" in err
         checkpoint = Checkpoint.load(folder / "one")
         assert checkpoint.metrics["interpretability"] == told
         assert verify(checkpoint).passed
         assert not list(folder.glob(".*.measuring"))
 
     @pytest.mark.slow
-    def test_killed_and_started_again(self, folder, planted):
+    def test_killed_and_started_again(self, cli, folder, planted):
         """kill -9 in the middle of the passes; the same command then gives what an undisturbed one gives."""
         path, work = folder / "cbc", folder / ".cbc.measuring"
-        command = [sys.executable, "-m", "protoexplain", "measure", path, "-d", planted, *QUICK]
-        command += ["--set", "batch_size=1", "--json"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = ["measure", path, "-d", planted, *QUICK, "--set", "batch_size=1", "--json"]
+        whole = [sys.executable, "-m", "protoexplain", *command]
+        process = subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while len(list(work.rglob("*.safetensors"))) < 20:
             assert process.poll() is None
             time.sleep(0.02)
         process.kill()
         process.wait()
         assert "interpretability" not in Checkpoint.load(path).metrics
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250)
-        assert done.returncode == 0, done.stderr
+        code, out, err = cli(*command)
+        assert code == 0, err
         again = measure(path, planted, None, {"draws": 1, "resamples": 100, "steps": 2, "batch_size": 1})
-        assert json.loads(done.stdout) == json.loads(json.dumps({name: r.to_dict() for name, r in again.items()}))
+        assert json.loads(out) == json.loads(json.dumps({name: r.to_dict() for name, r in again.items()}))
         assert not work.exists()
 
     def test_text(self, cli, folder, planted):

@@ -17,9 +17,9 @@ from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution.attribute import attribute
 from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.question import Question, Target
+from protoexplain.explain.attribution.task import AttributionTask, Target
 from protoexplain.explain.characteristics.distinctions import distinguish, place_of
-from protoexplain.explain.characteristics.measurement import Survey
+from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
 from protoexplain.explain.evidence.what_if import Edit, what_if
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.prototype import explain_prototypes
@@ -187,18 +187,20 @@ def test_explaining(family, device, trained, planted):
     image = matching_view(checkpoint, planted).test[0].path
     told = []
     for explainer in (Explainer(checkpoint), Explainer(checkpoint, device)):
-        seen = explainer.see(image)
-        result = explainer.with_characteristics(explainer.explain(seen, rows=3))
-        change = explainer.what_would_change(seen)
+        forward = explainer.forward(image)
+        result = explainer.with_characteristics(explainer.explain(forward, rows=3))
+        change = explainer.what_would_change(forward)
         shown = result.explanation.classes[0].found
         told.append(
             {
                 "explanation": result.explanation.to_dict(),
-                "contrast": explainer.contrast(seen).to_dict(),
+                "contrast": explainer.contrast(forward).to_dict(),
                 "change": None if change is None else change.to_dict(),
-                "tried": {name: one.to_dict() for name, one in explainer.honesty(seen, shown, 2).items()},
-                "edited": what_if(explainer.focus(seen).reading, explainer.edited(seen, Edit({"hue": 0.1})).reading),
-                "class": explainer.attribute(seen, Target("class", 1), ["saliency", "map", "grad-cam"]).to_dict(),
+                "tried": {name: one.to_dict() for name, one in explainer.occlusion_test(forward, shown, 2).items()},
+                "edited": what_if(
+                    explainer.cropped(forward).forward_pass, explainer.edited(forward, Edit({"hue": 0.1})).forward_pass
+                ),
+                "class": explainer.attribute(forward, Target("class", 1), ["saliency", "map", "grad-cam"]).to_dict(),
             }
         )
     here, there = told
@@ -224,9 +226,11 @@ def nearly(content):
 def test_attributing(device, trained, planted):
     checkpoint = trained("protopnet")
     explainer = Explainer(checkpoint, device)
-    seen = explainer.see(matching_view(checkpoint, planted).test[0].path)
-    question = Question(seen.reading, Target("prototype", 1), lambda: explainer.fields, samples=32, noisy=4, steps=4)
-    found = attribute(question, None, ["gaussian", "mask"], fit_samples=8)
+    forward = explainer.forward(matching_view(checkpoint, planted).test[0].path)
+    task = AttributionTask(
+        forward.forward_pass, Target("prototype", 1), lambda: explainer.fields, samples=32, noisy=4, steps=4
+    )
+    found = attribute(task, None, ["gaussian", "mask"], fit_samples=8)
     assert found.maps.keys() == METHODS.keys()
     assert all(error is None or error >= 0 for errors in found.errors.values() for error in errors.values())
 
@@ -239,9 +243,11 @@ def test_all_prototypes(family, device, trained, planted, tmp_path):
     here = explain_prototypes(checkpoint.model(), checkpoint.prototypes, checkpoint.classes, splits, 2)
     assert nearly([entry.to_dict() for entry in there]) == nearly([entry.to_dict() for entry in here])
     caches = {name: DiskCache(tmp_path / name, 1 << 20) for name in ("textures", "tables")}
-    survey = Survey(explainer.model, checkpoint.weights_sha256, data.crop, 64, lambda *_: None, **caches)
-    assert survey.run(data.test[:2], "test", "").images == 2
-    rgb = explainer.see(data.test[0].path).rgb
+    measurement = CharacteristicsMeasurement(
+        explainer.model, checkpoint.weights_sha256, data.crop, 64, lambda *_: None, **caches
+    )
+    assert measurement.run(data.test[:2], "test", "").images == 2
+    rgb = explainer.forward(data.test[0].path).rgb
     place = place_of(explainer.model, rgb, 64, 0, 1)
     assert distinguish(explainer.model, rgb, 64, place, 0, 1).drops.keys() >= {"hue", "shape"}
 

@@ -13,8 +13,8 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.evidence.contrast import contrast
 from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import explain_reading
-from protoexplain.explain.forward_pass import read
+from protoexplain.explain.evidence.local import explain_forward_pass
+from protoexplain.explain.forward_pass import run_forward
 from protoexplain.explain.schema import SCHEMA_FILE
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.registry import family_names
@@ -44,18 +44,18 @@ def random_reading(family, seed):
         running = RunningStatistics()
         running.update([maps.detach() for maps in model.activation_maps(model.backbone(other[None]))])
         model.set_statistics(running.statistics())
-    return read(model, picture, Geometry.of((90, 70), None, SIZE), NAMES)
+    return run_forward(model, picture, Geometry.of((90, 70), None, SIZE), NAMES)
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds, rows=st.integers(0, 20))
 def test_parts_of_a_score_add_up(family, seed, rows):
     """Found and missing as expected to the score; with found but unwanted and missing though wanted to one."""
-    reading = random_reading(family, seed)
-    explanation = explain_reading(reading, top_classes=4, rows=rows)
+    forward_pass = random_reading(family, seed)
+    explanation = explain_forward_pass(forward_pass, top_classes=4, rows=rows)
     assert explanation.check() <= ADDS_UP
     for shown in explanation.classes:
-        score = float(reading.scores[shown.label])
+        score = float(forward_pass.scores[shown.label])
         agreed = sum(m.presence for m in shown.found) + sum(m.absence for m in shown.missing)
         assert agreed + shown.remainder + shown.bias == pytest.approx(score, rel=ADDS_UP, abs=ADDS_UP)
         lost = [m.unwanted for m in shown.unwanted] + [m.lacking for m in shown.lacking]
@@ -72,33 +72,33 @@ def test_parts_of_a_score_add_up(family, seed, rows):
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds, rows=st.integers(0, 20), pair=st.permutations(range(4)))
 def test_parts_of_a_lead_add_up(family, seed, rows, pair):
-    reading, (this, other, *_) = random_reading(family, seed), pair
-    found = contrast(reading, this, other, rows)
-    lead = float(reading.scores[this] - reading.scores[other])
+    forward_pass, (this, other, *_) = random_reading(family, seed), pair
+    found = contrast(forward_pass, this, other, rows)
+    lead = float(forward_pass.scores[this] - forward_pass.scores[other])
     shown = sum(separation.difference for separation in found.separations)
     assert shown + found.remainder + found.bias == pytest.approx(lead, rel=ADDS_UP, abs=ADDS_UP)
     assert found.check() <= ADDS_UP
-    assert len(found.separations) == min(rows, reading.model.num_prototypes)
+    assert len(found.separations) == min(rows, forward_pass.model.num_prototypes)
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds)
 def test_what_would_change_turns_the_prediction(family, seed):
-    reading = random_reading(family, seed)
-    change = what_would_change(reading)
+    forward_pass = random_reading(family, seed)
+    change = what_would_change(forward_pass)
     if change is None:
         return
-    activations = reading.activations.float()[None].clone()
+    activations = forward_pass.activations.float()[None].clone()
     removed = [removal.match.prototype for removal in change.removed]
-    activations[0, removed] = reading.model.missing()[removed]
-    scores = reading.model.from_activations(activations).logits[0]
-    assert int(scores.argmax()) == change.outcome.label != reading.ranked[0]
+    activations[0, removed] = forward_pass.model.missing()[removed]
+    scores = forward_pass.model.from_activations(activations).logits[0]
+    assert int(scores.argmax()) == change.outcome.label != forward_pass.ranked[0]
     assert change.check() <= ADDS_UP
     assert change.lead > 0 > change.lead_after
 
 
 def test_json_keeps_to_its_schema(family):
-    explanation = explain_reading(random_reading(family, 0), image="x.jpg", notices=("turned upright",))
+    explanation = explain_forward_pass(random_reading(family, 0), image="x.jpg", notices=("turned upright",))
     content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     SCHEMA.validate(content)
     assert content["schema"] == 4
@@ -107,10 +107,10 @@ def test_json_keeps_to_its_schema(family):
 
 
 def test_model_is_left_alone(family):
-    reading = random_reading(family, 1)
-    before = {name: tensor.clone() for name, tensor in reading.model.state_dict().items()}
-    explain_reading(reading)
-    contrast(reading)
-    what_would_change(reading)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in reading.model.state_dict().items())
-    assert all(parameter.grad is None for parameter in reading.model.parameters())
+    forward_pass = random_reading(family, 1)
+    before = {name: tensor.clone() for name, tensor in forward_pass.model.state_dict().items()}
+    explain_forward_pass(forward_pass)
+    contrast(forward_pass)
+    what_would_change(forward_pass)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in forward_pass.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in forward_pass.model.parameters())

@@ -21,8 +21,6 @@ from protoexplain.models.registry import FAMILIES, family_names, get_family
 from protoexplain.models.similarity import gather_patches
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
-from protoexplain.training.save import origin_of, save_model
-from protoexplain.training.stages import clean_batches, end_stage, find_patches, run_stage
 
 SIZE = 64
 NAMES = ("Wren", "Robin", "Crow", "Tit")
@@ -211,8 +209,8 @@ def test_two_steps_of_every_stage(run):
     for index, stage in enumerate(single_stages(run.config)):
         before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
         groups = run.model.parameter_groups()
-        run_stage(run, index, stage)
-        end_stage(run, index)
+        run.fit(stage)
+        run.end_stage()
         names = {id(parameter): name for name, parameter in run.model.named_parameters()}
         changed = {name for name, p in run.model.named_parameters() if not torch.equal(p.detach(), before[name])}
         trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
@@ -285,7 +283,7 @@ def test_projection_finds_what_a_search_over_all_patches_finds(run, batch_size):
     run.data = with_train(run.data, shuffled(run.data.train))
     images, labels = pictures(run)
     expected = brute_force(run.model, images, labels)
-    found = find_patches(run)
+    found = run.find_patches()
     image, row, column = (torch.cat([getattr(p, f) for p in found]).tolist() for f in ("image", "row", "column"))
     assert list(zip(image, row, column, strict=True)) == [best[1:] for best in expected]
     similarity = torch.cat([patches.similarity for patches in found])
@@ -301,7 +299,7 @@ def shuffled(records):
 @torch.no_grad()
 def test_projected_prototypes_are_their_patches(run):
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-    found = find_patches(run)
+    found = run.find_patches()
     if not run.model.prototype_source.projected:
         assert same_tensors(before, run.model.state_dict())
         return
@@ -324,11 +322,11 @@ def test_projected_prototypes_are_their_patches(run):
 def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     moved(run.model)
     proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
-    found = find_patches(run)
+    found = run.find_patches()
     if run.model.prototype_source.projected:
         projection.write(run.model, found)
     written = run.model.prototype_source.projected
-    save_model(run, tmp_path / "kept", origin_of(run, found, written), proof if written else {}, {}, "")
+    run.save(tmp_path / "kept", run.origin_of(found, written), proof if written else {}, {}, "")
     checkpoint = Checkpoint.load(tmp_path / "kept")
     loaded = checkpoint.model()
     assert same_tensors(run.model.state_dict(), loaded.state_dict())
@@ -393,5 +391,5 @@ def test_family_of_another_package_joins_by_its_entry_point(monkeypatch):
 
 
 def test_clean_batches_show_every_image_once(run):
-    seen = torch.cat([indices for _, _, indices in clean_batches(run, list(range(len(run.data.train))), "x")])
+    seen = torch.cat([indices for _, _, indices in run.clean_batches(list(range(len(run.data.train))), "x")])
     assert sorted(seen.tolist()) == list(range(len(run.data.train)))

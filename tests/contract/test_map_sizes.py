@@ -18,7 +18,7 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.editing.candidates import box_of, candidates
 from protoexplain.editing.preview import open_preview
-from protoexplain.explain.attribution.question import Target
+from protoexplain.explain.attribution.task import Target
 from protoexplain.explain.characteristics.distinctions import place_of
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.overlays import match_heat
@@ -34,8 +34,9 @@ from protoexplain.progress import Silent
 from protoexplain.regions.boxes import upsample
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.verify import verify
-from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
-from protoexplain.view.sheet import sheet
+from protoexplain.view.build import explanation_view
+from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
+from protoexplain.view.sheet import SheetPictures, sheet
 
 SIZE, SCHEDULE = 64, {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
 EXTENTS = {"1 x 1": (4, 4), "2 x 2": (3, 3)}
@@ -62,8 +63,8 @@ def data(made, planted):
 
 
 @pytest.fixture(scope="module")
-def seen(explainer, data):
-    return explainer.see(data.test[0].path, box=data.test[0].box)
+def forward(explainer, data):
+    return explainer.forward(data.test[0].path, box=data.test[0].box)
 
 
 def extents(model):
@@ -87,9 +88,9 @@ def test_projection_is_proved_with_the_data(made, data):
 
 
 @pytest.mark.parametrize("rule", ["percentile", "share", "cell", "receptive-field"])
-def test_explained_by_every_rule_for_boxes(explainer, seen, rule):
-    told = explainer.explain(seen, rows=100, box_rule=explainer.box_rule(rule)).explanation
-    geometry = seen.reading.geometry
+def test_explained_by_every_rule_for_boxes(explainer, forward, rule):
+    told = explainer.explain(forward, rows=100, box_rule=explainer.box_rule(rule)).explanation
+    geometry = forward.forward_pass.geometry
     json.dumps(told.to_dict(), allow_nan=False)
     assert told.check() < 1e-4
     matches = told.classes[0].found
@@ -108,14 +109,15 @@ def test_explained_by_every_rule_for_boxes(explainer, seen, rule):
         assert match.box == pytest.approx(tuple(geometry.box_to_source(expected).as_list()))
 
 
-def test_drawn(explainer, seen):
-    result = explainer.explain(seen, rows=100)
+def test_drawn(explainer, forward):
+    result = explainer.explain(forward, rows=100)
     told, shown = result.explanation, result.explanation.classes[0]
     found = tuple(match for match in shown.found if match.prototype in (0, 15))
     heat = [match_heat(told, match, result.rgb) for match in found]
     assert heat[0].shape == heat[1].shape
-    few = replace(shown, found=found)
-    picture = sheet(told, few, result.rgb, explainer.patch, explainer.source, explainer.name)
+    few = replace(told, classes=(replace(shown, found=found),))
+    pictures = SheetPictures(few, result.rgb, explainer.patch, explainer.source)
+    picture = sheet(explanation_view(few, pictures), pictures.arrays)
     assert Image.open(io.BytesIO(picture)).format == "PNG"
 
 
@@ -127,33 +129,33 @@ def test_fields_of_larger_prototypes_are_larger(explainer):
     assert fields[3, 3].rows[0] == (fields[4, 4].rows[0][0], fields[4, 4].rows[1][1])
 
 
-def test_answers_about_an_image(explainer, seen):
-    told = explainer.explain(seen, rows=16).explanation
-    tried = explainer.honesty(seen, told.classes[0].found, random_boxes=1)
+def test_answers_about_an_image(explainer, forward):
+    told = explainer.explain(forward, rows=16).explanation
+    tried = explainer.occlusion_test(forward, told.classes[0].found, random_boxes=1)
     assert tried.keys() == set(range(16))
-    assert explainer.contrast(seen).check() < 1e-4
-    measured = explainer.characteristics(seen, [0, 15])
+    assert explainer.contrast(forward).check() < 1e-4
+    measured = explainer.characteristics(forward, [0, 15])
     assert all(math.isfinite(score) for one in measured.values() for score in one.published.values())
 
 
-def test_map_of_a_class_adds_the_maps_of_its_prototypes(explainer, seen):
-    found = explainer.attribute(seen, Target("class", 1), ["map"], ()).maps["map"]
+def test_map_of_a_class_adds_the_maps_of_its_prototypes(explainer, forward):
+    found = explainer.attribute(forward, Target("class", 1), ["map"], ()).maps["map"]
     weights = explainer.model.class_weights()[1].tolist()
-    expected = sum(w * upsample(cells, SIZE, SIZE) for w, cells in zip(weights, seen.reading.maps, strict=True))
+    expected = sum(w * upsample(cells, SIZE, SIZE) for w, cells in zip(weights, forward.forward_pass.maps, strict=True))
     np.testing.assert_allclose(found.heat, expected.detach().numpy(), rtol=1e-3, atol=1e-4)
     for prototype in (0, 15):
-        field = explainer.attribute(seen, Target("prototype", prototype), ["receptive-field"], ())
+        field = explainer.attribute(forward, Target("prototype", prototype), ["receptive-field"], ())
         assert 0 < field.maps["receptive-field"].heat.mean() <= 1
 
 
-def test_place_of_a_decision_joins_cells_of_both_sizes(explainer, seen):
+def test_place_of_a_decision_joins_cells_of_both_sizes(explainer, forward):
     """Most of the evidence for one class against another lies in the cells around the best ones."""
-    mask = place_of(explainer.model, seen.picture, SIZE, 0, 1)
+    mask = place_of(explainer.model, forward.picture, SIZE, 0, 1)
     assert mask.shape == (SIZE, SIZE)
     weights = explainer.model.class_weights()
-    evidence = ((weights[0] - weights[1]) * seen.reading.activations).clamp_min(0).tolist()
+    evidence = ((weights[0] - weights[1]) * forward.forward_pass.activations).clamp_min(0).tolist()
     covered = []
-    for cells in seen.reading.maps:
+    for cells in forward.forward_pass.maps:
         height, width = cells.shape
         row, column = divmod(int(cells.argmax()), width)
         covered.append(mask[int((row + 0.5) * SIZE / height), int((column + 0.5) * SIZE / width)])
@@ -175,7 +177,7 @@ def test_nearest_patches_and_their_sheet(explainer, data):
             assert neighbour.similarity == pytest.approx(expected, rel=1e-4, abs=1e-5)
             assert float(maps[p][image][neighbour.cell]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     for p in (0, 15):
-        picture = contact_sheet(told[p], explainer.checkpoint.classes, SeenRegions(splits), explainer.patch(p))
+        picture = contact_sheet(told[p], explainer.checkpoint.classes, ImageRegions(splits), explainer.patch(p))
         assert Image.open(io.BytesIO(picture)).format == "JPEG"
 
 

@@ -22,13 +22,12 @@ from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
 from protoexplain.models.similarity import gather_patches
 from protoexplain.planted import draw
-from protoexplain.progress import Silent
 from protoexplain.training import engine
 from protoexplain.training.checkpoint_ops import head_stage
+from protoexplain.training.epochs import train_epochs
 from protoexplain.training.evaluate import evaluate
 from protoexplain.training.inputs import CachedInputs
-from protoexplain.training.stages import Run, fit
-from protoexplain.training.state import RunState
+from protoexplain.training.trainer import Trainer
 from protoexplain.training.verify import verify
 
 FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "pipnet", "prototypedl"]
@@ -36,14 +35,17 @@ WRITING = FAMILIES[:3]
 
 
 @pytest.fixture(scope="module")
-def bench(planted, tmp_path_factory):
+def bench(planted, tiny_checkpoint, tmp_path_factory):
     """family -> its checkpoint on its data, made once."""
     folder, kept = tmp_path_factory.mktemp("editing"), {}
 
     def opened(family):
         if family not in kept:
-            changes = {"model": {"prototypes_per_class": 3}} if family in WRITING else {}
-            kept[family] = open_preview(tiny_train(family, planted, folder / family, **changes).checkpoint, planted)
+            if family in WRITING:
+                checkpoint = tiny_train(family, planted, folder / family, model={"prototypes_per_class": 3}).checkpoint
+            else:
+                checkpoint = Checkpoint.load(tiny_checkpoint(family))
+            kept[family] = open_preview(checkpoint, planted)
         return kept[family]
 
     return opened
@@ -101,20 +103,9 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
             )
     config = made.checkpoint.config
     plain = without_backbone(whole)
-    run = Run(
-        config,
-        make_fabric("cpu"),
-        made.data,
-        plain,
-        RunState(),
-        Silent(),
-        None,
-        made.checkpoint.path,
-        lambda now: None,
-        lambda: False,
-    )
+    run = Trainer(config, plain, made.data, make_fabric("cpu"))
     stage = head_stage(config).model_copy(update={"epochs": 3})
-    fit(run, 0, stage, engine.freeze(plain, stage.lr), inputs[TRAIN], inputs[VALIDATION])
+    train_epochs(run, stage, engine.freeze(plain, stage.lr), inputs[TRAIN], inputs[VALIDATION])
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(edited.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
     before = carry_out(made, removed(*gone)).model.class_weights()

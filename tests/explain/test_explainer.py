@@ -1,5 +1,6 @@
 """A checkpoint explains files: the right cut, the right names and pictures."""
 
+import functools
 import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import SCHEDULES, tiny_train
+from tiny_runs import SCHEDULES
 
 from protoexplain import Explainer
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -16,22 +17,16 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution.question import Target
+from protoexplain.explain.attribution.task import Target
 from protoexplain.explain.evidence.what_if import Edit
-from protoexplain.view.sheet import sheet
+from protoexplain.view.build import explanation_view
+from protoexplain.view.sheet import SheetPictures, sheet
 
 
 @pytest.fixture(scope="module")
-def made(planted, tmp_path_factory):
-    """family -> its explainer, trained once."""
-    folder, kept = tmp_path_factory.mktemp("session"), {}
-
-    def explainer(family):
-        if family not in kept:
-            kept[family] = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
-        return kept[family]
-
-    return explainer
+def made(tiny_checkpoint):
+    """Family -> explainer of its checkpoint, loaded once."""
+    return functools.cache(lambda family: Explainer(tiny_checkpoint(family)))
 
 
 @pytest.fixture
@@ -60,10 +55,14 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
         x0, y0, x1, y1 = record.input_box
         assert explainer.patch(match.prototype).shape == (int(y1) - int(y0), int(x1) - int(x0), 3)
         assert explainer.source(match.prototype).shape == (64, 64, 3)
-        name = explainer.name(match)
-        assert str(match.prototype) in name
-        assert (explainer.checkpoint.classes[record.label] in name) if record.label >= 0 else "(" not in name
-    picture = sheet(result.explanation, shown, result.rgb, explainer.patch, explainer.source, explainer.name, 3)
+    pictures = SheetPictures(result.explanation, result.rgb, explainer.patch, explainer.source)
+    view = explanation_view(result.explanation, pictures)
+    for row in view.rows:
+        owner = explainer.record(row.prototype).label
+        assert row.title == f"Prototype {row.prototype}" + (
+            f" ({explainer.checkpoint.classes[owner]})" if owner >= 0 else ""
+        )
+    picture = sheet(view, pictures.arrays)
     with Image.open(io.BytesIO(picture)) as image:
         assert image.width == 1350
         assert 400 < image.height < 1200
@@ -139,21 +138,21 @@ def test_unreadable_file(made, tmp_path):
 
 def test_one_look_answers_all_questions(made, bird):
     explainer = made("protopnet")
-    seen = explainer.see(bird.path, box=bird.box)
-    assert explainer.see(seen) is seen
-    told = explainer.explain(seen, rows=4)
+    forward = explainer.forward(bird.path, box=bird.box)
+    assert explainer.forward(forward) is forward
+    told = explainer.explain(forward, rows=4)
     assert told.explanation == explainer.explain(bird.path, box=bird.box, rows=4).explanation
-    assert told.rgb is seen.rgb
-    contrast = explainer.contrast(seen)
+    assert told.rgb is forward.rgb
+    contrast = explainer.contrast(forward)
     ranked = [prediction.label for prediction in told.explanation.predictions]
     assert [contrast.this.label, contrast.other.label] == ranked[:2]
-    assert explainer.contrast(seen, ranked[3], ranked[1]).difference <= 0
-    change = explainer.what_would_change(seen)
+    assert explainer.contrast(forward, ranked[3], ranked[1]).difference <= 0
+    change = explainer.what_would_change(forward)
     assert change is None or change.outcome.label != ranked[0]
-    tried = explainer.honesty(seen, told.explanation.classes[0].found, random_boxes=5)
+    tried = explainer.occlusion_test(forward, told.explanation.classes[0].found, random_boxes=5)
     assert list(tried) == [match.prototype for match in told.explanation.classes[0].found]
-    assert (seen.picture == np.asarray(seen.picture, dtype=np.uint8)).all()
-    assert seen.picture.shape == (64, 64, 3)
+    assert (forward.picture == np.asarray(forward.picture, dtype=np.uint8)).all()
+    assert forward.picture.shape == (64, 64, 3)
 
 
 def test_patches_of_matches_are_the_records(made, bird):
@@ -165,11 +164,11 @@ def test_patches_of_matches_are_the_records(made, bird):
 def test_attribution_beside_other_questions(made, bird):
     """Threads that explain while others attribute get what they would get alone."""
     explainer = made("protopnet")
-    seen = explainer.see(bird.path, box=bird.box)
+    forward = explainer.forward(bird.path, box=bird.box)
 
     def attributed(prototype):
         methods = ["saliency", "grad-cam", "occlusion", "kernel-shap"]
-        return explainer.attribute(seen, Target("prototype", prototype), methods, []).maps
+        return explainer.attribute(forward, Target("prototype", prototype), methods, []).maps
 
     def explained(_):
         return explainer.explain(bird.path, box=bird.box).explanation
@@ -204,26 +203,26 @@ def test_box_rules_and_class_names(made, bird):
 class TestEditing:
     def test_what_was_seen_is_an_image_of_its_own(self, made, bird):
         explainer = made("protopnet")
-        seen = explainer.see(bird.path, box=Box(5, 6, 45, 36))
-        focused = explainer.focus(seen)
+        forward = explainer.forward(bird.path, box=Box(5, 6, 45, 36))
+        focused = explainer.cropped(forward)
         assert focused.rgb.shape == (30, 40, 3)
-        assert np.array_equal(focused.rgb, seen.rgb[6:36, 5:45])
-        assert focused.reading.geometry.crop == Box(0, 0, 40, 30)
-        assert focused.reading.scores is seen.reading.scores
-        assert explainer.focus(focused).reading.geometry == focused.reading.geometry
+        assert np.array_equal(focused.rgb, forward.rgb[6:36, 5:45])
+        assert focused.forward_pass.geometry.crop == Box(0, 0, 40, 30)
+        assert focused.forward_pass.scores is forward.forward_pass.scores
+        assert explainer.cropped(focused).forward_pass.geometry == focused.forward_pass.geometry
 
     def test_large_images_are_scaled_down_and_told_of(self, made, bird):
         explainer = made("protopnet")
-        focused = explainer.focus(explainer.see(bird.path, box=Box(0, 0, 40, 20)), largest=30)
+        focused = explainer.cropped(explainer.forward(bird.path, box=Box(0, 0, 40, 20)), largest=30)
         assert focused.rgb.shape == (15, 30, 3)
         assert "scaled down from 40 x 20 to 30 x 15" in focused.notices[-1]
-        assert torch.isfinite(focused.reading.scores).all()
+        assert torch.isfinite(focused.forward_pass.scores).all()
 
     def test_edited_as_if_the_edited_file_had_been_given(self, made, bird):
         explainer, edit = made("protopnet"), Edit({"saturation": 0.0, "brightness": 0.5})
-        seen = explainer.see(bird.path, box=Box(5, 6, 45, 36))
-        edited = explainer.edited(seen, edit)
-        direct = explainer.see(as_png(edit(seen.rgb[6:36, 5:45])))
-        assert torch.equal(edited.reading.scores, direct.reading.scores)
+        forward = explainer.forward(bird.path, box=Box(5, 6, 45, 36))
+        edited = explainer.edited(forward, edit)
+        direct = explainer.forward(as_png(edit(forward.rgb[6:36, 5:45])))
+        assert torch.equal(edited.forward_pass.scores, direct.forward_pass.scores)
         assert np.array_equal(edited.rgb, direct.rgb)
-        assert torch.equal(explainer.edited(seen, Edit({})).reading.scores, seen.reading.scores)
+        assert torch.equal(explainer.edited(forward, Edit({})).forward_pass.scores, forward.forward_pass.scores)

@@ -10,7 +10,7 @@ import pytest
 from tiny_runs import tiny_train
 
 from protoexplain.io.scratch import remove_scratch
-from protoexplain.training.stages import Interrupted
+from protoexplain.training.callbacks import Interrupted
 
 
 @pytest.fixture

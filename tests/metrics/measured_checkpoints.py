@@ -6,8 +6,6 @@ from tiny_runs import open_run, tiny_config, tiny_model
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.reading import read_image_set
 from protoexplain.training import projection
-from protoexplain.training.save import origin_of, save_model
-from protoexplain.training.stages import find_patches
 
 
 def keep_checkpoint(family, planted, path, seed=0, **changes):
@@ -20,11 +18,11 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
             for parameter in branch.head.parameters():
                 parameter.add_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(seed)))
     proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
-    found = find_patches(run)
+    found = run.find_patches()
     if run.model.prototype_source.projected:
         projection.write(run.model, found)
     written = run.model.prototype_source.projected
-    save_model(run, path, origin_of(run, found, written), proof if written else {}, {}, "")
+    run.save(path, run.origin_of(found, written), proof if written else {}, {}, "")
     return Checkpoint.load(path)
 
 

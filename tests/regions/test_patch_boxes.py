@@ -65,14 +65,14 @@ def test_an_explanation_marks_patches_by_its_own_rule(explainer, bird):
     for patch in patches:
         assert patch.input_box == marked(made.checkpoint, CELL)[patch.index].input_box
         assert patch.input_box != made.record(patch.index).input_box
-    contrast = made.contrast(result.seen, box_rule=CELL)
+    contrast = made.contrast(result.forward, box_rule=CELL)
     told = [part.for_this for part in contrast.separations]
-    change = made.what_would_change(result.seen, box_rule=CELL)
+    change = made.what_would_change(result.forward, box_rule=CELL)
     told += [part.match for part in change.removed] if change else []
     assert told
     for match in told:
         assert match.patch.input_box == marked(made.checkpoint, CELL)[match.prototype].input_box
-        assert match.box == matches(result.seen.reading, [0], [match.prototype], CELL)[0][match.prototype].box
+        assert match.box == matches(result.forward.forward_pass, [0], [match.prototype], CELL)[0][match.prototype].box
 
 
 def test_pictures_of_patches_follow_the_rule(explainer):

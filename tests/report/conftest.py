@@ -1,9 +1,9 @@
 """Checkpoints of tiny models of every family, and a report of each."""
 
+import functools
 import shutil
 
 import pytest
-from tiny_runs import tiny_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of
@@ -23,16 +23,9 @@ def test_paths(images):
 
 
 @pytest.fixture(scope="session")
-def explainers(planted, tmp_path_factory):
-    """family -> explainer, trained once."""
-    folder, kept = tmp_path_factory.mktemp("reported"), {}
-
-    def explainer(family):
-        if family not in kept:
-            kept[family] = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
-        return kept[family]
-
-    return explainer
+def explainers(tiny_checkpoint):
+    """Family -> explainer of its checkpoint, loaded once."""
+    return functools.cache(lambda family: Explainer(tiny_checkpoint(family)))
 
 
 @pytest.fixture(scope="session")

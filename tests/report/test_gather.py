@@ -11,10 +11,11 @@ from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
+from protoexplain.report.gallery import gallery
 from protoexplain.report.gather import Given, Wanted, gather, given_images
 from protoexplain.report.measured import interval
+from protoexplain.report.prototype_pictures import InlinePrototypePictures
 from protoexplain.report.report import SECTIONS
-from protoexplain.report.shelves import PrototypePictures, gallery
 
 
 @pytest.mark.parametrize("family", family_names())
@@ -125,12 +126,14 @@ class TestMeasured:
         assert cards[1].words == ()
 
     def test_characteristics(self, checkpoint_copy, images):
-        from protoexplain.explain.characteristics.measurement import Survey
+        from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
         from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
 
         explainer = Explainer(checkpoint_copy)
-        survey = Survey(explainer.model, checkpoint_copy.weights_sha256, "box", 64, lambda *step: None)
-        found = survey.run(images.split("train"), "train", images.fingerprint())
+        measurement = CharacteristicsMeasurement(
+            explainer.model, checkpoint_copy.weights_sha256, "box", 64, lambda *step: None
+        )
+        found = measurement.run(images.split("train"), "train", images.fingerprint())
         add_metrics(checkpoint_copy.path, found.to_metrics())
         report = gather(Explainer(checkpoint_copy.path), wanted=Wanted(("prototypes",)))
         for shelf in report.prototypes.shelves:
@@ -152,7 +155,7 @@ class TestGallery:
         checkpoint = explainer.checkpoint
         words = [()] * len(checkpoint.prototypes)
         last = checkpoint.prototypes[-1].index
-        found = gallery(explainer, PrototypePictures(checkpoint, {}), words, [last], most=5)
+        found = gallery(explainer, InlinePrototypePictures(explainer.pictures, {}), words, [last], most=5)
         shown = [card.index for shelf in found.shelves for card in shelf.cards]
         assert (found.shown, found.total, len(shown)) == (5, len(words), 5)
         assert last in shown
@@ -173,16 +176,16 @@ class TestGallery:
                         assert card.weights[0].value == pytest.approx(float(weights[:, card.index].max()))
 
     def test_whole_training_pictures(self, explainers, images, picture, tmp_path):
-        checkpoint = explainers("protopnet").checkpoint
-        record = next(r for r in checkpoint.prototypes if r.box)
-        pictures = PrototypePictures(checkpoint, {r.id: r.path for r in images.records})
+        explainer = explainers("protopnet")
+        record = next(r for r in explainer.pictures.records() if r.box)
+        pictures = InlinePrototypePictures(explainer.pictures, {r.id: r.path for r in images.records})
         (box,) = pictures.source(record.index).boxes
         width, height = record.source_size
         assert (box.left, box.top) == pytest.approx((100 * record.box[0] / width, 100 * record.box[1] / height))
         assert box.width == pytest.approx(100 * (record.box[2] - record.box[0]) / width)
-        inside = PrototypePictures(checkpoint, {}).source(record.index)
+        inside = InlinePrototypePictures(explainer.pictures, {}).source(record.index)
         other = picture(tmp_path / "other.png", size=(41, 31))
-        assert PrototypePictures(checkpoint, {record.image_id: other}).source(record.index) == inside
+        assert InlinePrototypePictures(explainer.pictures, {record.image_id: other}).source(record.index) == inside
         (tmp_path / "gone.png").write_bytes(b"no picture")
-        gone = PrototypePictures(checkpoint, {record.image_id: tmp_path / "gone.png"})
+        gone = InlinePrototypePictures(explainer.pictures, {record.image_id: tmp_path / "gone.png"})
         assert gone.source(record.index) == inside

@@ -12,9 +12,10 @@ import pytest
 from protoexplain.errors import UserError
 from protoexplain.models.registry import family_names
 from protoexplain.report.formats import render, require_format, write_report
-from protoexplain.report.numbers import percent
-from protoexplain.report.report import SCHEMA_VERSION, Measure, Refused
+from protoexplain.report.report import SCHEMA_VERSION
 from protoexplain.report.schema import SCHEMA_FILE, report_schema, schema_text
+from protoexplain.report.sections import Measure, Refused
+from protoexplain.view.numbers import percent
 
 HOSTILE = '"><img src=x onerror="alert(1)"><script>1</script>{{7*7}}&amp;</style></pre>'
 
@@ -41,6 +42,8 @@ def hostile(report):
     data = dataclasses.replace(report.model.data, name=HOSTILE)
     model = dataclasses.replace(report.model, classes=(HOSTILE,) * 4, data=data, about=HOSTILE)
     guess = dataclasses.replace(report.images[0].predictions[0], name=HOSTILE)
+    explanation = report.images[0].explanation
+    shown = dataclasses.replace(explanation.classes[0], name=HOSTILE)
     rows = dataclasses.replace(report.images[0].lists[0].rows[0], owner=HOSTILE, notes=(HOSTILE,) * 2)
     lists = (dataclasses.replace(report.images[0].lists[0], rows=(rows,)),)
     case = dataclasses.replace(
@@ -51,7 +54,8 @@ def hostile(report):
         lists=lists,
         sentences=(HOSTILE,),
         notices=(HOSTILE,),
-        picture=report.images[0].picture.marked(HOSTILE),
+        picture=dataclasses.replace(report.images[0].picture, alt=HOSTILE, boxes=()),
+        explanation=dataclasses.replace(explanation, classes=(shown,)),
     )
     shelf = report.prototypes.shelves[0]
     weight = dataclasses.replace(shelf.cards[0].weights[0], name=HOSTILE)

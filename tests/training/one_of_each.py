@@ -3,12 +3,20 @@
 import sys
 from pathlib import Path
 
+from tiny_runs import tiny_train
+
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.models.registry import family_names
-from tests.tiny_runs import tiny_train
 
-for family in family_names():
-    out = Path(sys.argv[2]) / family
-    tiny_train(family, Path(sys.argv[1]), out, training={"threads": 1})
-    kept = sorted(path.name for path in out.iterdir() if path.name in ("best", "last"))
-    print(family, [Checkpoint.load(out / name).weights_sha256 for name in kept])
+
+def weights_of(run):
+    """The hashes of the weights of a run's checkpoints."""
+    kept = sorted(path.name for path in run.iterdir() if path.name in ("best", "last"))
+    return [Checkpoint.load(run / name).weights_sha256 for name in kept]
+
+
+if __name__ == "__main__":
+    for family in family_names():
+        out = Path(sys.argv[2]) / family
+        tiny_train(family, Path(sys.argv[1]), out, training={"threads": 1})
+        print(family, weights_of(out))

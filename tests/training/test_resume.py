@@ -18,7 +18,7 @@ from protoexplain.config import merged
 from protoexplain.errors import UserError
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import family_names, get_family
-from protoexplain.training.stages import Interrupted
+from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.state import STATE_FILE
 
 pytestmark = pytest.mark.slow
@@ -181,7 +181,7 @@ class TestRefusals:
 
 
 def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
-    long = {"schedule": {"last_layer_epochs": 400}}
+    long = {"schedule": {"last_layer_epochs": 150}}
     config = tmp_path / "config.yaml"
     config.write_text(tiny_config("protopnet", **long).to_yaml())
     out = tmp_path / "run"
@@ -197,7 +197,7 @@ def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
     assert process.returncode == 143, trouble
     assert "--resume" in told
     assert "Traceback" not in trouble
-    assert place(out)[1] < 400
+    assert place(out)[1] < 150
     tiny_train("protopnet", planted, out, options={"resume": True}, **long)
     tiny_train("protopnet", planted, tmp_path / "whole", **long)
     assert_same_end(out, tmp_path / "whole")

@@ -17,10 +17,10 @@ from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
 from protoexplain.training import run as run_module
-from protoexplain.training import stages
+from protoexplain.training import trainer as trainer_module
 from protoexplain.training.run import train
-from protoexplain.training.stages import end_stage, find_patches, run_stage
 from protoexplain.training.state import STATE_FILE, Snapshot, weights_of
+from protoexplain.training.trainer import Trainer
 from protoexplain.training.verify import verify
 
 
@@ -33,10 +33,9 @@ def weights(folder):
 
 
 @pytest.mark.parametrize("family", SCHEDULES)
-def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_path):
-    out = tmp_path / "run"
-    result = tiny_train(family, planted, out)
-    config = tiny_config(family)
+def test_run_leaves_log_board_and_verified_checkpoint(family, planted, tiny_run):
+    result, config = tiny_run(family), tiny_config(family)
+    out = result.checkpoint.path.parent
     lines = run_log(out)
     epochs = [line for line in lines if line["stage"] != "projection"]
     expected = [
@@ -53,7 +52,7 @@ def test_run_leaves_journal_board_and_verified_checkpoint(family, planted, tmp_p
     assert sum(line["stage"] == "projection" for line in lines) == len(result.metrics["projections"])
     assert any((out / "tensorboard").glob("events*"))
     assert files(out) <= {"best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock"}
-    assert result.checkpoint.path == out / "best"
+    assert result.checkpoint.path.name == "best"
     data = view_of_run(config.data, planted)
     report = verify(Checkpoint.load(out / "best"), data)
     assert report.passed, report.as_text()
@@ -81,8 +80,8 @@ class TestBestAndLast:
 
     def test_differing_last_is_kept_beside_best(self, planted, tmp_path, monkeypatch):
         seen = iter([0.9, 0.1, 0.2])
-        monkeypatch.setattr(stages.Run, "accuracy", lambda self, inputs: next(seen, 0.5))
-        monkeypatch.setattr(stages.Run, "evaluate", lambda self, records: 0.95)
+        monkeypatch.setattr(Trainer, "accuracy", lambda self, inputs: next(seen, 0.5))
+        monkeypatch.setattr(Trainer, "evaluate", lambda self, records: 0.95)
         out = tmp_path / "run"
         tiny_train("protopnet", planted, out)
         best, last = Checkpoint.load(out / "best"), Checkpoint.load(out / "last")
@@ -93,7 +92,7 @@ class TestBestAndLast:
         assert find_checkpoints(out) == [out / "best", out / "last"]
 
     def test_later_weights_win_a_tie(self, planted, tmp_path, monkeypatch):
-        monkeypatch.setattr(stages.Run, "accuracy", lambda self, inputs: 0.5)
+        monkeypatch.setattr(Trainer, "accuracy", lambda self, inputs: 0.5)
         result = tiny_train("protopnet", planted, tmp_path / "run")
         assert result.metrics["kept"] == "last layer 2"
         assert not (tmp_path / "run" / "last").exists()
@@ -111,21 +110,21 @@ class TestBestAndLast:
         """The state is there until all checkpoints are, and a checkpoint that was written is not in the way."""
         out = tmp_path / "run"
         seen = iter([0.9, 0.1, 0.2])
-        monkeypatch.setattr(stages.Run, "accuracy", lambda self, inputs: next(seen, 0.5))
-        monkeypatch.setattr(stages.Run, "evaluate", lambda self, records: 0.95)
-        written = run_module.keep
+        monkeypatch.setattr(Trainer, "accuracy", lambda self, inputs: next(seen, 0.5))
+        monkeypatch.setattr(Trainer, "evaluate", lambda self, records: 0.95)
+        written = Trainer.save
 
         def killed_before_best(run, path, *rest):
             if path.name == "best":
                 raise KeyboardInterrupt
             return written(run, path, *rest)
 
-        monkeypatch.setattr(run_module, "keep", killed_before_best)
+        monkeypatch.setattr(Trainer, "save", killed_before_best)
         with pytest.raises(KeyboardInterrupt):
             tiny_train("protopnet", planted, out)
         assert files(out) >= {"last", STATE_FILE}
         last = weights(out / "last")
-        monkeypatch.setattr(run_module, "keep", written)
+        monkeypatch.setattr(Trainer, "save", written)
         tiny_train("protopnet", planted, out, options={"resume": True})
         assert same_tensors(weights(out / "last"), last)
         assert Checkpoint.load(out / "best").metrics["kept"] == "projection"
@@ -133,28 +132,29 @@ class TestBestAndLast:
 
 
 class TestRepeatability:
-    def test_same_seed_same_run_whatever_loads_the_images(self, planted, tmp_path):
-        for name, workers in (("a", 0), ("b", 0), ("c", 2)):
+    def test_same_seed_same_run_whatever_loads_the_images(self, planted, tmp_path, tiny_checkpoint):
+        for name, workers in (("b", 0), ("c", 2)):
             tiny_train("st_protopnet", planted, tmp_path / name, data={"workers": workers})
-        first = run_log(tmp_path / "a")
+        first = run_log(tiny_checkpoint("st_protopnet").parent)
         assert first
         assert run_log(tmp_path / "b") == first
         assert run_log(tmp_path / "c") == first
-        expected = weights(tmp_path / "a" / "best")
+        expected = weights(tiny_checkpoint("st_protopnet"))
         assert same_tensors(weights(tmp_path / "b" / "best"), expected)
         assert same_tensors(weights(tmp_path / "c" / "best"), expected)
 
-    def test_other_seed_other_run(self, planted, tmp_path):
-        for seed in (0, 1):
-            tiny_train("protopnet", planted, tmp_path / str(seed), training={"seed": seed})
-        assert run_log(tmp_path / "0") != run_log(tmp_path / "1")
+    def test_other_seed_other_run(self, planted, tmp_path, tiny_run):
+        first = tiny_run("protopnet").checkpoint
+        assert first.config.training.seed == 0
+        tiny_train("protopnet", planted, tmp_path / "1", training={"seed": 1})
+        assert run_log(first.path.parent) != run_log(tmp_path / "1")
 
 
 class TestSettings:
     def after_first_stage(self, planted, folder, augmentation="none", **training):
         config = tiny_config("protopnet", data={"augmentation": augmentation}, training=training)
         run = open_run(config, planted, folder)
-        run_stage(run, 0, get_family("protopnet").stages(config.schedule)[0])
+        run.fit(get_family("protopnet").stages(config.schedule)[0])
         return run.model
 
     def test_cached_features_train_nearly_the_same(self, planted, tmp_path):
@@ -180,10 +180,10 @@ class TestSettings:
     def test_prototypes_stay_on_their_patches_in_the_last_stage(self, planted, tmp_path, published):
         config = tiny_config("protopnet", training={"published_batch_norm": published})
         run = open_run(config, planted, tmp_path)
-        for index, stage in enumerate(get_family("protopnet").stages(config.schedule)):
-            run_stage(run, index, stage)
-            end_stage(run, index)
-        similarity = find_patches(run)[0].similarity
+        for stage in get_family("protopnet").stages(config.schedule):
+            run.fit(stage)
+            run.end_stage()
+        similarity = run.find_patches()[0].similarity
         assert (similarity.max() > -1e-6) == (not published)
         assert (similarity.min() > -1e-6) == (not published)
 
@@ -191,9 +191,9 @@ class TestSettings:
         """CBC forgets weak detections at inference only, so only validation images may lose them."""
         config = tiny_config("cbc", model={"inference_threshold": 0.25})
         run = open_run(config, planted, tmp_path)
-        made, make = [], stages.make_inputs
-        monkeypatch.setattr(stages, "make_inputs", lambda *rest: made.append(make(*rest)) or made[-1])
-        run_stage(run, 0, get_family("cbc").stages(config.schedule)[1])
+        made, make = [], trainer_module.make_inputs
+        monkeypatch.setattr(trainer_module, "make_inputs", lambda *rest: made.append(make(*rest)) or made[-1])
+        run.fit(get_family("cbc").stages(config.schedule)[1])
         training, validation = (inputs.values for inputs in made)
         assert ((training > 0) & (training < 0.25)).any()
         assert not ((validation > 0) & (validation < 0.25)).any()
@@ -237,10 +237,10 @@ class TestSettings:
         config = tiny_config("protopnet", training={"passes": 3})
         shown = []
         run = open_run(config, planted, tmp_path)
-        run.checkpoint = lambda now: shown.append((run.state.sums.images, dict(run.state.epochs_done)))
+        run.callbacks.save_state = lambda now: shown.append((run.state.sums.images, dict(run.state.epochs_done)))
         monitor = []
-        run.interrupted = lambda: bool(monitor.append(run.state.sums.images))
-        run_stage(run, 0, get_family("protopnet").stages(config.schedule)[0])
+        run.callbacks.interrupted = lambda: bool(monitor.append(run.state.sums.images))
+        run.fit(get_family("protopnet").stages(config.schedule)[0])
         assert max(monitor) == 3 * len(run.data.train)
         assert run.state.epochs_done == {"warm": 2}
 
@@ -269,7 +269,7 @@ def test_class_without_readable_image_keeps_its_prototypes_unprojected(planted, 
     run.data = with_train(run.data, tuple(r for r in run.data.train if r.label != 2))
     stage = get_family("protopnet").stages(run.config.schedule)[1]
     before = run.model.branches["main"].prototypes.detach().clone()
-    run_stage(run, 0, stage.model_copy(update={"epochs": 0}))
+    run.fit(stage.model_copy(update={"epochs": 0}))
     after, owner = run.model.branches["main"].prototypes.detach(), run.model.ownership.labels
     assert torch.equal(after[owner == 2], before[owner == 2])
     assert not (after[owner != 2] == before[owner != 2]).flatten(1).all(1).any()

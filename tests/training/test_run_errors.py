@@ -13,7 +13,6 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.errors import UserError
 from protoexplain.models.families.protopnet import ProtoPNet
 from protoexplain.models.registry import get_family
-from protoexplain.training.stages import run_stage
 from protoexplain.training.state import STATE_FILE
 
 
@@ -74,13 +73,13 @@ class TestRefusals:
         run = open_run(tiny_config("protopnet"), planted, tmp_path)
         stage = get_family("protopnet").stages(run.config.schedule)[0]
         with pytest.raises(UserError, match=r"\['clutser'\] do not exist"):
-            run_stage(run, 0, stage.model_copy(update={"losses": {**stage.losses, "clutser": 1.0}}))
+            run.fit(stage.model_copy(update={"losses": {**stage.losses, "clutser": 1.0}}))
 
     def test_unknown_parameter_group(self, planted, tmp_path):
         run = open_run(tiny_config("protopnet"), planted, tmp_path)
         stage = get_family("protopnet").stages(run.config.schedule)[0]
         with pytest.raises(UserError, match="unknown parameter group"):
-            run_stage(run, 0, stage.model_copy(update={"lr": {"neck": 1.0}}))
+            run.fit(stage.model_copy(update={"lr": {"neck": 1.0}}))
 
     def test_half_precision_on_a_slow_processor(self, planted, tmp_path):
         with pytest.raises(UserError, match="slower than 32-true"):

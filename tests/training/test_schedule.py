@@ -5,16 +5,18 @@ import inspect
 import pytest
 import torch
 from tiny_runs import open_run, pictures, run_log, tiny_config, tiny_model, tiny_train
+from torch import nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import patches_of
-from protoexplain.training import initial, stages
+from protoexplain.training import initial
+from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
-from protoexplain.training.part_start import fit_teacher, start_from_parts, telling_parts
+from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over, telling_parts
 from protoexplain.training.schedule import models_of, stages_of
-from protoexplain.training.stages import make_inputs
+from protoexplain.training.stage_inputs import make_inputs
 
 
 def test_no_fine_tuning_unless_asked_for():
@@ -53,7 +55,9 @@ def test_fine_tuning_with_parts_shares_the_backbone_too():
 
 def test_the_teacher_stays_as_the_backbone_was_and_the_stem_is_cached(planted, tmp_path, monkeypatch):
     kinds = []
-    monkeypatch.setattr(stages, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest))
+    monkeypatch.setattr(
+        trainer_module, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest)
+    )
     _make = inspect.unwrap(make_inputs)
     seen = []
     monkeypatch.setattr(initial, "start_from_parts", lambda run, first: seen.append(first) or begin(run, first))
@@ -92,6 +96,61 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
                 if len(cells):
                     expected = branch.similarity.written(cells.mean(0, keepdim=True))[0]
                     torch.testing.assert_close(branch.prototypes[row].flatten(), expected, rtol=1e-3, atol=1e-4)
+
+
+LINEAR = {
+    "protopnet": {"similarity": "cosine", "addon": "linear", "feature_norm": True, "prototype_channels": 64},
+    "st_protopnet": {"variant": "full", "upsample": False, "feature_norm": True, "prototype_channels": 64},
+}
+
+
+@pytest.mark.parametrize("family", LINEAR)
+@torch.no_grad()
+def test_a_linear_addon_begins_as_the_embedding_of_the_parts_and_finds_what_it_found(family, planted, tmp_path):
+    config = tiny_config(family, model={"start": "parts", **LINEAR[family]}, training={"fine_tuning": PARTS})
+    run = open_run(config, planted, tmp_path)
+    first = models_of(config, run.model)[0].eval()
+    ((_, learned),) = first.named_branches()
+    for parameter in learned.parameters():
+        parameter.normal_()
+    learned.addon[0].running_mean.normal_()
+    learned.addon[0].running_var.uniform_(0.5, 2)
+    with torch.enable_grad():
+        fit_teacher(run, first.teacher)
+    start(run, first)
+    images, _ = pictures(run)
+    features = run.model.eval().backbone(images)
+    expected = learned.similarity.best(learned.addon(features), learned.prototypes)[0]
+    for _, branch in run.model.named_branches():
+        torch.testing.assert_close(branch.addon(features), learned.addon(features), rtol=1e-4, atol=1e-4)
+        found = branch.similarity.best(branch.addon(features), branch.prototypes)[0] * MARGIN.get(family, 1)
+        torch.testing.assert_close(
+            found, expected.clamp_min(0) if family == "protopnet" else expected, atol=1e-3, rtol=1e-3
+        )
+
+
+MARGIN = {"protopnet": 1.01}
+"""By which published cosines of a family are divided."""
+
+
+def test_other_addons_do_not_take_the_embedding_over():
+    embedding = PartClassifier(Identity(), 2, 2).branches["parts"].addon
+    sigmoid = nn.Sequential(nn.BatchNorm2d(5), nn.Conv2d(5, 64, 1), nn.Sigmoid())
+    assert not take_over(sigmoid, embedding)
+    assert torch.equal(sigmoid[1].weight, embedding[1].weight)
+    for layers in (
+        [nn.BatchNorm2d(5), nn.Conv2d(5, 8, 1)],
+        [nn.Conv2d(5, 64, 1)],
+        [nn.BatchNorm2d(5), nn.Conv2d(5, 64, 1), nn.ReLU(), nn.Conv2d(64, 64, 1)],
+    ):
+        addon = nn.Sequential(*layers)
+        before = {name: tensor.clone() for name, tensor in addon.state_dict().items()}
+        assert not take_over(addon, embedding)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in addon.state_dict().items())
+
+
+class Identity(nn.Module):
+    channels = 5
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from patch_maps import assert_maps_fit, marked
 from statistics_of_images import knows_its_images
-from tiny_runs import same_tensors, tiny_train
+from tiny_runs import same_tensors
 
 from protoexplain.checkpoint.activation_statistics import ACTIVATIONS
 from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint, add_metrics
@@ -27,8 +27,8 @@ ADDED = {ACTIVATIONS, MAPS, SPLIT}
 
 
 @pytest.fixture(scope="module")
-def trained(planted, tmp_path_factory):
-    return tiny_train("st_protopnet", planted, tmp_path_factory.mktemp("upgraded") / "run").checkpoint
+def trained(tiny_checkpoint):
+    return Checkpoint.load(tiny_checkpoint("st_protopnet"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tiny_runs import open_run, tiny_config, with_train
 
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent
-from protoexplain.training.stages import end_stage, find_patches, make_inputs, run_stage
+from protoexplain.training.stage_inputs import make_inputs
 
 FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl")
 
@@ -29,12 +29,12 @@ def differences(fabric, model):
 
 def same_patches(run, alone):
     """Whether two processes find the same patches as one, and write the same numbers."""
-    together = find_patches(run)
+    together = run.find_patches()
     run.fabric = alone
     return [
         {name: bool(torch.equal(getattr(one, name), getattr(two, name))) for name in ("image", "row", "column")}
         | {"patch": bool(torch.allclose(one.patch, two.patch, rtol=1e-5, atol=1e-6))}
-        for one, two in zip(together, find_patches(run), strict=True)
+        for one, two in zip(together, run.find_patches(), strict=True)
     ]
 
 
@@ -52,10 +52,10 @@ def same_caches(run, alone, kind, few):
     """Whether each of two processes computes a part of a cache, and both see what one process computes of all."""
     together, shares = run.fabric, Counting()
     run.model.eval()
-    whole, run.watcher = run.data, shares
+    whole, run.callbacks.watcher = run.data, shares
     run.data = with_train(whole, whole.train[:1]) if few else whole
     shared = make_inputs(run, kind, run.data.train, True, "x").values.clone()
-    run.watcher, run.fabric = Silent(), alone
+    run.callbacks.watcher, run.fabric = Silent(), alone
     expected = make_inputs(run, kind, run.data.train, True, "x").values
     equal = float(torch.allclose(shared, expected, rtol=1e-3, atol=1e-3))
     run.fabric, run.data = together, whole
@@ -68,9 +68,9 @@ def go_through(fabric, family, data, scratch):
     run.data = with_train(run.data, run.data.train[:-1])
     alone, run.fabric = run.fabric, fabric
     rows = []
-    for index, stage in enumerate(get_family(family).stages(run.config.schedule)):
-        run_stage(run, index, stage)
-        end_stage(run, index)
+    for stage in get_family(family).stages(run.config.schedule):
+        run.fit(stage)
+        run.end_stage()
         rows.append({"stage": stage.name, "differ": differences(fabric, run.model)})
     caches = [same_caches(run, alone, kind, few) for kind in ("features", "activations") for few in (False, True)]
     accuracy = run.evaluate(run.data.train)

@@ -1,41 +1,43 @@
 """Sentences say what the numbers say."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from toy_models import dots, linear, reasoning, seen
+from toy_models import dots, forward, linear, reasoning
 
 from protoexplain.explain.attribution.attribute import Attributions
-from protoexplain.explain.attribution.question import Target
+from protoexplain.explain.attribution.task import Target
 from protoexplain.explain.evidence.contrast import contrast
 from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import explain_reading
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.local import explain_forward_pass
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.view.attribution_sheet import by_fit, caption, error_table
-from protoexplain.view.sentences import about_absence, about_box, about_change, about_contrast, about_fit
+from protoexplain.view.sentences import about_absence, about_blanking, about_change, about_contrast, about_fit
 
 
 def test_blanked_box():
-    assert about_box(Honesty(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4))) == (
-        "blanking the box: -0.35, more than 75% of random boxes"
-    )
+    test = BoxOcclusionTest(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4))
+    assert about_blanking(test) == "Covering this part lowers the similarity by 0.35, more than 75% of random boxes."
+    assert about_blanking(replace(test, fall=-0.1)) == "Covering this part does not lower the similarity (+0.10)."
 
 
 def test_change():
     weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 1.0]]
-    reading = seen(linear(weights), dots(red=0.9, green=0.2, blue=0.4))
-    assert about_change(what_would_change(reading)) == "Without prototype 0 the model would say Robin."
+    forward_pass = forward(linear(weights), dots(red=0.9, green=0.2, blue=0.4))
+    assert about_change(what_would_change(forward_pass)) == "Without prototype 0 the model would say Robin."
     assert about_change(None) == "No removal of prototypes would change the answer."
 
 
 def test_change_to_a_third_class():
     weights = [[3.0, 0.0, 1.0], [0.0, 2.0, 0.0], [0.0, 1.0, 0.0]]
-    told = about_change(what_would_change(seen(linear(weights), dots(red=1, green=1, blue=1)), rival=2))
+    told = about_change(what_would_change(forward(linear(weights), dots(red=1, green=1, blue=1)), rival=2))
     assert told == "Without prototypes 0 and 2 the model would say Robin (Crow overtakes Wren too)."
 
 
 def test_contrast():
     weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
-    found = contrast(seen(linear(weights), dots(red=0.9, green=0.2, blue=0.4)))
+    found = contrast(forward(linear(weights), dots(red=0.9, green=0.2, blue=0.4)))
     assert about_contrast(found, "logit", 2) == (
         "Wren and not Robin: a lead of +0.30 logit = +0.90 prototype 0, -0.80 prototype 1, +0.20 all others."
     )
@@ -44,13 +46,13 @@ def test_contrast():
 def test_absence():
     positive = [[0.5, 0.1, 0.2], [0.1, 0.3, 0.2]]
     negative = [[0.1, 0.4, 0.3], [0.3, 0.2, 0.3]]
-    explanation = explain_reading(seen(reasoning(positive, negative), dots(red=0.8)), labels=[0])
+    explanation = explain_forward_pass(forward(reasoning(positive, negative), dots(red=0.8)), labels=[0])
     assert about_absence(explanation.classes[0]) == [
         "missing as expected, adds: 0.300 prototype 1, 0.020 prototype 0",
         "found but unwanted, costs: 0.080 prototype 0",
         "missing though wanted, costs: 0.100 prototype 0, 0.100 prototype 1",
     ]
-    plain = explain_reading(seen(linear(torch.eye(3).tolist()), dots(red=0.8)))
+    plain = explain_forward_pass(forward(linear(torch.eye(3).tolist()), dots(red=0.8)))
     assert about_absence(plain.classes[0]) == []
 
 

@@ -13,7 +13,7 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explain.attribution.methods import Attribution
 from protoexplain.explain.evidence.local import explain
-from protoexplain.explain.evidence.occlusion_test import Honesty
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explain.explainer import as_picture
 from protoexplain.explain.overlays import (
     AGAINST_COLOUR,
@@ -23,12 +23,14 @@ from protoexplain.explain.overlays import (
     effect_overlay,
     heat_level,
     heat_overlay,
+    input_region,
     match_heat,
     png,
-    seen_region,
 )
 from protoexplain.models.registry import family_names
-from protoexplain.view.sheet import sheet
+from protoexplain.view.build import explanation_view
+from protoexplain.view.sentences import LEAST
+from protoexplain.view.sheet import SheetPictures, sheet
 
 
 def grey(height, width, level=128):
@@ -48,6 +50,21 @@ def explained(family, size=(64, 64), box=None, name="bird.jpg"):
     return explain(tiny_model(tiny_config(family)), picture, geometry, names, image=name), rgb
 
 
+def nothing(prototype):
+    return None
+
+
+def drawn_sheet(explanation, rgb, patch=nothing, heat=None, titles=None, **said):
+    pictures = SheetPictures(explanation, rgb, patch, patch, heat)
+    return decoded(sheet(explanation_view(explanation, pictures, **said), pictures.arrays, titles))
+
+
+def with_rows(explanation, rows):
+    """The same with fewer prototypes in its first class."""
+    shown = explanation.classes[0]
+    return replace(explanation, classes=(replace(shown, found=shown.found[:rows]),))
+
+
 def decoded(content):
     image = Image.open(io.BytesIO(content))
     assert image.format == "PNG"
@@ -58,19 +75,9 @@ def decoded(content):
 def test_sheet_of_every_family(family):
     explanation, rgb = explained(family)
     patches = {match.prototype: noise(9, 12, match.prototype) for match in explanation.classes[0].found[::2]}
-    picture = decoded(
-        sheet(
-            explanation,
-            explanation.classes[0],
-            rgb,
-            patches.get,
-            patches.get,
-            lambda match: f"Prototype {match.prototype}",
-            rows=4,
-        )
-    )
+    picture = drawn_sheet(with_rows(explanation, 4), rgb, patches.get)
     assert 1200 <= picture.shape[1] <= 1500
-    drawn = sum(match.presence != 0 for match in explanation.classes[0].found[:4])
+    drawn = sum(abs(match.presence) >= LEAST for match in explanation.classes[0].found[:4])
     assert 180 * drawn <= picture.shape[0] <= 800 + 250 * drawn
     assert (picture[0] == 255).all(), "a white margin"
     assert (picture < 255).any(2).mean() > 0.1, "something is drawn"
@@ -80,22 +87,15 @@ def test_sheet_grows_with_its_rows_and_needs_none():
     explanation, rgb = explained("protopnet")
     heights = []
     for rows in (0, 1, 3):
-        shown = replace(explanation.classes[0], found=explanation.classes[0].found[:rows])
-        nothing = lambda prototype: None  # noqa: E731
-        heights.append(decoded(sheet(explanation, shown, rgb, nothing, nothing, lambda m: "p")).shape[0])
+        heights.append(drawn_sheet(with_rows(explanation, rows), rgb).shape[0])
     assert heights[0] <= heights[1] < heights[2]
 
 
 def test_sheet_takes_names_as_they_are():
     """Dollar signs are no formula."""
     explanation, rgb = explained("protopnet", name="$x^{$.jpg")
-    nothing = lambda prototype: None  # noqa: E731
-    shown = next(c for c in explain_all(explanation) if "Robin" in c.name)
-    assert decoded(sheet(explanation, shown, rgb, nothing, nothing, lambda m: "$\\bad{$")).size
-
-
-def explain_all(explanation):
-    return [replace(explanation.classes[0], name=prediction.name) for prediction in explanation.predictions]
+    shown = explanation.classes[0]
+    assert drawn_sheet(replace(explanation, classes=(replace(shown, name="$\\bad{$ Robin"),)), rgb).size
 
 
 @settings(max_examples=25, deadline=None)
@@ -153,7 +153,7 @@ def test_box_is_drawn_at_its_edges_and_nowhere_else():
 
 def test_seen_region_and_heat_lie_over_the_crop():
     explanation, rgb = explained("protopnet", size=(120, 90), box=Box(20, 10, 100, 70))
-    assert (seen_region(explanation, rgb) == rgb[10:70, 20:100]).all()
+    assert (input_region(explanation, rgb) == rgb[10:70, 20:100]).all()
     assert match_heat(explanation, explanation.classes[0].found[0], rgb).shape == (60, 80, 3)
 
 
@@ -193,11 +193,11 @@ def test_single_pixels_do_not_outshine_an_attribution():
 
 def test_sheet_tells_of_blanked_boxes_and_notes():
     explanation, rgb = explained("cbc")
-    shown, nothing = explanation.classes[0], lambda prototype: None
-    tried = {m.prototype: Honesty(m.prototype, m.box, 0.9, 1.0, -0.1, (0.2, 0.1)) for m in shown.found}
-    arguments = (explanation, shown, rgb, nothing, nothing, lambda m: "p", 3)
-    plain = decoded(sheet(*arguments))
-    more = decoded(sheet(*arguments, tried=tried, notes=["$a sentence$ " * 30, "another"]))
+    found = explanation.classes[0].found
+    tests = {m.prototype: BoxOcclusionTest(m.prototype, m.box, 0.9, 1.0, -0.1, (0.2, 0.1)) for m in found}
+    few = with_rows(explanation, 3)
+    plain = drawn_sheet(few, rgb)
+    more = drawn_sheet(few, rgb, occlusion=tests, sentences=["$a sentence$ " * 30, "another"])
     assert more.shape[0] > plain.shape[0]
     orange = (np.abs(more.astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum()
     assert orange > (np.abs(plain.astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum()
@@ -205,22 +205,12 @@ def test_sheet_tells_of_blanked_boxes_and_notes():
 
 def test_sheet_takes_other_heat_maps():
     explanation, rgb = explained("protopnet")
-    asked, nothing = [], lambda prototype: None
+    asked = []
 
     def heat(match):
         asked.append(match.prototype)
         return grey(20, 20, 0)
 
-    shown = explanation.classes[0]
-    sheet(
-        explanation,
-        shown,
-        rgb,
-        nothing,
-        nothing,
-        lambda m: "p",
-        4,
-        heat=heat,
-        titles=("image", "LIME", "patch", "source"),
-    )
-    assert asked == [match.prototype for match in shown.found[:4]]
+    few = with_rows(explanation, 4)
+    drawn_sheet(few, rgb, heat=heat, titles=("image", "LIME", "patch", "source"))
+    assert sorted(asked) == sorted(match.prototype for match in few.classes[0].found if abs(match.presence) >= LEAST)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from app.drawing import Drawing
 from app.input_image import InputImage, see
 from app.links import Words, number
-from app.pictures import prototype_picture
+from app.pictures import ServedPictures, prototype_picture
 from app.tabs.compare.comparison import Comparison, MatchView, Row, Side
 from app.tabs.compare.overlap import pair_boxes
-from app.tabs.explain.actions import TOP_CLASSES
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import Reading
+from protoexplain.explain.forward_pass import ForwardPass
+from protoexplain.view.build import TOP_CLASSES
+from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.sentences import LEAST
 
 PICTURES, MODELS = "pictures", "models"
@@ -50,8 +50,8 @@ def default_other_image(explainer: Explainer, image: InputImage, images: Sequenc
     Raises:
         UserError: The picture cannot be read.
     """
-    reading = see(explainer, image).reading
-    second = reading.class_names[reading.ranked[1]] if len(reading.class_names) > 1 else None
+    forward_pass = see(explainer, image).forward_pass
+    second = forward_pass.class_names[forward_pass.ranked[1]] if len(forward_pass.class_names) > 1 else None
     others = [other for other in images if other.key != image.key]
     return next((other for other in others if other.truth == second), others[0] if others else None)
 
@@ -66,8 +66,8 @@ def two_pictures(explainer: Explainer, left: InputImage, right: InputImage, rows
         UserError: A picture cannot be read.
     """
     one, other = _ImageInModel.at(explainer, left, left.name), _ImageInModel.at(explainer, right, right.name)
-    labels = list(dict.fromkeys([one.reading.ranked[0], other.reading.ranked[0]]))
-    parts = _for_question(one.reading, labels), _for_question(other.reading, labels)
+    labels = list(dict.fromkeys([one.forward_pass.ranked[0], other.forward_pass.ranked[0]]))
+    parts = _for_question(one.forward_pass, labels), _for_question(other.forward_pass, labels)
     difference = parts[0] - parts[1]
     order = difference.abs().argsort(descending=True, stable=True)[:rows].tolist()
     order = [p for p in order if abs(float(difference[p])) >= LEAST]
@@ -75,11 +75,11 @@ def two_pictures(explainer: Explainer, left: InputImage, right: InputImage, rows
         _Pair(first, second, float(parts[0][p]), float(parts[1][p]))
         for p, first, second in zip(order, one.matches(labels[0], order), other.matches(labels[0], order), strict=True)
     ]
-    leads = _lead(one.reading, labels), _lead(other.reading, labels)
+    leads = _lead(one.forward_pass, labels), _lead(other.forward_pass, labels)
     shown = _rows(one, other, pairs)
     rest = leads[0] - leads[1] - sum(row.difference for row in shown)
     sides = one.side([pair.left for pair in pairs], leads[0]), other.side([pair.right for pair in pairs], leads[1])
-    return Comparison(*sides, shown, rest, explainer.unit == "probability", one.reading.evidence_kind)
+    return Comparison(*sides, shown, rest, explainer.unit == "probability", one.forward_pass.evidence_kind)
 
 
 def two_models(
@@ -105,9 +105,9 @@ def two_models(
         for i, j in pair_boxes([match.box for match in mine], [match.box for match in its])
     ]
     pairs.sort(key=lambda pair: -abs(pair.difference))
-    left_side = one.side([pair.left for pair in pairs], float(one.reading.scores.max()))
-    right_side = other.side([pair.right for pair in pairs], float(other.reading.scores.max()))
-    return Comparison(left_side, right_side, _rows(one, other, pairs), None, True, one.reading.evidence_kind)
+    left_side = one.side([pair.left for pair in pairs], float(one.forward_pass.scores.max()))
+    right_side = other.side([pair.right for pair in pairs], float(other.forward_pass.scores.max()))
+    return Comparison(left_side, right_side, _rows(one, other, pairs), None, True, one.forward_pass.evidence_kind)
 
 
 @dataclass(frozen=True)
@@ -131,24 +131,29 @@ class _ImageInModel:
     explainer: Explainer
     image: InputImage
     title: str
-    draw: Drawing
+    draw: ImagePictures
 
     @classmethod
     def at(cls, explainer: Explainer, image: InputImage, title: str) -> _ImageInModel:
-        return cls(explainer, image, title, Drawing(explainer, see(explainer, image)))
+        return cls(
+            explainer,
+            image,
+            title,
+            ImagePictures(explainer, see(explainer, image), ServedPictures(explainer.checkpoint)),
+        )
 
     @property
-    def reading(self) -> Reading:
-        return self.draw.reading
+    def forward_pass(self) -> ForwardPass:
+        return self.draw.forward.forward_pass
 
     def matches(self, label: int, prototypes: Sequence[int]) -> list[Match]:
-        found = matches(self.reading, [label], prototypes)[0]
+        found = matches(self.forward_pass, [label], prototypes)[0]
         return [found[prototype] for prototype in prototypes]
 
     def strongest(self, rows: int) -> tuple[list[Match], list[float]]:
         """The prototypes whose presence speaks most for the best class, and their shares of all that does."""
-        best = self.reading.ranked[0]
-        presence = self.reading.evidence([best]).presence[:, 0].clamp_min(0)
+        best = self.forward_pass.ranked[0]
+        presence = self.forward_pass.evidence([best]).presence[:, 0].clamp_min(0)
         order = [p for p in presence.argsort(descending=True, stable=True)[:rows].tolist() if float(presence[p]) > 0]
         shares = presence / presence.sum().clamp_min(1e-12)
         return self.matches(best, order), [float(shares[p]) for p in order]
@@ -161,7 +166,7 @@ class _ImageInModel:
             match.prototype,
             checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
-            self.draw.place(match, f"Part {number} of the picture marked by a box"),
+            self.draw.located(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),
             match.similarity,
             evidence,
@@ -171,10 +176,8 @@ class _ImageInModel:
         numbered = [(match, number) for number, match in enumerate(marked, 1) if match is not None]
         return Side(
             self.title,
-            self.draw.whole(),
-            self.draw.crop_region(),
-            tuple(self.draw.mark(match, str(number)) for match, number in numbered),
-            tuple(self.reading.prediction(label) for label in self.reading.ranked[:TOP_CLASSES]),
+            self.draw.whole([(match.box, str(number)) for match, number in numbered]),
+            tuple(self.forward_pass.prediction(label) for label in self.forward_pass.ranked[:TOP_CLASSES]),
             self.image.known_truth(self.explainer.checkpoint),
             lead,
         )
@@ -194,13 +197,13 @@ def _rows(one: _ImageInModel, other: _ImageInModel, pairs: Sequence[_Pair]) -> t
     )
 
 
-def _for_question(reading: Reading, labels: Sequence[int]) -> torch.Tensor:
+def _for_question(forward_pass: ForwardPass, labels: Sequence[int]) -> torch.Tensor:
     """Evidence [P] for the first class, against the second where there is one."""
-    evidence = reading.evidence(labels)
+    evidence = forward_pass.evidence(labels)
     parts = evidence.presence + evidence.absence
     return parts[:, 0] - parts[:, 1] if len(labels) > 1 else parts[:, 0]
 
 
-def _lead(reading: Reading, labels: Sequence[int]) -> float:
-    scores = [float(reading.scores[label]) for label in labels]
+def _lead(forward_pass: ForwardPass, labels: Sequence[int]) -> float:
+    scores = [float(forward_pass.scores[label]) for label in labels]
     return scores[0] - scores[1] if len(labels) > 1 else scores[0]

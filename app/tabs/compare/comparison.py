@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.pictures import Picture, Region
 from protoexplain.explain.forward_pass import Prediction
 from protoexplain.models.contract import EvidenceKind
+from protoexplain.view.pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Side:
 
     Args:
         title: Of the model or the picture.
-        picture: Whole.
-        seen: The region that the model saw, None where it saw everything.
-        marks: The boxes of the rows.
+        picture: Whole, with the region that the model saw and the boxes of the rows.
         predictions: The best classes.
         truth: Class by the data set, None where it is unknown.
         lead: Of the class that the left decided for: over the class that the right decided for, or its score.
@@ -67,8 +65,6 @@ class Side:
 
     title: str
     picture: Picture
-    seen: Region | None
-    marks: tuple[Region, ...]
     predictions: tuple[Prediction, ...]
     truth: str | None
     lead: float

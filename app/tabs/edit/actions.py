@@ -9,7 +9,7 @@ import numpy as np
 
 from app.examples import Examples
 from app.links import Words, number
-from app.pictures import Picture, Region, drawn_picture, fitted, percent_of, prototype_picture
+from app.pictures import prototype_picture
 from app.tabs.prototypes.actions import Tile, relied_on, tile
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
@@ -29,6 +29,7 @@ from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.overlays import RGB
 from protoexplain.training.diagnose import repeated
+from protoexplain.view.pictures import Picture, encoded, region_of
 
 REASONS: dict[Reason, str] = {
     "background": "It shows the background",
@@ -267,5 +268,5 @@ def _shown(preview: EditPreview, place: int, alt: str, box: Box | None = None, s
     """A training picture as the network saw it."""
     pixels = preview.pictures().pixels(place)[0]
     rgb: RGB = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
-    region: Region | None = percent_of(box, Box(0, 0, rgb.shape[1], rgb.shape[0])) if box else None
-    return drawn_picture(fitted(rgb, side), alt, region)
+    boxes = [region_of(box.as_list(), Box(0, 0, rgb.shape[1], rgb.shape[0]))] if box else []
+    return encoded(rgb, alt, *boxes, side=side)

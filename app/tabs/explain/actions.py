@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from app.drawing import SIMILARITY, Drawing
-from app.explanation_view import ExplanationView
 from app.input_image import InputImage, see
+from app.pictures import ServedPictures
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution.attribute import find_method
-from protoexplain.explain.characteristics.words import about_prototype
-from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
-from protoexplain.explain.evidence.match import Match, Statement
 from protoexplain.explain.explainer import ExplainedImage, Explainer
-from protoexplain.report.report import Sum
-from protoexplain.view.sentences import LEAST
+from protoexplain.view.build import explanation_view
+from protoexplain.view.explanation_view import ExplanationView
+from protoexplain.view.image_pictures import SIMILARITY, ImagePictures
 
-TOP_CLASSES = 5
 ROWS = (3, 5, 10)
 MARKS = 5
 
@@ -32,8 +26,8 @@ def explanation_of(explainer: Explainer, image: InputImage, label: int | None, r
         raise UserError(f"there is no class number {label}", "", "choose one of the list")
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
-    seen = see(explainer, image)
-    return explainer.explain(seen, labels=None if label is None else [label], top_classes=1, rows=rows)
+    forward = see(explainer, image)
+    return explainer.explain(forward, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 
 def explain_image(
@@ -59,46 +53,14 @@ def explain_image(
     """
     find_method(method, "prototype")
     explained = explanation_of(explainer, image, label, rows)
-    explanation, shown = explained.explanation, explained.explanation.classes[0]
-    draw = Drawing(explainer, explained.seen, method)
-    found = sorted(
-        (match for match in shown.found if abs(match.presence) >= LEAST), key=lambda match: match.presence <= 0
-    )
-    missing = [match for match in shown.missing if match.absence >= LEAST]
-    longest = max([abs(match.presence) for match in found] + [match.absence for match in missing], default=1.0)
-    drawn = [draw.found(i, match, match.presence / longest) for i, match in enumerate(found, 1)]
-    known = explainer.known_characteristics
-    if known is not None:
-        drawn = [replace(row, usually=about_prototype(known, row.prototype, "it")) for row in drawn]
     if characteristics:
-        matched = explainer.characteristics(explained.seen, [match.prototype for match in found])
-        drawn = [replace(row, here=matched[row.prototype].sentence) for row in drawn]
-    rank = next(i for i, entry in enumerate(explanation.predictions, 1) if entry.label == shown.label)
-    return ExplanationView(
-        name=explanation.image,
-        picture=draw.whole(),
-        seen=draw.crop_region(),
-        marks=tuple(draw.mark(match, str(i)) for i, match in enumerate(found[:MARKS], 1)),
+        explained = explainer.with_characteristics(explained)
+    return explanation_view(
+        explained.explanation,
+        ImagePictures(explainer, explained.forward, ServedPictures(explainer.checkpoint), method=method),
+        absent=rows,
+        marks=MARKS,
         truth=image.known_truth(explainer.checkpoint),
-        predictions=_shortlist(explanation, rank),
-        shown=explanation.predictions[rank - 1],
-        rank=rank,
-        supporting=tuple(row for row in drawn if row.evidence > 0),
-        opposing=tuple(row for row in drawn if row.evidence <= 0),
-        missing=tuple(draw.absent(i, m, m.absence / longest) for i, m in enumerate(missing, len(found) + 1)),
-        total=_sum(shown, found, missing),
-        by_probability=explainer.unit == "probability",
-        evidence=explanation.evidence,
-        notices=explanation.notices,
+        drawn=explainer.model.prototype_source.decoded,
+        characteristics=explainer.known_characteristics,
     )
-
-
-def _shortlist(explanation: Explanation, rank: int) -> tuple[Prediction, ...]:
-    best = explanation.predictions[:TOP_CLASSES]
-    return best if rank <= len(best) else (*best, explanation.predictions[rank - 1])
-
-
-def _sum(shown: ClassExplanation, found: list[Match], missing: list[Statement]) -> Sum:
-    by_found = sum(match.presence for match in found)
-    by_missing = sum(match.absence for match in missing)
-    return Sum(by_found, by_missing, shown.total() - by_found - by_missing - shown.bias, shown.bias, shown.score)

@@ -2,6 +2,8 @@
    number of a row keeps it shown.  The strength of heat maps is one setting for all. */
 (() => {
   const whole = () => document.querySelector("#explained .whole");
+  /* Prototypes found at one place share a mark: its data-row lists their rows. */
+  const rows = (mark) => mark.dataset.row.split(" ");
   const card = (number) => document.querySelector(`#answer .card[data-row="${number}"]`);
   let pinned = null;
 
@@ -10,14 +12,14 @@
     if (!picture) return;
     const row = number && card(number);
     picture.classList.toggle("pointing", Boolean(row));
-    for (const mark of picture.querySelectorAll(".mark")) mark.classList.toggle("here", mark.dataset.row === number);
+    for (const mark of picture.querySelectorAll(".mark")) mark.classList.toggle("here", Boolean(row) && rows(mark).includes(number));
     for (const other of document.querySelectorAll("#answer .card")) other.classList.toggle("here", other === row);
     const lens = picture.querySelector(".lens");
     const heat = row?.querySelector("img.heat");
     lens.replaceChildren();
     if (!heat) return;
     lens.append(Object.assign(new Image(), { src: heat.src, alt: "", className: "heat" }));
-    if (!picture.querySelector(`.mark[data-row="${number}"]`)) {
+    if (!picture.querySelector(`.mark[data-row~="${number}"]`)) {
       const spot = row.querySelector(".context .spot");
       if (spot) lens.append(spot.cloneNode());
     }
@@ -29,7 +31,7 @@
     }
     show(pinned);
   };
-  const pointed = (event) => event.target.closest?.("#answer .card[data-row], #explained .mark[data-row]")?.dataset.row;
+  const pointed = (event) => event.target.closest?.("#answer .card[data-row], #explained .mark[data-row]")?.dataset.row.split(" ")[0];
 
   document.addEventListener("pointerover", (event) => {
     if (event.pointerType !== "mouse") return;
@@ -49,8 +51,8 @@
       pin(pinned === number ? null : number);
       if (pinned && whole().getBoundingClientRect().bottom < 80) whole().scrollIntoView({ block: "nearest" });
     } else if (mark) {
-      pin(mark.dataset.row);
-      card(mark.dataset.row)?.scrollIntoView({ block: "nearest" });
+      pin(rows(mark)[0]);
+      card(rows(mark)[0])?.scrollIntoView({ block: "nearest" });
     }
   });
   document.addEventListener("input", (event) => {

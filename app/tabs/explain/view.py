@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.drawing import SIMILARITY
-from app.explanation_view import ExplanationView
+from app.links import encode
 from app.templating import page
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.evidence.local import Prediction
-from protoexplain.report.numbers import percent, readable
+from protoexplain.view.explanation_view import ExplanationView
+from protoexplain.view.image_pictures import SIMILARITY
+from protoexplain.view.numbers import percent, readable
 
 
-def picture(shown: ExplanationView) -> str:
+def picture(view: ExplanationView) -> str:
     """The whole picture and the verdict."""
-    return page("tabs/explain/picture.html", view=shown)
+    return page("tabs/explain/picture.html", view=view)
 
 
-def answer(shown: ExplanationView, rows: int, method: str, why: bool, model: str) -> str:
+def answer(view: ExplanationView, rows: int, method: str, why: bool, model: str) -> str:
     """Why, or why not: the rows and their sum."""
     words = {
-        "class": shown.shown.label,
+        "class": view.shown.label,
         "rows": rows,
         "heat": "" if method == SIMILARITY else method,
         "why": 1 if why else "",
     }
-    return page("tabs/explain/page.html", view=shown, words=words, model=model)
+
+    def address(prototype: int) -> str:
+        return "?" + encode({"model": model, "tab": "prototypes", "prototype": prototype})
+
+    return page("tabs/explain/page.html", view=view, words=words, address=address)
 
 
 def predictions_heading() -> str:

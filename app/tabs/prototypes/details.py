@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.pictures import Picture, prototype_picture
+from app.pictures import prototype_picture
 from app.tabs.prototypes.actions import Metrics, Tile, tile
 from app.tabs.prototypes.measured_facts import MeasuredFacts, measured_facts
 from app.tabs.prototypes.measures import Measure, measures
@@ -19,6 +19,7 @@ from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.training.diagnose import on_background, repeated
+from protoexplain.view.pictures import Picture
 
 WEIGHTS, NEIGHBOURS, BARS = 5, 8, 24
 

@@ -11,16 +11,15 @@ from pydantic import TypeAdapter
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import Job, RunningJob
-from app.pictures import Picture, drawn_picture, fitted, percent_of
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
-from protoexplain.data.geometry import Box
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.prototype import Neighbour, SplitExplanation, explain_prototypes
 from protoexplain.io.images import load_image
+from protoexplain.view.pictures import Picture, encoded, region_of
 
 NEAREST = 5
 SPLITS = ("train", "test")
@@ -146,10 +145,8 @@ def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int) 
                 explainer.checkpoint.data.crop,
                 explainer.checkpoint.config.data.image_size,
             )
-            box = percent_of(Box(*near.box), geometry.crop)
-            picture = drawn_picture(
-                fitted(cut(rgb, geometry), SIDE), f"Picture of {name}, the part marked by a box", box
-            )
+            box = region_of(near.box, geometry.crop)
+            picture = encoded(cut(rgb, geometry), f"Picture of {name}, the part marked by a box", box, side=SIDE)
         except UserError:
             picture = None
     explainable = record is not None and record.split == "test"

@@ -11,16 +11,17 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.drawing import Drawing
 from app.image_predictions import ImagePrediction
 from app.input_image import InputImage, see
 from app.links import Words, number
-from app.pictures import Picture, prototype_picture
+from app.pictures import ServedPictures, prototype_picture
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.explain.evidence.match import matches
 from protoexplain.explain.explainer import Explainer
 from protoexplain.metrics.stats.wilson import wilson
+from protoexplain.view.image_pictures import ImagePictures
+from protoexplain.view.pictures import Picture
 
 DISTINCTION, AGREEMENT = "distinction", "agreement"
 LENGTHS = (5, 10, 20)
@@ -220,13 +221,13 @@ def ask(explainer: Explainer, session: Session, image: InputImage) -> tuple[Sess
     Raises:
         UserError: The picture cannot be read.
     """
-    seen = see(explainer, image)
-    ranked, query = seen.reading.ranked, session.query
+    forward = see(explainer, image)
+    ranked, query = forward.forward_pass.ranked, session.query
     shown = ranked[: OPTIONS if query.task == DISTINCTION else 1]
     random.Random(f"{query.seed}/{image.key}").shuffle(shown)
-    right = seen.reading.class_names[ranked[0]] == image.truth
+    right = forward.forward_pass.class_names[ranked[0]] == image.truth
     item = Item(image.key, tuple(shown), ranked[0], image.truth, right)
-    draw = Drawing(explainer, seen)
+    draw = ImagePictures(explainer, forward, ServedPictures(explainer.checkpoint))
     options = tuple(_matched_parts(explainer, draw, label, PARTS[query.task]) for label in shown)
     asked = replace(session, queue=session.queue[1:], items=(*session.items, item))
     return asked, Question(draw.whole(), options)
@@ -264,14 +265,14 @@ def score(session: Session) -> Score:
     )
 
 
-def _matched_parts(explainer: Explainer, draw: Drawing, label: int, count: int) -> tuple[MatchedPart, ...]:
+def _matched_parts(explainer: Explainer, draw: ImagePictures, label: int, count: int) -> tuple[MatchedPart, ...]:
     """The prototypes whose presence speaks most for a class."""
-    presence = draw.reading.evidence([label]).presence[:, 0]
+    presence = draw.forward.forward_pass.evidence([label]).presence[:, 0]
     order = [p for p in presence.argsort(descending=True, stable=True)[:count].tolist() if float(presence[p]) > 0]
-    found = matches(draw.reading, [label], order)[0]
+    found = matches(draw.forward.forward_pass, [label], order)[0]
     return tuple(
         MatchedPart(
-            draw.place(found[p], "Part of the picture, marked by a box"),
+            draw.located(found[p], "Part of the picture, marked by a box"),
             prototype_picture(explainer.checkpoint, p, "patch", alt="Part of a training picture"),
         )
         for p in order

@@ -15,14 +15,15 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from app.drawing import Drawing
 from app.input_image import InputImage, see
 from app.links import Words
-from app.pictures import Picture, prototype_picture
+from app.pictures import ServedPictures, prototype_picture
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
-from protoexplain.explain.explainer import Explainer, Seen
+from protoexplain.explain.explainer import Explainer, ForwardResult
 from protoexplain.models.contract import EvidenceKind
+from protoexplain.view.image_pictures import ImagePictures
+from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import LEAST
 
 CELLS: Final = 32
@@ -220,10 +221,12 @@ class ForwardResults:
 
     def __init__(self, size: int = MAX_RESULTS) -> None:
         self.size = size
-        self._results: WeakKeyDictionary[Explainer, LRUCache[tuple[InputImage, int], Seen]] = WeakKeyDictionary()
+        self._results: WeakKeyDictionary[Explainer, LRUCache[tuple[InputImage, int], ForwardResult]] = (
+            WeakKeyDictionary()
+        )
         self._lock = threading.Lock()
 
-    def of(self, explainer: Explainer, image: InputImage) -> Seen:
+    def of(self, explainer: Explainer, image: InputImage) -> ForwardResult:
         """What a model makes of a picture, which is cut to what the model sees.
 
         Raises:
@@ -234,7 +237,7 @@ class ForwardResults:
             known = self._results.setdefault(explainer, LRUCache(self.size))
             if key in known:
                 return known[key]
-        found = explainer.focus(see(explainer, image), LARGEST)
+        found = explainer.cropped(see(explainer, image), LARGEST)
         with self._lock:
             known[key] = found
         return found
@@ -246,30 +249,31 @@ def outcome(explainer: Explainer, results: ForwardResults, image: InputImage, qu
     Raises:
         UserError: The picture cannot be read.
     """
-    seen, edit = results.of(explainer, image), query.edit
+    forward, edit = results.of(explainer, image), query.edit
     changed = bool(edit.changes) or (edit.area is not None and edit.fill is not None)
-    edited = explainer.edited(seen, edit) if changed else seen
-    found = what_if(seen.reading, edited.reading, ROWS)
-    before, after = Drawing(explainer, seen, side=SIDE), Drawing(explainer, edited, side=SIDE)
+    edited = explainer.edited(forward, edit) if changed else forward
+    found = what_if(forward.forward_pass, edited.forward_pass, ROWS)
+    prototypes = ServedPictures(explainer.checkpoint)
+    before, after = (ImagePictures(explainer, one, prototypes, side=SIDE) for one in (forward, edited))
     losses, gains = (_moved(explainer, before, after, shifts, found) for shifts in (found.losses, found.gains))
     listed = sum(moved.shift.change for moved in (*losses, *gains))
     return Outcome(
-        name=seen.name,
+        name=forward.name,
         before=before.whole(),
-        after=after.whole("The changed picture"),
+        after=after.whole(what="The changed picture"),
         found=found,
         losses=losses,
         gains=gains,
         rest=found.change - listed,
         by_probability=explainer.unit == "probability",
-        evidence=seen.reading.evidence_kind,
+        evidence=forward.forward_pass.evidence_kind,
         changed=changed,
-        notices=seen.notices,
+        notices=forward.notices,
     )
 
 
 def _moved(
-    explainer: Explainer, before: Drawing, after: Drawing, shifts: tuple[Shift, ...], found: WhatIf
+    explainer: Explainer, before: ImagePictures, after: ImagePictures, shifts: tuple[Shift, ...], found: WhatIf
 ) -> tuple[Moved, ...]:
     """Those that would not be shown as zero, drawn."""
     longest = max((abs(shift.change) for shift in (*found.losses, *found.gains)), default=1.0)
@@ -278,8 +282,8 @@ def _moved(
             shift=shift,
             owner=explainer.checkpoint.owner_name(shift.before.prototype),
             patch=prototype_picture(explainer.checkpoint, shift.before.prototype, "patch"),
-            before=before.place(shift.before, "The picture as it is, the part marked by a box"),
-            after=after.place(shift.after, "The changed picture, the part marked by a box"),
+            before=before.located(shift.before, "The picture as it is, the part marked by a box"),
+            after=after.located(shift.after, "The changed picture, the part marked by a box"),
             heat_before=before.heat(shift.before),
             heat_after=after.heat(shift.after),
             share=abs(shift.change) / longest,

@@ -15,7 +15,7 @@ import torch
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.attribution.fit import NEIGHBOURHOODS, best_fit, fit_errors
 from protoexplain.explain.attribution.methods import METHODS, Attribution, Method
-from protoexplain.explain.attribution.question import Question, Target
+from protoexplain.explain.attribution.task import AttributionTask, Target
 from protoexplain.models.base import PrototypeModel
 from protoexplain.progress import Progress
 
@@ -68,7 +68,7 @@ class Attributions:
 
 
 def attribute(
-    question: Question,
+    task: AttributionTask,
     methods: Sequence[str] | None = None,
     neighbourhoods: Sequence[str] = (DEFAULT_NEIGHBOURHOOD,),
     fit_samples: int = FIT_SAMPLES,
@@ -80,7 +80,7 @@ def attribute(
     those of before; other threads wait, for captum draws from the same.
 
     Args:
-        question: What is explained, for which picture.
+        task: What is explained, for which picture.
         methods: Names in `METHODS`; all that can explain the target by default.
         neighbourhoods: Names in `NEIGHBOURHOODS` on which the fits are judged.
         fit_samples: Pictures for each of them.
@@ -89,28 +89,28 @@ def attribute(
     Raises:
         UserError: Unknown names, a method that cannot explain the target, or no such class or prototype.
     """
-    kind = question.target.kind
+    kind = task.target.kind
     names = [name for name, method in METHODS.items() if kind in method.kinds] if methods is None else methods
-    wanted = {name: find_method(name, kind) for name in names}
-    _check(question.target, question.reading.model, neighbourhoods)
+    chosen = {name: find_method(name, kind) for name in names}
+    _check(task.target, task.forward_pass.model, neighbourhoods)
     maps: dict[str, Attribution] = {}
     errors: dict[str, dict[str, float | None]] = {}
-    total = len(wanted) + len(neighbourhoods)
-    device = question.picture.device
+    total = len(chosen) + len(neighbourhoods)
+    device = task.picture.device
     with _one_at_a_time, torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-        for name, method in wanted.items():
-            torch.manual_seed(question.seed)
-            maps[name] = method.apply(question)
+        for name, method in chosen.items():
+            torch.manual_seed(task.seed)
+            maps[name] = method.apply(task)
             if progress:
                 progress(len(maps), total)
         fits = {name: found.weights for name, found in maps.items() if found.weights is not None}
         for name in neighbourhoods if fits else ():
-            errors[name] = fit_errors(question, fits, NEIGHBOURHOODS[name], fit_samples)
+            errors[name] = fit_errors(task, fits, NEIGHBOURHOODS[name], fit_samples)
             if progress:
                 progress(len(maps) + len(errors), total)
         with torch.no_grad():
-            value = float(question.score(question.picture))
-    return Attributions(question.target, value, maps, errors, question.parts, question.seed)
+            value = float(task.score(task.picture))
+    return Attributions(task.target, value, maps, errors, task.parts, task.seed)
 
 
 def find_method(name: str, kind: str) -> Method:

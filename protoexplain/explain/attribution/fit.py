@@ -19,7 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from protoexplain.explain.attribution.methods import PART_NOISE, exponential_kernel
-from protoexplain.explain.attribution.question import Question
+from protoexplain.explain.attribution.task import AttributionTask
 from protoexplain.models.precision import exact
 
 Changed = Iterator[tuple[Tensor, Tensor]]
@@ -36,52 +36,52 @@ class Neighbourhood:
     Args:
         question: What it asks, for people.
         methods: Whose fit it is; the gradient methods in brackets match gradients on it instead of values.
-        draw: (question, n, generator) -> batches of pictures [b,3,S,S] with weights [b].
+        draw: (task, n, generator) -> batches of pictures [b,3,S,S] with weights [b].
     """
 
     question: str
     methods: str
-    draw: Callable[[Question, int, Generator], Changed]
+    draw: Callable[[AttributionTask, int, Generator], Changed]
 
 
-def _pixel_noise(question: Question, count: int, generator: Generator) -> Changed:
-    for start in range(0, count, question.batch):
-        shape = (min(question.batch, count - start), *question.picture.shape[1:])
-        noise = torch.randn(shape, generator=generator).to(question.picture)
-        yield question.picture + question.noise * noise, torch.ones(shape[0])
+def _pixel_noise(task: AttributionTask, count: int, generator: Generator) -> Changed:
+    for start in range(0, count, task.batch):
+        shape = (min(task.batch, count - start), *task.picture.shape[1:])
+        noise = torch.randn(shape, generator=generator).to(task.picture)
+        yield task.picture + task.noise * noise, torch.ones(shape[0])
 
 
-def _part_noise(question: Question, count: int, generator: Generator) -> Changed:
-    return _presences(question, 1 + PART_NOISE * torch.randn(count, question.parts, generator=generator))
+def _part_noise(task: AttributionTask, count: int, generator: Generator) -> Changed:
+    return _presences(task, 1 + PART_NOISE * torch.randn(count, task.parts, generator=generator))
 
 
-def _masks(question: Question, count: int, generator: Generator) -> Changed:
-    return _presences(question, _coins(question, count, generator))
+def _masks(task: AttributionTask, count: int, generator: Generator) -> Changed:
+    return _presences(task, _coins(task, count, generator))
 
 
-def _weighted_masks(question: Question, count: int, generator: Generator) -> Changed:
-    masks = _coins(question, count, generator)
-    return _presences(question, masks, exponential_kernel(masks))
+def _weighted_masks(task: AttributionTask, count: int, generator: Generator) -> Changed:
+    masks = _coins(task, count, generator)
+    return _presences(task, masks, exponential_kernel(masks))
 
 
-def _shapley_masks(question: Question, count: int, generator: Generator) -> Changed:
+def _shapley_masks(task: AttributionTask, count: int, generator: Generator) -> Changed:
     """Sizes s of the kept part with probability proportional to 1 / (s (M - s)); all sets of a size alike."""
-    parts = question.parts
+    parts = task.parts
     sizes = torch.arange(1, parts)
     drawn = sizes[torch.multinomial(1 / (sizes * (parts - sizes)), count, replacement=True, generator=generator)]
     ranks = torch.rand(count, parts, generator=generator).argsort(1).argsort(1)
-    return _presences(question, (ranks < drawn[:, None]).float())
+    return _presences(task, (ranks < drawn[:, None]).float())
 
 
-def _one_out(question: Question, count: int, generator: Generator) -> Changed:
+def _one_out(task: AttributionTask, count: int, generator: Generator) -> Changed:
     """Every superpixel once, whatever the count."""
-    return _presences(question, 1 - torch.eye(question.parts))
+    return _presences(task, 1 - torch.eye(task.parts))
 
 
-def _fading(question: Question, count: int, generator: Generator) -> Changed:
+def _fading(task: AttributionTask, count: int, generator: Generator) -> Changed:
     """The whole picture, at evenly spaced strengths instead of random ones."""
     strength = (torch.arange(count) + 0.5) / count
-    return _presences(question, strength[:, None].expand(-1, question.parts))
+    return _presences(task, strength[:, None].expand(-1, task.parts))
 
 
 NEIGHBOURHOODS = {
@@ -100,12 +100,12 @@ NEIGHBOURHOODS = {
 
 @torch.no_grad()
 def fit_errors(
-    question: Question, fits: Mapping[str, Tensor], neighbourhood: Neighbourhood, samples: int = 100
+    task: AttributionTask, fits: Mapping[str, Tensor], neighbourhood: Neighbourhood, samples: int = 100
 ) -> dict[str, float | None]:
     """The errors of linear fits on a neighbourhood, all from the same forward passes.
 
     Args:
-        question: What is explained, for which picture.
+        task: What is explained, for which picture.
         fits: Name -> weights [3,S,S].
         neighbourhood: On which the fit is judged.
         samples: Pictures that are drawn.
@@ -113,18 +113,18 @@ def fit_errors(
     Returns:
         Name -> error, at least 0; None where the score does not vary, so that there is nothing to fit.
     """
-    generator = torch.Generator().manual_seed(question.seed + 1)
+    generator = torch.Generator().manual_seed(task.seed + 1)
     slopes = exact(torch.stack([weights.flatten() for weights in fits.values()]))
-    score, values, guesses, weights = question.score, [], [], []
-    for pictures, importance in neighbourhood.draw(question, samples, generator):
+    score, values, guesses, weights = task.score, [], [], []
+    for pictures, importance in neighbourhood.draw(task, samples, generator):
         values.append(exact(score(pictures)))
-        guesses.append(exact((pictures - question.picture).flatten(1)) @ slopes.T)
+        guesses.append(exact((pictures - task.picture).flatten(1)) @ slopes.T)
         weights.append(importance.to(values[-1]))
-    truth, told, share = torch.cat(values), torch.cat(guesses), torch.cat(weights)
+    truth, predicted, share = torch.cat(values), torch.cat(guesses), torch.cat(weights)
     variance = _variance(truth[:, None], share)[0]
     if variance <= _FLAT * truth.square().mean():
         return dict.fromkeys(fits)
-    errors = _variance(truth[:, None] - told, share) / variance
+    errors = _variance(truth[:, None] - predicted, share) / variance
     return dict(zip(fits, errors.tolist(), strict=True))
 
 
@@ -134,14 +134,14 @@ def best_fit(errors: Mapping[str, float | None]) -> str | None:
     return min(known, key=lambda name: known[name]) if known else None
 
 
-def _coins(question: Question, count: int, generator: Generator) -> Tensor:
-    return torch.randint(2, (count, question.parts), generator=generator).float()
+def _coins(task: AttributionTask, count: int, generator: Generator) -> Tensor:
+    return torch.randint(2, (count, task.parts), generator=generator).float()
 
 
-def _presences(question: Question, presence: Tensor, weights: Tensor | None = None) -> Changed:
+def _presences(task: AttributionTask, presence: Tensor, weights: Tensor | None = None) -> Changed:
     """Pictures from how much of each superpixel is there, [n,M]."""
     weights = torch.ones(len(presence)) if weights is None else weights
-    return zip(question.chunks(presence), weights.split(question.batch), strict=True)
+    return zip(task.chunks(presence), weights.split(task.batch), strict=True)
 
 
 def _variance(values: Tensor, weights: Tensor) -> Tensor:

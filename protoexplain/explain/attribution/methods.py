@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protoexplain.explain.attribution.question import Question
+from protoexplain.explain.attribution.task import AttributionTask
 from protoexplain.models.contract import best_cells
 from protoexplain.regions.boxes import upsample
 from protoexplain.regions.map_sizes import by_size
@@ -56,142 +56,142 @@ class Method:
 
     title: str
     paper: str
-    apply: Callable[[Question], Attribution]
+    apply: Callable[[AttributionTask], Attribution]
     kinds: tuple[str, ...] = ("class", "prototype")
 
 
-def saliency(question: Question) -> Attribution:
+def saliency(task: AttributionTask) -> Attribution:
     """|d score / d pixel|, the largest of the channels."""
-    gradient = _gradient(question)
+    gradient = _gradient(task)
     return _unsigned(gradient.abs().amax(0), gradient)
 
 
-def input_x_gradient(question: Question) -> Attribution:
+def input_x_gradient(task: AttributionTask) -> Attribution:
     """(x - baseline) * gradient, summed over the channels."""
     from captum.attr import InputXGradient
 
-    score, baseline = question.score, question.baseline
-    products = InputXGradient(lambda shift: score(baseline + shift)).attribute(_leaf(question.difference))[0]
-    return _signed(products.sum(0), _gradient(question))
+    score, baseline = task.score, task.baseline
+    products = InputXGradient(lambda shift: score(baseline + shift)).attribute(_leaf(task.difference))[0]
+    return _signed(products.sum(0), _gradient(task))
 
 
-def smoothgrad(question: Question) -> Attribution:
+def smoothgrad(task: AttributionTask) -> Attribution:
     """The mean gradient under pixel noise."""
     from captum.attr import NoiseTunnel, Saliency
 
-    gradient = NoiseTunnel(Saliency(question.score)).attribute(
-        _leaf(question.picture),
+    gradient = NoiseTunnel(Saliency(task.score)).attribute(
+        _leaf(task.picture),
         nt_type="smoothgrad",
-        nt_samples=question.noisy,
-        nt_samples_batch_size=min(question.batch, question.noisy),
-        stdevs=question.noise,
+        nt_samples=task.noisy,
+        nt_samples_batch_size=min(task.batch, task.noisy),
+        stdevs=task.noise,
         abs=False,
     )[0]
     return _unsigned(gradient.abs().amax(0), gradient)
 
 
-def integrated_gradients(question: Question) -> Attribution:
+def integrated_gradients(task: AttributionTask) -> Attribution:
     """(x - baseline) times the mean gradient on the line between them; adds up to the difference of the scores."""
     from captum.attr import IntegratedGradients
 
-    gradient = IntegratedGradients(question.score, multiply_by_inputs=False).attribute(
-        _leaf(question.picture),
-        baselines=question.baseline,
-        n_steps=question.steps,
-        internal_batch_size=question.batch,
+    gradient = IntegratedGradients(task.score, multiply_by_inputs=False).attribute(
+        _leaf(task.picture),
+        baselines=task.baseline,
+        n_steps=task.steps,
+        internal_batch_size=task.batch,
     )[0]
-    return _signed((gradient * question.difference[0]).sum(0), gradient)
+    return _signed((gradient * task.difference[0]).sum(0), gradient)
 
 
-def occlusion(question: Question) -> Attribution:
+def occlusion(task: AttributionTask) -> Attribution:
     """By how much the score falls when one superpixel is missing (captum's FeatureAblation: Occlusion by regions)."""
     from captum.attr import FeatureAblation
 
-    falls = FeatureAblation(question.score).attribute(
-        question.picture,
-        baselines=question.baseline,
-        feature_mask=question.superpixels[None, None],
-        perturbations_per_eval=question.batch,
+    falls = FeatureAblation(task.score).attribute(
+        task.picture,
+        baselines=task.baseline,
+        feature_mask=task.superpixels[None, None],
+        perturbations_per_eval=task.batch,
     )[0, 0]
-    effects = falls.new_zeros(question.parts)
-    effects[question.superpixels.flatten()] = falls.flatten()
-    return _of_parts(question, effects)
+    effects = falls.new_zeros(task.parts)
+    effects[task.superpixels.flatten()] = falls.flatten()
+    return _of_parts(task, effects)
 
 
-def lime(question: Question) -> Attribution:
+def lime(task: AttributionTask) -> Attribution:
     """Weighted least squares over random masks of the superpixels, those close to the whole picture weigh most."""
     from captum.attr import Lime
 
     from protoexplain.explain.attribution.linear_model import LeastSquares
 
     fitted = Lime(
-        question.score,
+        task.score,
         interpretable_model=LeastSquares(),
         similarity_func=lambda picture, masked, mask, **settings: exponential_kernel(mask.to(picture)),
     )
-    return _of_parts(question, fitted.attribute(question.picture, **_mask_settings(question))[0])
+    return _of_parts(task, fitted.attribute(task.picture, **_mask_settings(task))[0])
 
 
-def c_lime(question: Question) -> Attribution:
+def c_lime(task: AttributionTask) -> Attribution:
     """Least squares over Gaussian noise on how much each superpixel is there (C-LIME, Agarwal et al. 2021)."""
     from captum.attr import LimeBase
 
     from protoexplain.explain.attribution.linear_model import LeastSquares
 
-    generator = torch.Generator().manual_seed(question.seed)
+    generator = torch.Generator().manual_seed(task.seed)
 
     def draw(picture: Tensor, **settings: object) -> Tensor:
-        return 1 + PART_NOISE * torch.randn(1, question.parts, generator=generator)
+        return 1 + PART_NOISE * torch.randn(1, task.parts, generator=generator)
 
     fitted = LimeBase(
-        question.score,
+        task.score,
         interpretable_model=LeastSquares(),
         similarity_func=lambda picture, changed, presence, **settings: 1.0,
         perturb_func=draw,
         perturb_interpretable_space=True,
-        from_interp_rep_transform=lambda presence, picture, **settings: question.mixed(presence),
+        from_interp_rep_transform=lambda presence, picture, **settings: task.mixed(presence),
         to_interp_rep_transform=None,
     )
-    weights = fitted.attribute(question.picture, n_samples=question.samples, perturbations_per_eval=question.batch)
-    return _of_parts(question, weights[0])
+    weights = fitted.attribute(task.picture, n_samples=task.samples, perturbations_per_eval=task.batch)
+    return _of_parts(task, weights[0])
 
 
-def kernel_shap(question: Question) -> Attribution:
+def kernel_shap(task: AttributionTask) -> Attribution:
     """Shapley values of the superpixels by weighted least squares (Lundberg and Lee 2017)."""
     from captum.attr import KernelShap
 
     from protoexplain.explain.attribution.linear_model import LeastSquares
 
-    fitted = KernelShap(question.score)
+    fitted = KernelShap(task.score)
     fitted.interpretable_model = LeastSquares()
-    return _of_parts(question, fitted.attribute(question.picture, **_mask_settings(question))[0])
+    return _of_parts(task, fitted.attribute(task.picture, **_mask_settings(task))[0])
 
 
-def grad_cam(question: Question) -> Attribution:
+def grad_cam(task: AttributionTask) -> Attribution:
     """Feature maps of the backbone weighted by their mean gradient; only what raises the score."""
     from captum.attr import LayerGradCam
 
-    score = question.score
-    cells = LayerGradCam(score, score.features).attribute(_leaf(question.picture), relu_attributions=True)[0, 0]
-    return _unsigned(_upsampled(question, cells).clamp_min(0))
+    score = task.score
+    cells = LayerGradCam(score, score.features).attribute(_leaf(task.picture), relu_attributions=True)[0, 0]
+    return _unsigned(_upsampled(task, cells).clamp_min(0))
 
 
-def similarity_map(question: Question) -> Attribution:
+def similarity_map(task: AttributionTask) -> Attribution:
     """The prototype's own map; for a class the maps of all prototypes, weighted as the head weighs them."""
-    target, maps = question.target, question.reading.maps
+    target, maps = task.target, task.forward_pass.maps
     if target.kind == "prototype":
-        return _unsigned(_upsampled(question, maps[target.index]))
-    weights = question.reading.model.class_weights().detach()[target.index].cpu()
+        return _unsigned(_upsampled(task, maps[target.index]))
+    weights = task.forward_pass.model.class_weights().detach()[target.index].cpu()
     weighted = [torch.einsum("p,phw->hw", weights[places], stack) for places, stack in by_size(maps)]
-    return _signed(torch.stack([_upsampled(question, cells) for cells in weighted]).sum(0))
+    return _signed(torch.stack([_upsampled(task, cells) for cells in weighted]).sum(0))
 
 
-def receptive_field(question: Question) -> Attribution:
+def receptive_field(task: AttributionTask) -> Attribution:
     """One where a pixel can influence the prototype's best cell at all."""
-    cells = question.reading.maps[question.target.index]
+    cells = task.forward_pass.maps[task.target.index]
     rows, columns = cells.shape
-    box = question.fields()[rows, columns].box(*best_cells(cells[None])[0])
-    heat = torch.zeros(question.picture.shape[2:])
+    box = task.fields()[rows, columns].box(*best_cells(cells[None])[0])
+    heat = torch.zeros(task.picture.shape[2:])
     heat[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = 1
     return _unsigned(heat)
 
@@ -202,11 +202,11 @@ def exponential_kernel(masks: Tensor) -> Tensor:
     return torch.exp(-distance.square() / KERNEL_WIDTH**2)
 
 
-def _gradient(question: Question) -> Tensor:
+def _gradient(task: AttributionTask) -> Tensor:
     """[3,S,S]."""
     from captum.attr import Saliency
 
-    gradient: Tensor = Saliency(question.score).attribute(_leaf(question.picture), abs=False)[0]
+    gradient: Tensor = Saliency(task.score).attribute(_leaf(task.picture), abs=False)[0]
     return gradient
 
 
@@ -215,24 +215,24 @@ def _leaf(values: Tensor) -> Tensor:
     return values.detach().clone().requires_grad_()
 
 
-def _mask_settings(question: Question) -> dict[str, Any]:
+def _mask_settings(task: AttributionTask) -> dict[str, Any]:
     return {
-        "baselines": question.baseline,
-        "feature_mask": question.superpixels[None, None],
-        "n_samples": question.samples,
-        "perturbations_per_eval": question.batch,
+        "baselines": task.baseline,
+        "feature_mask": task.superpixels[None, None],
+        "n_samples": task.samples,
+        "perturbations_per_eval": task.batch,
         "return_input_shape": False,
     }
 
 
-def _of_parts(question: Question, effects: Tensor) -> Attribution:
+def _of_parts(task: AttributionTask, effects: Tensor) -> Attribution:
     """From what each superpixel adds by being there, [M]."""
-    effects = effects.flatten().to(question.picture)
-    return _signed(effects[question.superpixels], question.spread(effects))
+    effects = effects.flatten().to(task.picture)
+    return _signed(effects[task.superpixels], task.spread(effects))
 
 
-def _upsampled(question: Question, cells: Tensor) -> Tensor:
-    size = question.picture.shape[2]
+def _upsampled(task: AttributionTask, cells: Tensor) -> Tensor:
+    size = task.picture.shape[2]
     return upsample(cells.detach().cpu(), size, size)
 
 

@@ -57,7 +57,7 @@ def match_characteristics(
     """
     changes = (*PUBLISHED, *(calibration.changes() if calibration else ()))
     scores = local_scores(model, rgb, size, changes, cache)
-    told = {}
+    described = {}
     for prototype in prototypes:
         values = scores.scores[:, prototype].tolist()
         published, equal = (
@@ -68,9 +68,9 @@ def match_characteristics(
             )
         )
         if calibration is None:
-            told[prototype] = MatchCharacteristics(published, None, UNCALIBRATED)
+            described[prototype] = MatchCharacteristics(published, None, UNCALIBRATED)
             continue
         findings = match_findings(equal, float(scores.activations[prototype]), calibration, prototype)
         calibrated = {one.name: one.score for one in findings} or None
-        told[prototype] = MatchCharacteristics(published, calibrated, about_match(findings))
-    return told
+        described[prototype] = MatchCharacteristics(published, calibrated, about_match(findings))
+    return described

@@ -45,7 +45,7 @@ def table_cache() -> DiskCache:
 
 
 @dataclass(frozen=True)
-class Survey:
+class CharacteristicsMeasurement:
     """What is measured, and where slow results are kept.
 
     Args:
@@ -114,10 +114,11 @@ class Survey:
         _, scores = self.measure(sample, [*PUBLISHED, *rungs], "comparing strengths")
         labels = torch.tensor([record.label for record in sample])
         found = disturbance(scores, ~related(self.model.class_weights().cpu(), labels))
-        published, tried = found[: len(PUBLISHED)], found[len(PUBLISHED) :].view(len(MODIFICATIONS), -1)
+        published, candidates = found[: len(PUBLISHED)], found[len(PUBLISHED) :].view(len(MODIFICATIONS), -1)
         target = float(published.max())
         return {
-            name: equal_strength(name, row.tolist(), target) for name, row in zip(MODIFICATIONS, tried, strict=True)
+            name: equal_strength(name, row.tolist(), target)
+            for name, row in zip(MODIFICATIONS, candidates, strict=True)
         }
 
     def measure(self, records: Sequence[ImageRecord], changes: Sequence[Change], what: str) -> tuple[Tensor, Tensor]:
@@ -135,9 +136,9 @@ class Survey:
         crops = for_each(records, self._crop)
         shape = (len(records), 1 + len(changes), self.model.num_prototypes)
         key = self._key(crops, changes)
-        kept = self.tables.get(key)
-        if kept is not None and len(kept) == 4 * math.prod(shape):
-            return torch.from_numpy(np.frombuffer(kept, np.float32).reshape(shape).copy())
+        cached = self.tables.get(key)
+        if cached is not None and len(cached) == 4 * math.prod(shape):
+            return torch.from_numpy(np.frombuffer(cached, np.float32).reshape(shape).copy())
         pictures = for_each(crops, lambda rgb: variants(rgb, self.size, changes, self.textures))
         activations, _ = activations_at_peak(self.model, torch.stack(pictures))
         table = torch.cat([activations[:, :1], activations[:, :1] - activations[:, 1:]], 1).float()

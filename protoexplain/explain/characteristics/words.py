@@ -157,12 +157,12 @@ def _sentence(name: str, findings: Sequence[Finding], confidence: float, basis: 
 
 def _with_shares(findings: Sequence[Finding]) -> str:
     """The first with what its loss means, the others with the number alone."""
-    told = []
+    phrases = []
     for place, one in enumerate(findings):
         share = "" if one.share is None else f"{min(one.share, 1):.0%}"
         meaning = f" (changing it takes away {share} of the match)" if place == 0 else f" ({share})"
-        told.append(PHRASES[one.name] + (meaning if share else ""))
-    return _joined(told)
+        phrases.append(PHRASES[one.name] + (meaning if share else ""))
+    return _joined(phrases)
 
 
 def _listed(findings: Sequence[Finding]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from protoexplain.errors import UserError
 from protoexplain.explain.evidence.match import Match, matches
-from protoexplain.explain.forward_pass import Prediction, Reading
+from protoexplain.explain.forward_pass import ForwardPass, Prediction
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 
@@ -74,12 +74,16 @@ class Contrast:
 
 
 def contrast(
-    reading: Reading, this: int | None = None, other: int | None = None, rows: int = 10, box_rule: BoxRule = DEFAULT
+    forward_pass: ForwardPass,
+    this: int | None = None,
+    other: int | None = None,
+    rows: int = 10,
+    box_rule: BoxRule = DEFAULT,
 ) -> Contrast:
     """Why `this` and not `other`.
 
     Args:
-        reading: The picture.
+        forward_pass: The picture.
         this: Label; the best class by default.
         other: Label; the best one of the others by default.
         rows: Prototypes that are named.
@@ -88,21 +92,21 @@ def contrast(
     Raises:
         UserError: No such class, or twice the same.
     """
-    ranked = reading.ranked
+    ranked = forward_pass.ranked
     this = ranked[0] if this is None else this
     other = next((label for label in ranked if label != this), this) if other is None else other
-    reading.require_labels([this, other])
+    forward_pass.require_labels([this, other])
     if this == other:
-        raise UserError("a class cannot be compared with itself", reading.class_names[this], "choose two classes")
-    evidence = reading.evidence([this, other])
+        raise UserError("a class cannot be compared with itself", forward_pass.class_names[this], "choose two classes")
+    evidence = forward_pass.evidence([this, other])
     parts = evidence.presence + evidence.absence
     difference = parts[:, 0] - parts[:, 1]
     order = difference.abs().argsort(descending=True, stable=True)
     named, rest = order[:rows].tolist(), order[rows:]
-    for_this, for_other = matches(reading, [this, other], named, box_rule)
+    for_this, for_other = matches(forward_pass, [this, other], named, box_rule)
     return Contrast(
-        this=reading.prediction(this),
-        other=reading.prediction(other),
+        this=forward_pass.prediction(this),
+        other=forward_pass.prediction(other),
         separations=tuple(Separation(for_this[p], for_other[p]) for p in named),
         remainder=float(difference[rest].sum()),
         bias=float(evidence.bias[0] - evidence.bias[1]),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from protoexplain.errors import UserError
 from protoexplain.explain.evidence.match import Match, matches
-from protoexplain.explain.forward_pass import Prediction, Reading
+from protoexplain.explain.forward_pass import ForwardPass, Prediction
 from protoexplain.models.precision import exact
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
@@ -78,11 +78,13 @@ class Change:
         return {**asdict(self), "lead": self.lead, "lead_after": self.lead_after, "additive_error": self.check()}
 
 
-def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxRule = DEFAULT) -> Change | None:
+def what_would_change(
+    forward_pass: ForwardPass, rival: int | None = None, box_rule: BoxRule = DEFAULT
+) -> Change | None:
     """The fewest prototypes without which another class overtakes the predicted one.
 
     Args:
-        reading: The picture.
+        forward_pass: The picture.
         rival: Label of the class that is to overtake; by default the one that needs the fewest removals.
         box_rule: How boxes are drawn.
 
@@ -92,16 +94,18 @@ def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxR
     Raises:
         UserError: No such class, or the predicted one.
     """
-    predicted = reading.ranked[0]
-    rivals = [label for label in range(len(reading.class_names)) if label != predicted]
+    predicted = forward_pass.ranked[0]
+    rivals = [label for label in range(len(forward_pass.class_names)) if label != predicted]
     if rival is not None:
-        reading.require_labels([rival])
+        forward_pass.require_labels([rival])
         if rival == predicted:
             raise UserError(
-                "this class is predicted already", reading.class_names[rival], "name the class that is to overtake it"
+                "this class is predicted already",
+                forward_pass.class_names[rival],
+                "name the class that is to overtake it",
             )
         rivals = [rival]
-    effects, leads = _effects(reading, predicted, rivals), _leads(reading, predicted, rivals)
+    effects, leads = _effects(forward_pass, predicted, rivals), _leads(forward_pass, predicted, rivals)
     ordered, order = effects.clamp_min(0).sort(dim=1, descending=True, stable=True)
     gained = ordered.cumsum(1)
     enough = gained > leads[:, None]
@@ -113,40 +117,40 @@ def what_would_change(reading: Reading, rival: int | None = None, box_rule: BoxR
     fewest = (needed == needed.min()).nonzero()[:, 0]
     row = int(fewest[surplus[fewest].argmax()])
     for count in range(int(needed[row]) + 1, int((ordered[row] > 0).sum()) + 1):
-        change = _without(reading, predicted, rivals[row], order[row, :count].tolist(), effects[row], box_rule)
+        change = _without(forward_pass, predicted, rivals[row], order[row, :count].tolist(), effects[row], box_rule)
         if change.lead_after < 0:
             return change
     return None
 
 
-def _effects(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
+def _effects(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
     """[R,P]: what each prototype adds to the lead of the predicted class over each rival beyond not being found."""
-    weights, missing = exact(reading.model.class_weights().detach()), exact(reading.model.missing())
-    return (reading.activations - missing) * (weights[predicted] - weights[rivals])
+    weights, missing = exact(forward_pass.model.class_weights().detach()), exact(forward_pass.model.missing())
+    return (forward_pass.activations - missing) * (weights[predicted] - weights[rivals])
 
 
-def _leads(reading: Reading, predicted: int, rivals: list[int]) -> Tensor:
+def _leads(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
     """[R], in float64."""
-    evidence = reading.evidence([predicted, *rivals])
+    evidence = forward_pass.evidence([predicted, *rivals])
     scores = (evidence.presence + evidence.absence).sum(0) + evidence.bias
     return scores[0] - scores[1:]
 
 
 @torch.no_grad()
 def _without(
-    reading: Reading, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
+    forward_pass: ForwardPass, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
 ) -> Change:
     """Compute the scores anew as if some prototypes had not been found."""
-    activations = reading.activations.clone()
-    activations[removed] = exact(reading.model.missing())[removed]
-    after = reading.with_activations(activations)
-    (found,) = matches(reading, [predicted], removed, box_rule)
+    activations = forward_pass.activations.clone()
+    activations[removed] = exact(forward_pass.model.missing())[removed]
+    after = forward_pass.with_activations(activations)
+    (found,) = matches(forward_pass, [predicted], removed, box_rule)
     return Change(
-        predicted=reading.prediction(predicted),
-        rival=reading.prediction(rival),
+        predicted=forward_pass.prediction(predicted),
+        rival=forward_pass.prediction(rival),
         removed=tuple(Removal(found[p], float(effects[p])) for p in removed),
         predicted_after=after.prediction(predicted),
         rival_after=after.prediction(rival),
         outcome=after.prediction(after.ranked[0]),
-        as_usual=reading.evidence_kind.relative,
+        as_usual=forward_pass.evidence_kind.relative,
     )

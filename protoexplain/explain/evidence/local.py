@@ -2,7 +2,7 @@
 
 `explain` returns, for each shown class, the prototypes that speak for and against it.  For every class the evidence
 of the shown rows, plus what all other prototypes add, plus the bias, equals the class score; `Explanation.check` does
-the sum.  Where evidence counts from what is usual, the score is told relative to the average class, which changes no
+the sum.  Where evidence counts from what is usual, the score is given relative to the average class, which changes no
 probability.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add to one.
 """
 
@@ -21,7 +21,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explain.evidence.match import Match, Statement, matches, statements
-from protoexplain.explain.forward_pass import Prediction, Reading, read
+from protoexplain.explain.forward_pass import ForwardPass, Prediction, run_forward
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.models.heads import Evidence
@@ -30,7 +30,7 @@ from protoexplain.regions.boxes import upsample
 
 SCHEMA_VERSION = 4
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
-Said = TypeVar("Said", bound=Statement)
+AnyStatement = TypeVar("AnyStatement", bound=Statement)
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,17 @@ class Explanation:
     def with_characteristics(self, measured: Mapping[int, MatchCharacteristics]) -> Explanation:
         """The same with the characteristics of the measured prototypes, wherever they are shown."""
 
-        def told(shown: tuple[Said, ...]) -> tuple[Said, ...]:
+        def described(shown: tuple[AnyStatement, ...]) -> tuple[AnyStatement, ...]:
             return tuple(replace(m, characteristics=measured.get(m.prototype, m.characteristics)) for m in shown)
 
         classes = tuple(
-            replace(c, found=told(c.found), missing=told(c.missing), unwanted=told(c.unwanted), lacking=told(c.lacking))
+            replace(
+                c,
+                found=described(c.found),
+                missing=described(c.missing),
+                unwanted=described(c.unwanted),
+                lacking=described(c.lacking),
+            )
             for c in self.classes
         )
         return replace(self, classes=classes)
@@ -173,14 +179,14 @@ def explain(
     Raises:
         UserError: No class of such a label.
     """
-    reading = read(model, picture, geometry, class_names, records)
-    return explain_reading(
-        reading, image=image, labels=labels, top_classes=top_classes, rows=rows, notices=notices, box_rule=box_rule
+    forward_pass = run_forward(model, picture, geometry, class_names, records)
+    return explain_forward_pass(
+        forward_pass, image=image, labels=labels, top_classes=top_classes, rows=rows, notices=notices, box_rule=box_rule
     )
 
 
-def explain_reading(
-    reading: Reading,
+def explain_forward_pass(
+    forward_pass: ForwardPass,
     *,
     image: str = "",
     labels: Sequence[int] | None = None,
@@ -190,16 +196,16 @@ def explain_reading(
     box_rule: BoxRule = DEFAULT,
 ) -> Explanation:
     """As `explain`, of a picture that was read already."""
-    ranked = reading.ranked
+    ranked = forward_pass.ranked
     shown = list(labels) if labels is not None else ranked[:top_classes]
-    reading.require_labels(shown)
-    told, untold = reading.evidence(shown), reading.disagreement(shown)
-    agreed = [_strongest(told, k, rows) for k in range(len(shown))]
-    lost = [([], []) if untold is None else _strongest(untold, k, rows) for k in range(len(shown))]
+    forward_pass.require_labels(shown)
+    evidence, disagreement = forward_pass.evidence(shown), forward_pass.disagreement(shown)
+    agreed = [_strongest(evidence, k, rows) for k in range(len(shown))]
+    lost = [([], []) if disagreement is None else _strongest(disagreement, k, rows) for k in range(len(shown))]
     wanted = sorted({p for found, _ in (*agreed, *lost) for p in found})
-    present = matches(reading, shown, wanted, box_rule)
-    absent = statements(reading, shown, sorted({p for _, missing in (*agreed, *lost) for p in missing}))
-    predictions = {entry.label: entry for entry in map(reading.prediction, ranked)}
+    present = matches(forward_pass, shown, wanted, box_rule)
+    absent = statements(forward_pass, shown, sorted({p for _, missing in (*agreed, *lost) for p in missing}))
+    predictions = {entry.label: entry for entry in map(forward_pass.prediction, ranked)}
     classes = tuple(
         ClassExplanation(
             **vars(predictions[label]),
@@ -207,22 +213,22 @@ def explain_reading(
             missing=tuple(absent[k][p] for p in agreed[k][1]),
             unwanted=tuple(present[k][p] for p in lost[k][0]),
             lacking=tuple(absent[k][p] for p in lost[k][1]),
-            remainder=_rest(told, k, agreed[k]),
-            bias=float(told.bias[k]),
-            disagreement_remainder=None if untold is None else _rest(untold, k, lost[k]),
+            remainder=_rest(evidence, k, agreed[k]),
+            bias=float(evidence.bias[k]),
+            disagreement_remainder=None if disagreement is None else _rest(disagreement, k, lost[k]),
         )
         for k, label in enumerate(shown)
     )
     return Explanation(
         image,
-        reading.geometry,
+        forward_pass.geometry,
         tuple(predictions.values()),
         classes,
-        reading.unit,
-        reading.evidence_kind,
+        forward_pass.unit,
+        forward_pass.evidence_kind,
         str(box_rule),
-        (*notices, ABSTAINED) if reading.abstains else tuple(notices),
-        {prototype: reading.maps[prototype].float().cpu().numpy() for prototype in wanted},
+        (*notices, ABSTAINED) if forward_pass.abstains else tuple(notices),
+        {prototype: forward_pass.maps[prototype].float().cpu().numpy() for prototype in wanted},
     )
 
 

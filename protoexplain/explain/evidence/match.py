@@ -11,7 +11,7 @@ from torch import Tensor
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
-from protoexplain.explain.forward_pass import Reading
+from protoexplain.explain.forward_pass import ForwardPass
 from protoexplain.models.contract import best_cells
 from protoexplain.regions.box_rules import DEFAULT, BoxRule, boxes_of
 
@@ -70,31 +70,35 @@ class Match(Statement):
     heat_range: tuple[float, float] | None
 
 
-def statements(reading: Reading, labels: Sequence[int], prototypes: Sequence[int]) -> list[dict[int, Statement]]:
+def statements(
+    forward_pass: ForwardPass, labels: Sequence[int], prototypes: Sequence[int]
+) -> list[dict[int, Statement]]:
     """For each class, the chosen prototypes by number."""
-    return [{p: Statement(**numbers[p]) for p in prototypes} for numbers in _numbers(reading, labels, prototypes)]
+    return [{p: Statement(**numbers[p]) for p in prototypes} for numbers in _numbers(forward_pass, labels, prototypes)]
 
 
 def matches(
-    reading: Reading, labels: Sequence[int], prototypes: Sequence[int], rule: BoxRule = DEFAULT
+    forward_pass: ForwardPass, labels: Sequence[int], prototypes: Sequence[int], rule: BoxRule = DEFAULT
 ) -> list[dict[int, Match]]:
     """As `statements`, with places."""
-    places = _places(reading, prototypes, rule)
-    numbers = _numbers(reading, labels, prototypes)
-    return [{p: Match(**told[p], **places[p]) for p in prototypes} for told in numbers]
+    places = _places(forward_pass, prototypes, rule)
+    numbers = _numbers(forward_pass, labels, prototypes)
+    return [{p: Match(**of_class[p], **places[p]) for p in prototypes} for of_class in numbers]
 
 
-def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int]) -> list[dict[int, dict[str, Any]]]:
+def _numbers(
+    forward_pass: ForwardPass, labels: Sequence[int], prototypes: Sequence[int]
+) -> list[dict[int, dict[str, Any]]]:
     chosen = list(prototypes)
-    told, untold = reading.evidence(labels), reading.disagreement(labels)
-    kinds = {"presence": _columns(told.presence, chosen), "absence": _columns(told.absence, chosen)}
+    evidence, disagreement = forward_pass.evidence(labels), forward_pass.disagreement(labels)
+    kinds = {"presence": _columns(evidence.presence, chosen), "absence": _columns(evidence.absence, chosen)}
     nothing = [[None] * len(chosen)] * len(labels)
-    kinds["unwanted"] = nothing if untold is None else _columns(untold.presence, chosen)
-    kinds["lacking"] = nothing if untold is None else _columns(untold.absence, chosen)
-    similarity = reading.activations[chosen].tolist()
-    counted = reading.evidence_kind.relative
-    usual = reading.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
-    owners = reading.model.ownership.labels[chosen].tolist()
+    kinds["unwanted"] = nothing if disagreement is None else _columns(disagreement.presence, chosen)
+    kinds["lacking"] = nothing if disagreement is None else _columns(disagreement.absence, chosen)
+    similarity = forward_pass.activations[chosen].tolist()
+    counted = forward_pass.evidence_kind.relative
+    usual = forward_pass.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
+    owners = forward_pass.model.ownership.labels[chosen].tolist()
     return [
         {
             prototype: {
@@ -102,7 +106,7 @@ def _numbers(reading: Reading, labels: Sequence[int], prototypes: Sequence[int])
                 "prototype_label": owners[i],
                 "similarity": similarity[i],
                 "usual": usual[i],
-                "patch": reading.records[prototype] if reading.records else None,
+                "patch": forward_pass.records[prototype] if forward_pass.records else None,
                 **{name: values[k][i] for name, values in kinds.items()},
             }
             for i, prototype in enumerate(chosen)
@@ -116,10 +120,10 @@ def _columns(values: Tensor, chosen: list[int]) -> list[list[Any]]:
     return values[chosen].T.tolist()
 
 
-def _places(reading: Reading, prototypes: Sequence[int], rule: BoxRule) -> dict[int, dict[str, Any]]:
-    geometry, maps = reading.geometry, [reading.maps[prototype] for prototype in prototypes]
+def _places(forward_pass: ForwardPass, prototypes: Sequence[int], rule: BoxRule) -> dict[int, dict[str, Any]]:
+    geometry, maps = forward_pass.geometry, [forward_pass.maps[prototype] for prototype in prototypes]
     boxes = [geometry.box_to_source(box) for box in boxes_of(rule, maps, geometry.input_size)]
-    statistics = reading.model.statistics
+    statistics = forward_pass.model.statistics
     return {
         prototype: {
             **_peak(cells, geometry),

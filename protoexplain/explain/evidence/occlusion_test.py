@@ -18,7 +18,7 @@ from torch import Tensor
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
 from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.forward_pass import Reading
+from protoexplain.explain.forward_pass import ForwardPass
 from protoexplain.models.precision import exact
 
 MOST = 0.5
@@ -30,7 +30,7 @@ _Corners = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Honesty:
+class BoxOcclusionTest:
     """What blanking a box does to the similarity of its prototype.
 
     Args:
@@ -79,13 +79,13 @@ class Honesty:
 
 
 @torch.no_grad()
-def honesty(
-    reading: Reading, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
-) -> dict[int, Honesty]:
+def occlusion_test(
+    forward_pass: ForwardPass, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
+) -> dict[int, BoxOcclusionTest]:
     """Blank out the box of each match, and random boxes, in batches that all prototypes share.
 
     Args:
-        reading: The picture.
+        forward_pass: The picture.
         matches: With their boxes; a prototype that occurs twice is tried once.
         random_boxes: For each box, at least one.
         seed: Of the random boxes.
@@ -98,20 +98,20 @@ def honesty(
     """
     if random_boxes < 1:
         raise ValueError("a box can only be judged beside random ones")
-    generator, size = torch.Generator().manual_seed(seed), reading.geometry.input_size
+    generator, size = torch.Generator().manual_seed(seed), forward_pass.geometry.input_size
     asked = {match.prototype: match for match in matches}
-    boxes = {prototype: _corners(reading, match.box) for prototype, match in asked.items()}
+    boxes = {prototype: _corners(forward_pass, match.box) for prototype, match in asked.items()}
     others = {
         prototype: [_moved(corners, size, generator) for _ in range(random_boxes)]
         for prototype, corners in boxes.items()
     }
     every = list(dict.fromkeys([*boxes.values(), *(box for some in others.values() for box in some)]))
-    blanked = dict(zip(every, _similarities(reading, every), strict=True))
+    blanked = dict(zip(every, _similarities(forward_pass, every), strict=True))
     found = {}
     for prototype, match in asked.items():
         x0, y0, x1, y1 = boxes[prototype]
-        before = float(reading.activations[prototype])
-        found[prototype] = Honesty(
+        before = float(forward_pass.activations[prototype])
+        found[prototype] = BoxOcclusionTest(
             prototype=prototype,
             box=match.box,
             covers=(x1 - x0) * (y1 - y0) / size**2,
@@ -122,10 +122,10 @@ def honesty(
     return found
 
 
-def _corners(reading: Reading, box: Edges) -> _Corners:
+def _corners(forward_pass: ForwardPass, box: Edges) -> _Corners:
     """Whole input pixels that hold a box."""
-    size = reading.geometry.input_size
-    inside = reading.geometry.box_to_input(Box(*box))
+    size = forward_pass.geometry.input_size
+    inside = forward_pass.geometry.box_to_input(Box(*box))
     x0, y0 = (min(max(round(edge), 0), size - 1) for edge in (inside.x0, inside.y0))
     x1, y1 = (min(max(round(edge), 1), size) for edge in (inside.x1, inside.y1))
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
@@ -139,14 +139,14 @@ def _moved(box: _Corners, size: int, generator: torch.Generator) -> _Corners:
     return x, y, x + x1 - x0, y + y1 - y0
 
 
-def _similarities(reading: Reading, boxes: Sequence[_Corners]) -> list[Tensor]:
+def _similarities(forward_pass: ForwardPass, boxes: Sequence[_Corners]) -> list[Tensor]:
     """Activations float64 [P] of the picture with each box blanked, on the CPU."""
-    colour = reading.picture.mean((1, 2), keepdim=True)
+    colour = forward_pass.picture.mean((1, 2), keepdim=True)
     found: list[Tensor] = []
     for start in range(0, len(boxes), _PICTURES_AT_ONCE):
         some = boxes[start : start + _PICTURES_AT_ONCE]
-        pictures = reading.picture.repeat(len(some), 1, 1, 1)
+        pictures = forward_pass.picture.repeat(len(some), 1, 1, 1)
         for picture, (x0, y0, x1, y1) in zip(pictures, some, strict=True):
             picture[:, y0:y1, x0:x1] = colour
-        found += exact(reading.model.activations(reading.model.backbone(pictures)))
+        found += exact(forward_pass.model.activations(forward_pass.model.backbone(pictures)))
     return found

@@ -20,7 +20,7 @@ from protoexplain.errors import UserError, nearest_name
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS, RGB
 from protoexplain.explain.characteristics.variants import Change, changed
 from protoexplain.explain.evidence.match import Match, matches
-from protoexplain.explain.forward_pass import Prediction, Reading
+from protoexplain.explain.forward_pass import ForwardPass, Prediction
 from protoexplain.io.cache import DiskCache
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
@@ -173,7 +173,7 @@ class WhatIf:
 
 
 def what_if(
-    before: Reading, after: Reading, rows: int = 5, top_classes: int = 5, box_rule: BoxRule = DEFAULT
+    before: ForwardPass, after: ForwardPass, rows: int = 5, top_classes: int = 5, box_rule: BoxRule = DEFAULT
 ) -> WhatIf:
     """Compare what one model makes of a picture and of its edited version.
 
@@ -186,13 +186,13 @@ def what_if(
     """
     ranked = before.ranked
     labels = list(dict.fromkeys([ranked[0], after.ranked[0]]))
-    parts = [_evidence(reading, labels) for reading in (before, after)]
+    parts = [_evidence(forward_pass, labels) for forward_pass in (before, after)]
     change = parts[1] - parts[0]
     order = change.argsort(stable=True)
     losses = [p for p in order[:rows].tolist() if change[p] < 0]
     gains = [p for p in order.flip(0)[:rows].tolist() if change[p] > 0]
     named = [*losses, *gains]
-    places = [matches(reading, labels[:1], named, box_rule)[0] for reading in (before, after)]
+    places = [matches(forward_pass, labels[:1], named, box_rule)[0] for forward_pass in (before, after)]
     shifts = {p: Shift(places[0][p], places[1][p], float(parts[0][p]), float(parts[1][p])) for p in named}
     shown = {*ranked[:top_classes], *after.ranked[:top_classes]}
     classes = {
@@ -208,8 +208,8 @@ def what_if(
     )
 
 
-def _evidence(reading: Reading, labels: Sequence[int]) -> torch.Tensor:
+def _evidence(forward_pass: ForwardPass, labels: Sequence[int]) -> torch.Tensor:
     """[P] for the first class, against the second where there is one."""
-    evidence = reading.evidence(labels)
+    evidence = forward_pass.evidence(labels)
     parts = evidence.presence + evidence.absence
     return parts[:, 0] - parts[:, 1] if len(labels) > 1 else parts[:, 0]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import ceil, floor
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import Literal
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
-from protoexplain.explain.overlays import draw_box
+from protoexplain.explain.overlays import RGB, draw_box, png
 from protoexplain.io.images import load_image
-from protoexplain.regions.box_rules import BoxRule
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
 from protoexplain.regions.patch_boxes import MarkedRecords
-
-RGB = NDArray[np.uint8]
 
 
 class PatchPictures:
@@ -25,34 +24,67 @@ class PatchPictures:
 
     Args:
         checkpoint: Holds records, pictures and, unless an older program wrote it, activation maps of the prototypes.
-        drawn: Whether the picture of a patch is the prototype itself as the model draws it, which no box cuts.
     """
 
-    def __init__(self, checkpoint: Checkpoint, drawn: bool) -> None:
-        self.checkpoint, self.drawn = checkpoint, drawn
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
         self._records: dict[str, MarkedRecords] = {}
 
-    def records(self, rule: BoxRule) -> Sequence[PrototypeRecord]:
+    def records(self, rule: BoxRule = DEFAULT) -> Sequence[PrototypeRecord]:
         """Of all prototypes, with the boxes of their patches drawn by a rule; as recorded where maps are unknown."""
         if str(rule) not in self._records:
             records, size = self.checkpoint.prototypes, self.checkpoint.config.data.image_size
             self._records[str(rule)] = MarkedRecords(records, self.checkpoint.prototype_maps(), rule, size)
         return self._records[str(rule)]
 
-    def patch(self, prototype: int, rule: BoxRule) -> RGB | None:
-        """What lies in the box of the patch, or the prototype as the model draws it; None without training image."""
-        picture, box = self.checkpoint.picture(prototype, "patch"), self.records(rule)[prototype].input_box
-        if picture is None or box is None:
-            return None
-        if self.drawn or box == self.checkpoint.prototypes[prototype].input_box:
-            return _decoded(picture)
-        source = self.checkpoint.picture(prototype, "source")
-        return None if source is None else _inside(_decoded(source), Box(*box))
+    def encoded(self, prototype: int, kind: Literal["patch", "source"], rule: BoxRule = DEFAULT) -> bytes | None:
+        """A picture as a file: what lies in the box of the patch, or the training image without its box.
 
-    def source(self, prototype: int, rule: BoxRule) -> RGB | None:
+        Args:
+            prototype: Its number.
+            kind: Which of both.
+            rule: How the box is drawn; where that is not as recorded, the patch is cut out of the training image anew.
+
+        Returns:
+            JPEG or PNG; None where the prototype has no training image.
+
+        Raises:
+            UserError: A picture cannot be read.
+        """
+        stored, box = self.checkpoint.picture(prototype, kind), self.records(rule)[prototype].input_box
+        if kind == "source" or stored is None or box == self.checkpoint.prototypes[prototype].input_box:
+            return stored
+        source = self.checkpoint.picture(prototype, "source")
+        return stored if source is None or box is None else png(_inside(_decoded(source), Box(*box)))
+
+    def patch(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
+        """What lies in the box of the patch, or the prototype as the model draws it; None without training image."""
+        content = self.encoded(prototype, "patch", rule)
+        return None if content is None else _decoded(content)
+
+    def source(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """The training image of the patch with its box, None where the prototype has none."""
         picture, box = self.checkpoint.picture(prototype, "source"), self.records(rule)[prototype].input_box
         return None if picture is None or box is None else draw_box(_decoded(picture), Box(*box))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A checkpoint, told apart by its folder and weights."""
+
+    path: Path
+    weights_sha256: str
+    checkpoint: Checkpoint = field(compare=False)
+
+
+def pictures_of(checkpoint: Checkpoint) -> PatchPictures:
+    """Those of a checkpoint; the last ones stay in memory, because their boxes take time to draw."""
+    return _pictures_of(_Key(checkpoint.path, checkpoint.weights_sha256, checkpoint))
+
+
+@lru_cache(maxsize=16)
+def _pictures_of(key: _Key) -> PatchPictures:
+    return PatchPictures(key.checkpoint)
 
 
 def _inside(rgb: RGB, box: Box) -> RGB:

@@ -131,11 +131,11 @@ def explain_prototypes(
     """
     total, done = sum(len(dataset) for dataset in splits.values()), 0
     levels: Tensor | None = None
-    told: dict[str, list[SplitExplanation]] = {}
+    described: dict[str, list[SplitExplanation]] = {}
     for name, dataset in splits.items():
-        seen = _pass(model, dataset, k, partial(_tell, progress, done, total))
-        levels = _levels(records, dataset, seen.activations, share) if levels is None else levels
-        told[name] = _described(model, dataset, seen, levels, box_rule)
+        split_pass = _pass(model, dataset, k, partial(_tell, progress, done, total))
+        levels = _levels(records, dataset, split_pass.activations, share) if levels is None else levels
+        described[name] = _described(model, dataset, split_pass, levels, box_rule)
         done += len(dataset)
     weights = model.class_weights().detach().T.cpu()
     return tuple(
@@ -146,7 +146,7 @@ def explain_prototypes(
             patch=record,
             level=None if levels is None else _number(levels[index]),
             weights=_strongest(weights[index], class_names),
-            splits={name: split[index] for name, split in told.items()},
+            splits={name: split[index] for name, split in described.items()},
         )
         for index, record in enumerate(records)
     )
@@ -158,7 +158,7 @@ def _tell(progress: Progress | None, before: int, total: int, done: int) -> None
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _SplitPass:
     """All prototypes and one split: by branch the nearest patches and those of their classes; activations [N,P]."""
 
     nearest: list[NearestPatches]
@@ -167,7 +167,7 @@ class _Seen:
 
 
 @torch.inference_mode()
-def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[int], object]) -> _Seen:
+def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[int], object]) -> _SplitPass:
     device, done = next(model.parameters()).device, 0
     owners = model.ownership.labels.split(model.branch_sizes())
     nearest, own = ([Nearest(k, len(owner)) for owner in owners] for _ in range(2))
@@ -176,17 +176,23 @@ def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[
         features = model.backbone(batch.images[:, 0].to(device))
         labels, indices = batch.labels.to(device), batch.indices.to(device)
         highest = []
-        for (_, branch), owner, kept, kept_own in zip(model.named_branches(), owners, nearest, own, strict=True):
+        for (_, branch), owner, collector, own_collector in zip(
+            model.named_branches(), owners, nearest, own, strict=True
+        ):
             similarity = branch.similarity_maps(features)
             best, maps = similarity.flatten(2).amax(2), branch.activation_maps(similarity)
-            kept.update(best, indices, labels, maps)
+            collector.update(best, indices, labels, maps)
             if bool((owner >= 0).any()):
-                kept_own.update(best, indices, labels, maps, allowed=labels[:, None] == owner)
+                own_collector.update(best, indices, labels, maps, allowed=labels[:, None] == owner)
             highest.append(maps.flatten(2).amax(2))
         activations[done : done + len(labels)] = torch.cat(highest, 1).cpu()
         done += len(labels)
         tell(done)
-    return _Seen([kept.patches() for kept in nearest], [kept.patches() for kept in own], activations)
+    return _SplitPass(
+        [collector.patches() for collector in nearest],
+        [collector.patches() for collector in own],
+        activations,
+    )
 
 
 def _levels(records: Sequence[PrototypeRecord], dataset: ImageDataset, activations: Tensor, share: float) -> Tensor:
@@ -201,15 +207,15 @@ def _levels(records: Sequence[PrototypeRecord], dataset: ImageDataset, activatio
 
 
 def _described(
-    model: PrototypeModel, dataset: ImageDataset, seen: _Seen, levels: Tensor, box_rule: BoxRule
+    model: PrototypeModel, dataset: ImageDataset, split_pass: _SplitPass, levels: Tensor, box_rule: BoxRule
 ) -> list[SplitExplanation]:
     """Patches in words of the data set: records, cells, boxes in pixels of the images."""
-    images = {i for patches in (*seen.nearest, *seen.own) for i in patches.image.flatten().tolist()}
+    images = {i for patches in (*split_pass.nearest, *split_pass.own) for i in patches.image.flatten().tolist()}
     geometries = {i: _geometry(dataset, i) for i in images if i >= 0}
-    fires = (seen.activations >= levels).double().mean(0).masked_fill(levels.isnan(), torch.nan)
+    fires = (split_pass.activations >= levels).double().mean(0).masked_fill(levels.isnan(), torch.nan)
     lists = [
         [some for patches in branches for some in _neighbours(dataset, patches, geometries, box_rule)]
-        for branches in (seen.nearest, seen.own)
+        for branches in (split_pass.nearest, split_pass.own)
     ]
     return [
         SplitExplanation(

@@ -103,13 +103,20 @@ class Observations:
         sums.index_add_(0, owner, values.flatten(0, 1).to(kind))
         return sums[:-1]
 
-    def unmeasured(self) -> dict[str, int]:
-        """Why and how many prototypes have no image that they could be measured on."""
+    def unmeasured(self, values: Tensor | None = None, reason: str = "") -> dict[str, int]:
+        """Why and how many prototypes have no image that they could be measured on.
+
+        Args:
+            values: [P] of a metric; those that are NaN for prototypes with images are counted, too.
+            reason: Why these are.
+        """
         relied_on = torch.zeros(self.description.num_prototypes + 1, dtype=torch.bool)
         relied_on[self.description.assigned.flatten()] = True
         empty = self.images_of == 0
         counts = {NO_IMAGES: int((empty & relied_on[:-1]).sum()), NO_CLASS: int((empty & ~relied_on[:-1]).sum())}
-        return {reason: count for reason, count in counts.items() if count}
+        if values is not None:
+            counts[reason] = int(values.isnan().sum()) - sum(counts.values())
+        return counts
 
     def record(self) -> dict[str, Any]:
         """The shared settings, and which data these observations are of, as JSON values."""

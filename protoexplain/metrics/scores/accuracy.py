@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import over_images
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Share of images whose best class is right."""
     classes = observed.logits.shape[1]
     top5 = (observed.logits.topk(min(5, classes)).indices == observed.labels[:, None]).any(1)
@@ -23,10 +23,7 @@ def compute(observed: Observations, settings: NoSettings) -> Score:
 METRIC = Metric(
     title="Accuracy",
     help="Share of test images whose class is predicted. High is good.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"scores"}),
     compute=compute,
 )

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import interval_of, mean
 from protoexplain.metrics.stats.bootstrap import ratio
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Accuracy on images with noise, averaged over the draws, as a share of the accuracy on clean ones."""
     right = observed.stacked("pixel noise", "logits").argmax(2) == observed.labels
     noisy, clean = right.double().mean(0), observed.correct.double()
@@ -31,9 +31,7 @@ METRIC = Metric(
     title="Accuracy under noise",
     help="Accuracy on images with weak noise, the same pixels for every backbone, as a share of the accuracy on clean "
     "ones. High is good: explanations cannot be more stable than the answers.",
-    unit="",
     higher_is_better=True,
-    low=0,
     high=math.inf,
     passes=frozenset({"scores", "pixel_noise"}),
     compute=compute,

@@ -12,21 +12,19 @@ import math
 from dataclasses import replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.consistency import best_frequency
 from protoexplain.metrics.stats.averages import listed, mean, over_prototypes
-from protoexplain.metrics.stats.equivariance import agreement, baseline_distances, distances, own_peaks, unmeasured
+from protoexplain.metrics.stats.equivariance import NO_VIEW, agreement, baseline_distances, distances, own_peaks
 from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows, reaches
 
 
-class AugmentationConsistencySettings(BaseModel):
+class AugmentationConsistencySettings(MetricSettings):
     """Of the augmentation consistency."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float = Field(0.8, ge=0, le=1)
     """Least share of views that agree on one place."""
@@ -59,7 +57,7 @@ def compute(observed: Observations, settings: AugmentationConsistencySettings) -
     hit, showing = agreeing(observed, observed.half_window, *own)
     frequency = hit.double() / showing
     return replace(
-        over_prototypes(observed, values, unmeasured(observed, values)),
+        over_prototypes(observed, values, observed.unmeasured(values, NO_VIEW)),
         baselines=averaged(baselines, lambda *tables: by_window(observed.half_window, *tables)),
         curves=(
             curve("half window in pixels", half_windows(observed), observed.half_window, by_window, own, baselines),
@@ -79,7 +77,6 @@ METRIC = Metric(
     "shifted and turned views. Needs no part labels. High is good.",
     unit="%",
     higher_is_better=True,
-    low=0,
     high=100,
     passes=frozenset({"peaks", "views"}),
     needs=frozenset({"places"}),

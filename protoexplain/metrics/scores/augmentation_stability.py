@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores.stability import stability_by_draw
 from protoexplain.metrics.stats.averages import mean, over_prototypes
-from protoexplain.metrics.stats.equivariance import agreement, baseline_distances, distances, own_peaks, unmeasured
+from protoexplain.metrics.stats.equivariance import NO_VIEW, agreement, baseline_distances, distances, own_peaks
 from protoexplain.metrics.stats.part_hits import averaged, curve, half_windows
 
 
@@ -28,7 +28,7 @@ def equivariance(observed: Observations, half_window: float, apart: Tensor, show
     return 100 * hit.double() / observed.by_prototype(shown[0, 1:].sum(0))
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """100 times the mean over prototypes of the share of views in which their peak follows."""
 
     def by_window(half_window: float, apart: Tensor, shown: Tensor) -> float:
@@ -37,7 +37,7 @@ def compute(observed: Observations, settings: NoSettings) -> Score:
     own, baselines = distances(observed, own_peaks(observed)), baseline_distances(observed)
     values = equivariance(observed, observed.half_window, *own)
     return replace(
-        over_prototypes(observed, values, unmeasured(observed, values)),
+        over_prototypes(observed, values, observed.unmeasured(values, NO_VIEW)),
         baselines=averaged(baselines, lambda *tables: by_window(observed.half_window, *tables)),
         curves=(
             curve("half window in pixels", half_windows(observed), observed.half_window, by_window, own, baselines),
@@ -59,7 +59,6 @@ METRIC = Metric(
     "part labels. High is good; a peak that stays where it is shows how much of it is due to the window alone.",
     unit="%",
     higher_is_better=True,
-    low=0,
     high=100,
     passes=frozenset({"peaks", "views"}),
     needs=frozenset({"places"}),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from protoexplain.metrics.base import Curve, Metric, Score
+from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import interval_of
 
@@ -15,10 +15,8 @@ _BINS = (5, 10, 15, 20, 30)
 """Of the curve."""
 
 
-class CalibrationSettings(BaseModel):
+class CalibrationSettings(MetricSettings):
     """Of the expected calibration error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bins: int = Field(15, ge=1)
     """Equally wide bins of confidence."""
@@ -76,10 +74,7 @@ METRIC = Metric(
     title="Calibration error",
     help="Mean gap between the confidence of predictions and how often they are right. Low is good; 0 means that "
     "probabilities can be taken at their word.",
-    unit="",
     higher_is_better=False,
-    low=0,
-    high=1,
     passes=frozenset({"scores"}),
     compute=compute,
     settings=CalibrationSettings,

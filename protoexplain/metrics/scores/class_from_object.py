@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.base import NoSettings, Score
+from protoexplain.metrics.base import MetricSettings, Score
 from protoexplain.metrics.observe.cells import OBJECT
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores import class_from_background
-from protoexplain.metrics.stats.linear_probe import linear_probe_score
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Percent of the test images whose class a linear probe reads from the cells on the object."""
-    return linear_probe_score(observed, OBJECT)
+    return class_from_background.linear_probe_score(observed, OBJECT)
 
 
 METRIC = replace(

@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from protoexplain.metrics.base import Curve, Metric, Score
+from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import interval_of, listed
 from protoexplain.metrics.stats.bootstrap import Numbers
@@ -27,10 +27,8 @@ _EQUAL = "equal rows"
 _NO_LEAD = "images whose best two classes have the same score"
 
 
-class CompactnessSettings(BaseModel):
+class CompactnessSettings(MetricSettings):
     """Of the compactness."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     share: float = Field(0.9, gt=0, le=1)
     """Of the lead, that the rows have to carry."""
@@ -98,7 +96,6 @@ METRIC = Metric(
     "the answer over the runner-up by less than 10 %. Low is good.",
     unit="rows",
     higher_is_better=False,
-    low=0,
     high=math.inf,
     passes=frozenset({"lead"}),
     compute=compute,

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
 from protoexplain.metrics.stats.part_hits import (
@@ -33,10 +33,8 @@ from protoexplain.metrics.stats.part_hits import (
 _THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 11))
 
 
-class ConsistencySettings(BaseModel):
+class ConsistencySettings(MetricSettings):
     """Of the consistency score."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float = Field(0.8, ge=0, le=1)
     """Least share of images in which the part is hit."""
@@ -120,7 +118,6 @@ METRIC = Metric(
     "High is good; compare it with the baselines, which know nothing of the image.",
     unit="%",
     higher_is_better=True,
-    low=0,
     high=100,
     passes=frozenset({"peaks"}),
     needs=frozenset({"parts", "places"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.base import Curve, Metric, NoSettings, Score
+from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.masking import Mode, area
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_images
@@ -12,7 +12,7 @@ from protoexplain.metrics.stats.averages import mean, over_images
 RANDOM_ORDER = "random pixel order"
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Mean over images of the area under the curve."""
     return area_score(observed, "deletion")
 
@@ -36,10 +36,7 @@ METRIC = Metric(
     title="Deletion area",
     help="Mean probability of the predicted class while the pixels are deleted that the heat map ranks first. Low is "
     "good: the map names pixels that matter; a random order shows what any order would do.",
-    unit="",
     higher_is_better=False,
-    low=0,
-    high=1,
     passes=frozenset({"deletion"}),
     needs=frozenset({"places"}),
     compute=compute,

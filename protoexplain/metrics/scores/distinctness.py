@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
 from protoexplain.metrics.stats.part_hits import averaged, baseline_peaks, curve, half_windows
@@ -26,7 +26,7 @@ def pair_distances(peaks: Tensor) -> Tensor:
     return (peaks[:, :, None].int() - peaks[:, None].int()).abs().amax(3)
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Mean over prototypes of the share of other prototypes of the class whose peaks lie outside the window."""
     pairs = pairs_of(observed)
     count = observed.by_prototype(pairs.sum(2))
@@ -42,10 +42,9 @@ def compute(observed: Observations, settings: NoSettings) -> Score:
     baselines = {
         name: [[pair_distances(peaks)] for (peaks,) in draws] for name, draws in baseline_peaks(observed).items()
     }
-    values, unmeasured = apart(observed.half_window, own), observed.unmeasured()
-    alone = int(values.isnan().sum()) - sum(unmeasured.values())
+    values = apart(observed.half_window, own)
     return replace(
-        over_prototypes(observed, values, {**unmeasured, **({_ALONE: alone} if alone else {})}),
+        over_prototypes(observed, values, observed.unmeasured(values, _ALONE)),
         baselines=averaged(baselines, lambda table: by_window(observed.half_window, table)),
         curves=(
             curve("half window in pixels", half_windows(observed), observed.half_window, by_window, [own], baselines),
@@ -57,10 +56,7 @@ METRIC = Metric(
     title="Distinctness",
     help="Share of the other prototypes of its class that look at another place than a prototype. High is good: each "
     "adds a part of its own; random peaks are far apart too, so read it together with consistency.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"peaks"}),
     needs=frozenset({"places"}),
     compute=compute,

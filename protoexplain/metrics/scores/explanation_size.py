@@ -23,7 +23,6 @@ METRIC = Metric(
     "few parts can be looked at.",
     unit="prototypes",
     higher_is_better=False,
-    low=0,
     high=math.inf,
     passes=frozenset({"scores"}),
     compute=compute,

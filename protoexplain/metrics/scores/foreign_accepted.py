@@ -6,19 +6,17 @@ The class scores are those that the model decides by; the published figure leave
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import counted, interval_of, mean
 from protoexplain.metrics.stats.bootstrap import grouped
 from protoexplain.metrics.stats.out_of_distribution import accepted, class_thresholds, overall_threshold
 
 
-class ForeignSettings(BaseModel):
+class ForeignSettings(MetricSettings):
     """Of the share of foreign images that pass."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     passing: float = Field(0.95, gt=0, lt=1)
     """Share of the test images that has to pass."""
@@ -43,10 +41,7 @@ def compute(observed: Observations, settings: ForeignSettings) -> Score:
 METRIC = Metric(
     title="Foreign images accepted",
     help="Share of images of unknown things that look as familiar to the model as its test images. Low is good.",
-    unit="",
     higher_is_better=False,
-    low=0,
-    high=1,
     passes=frozenset({"scores"}),
     needs=frozenset({"foreign"}),
     compute=compute,

@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.bootstrap import LEVEL
-from protoexplain.metrics.stats.out_of_distribution import area_under_roc, familiarity, threshold_of
+from protoexplain.metrics.stats.out_of_distribution import area_under_roc
+from protoexplain.models.calibration import familiarity, threshold_of
 
 
-class AurocSettings(BaseModel):
+class AurocSettings(MetricSettings):
     """Of the area under the ROC curve."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     passing: float = Field(0.95, gt=0, le=1)
     """Share of the test images that pass at the threshold for which the details name the share of foreign ones."""
@@ -56,10 +55,7 @@ METRIC = Metric(
     title="Foreign images told apart",
     help="How often a test image has a best class score further above the mean of all than an image of unknown things: "
     "the area under the ROC curve. High is good; 0.5 is guessing.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"scores"}),
     needs=frozenset({"foreign"}),
     compute=compute,

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 from torch import Tensor
 
-from protoexplain.metrics.base import Curve, Metric, Score
+from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.localisation import BASELINES, LEVELS, OWN, Region
 from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.scores.content_heatmap import localisation_score, usable
 from protoexplain.metrics.stats.averages import mean
-from protoexplain.metrics.stats.object_scores import localisation_score, usable
 
 _REGIONS = frozenset({Region.USABLE, Region.FULL})
 
 
-class IoUSettings(BaseModel):
+class IoUSettings(MetricSettings):
     """Of the intersection over union."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     level: float = 0.5
     """Heat from which on a pixel belongs to the hot part; one of the levels of the curve."""
@@ -50,10 +48,7 @@ def compute(observed: Observations, settings: IoUSettings) -> Score:
 METRIC = Metric(
     title="Heat map IoU",
     help="Overlap of the hot half of the map with the object: intersection over union. High is good.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"localisation"}),
     needs=frozenset({"places", "regions"}),
     compute=compute,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.base import NoSettings, Score
+from protoexplain.metrics.base import MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores import deletion
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Mean over images of the area under the curve."""
     return deletion.area_score(observed, "insertion")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
 
@@ -12,13 +12,13 @@ _UNKNOWN = "prototypes whose training image or its object is not known"
 _BASELINES = ("centre cell", "random cell")
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Percent of the prototypes whose cell has its centre off the object in their own training image."""
     assert observed.patches is not None
     own, *others = (100 * observed.patches.off_object).unbind(1)
     unknown = int(own.isnan().sum())
     return replace(
-        over_prototypes(observed, own, {_UNKNOWN: unknown} if unknown else {}),
+        over_prototypes(observed, own, {_UNKNOWN: unknown}),
         baselines={name: mean(values) for name, values in zip(_BASELINES, others, strict=True)},
     )
 
@@ -29,7 +29,6 @@ METRIC = Metric(
     "such a prototype shows the surroundings.",
     unit="%",
     higher_is_better=False,
-    low=0,
     high=100,
     passes=frozenset({"scores"}),
     needs=frozenset({"places", "training_regions"}),

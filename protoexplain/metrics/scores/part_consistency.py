@@ -34,9 +34,8 @@ def compute(observed: Observations, settings: PartConsistencySettings) -> Score:
     """100 times the share of consistent prototypes."""
     parts = distinguishable_parts(observed, settings.whole)
     if parts is None:
-        unmeasured = observed.unmeasured()
-        lost = observed.description.num_prototypes - sum(unmeasured.values())
-        return over_prototypes(observed, torch.full(observed.images_of.shape, torch.nan), {**unmeasured, NO_PART: lost})
+        values = torch.full(observed.images_of.shape, torch.nan)
+        return over_prototypes(observed, values, observed.unmeasured(values, NO_PART))
     chosen = round(settings.window_share * observed.description.size)
     return consistency_score(observed, parts, half_windows(observed, chosen), chosen, settings.threshold)
 
@@ -47,7 +46,6 @@ METRIC = Metric(
     "and the window is a share of the object's side. High is good; compare it with the baselines.",
     unit="%",
     higher_is_better=True,
-    low=0,
     high=100,
     passes=frozenset({"peaks"}),
     needs=frozenset({"parts", "places"}),

@@ -7,14 +7,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.localisation import BASELINES, OWN, Region
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
-from protoexplain.metrics.stats.object_scores import NO_OBJECT
+
+NO_OBJECT = "prototypes without an image whose object is known"
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Mean over prototypes of the share of images in which their peak is on the object."""
     localisation = observed.columns["localisation"]
     known = (localisation["region"] == Region.USABLE)[:, None].expand(-1, observed.peaks.shape[1])
@@ -25,10 +26,8 @@ def compute(observed: Observations, settings: NoSettings) -> Score:
         return (hit / images.double()).masked_fill(images == 0, torch.nan)
 
     values = on_object(OWN)
-    unmeasured = observed.unmeasured()
-    lost = int(values.isnan().sum()) - sum(unmeasured.values())
     return replace(
-        over_prototypes(observed, values, {**unmeasured, **({NO_OBJECT: lost} if lost else {})}),
+        over_prototypes(observed, values, observed.unmeasured(values, NO_OBJECT)),
         baselines={name: mean(on_object(kind)) for kind, name in BASELINES.items()},
     )
 
@@ -37,10 +36,7 @@ METRIC = Metric(
     title="Pointing game",
     help="How often the peak of a prototype lies on the object in images of its class. High is good; low values of "
     "single prototypes point to the background.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"peaks", "localisation"}),
     needs=frozenset({"places", "regions"}),
     compute=compute,

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from protoexplain.metrics.base import Metric, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.parts import Parts, merged_sides
 from protoexplain.metrics.settings import PUBLISHED_SIZE
@@ -28,10 +28,8 @@ _TOP_IMAGES = (1, 2, 5, 10, 20)
 """Of the curve."""
 
 
-class PuritySettings(BaseModel):
+class PuritySettings(MetricSettings):
     """Of both purity scores."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     top_images: int = Field(10, ge=1)
     """Images with the highest activation of a prototype."""
@@ -150,7 +148,7 @@ def purity_score(observed: Observations, settings: PuritySettings, part_of: Call
     part, names = part_of(found), merged_sides(parts.names)[0]
     known = values[~values.isnan()]
     return replace(
-        over_prototypes(observed, values, {NO_WEIGHT: int(unused.sum())} if unused.any() else {}),
+        over_prototypes(observed, values, {NO_WEIGHT: int(unused.sum())}),
         baselines=averaged(baselines, lambda *table: by_images(settings.top_images, *table)),
         curves=(curve("images of each prototype", _TOP_IMAGES, settings.top_images, by_images, own, baselines),),
         details={
@@ -191,10 +189,7 @@ METRIC = Metric(
     title="Purity",
     help="Share of a prototype's ten best patches that show one and the same part of the object, for its purest part. "
     "High is good; a part that shows once and is hit once is pure.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"scores", "patches"}),
     needs=frozenset({"parts", "places"}),
     compute=compute,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from protoexplain.metrics.base import Curve, Metric, Score
+from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import listed, mean, over_prototypes
 from protoexplain.metrics.stats.randomness import seed_of
@@ -19,10 +19,8 @@ _CORRELATIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Of the curve."""
 
 
-class RedundancySettings(BaseModel):
+class RedundancySettings(MetricSettings):
     """Of the redundancy."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     correlation: float = Field(0.95, ge=-1, le=1)
     """From this correlation on a prototype is redundant."""
@@ -57,9 +55,7 @@ def compute(observed: Observations, settings: RedundancySettings) -> Score:
     own, chance = (tuple(mean(redundant(level, values)) for level in x) for values in (best, shuffled))
     unknown = best.isnan()
     return replace(
-        over_prototypes(
-            observed, redundant(settings.correlation, best), {_CONSTANT: int(unknown.sum())} if unknown.any() else {}
-        ),
+        over_prototypes(observed, redundant(settings.correlation, best), {_CONSTANT: int(unknown.sum())}),
         baselines={_SHUFFLED: chance[x.index(settings.correlation)]},
         curves=(Curve("correlation", tuple(x), own, settings.correlation, {_SHUFFLED: chance}),),
         details={"correlation_with_twin": listed(best), "twin": twin.masked_fill(unknown, -1).tolist()},
@@ -76,10 +72,7 @@ METRIC = Metric(
     title="Redundancy",
     help="Share of prototypes whose activations over the test images another prototype repeats almost exactly. Low is "
     "good: a redundant prototype adds weight, not a reason.",
-    unit="",
     higher_is_better=False,
-    low=0,
-    high=1,
     passes=frozenset({"scores"}),
     compute=compute,
     settings=RedundancySettings,

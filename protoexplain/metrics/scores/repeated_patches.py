@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from protoexplain.metrics.base import Metric, NoSettings, Score
+from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import over_prototypes
 
 NO_PATCH = "prototypes without a training patch"
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Percent of the prototypes that share their patch with one of their class and branch."""
     assert observed.patches is not None
     there = observed.patches.there
     values = 100 * observed.patches.repeated.double().masked_fill(~there, torch.nan)
-    return over_prototypes(observed, values, {NO_PATCH: int((~there).sum())} if not there.all() else {})
+    return over_prototypes(observed, values, {NO_PATCH: int((~there).sum())})
 
 
 METRIC = Metric(
@@ -25,7 +25,6 @@ METRIC = Metric(
     "same reason is shown twice and counts twice.",
     unit="%",
     higher_is_better=False,
-    low=0,
     high=100,
     passes=frozenset({"scores"}),
     compute=compute,

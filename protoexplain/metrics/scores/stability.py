@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.base import Curve, Metric, NoSettings, Score
+from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_prototypes
 from protoexplain.metrics.stats.part_hits import averaged, baseline_peaks, curve, half_windows, hit_bits
@@ -39,7 +39,7 @@ def stability_by_draw(observed: Observations, passes: str = "noisy") -> Tensor:
     return torch.stack([stable_shares(observed, clean, noisy, 1)[:, 0] for noisy in drawn])
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """100 times the mean over prototypes of the share of images in which they are stable."""
     score = stability_score(observed, "noisy")
     return replace(score, curves=(*score.curves, *_by_noise(observed, score.value)))
@@ -92,7 +92,6 @@ METRIC = Metric(
     "peak that never moves is perfectly stable: read it together with consistency.",
     unit="%",
     higher_is_better=True,
-    low=0,
     high=100,
     passes=frozenset({"peaks", "noisy"}),
     needs=frozenset({"parts", "places"}),

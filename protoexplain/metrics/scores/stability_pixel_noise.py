@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protoexplain.metrics.base import NoSettings, Score
+from protoexplain.metrics.base import MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.scores import stability
 
 
-def compute(observed: Observations, settings: NoSettings) -> Score:
+def compute(observed: Observations, settings: MetricSettings) -> Score:
     """100 times the mean over prototypes of the share of images in which they are stable."""
     return stability.stability_score(observed, "pixel noise")
 

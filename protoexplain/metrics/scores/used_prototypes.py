@@ -31,7 +31,6 @@ METRIC = Metric(
     "as the accuracy holds.",
     unit="prototypes",
     higher_is_better=False,
-    low=0,
     high=math.inf,
     passes=frozenset({"scores"}),
     compute=compute,

@@ -27,10 +27,7 @@ def compute(observed: Observations, settings: EvidenceSettings) -> Score:
 METRIC = Metric(
     title="Weight sparsity",
     help="Share of class weights that are nearly zero. High is good: prototypes then speak for few classes.",
-    unit="",
     higher_is_better=True,
-    low=0,
-    high=1,
     passes=frozenset({"scores"}),
     compute=compute,
     settings=EvidenceSettings,

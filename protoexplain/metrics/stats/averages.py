@@ -22,7 +22,7 @@ def over_prototypes(observed: Observations, values: Tensor, excluded: Mapping[st
     Args:
         observed: Of the model.
         values: [P]; NaN for prototypes that cannot be measured.
-        excluded: Why there are such; by default those without images.
+        excluded: Why and how many there are; by default those without images.
     """
     ends = interval_of(observed, grouped(values.double().numpy(), observed.description.clusters().numpy()))
     return Score(
@@ -31,7 +31,7 @@ def over_prototypes(observed: Observations, values: Tensor, excluded: Mapping[st
         n_used=counted(values),
         over="prototypes",
         per_prototype=listed(values),
-        excluded=dict(observed.unmeasured() if excluded is None else excluded),
+        excluded=_positive(observed.unmeasured() if excluded is None else excluded),
     )
 
 
@@ -41,7 +41,7 @@ def over_images(observed: Observations, values: Tensor, excluded: Mapping[str, i
     Args:
         observed: Of the model.
         values: [N]; NaN for images that cannot be measured.
-        excluded: Why there are such.
+        excluded: Why and how many there are.
     """
     ends = interval_of(observed, grouped(values.double().numpy(), np.arange(len(values))))
     return Score(
@@ -50,8 +50,12 @@ def over_images(observed: Observations, values: Tensor, excluded: Mapping[str, i
         n_used=counted(values),
         over="images",
         per_image=listed(values),
-        excluded=dict(excluded or {}),
+        excluded=_positive(excluded or {}),
     )
+
+
+def _positive(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in counts.items() if count}
 
 
 def interval_of(

@@ -7,7 +7,7 @@ prototypes of an image's class, P prototypes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,13 +58,6 @@ def baseline_distances(observed: Observations) -> dict[str, list[tuple[Tensor, T
         UNMOVED: [[observed.peaks] * (views + 1)],
     }
     return {name: [distances(observed, torch.stack(list(peaks))) for peaks in draws] for name, draws in tables.items()}
-
-
-def unmeasured(observed: Observations, values: Tensor) -> Mapping[str, int]:
-    """Why values [P] are NaN."""
-    reasons = observed.unmeasured()
-    lost = int(values.isnan().sum()) - sum(reasons.values())
-    return {**reasons, NO_VIEW: lost} if lost else reasons
 
 
 def agreement(values: Tensor, others: Tensor) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from protoexplain.metrics.base import Curve, Score
+from protoexplain.metrics.base import Curve, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.stats.averages import mean, over_images
 
@@ -22,10 +22,8 @@ _EPSILONS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _CHUNK = 1 << 24
 
 
-class EvidenceSettings(BaseModel):
+class EvidenceSettings(MetricSettings):
     """Of all sizes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epsilon: float = Field(1e-3, ge=0)
     """What is not above this does not count."""

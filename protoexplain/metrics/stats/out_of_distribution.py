@@ -1,4 +1,4 @@
-"""How familiar an image looks to a model, and the thresholds below which it counts as foreign.
+"""Foreign images told apart from known ones by how familiar they look to a model.
 
 Published thresholds are on the best class score (Nauta et al. 2023, PIP-Net).  Class scores of known images [N,C] and
 of foreign ones [M,C].
@@ -13,31 +13,6 @@ import torch
 from torch import Tensor
 
 _LOOSER = 1e-3
-
-
-def familiarity(scores: Tensor) -> Tensor:
-    """float64 [N]: how far the best class score lies above the mean over the classes.
-
-    What an image adds to all scores alike speaks for no class.  With weights below zero, as ProtoPNet has them, it can
-    be all there is: where no prototype is found, every score is higher than in a known image.
-    """
-    exact = scores.double()
-    return exact.amax(1) - exact.mean(1)
-
-
-def threshold_of(familiar: Tensor, passing: float = 0.95) -> float:
-    """The largest threshold that at least a share of the known images reaches.
-
-    Args:
-        familiar: [N] of images that the model did not learn from, such as held-out ones; at least one.
-        passing: The share, in (0, 1].
-
-    Raises:
-        ValueError: No image, or no such share.
-    """
-    if not len(familiar) or not 0 < passing <= 1:
-        raise ValueError(f"no threshold that {passing} of {len(familiar)} images reach")
-    return float(familiar.sort(descending=True).values[math.ceil(passing * len(familiar) - 1e-9) - 1])
 
 
 def area_under_roc(known: Tensor, foreign: Tensor) -> tuple[float, float]:

@@ -1,6 +1,7 @@
-"""ProtoPNet: squared L2 distance, log activation, linear head.
+"""ProtoPNet: squared L2 distance and log activation, or cosine similarity; linear head.
 
-Chen et al. 2019, "This Looks Like That: Deep Learning for Interpretable Image Recognition".
+Chen et al. 2019, "This Looks Like That: Deep Learning for Interpretable Image Recognition"; the cosine similarity is
+that of "Cosine Similarity is Almost All You Need" (WACV 2026).
 Latent patches lie in [0, 1]^D (sigmoid), so a distance is at most D * h * w while prototypes stay there too.
 """
 
@@ -17,7 +18,7 @@ from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.similarity import NegativeSquaredL2
+from protoexplain.models.similarity import NegativeSquaredL2, RectifiedCosine
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 
@@ -27,12 +28,17 @@ class ProtoPNetConfig(FamilyConfig):
     prototypes_per_class: int = Field(10, ge=1)
     prototype_channels: int = Field(128, ge=1)
     prototype_size: tuple[int, int] = (1, 1)
-    addon: Literal["regular", "bottleneck"] = "regular"
+    addon: Literal["regular", "bottleneck", "linear"] = "regular"
+    """Published: two 1 x 1 convolutions or a halving chain of pairs, then a sigmoid; or one convolution alone."""
     feature_norm: bool = False
     """Batch norm before the add-on, for backbones whose features are not rectified (EfficientNet-Lite)."""
+    similarity: Literal["l2", "cosine"] = "l2"
     activation: Literal["log", "linear"] = "log"
+    """Of distances; a cosine is its own activation."""
     epsilon: float = Field(1e-4, gt=0)
     """In log((d + 1) / (d + epsilon))."""
+    other_class_weight: float = -0.5
+    """First weight of a prototype for classes that it does not belong to; with 0 explanations are short."""
     published_saturation: bool = False
     """Costs saturate at D*h*w with zero gradient, as in the published code, where all candidates are farther."""
 
@@ -74,9 +80,13 @@ class _LogActivation:
 
 
 def addon_layers(channels: int, depth: int, kind: str) -> nn.Sequential:
-    """Two 1x1 convolutions (`regular`), or a halving chain of pairs (`bottleneck`); ends in a sigmoid."""
+    """Two 1x1 convolutions (`regular`) or a halving chain of pairs (`bottleneck`), which end in a sigmoid; or one
+    convolution (`linear`).
+    """
     layers: list[nn.Module] = []
-    if kind == "regular":
+    if kind == "linear":
+        layers = [nn.Conv2d(channels, depth, 1)]
+    elif kind == "regular":
         layers = [nn.Conv2d(channels, depth, 1), nn.ReLU(), nn.Conv2d(depth, depth, 1), nn.Sigmoid()]
     else:
         current = channels
@@ -129,14 +139,15 @@ class ProtoPNet(PrototypeModel):
 
     def __init__(self, config: ProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
         ownership = Ownership.class_major(config.prototypes_per_class, classes)
+        cosine = config.similarity == "cosine"
         branch = Branch(
             addon=normalised(
                 addon_layers(channels, config.prototype_channels, config.addon), channels, config.feature_norm
             ),
             prototypes=torch.rand(len(ownership.owned), config.prototype_channels, *config.prototype_size),
-            similarity=NegativeSquaredL2(),
-            head=LinearHead(ownership),
-            activation=_LogActivation(config.epsilon) if config.activation == "log" else identity,
+            similarity=RectifiedCosine() if cosine else NegativeSquaredL2(),
+            head=LinearHead(ownership, other=config.other_class_weight),
+            activation=identity if cosine or config.activation == "linear" else _LogActivation(config.epsilon),
         )
         super().__init__(backbone, {"main": branch}, ownership)
         self.floor = -float(branch.prototypes[0].numel()) if config.published_saturation else None

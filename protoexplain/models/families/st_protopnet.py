@@ -45,6 +45,8 @@ class STProtoPNetConfig(FamilyConfig):
     """Batch norm before the add-on, for backbones whose features are not rectified (EfficientNet-Lite)."""
     upsample: bool = True
     """`full` doubles the map before the add-on (the published code skips this for VGG)."""
+    other_class_weight: float = -0.5
+    """First weight of a prototype for classes that it does not belong to; with 0 explanations are short."""
     published_masking: bool = False
     """Costs mask by multiplication, as published: negative similarities count as 0 and get no gradient."""
     published_diagonal: bool = False
@@ -102,7 +104,7 @@ class STProtoPNet(PrototypeModel):
                 addon=_addon(config, channels),
                 prototypes=torch.rand(len(ownership.owned), config.prototype_channels, 1, 1),
                 similarity=Projection() if cropped else Cosine(),
-                head=LinearHead(ownership),
+                head=LinearHead(ownership, other=config.other_class_weight),
                 activation=identity if cropped else F.relu,
                 loss_similarity=Cosine() if cropped else None,
             )

@@ -33,7 +33,7 @@ def input_images(examples, explainer):
 
 
 def scores(explainer, input_image):
-    return see(explainer, input_image).reading.scores
+    return see(explainer, input_image).forward_pass.scores
 
 
 def other_decision(explainer, input_images):
@@ -72,9 +72,9 @@ def test_the_same_prototype_stands_on_both_sides(explainer, input_images):
     for row in shown.rows:
         assert row.left.prototype == row.right.prototype
         assert row.left.evidence - row.right.evidence == pytest.approx(row.difference)
-        assert row.left.place.box is not None
+        assert row.left.place.region is not None
         assert row.left.place.alt
-    assert [mark.text for mark in shown.left.marks] == [str(row.number) for row in shown.rows]
+    assert [mark.text for mark in shown.left.picture.marks] == [str(row.number) for row in shown.rows]
 
 
 def test_a_picture_compared_with_itself_differs_in_nothing(explainer, input_images):
@@ -94,7 +94,8 @@ def test_two_models_are_joined_by_place(store, examples):
         assert row.left or row.right
         if row.left and row.right:
             one, two = (
-                (b.left, b.top, b.left + b.width, b.top + b.height) for b in (row.left.place.box, row.right.place.box)
+                (b.left, b.top, b.left + b.width, b.top + b.height)
+                for b in (row.left.place.region, row.right.place.region)
             )
             assert overlap(one, two) >= 0.2
     assert sum(row.left.evidence for row in shown.rows if row.left) <= 1 + 1e-6
@@ -106,8 +107,8 @@ def test_a_model_compared_with_itself_agrees_everywhere(explainer, input_images)
 
 
 def test_the_suggested_partner_is_of_the_class_that_comes_second(explainer, input_images):
-    reading = see(explainer, input_images[0]).reading
-    second = reading.class_names[reading.ranked[1]]
+    forward_pass = see(explainer, input_images[0]).forward_pass
+    second = forward_pass.class_names[forward_pass.ranked[1]]
     assert default_other_image(explainer, input_images[0], input_images).truth == second
     assert default_other_image(explainer, input_images[0], input_images[:1]) is None
     nobody = [dataclasses.replace(input_image, truth=None) for input_image in input_images]
@@ -116,7 +117,7 @@ def test_the_suggested_partner_is_of_the_class_that_comes_second(explainer, inpu
 
 def test_an_upload_can_be_compared(explainer, input_images):
     upload = InputImage("", "mine.jpg", input_images[3].path, frame=(0, 0, 0.5, 0.5))
-    assert two_pictures(explainer, upload, input_images[0]).left.seen.width == pytest.approx(50)
+    assert two_pictures(explainer, upload, input_images[0]).left.picture.region.width == pytest.approx(50)
 
 
 @pytest.mark.parametrize(

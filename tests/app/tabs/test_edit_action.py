@@ -115,7 +115,7 @@ def test_patches_are_offered_with_pictures(ready):
     shown = actions.open_prototype(checkpoint, preview, History(), report, 0, None)
     assert shown.offers
     assert all(offer.picture.source.startswith("data:image/jpeg") for offer in shown.offers)
-    assert all(offer.picture.box is not None for offer in shown.offers)
+    assert all(offer.picture.region is not None for offer in shown.offers)
     place = shown.pictures[1][0]
     board = actions.open_prototype(checkpoint, preview, History(), report, 0, place).board
     assert board is not None

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.drawing import HEAT_SIDE
 from app.input_image import InputImage, see
-from app.pictures import HAZE, heat_layer
 from app.tabs.explain.actions import explain_image
 from protoexplain.errors import UserError
 from protoexplain.regions.boxes import upsample
+from protoexplain.view.image_pictures import LAYER_SIDE
+from protoexplain.view.pictures import HAZE, heat_layer
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def input_image(examples, protopnet):
 def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, input_image):
     case = explain_image(protopnet, input_image, rows=5)
     assert case.rank == 1
-    assert case.shown == case.best
+    assert case.shown.label == case.best.label
     assert sum(entry.probability for entry in case.predictions) == pytest.approx(1, abs=1e-5)
-    rows = [*case.supporting, *case.opposing]
+    rows = [*case.of_kind("for"), *case.of_kind("against")]
     assert 1 <= len(rows) <= 5
-    assert case.missing == ()
+    assert case.of_kind("missing") == ()
     assert sum(row.evidence for row in rows) == pytest.approx(case.total.found, abs=1e-5)
     total = case.total
     assert total.found + total.missing + total.rest + total.bias == pytest.approx(total.score, abs=1e-4)
@@ -45,16 +45,17 @@ def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, input_imag
 
 def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet, input_image):
     case = explain_image(protopnet, input_image, label=1, rows=10)
-    rows = [*case.supporting, *case.opposing]
+    rows = [*case.of_kind("for"), *case.of_kind("against")]
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
-    assert all(row.evidence > 0 for row in case.supporting)
-    assert all(row.evidence < 0 for row in case.opposing)
-    assert [mark.text for mark in case.marks] == ["1", "2", "3", "4", "5"]
+    assert all(row.evidence > 0 for row in case.of_kind("for"))
+    assert all(row.evidence < 0 for row in case.of_kind("against"))
+    numbers = sorted(int(number) for mark in case.picture.marks for number in mark.text.split(", "))
+    assert numbers == [1, 2, 3, 4, 5]
 
 
 def test_every_picture_says_what_it_shows(protopnet, input_image):
     case = explain_image(protopnet, input_image)
-    for row in case.supporting:
+    for row in case.of_kind("for"):
         pictures = [row.part, row.place, row.heat, row.patch, row.source]
         drawn, kept = [row.part, row.place], pictures[3:]
         assert all(picture.alt for picture in pictures)
@@ -62,24 +63,24 @@ def test_every_picture_says_what_it_shows(protopnet, input_image):
         assert all(picture.source.startswith("prototype/") for picture in kept)
         assert len({picture.alt for picture in pictures}) == 5
         assert row.heat.source.startswith("data:image/webp;base64,")
-        assert row.place.box is not None
-        assert row.source.box is not None
+        assert len(row.place.boxes) == 1
+        assert len(row.source.boxes) == 1
         assert row.owner in row.patch.alt
 
 
 def test_the_seen_region_is_the_box_of_the_data_set(protopnet, input_image):
     case = explain_image(protopnet, input_image)
     size = case.picture.width
-    assert case.seen.left * size / 100 == pytest.approx(int(input_image.box.x0))
-    assert case.seen.width * size / 100 == pytest.approx(int(input_image.box.x1) - int(input_image.box.x0))
-    for mark in case.marks:
-        assert mark.left >= case.seen.left - 0.1
-        assert mark.left + mark.width <= case.seen.left + case.seen.width + 0.1
+    assert case.picture.region.left * size / 100 == pytest.approx(int(input_image.box.x0))
+    assert case.picture.region.width * size / 100 == pytest.approx(int(input_image.box.x1) - int(input_image.box.x0))
+    for mark in case.picture.marks:
+        assert mark.left >= case.picture.region.left - 0.1
+        assert mark.left + mark.width <= case.picture.region.left + case.picture.region.width + 0.1
 
 
 def test_of_an_upload_the_model_sees_everything_and_no_class_is_right(protopnet, input_image):
     case = explain_image(protopnet, InputImage("", "mine.jpg", input_image.path))
-    assert case.seen is None
+    assert case.picture.region is None
     assert case.truth is None
     assert case.right is None
 
@@ -87,15 +88,15 @@ def test_of_an_upload_the_model_sees_everything_and_no_class_is_right(protopnet,
 def test_a_frame_of_an_upload_is_what_the_model_sees(protopnet, input_image, tmp_path):
     whole = explain_image(protopnet, InputImage("", "mine.jpg", input_image.path))
     framed = explain_image(protopnet, InputImage("", "mine.jpg", input_image.path, frame=(0.25, 0.1, 0.75, 0.9)))
-    assert framed.seen.left == pytest.approx(25)
-    assert framed.seen.width == pytest.approx(50)
+    assert framed.picture.region.left == pytest.approx(25)
+    assert framed.picture.region.width == pytest.approx(50)
     assert framed.total.score != whole.total.score
     turned = tmp_path / "turned.jpg"
     with Image.open(input_image.path) as image:
         image.crop((0, 0, 96, 48)).save(turned, exif=_turned_right())
     seen = explain_image(protopnet, InputImage("", "turned.jpg", turned, frame=(0, 0, 1, 0.5)))
     assert (seen.picture.width, seen.picture.height) == (48, 96)
-    assert seen.seen.height == pytest.approx(50)
+    assert seen.picture.region.height == pytest.approx(50)
 
 
 def _turned_right():
@@ -127,15 +128,15 @@ def test_a_weak_match_stays_see_through():
 def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, input_image):
     case = explain_image(protopnet, input_image)
     statistics = protopnet.model.statistics
-    assert case.evidence == "shapley"
+    assert case.relative
     assert sum(entry.score for entry in protopnet.explain(input_image.path).explanation.predictions) == pytest.approx(
         0, abs=1e-4
     )
-    for row in (*case.supporting, *case.opposing):
+    for row in (*case.of_kind("for"), *case.of_kind("against")):
         assert row.usual == pytest.approx(float(statistics.usual[row.prototype]))
     seen = see(protopnet, input_image)
-    row = case.supporting[0]
-    heat = upsample(seen.reading.maps[row.prototype], HEAT_SIDE, HEAT_SIDE).numpy()
+    row = case.of_kind("for")[0]
+    heat = upsample(seen.forward_pass.maps[row.prototype], LAYER_SIDE, LAYER_SIDE).numpy()
     drawn = [heat_layer(heat, "", ends).source for ends in (statistics.span(row.prototype), None)]
     assert row.heat.source == drawn[0] != drawn[1]
 
@@ -152,7 +153,7 @@ def test_a_chosen_class_is_explained_at_its_place(protopnet, input_image):
     last = best.predictions[-1]
     case = explain_image(protopnet, input_image, label=last.label)
     assert case.rank == len(best.predictions)
-    assert case.shown == last
+    assert case.shown.label == last.label
     assert case.predictions == best.predictions
 
 
@@ -167,17 +168,17 @@ def test_components_also_speak_by_absence(store, examples):
     case = explain_image(cbc, examples.of(cbc.checkpoint)[0], rows=5)
     assert case.by_probability
     assert case.illustrated
-    assert case.missing
-    assert all(row.part is None and row.patch is not None and row.owner is None for row in case.missing)
-    assert sum(row.evidence for row in case.missing) == pytest.approx(case.total.missing, abs=1e-5)
+    assert case.of_kind("missing")
+    assert all(row.part is None and row.patch is not None and row.owner is None for row in case.of_kind("missing"))
+    assert sum(row.evidence for row in case.of_kind("missing")) == pytest.approx(case.total.missing, abs=1e-5)
     assert case.total.score == pytest.approx(case.shown.probability, abs=1e-5)
 
 
 def test_a_loaded_model_explains_after_its_folder_vanished(store, folder, protopnet, input_image):
     shutil.rmtree(folder / "a-protopnet")
     case = explain_image(protopnet, input_image)
-    assert case.supporting[0].part is not None
-    assert case.supporting[0].patch is None
+    assert case.of_kind("for")[0].part is not None
+    assert case.of_kind("for")[0].patch is None
 
 
 def test_notices_of_the_reader_are_passed_on(protopnet, input_image, tmp_path):
@@ -189,8 +190,8 @@ def test_notices_of_the_reader_are_passed_on(protopnet, input_image, tmp_path):
 @pytest.mark.parametrize("method", ["grad-cam", "input-x-gradient", "occlusion"])
 def test_heat_maps_can_be_drawn_by_another_method(protopnet, input_image, method):
     own, other = explain_image(protopnet, input_image), explain_image(protopnet, input_image, method=method)
-    assert [row.prototype for row in other.supporting] == [row.prototype for row in own.supporting]
-    for mine, theirs in zip(own.supporting, other.supporting, strict=True):
+    assert [row.prototype for row in other.of_kind("for")] == [row.prototype for row in own.of_kind("for")]
+    for mine, theirs in zip(own.of_kind("for"), other.of_kind("for"), strict=True):
         assert theirs.heat.source != mine.heat.source
         assert str(theirs.prototype) in theirs.heat.alt
         assert "raise the similarity" in theirs.heat.alt
@@ -204,9 +205,9 @@ def test_an_unknown_method_is_refused(protopnet, input_image):
 def test_each_match_says_what_it_rests_on_when_asked(protopnet, input_image):
     assert not any(row.here for row in explain_image(protopnet, input_image).supporting)
     case = explain_image(protopnet, input_image, characteristics=True)
-    rows = [*case.supporting, *case.opposing]
+    rows = [*case.of_kind("for"), *case.of_kind("against")]
     told = protopnet.characteristics(
-        protopnet.see(input_image.path, box=input_image.box), [row.prototype for row in rows]
+        protopnet.forward(input_image.path, box=input_image.box), [row.prototype for row in rows]
     )
     assert [row.here for row in rows] == [told[row.prototype].sentence for row in rows]
     assert all(row.here for row in rows)

@@ -144,7 +144,7 @@ def test_rows_of_an_explanation_tell_what_their_prototypes_usually_rest_on(proto
     known = Characteristics.from_metrics(characteristics())
     monkeypatch.setitem(vars(protopnet), "known_characteristics", known)
     case = explain_image(protopnet, examples.of(protopnet.checkpoint)[0])
-    assert case.supporting
-    assert all(row.usually == about_prototype(known, row.prototype, "it") for row in case.supporting)
+    assert case.of_kind("for")
+    assert all(row.usually == about_prototype(known, row.prototype, "it") for row in case.of_kind("for"))
     page = answer(case, 5, "map", False, "m")
-    assert all(str(escape(row.usually)) in page for row in case.supporting)
+    assert all(str(escape(row.usually)) in page for row in case.of_kind("for"))

@@ -46,7 +46,7 @@ def test_they_are_those_of_the_explanations_of_prototypes(neighbours, explainer,
         assert [one.image for one in split.near] == [one.image for one in near.nearest]
         assert [one.similarity for one in split.near] == pytest.approx([one.similarity for one in near.nearest])
         assert (split.fires, split.foreign) == (near.fires, near.foreign)
-        assert all(one.picture.box is not None for one in split.near)
+        assert all(one.picture.region is not None for one in split.near)
         assert {one.explainable for one in split.near} == {name == "test"}
     assert drawn[0].near[0].image == explainer.checkpoint.prototypes[5].image_id
 

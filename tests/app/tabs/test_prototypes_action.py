@@ -119,7 +119,7 @@ def test_a_portrait_tells_weights_for_and_against(protopnet):
     assert all(weight.value < 0 for weight in shown.weights_against)
     assert max(weight.share for weight in (*shown.weights_for, *shown.weights_against)) == 1
     assert shown.patch.source.endswith("/patch/5")
-    assert shown.source.box is not None
+    assert shown.source.region is not None
 
 
 def test_a_portrait_tells_where_the_prototype_stands(protopnet):

@@ -51,7 +51,7 @@ def test_there_is_a_slider_for_every_characteristic():
 
 def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_image):
     shown = outcome(explainer, ForwardResults(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
-    scores = see(explainer, input_image).reading.scores
+    scores = see(explainer, input_image).forward_pass.scores
     found = shown.found
     assert shown.changed
     assert found.named.before.label == int(scores.argmax())
@@ -61,7 +61,7 @@ def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_ima
     assert shown.losses or shown.gains
     assert max(moved.share for moved in (*shown.losses, *shown.gains)) == 1
     assert all(moved.shift.change < 0 for moved in shown.losses)
-    assert all(moved.before.box and moved.after.box for moved in shown.losses)
+    assert all(moved.before.region and moved.after.region for moved in shown.losses)
     assert shown.after.source != shown.before.source
 
 
@@ -102,7 +102,7 @@ def test_what_was_seen_is_kept_within_bounds_and_goes_with_the_model(store, exam
 
 @pytest.mark.parametrize("use", ["grey", "mean", "blur", ONLY])
 def test_a_painted_part_is_blanked_or_alone_changed(explainer, input_image, use):
-    seen = explainer.focus(see(explainer, input_image))
+    seen = explainer.cropped(see(explainer, input_image))
     edited = Query({"brightness": 0.5}, painted(), use).edit(seen.rgb)
     half = seen.rgb.shape[0] // 2 - 1
     lower = seen.rgb if use == ONLY else MODIFICATIONS["brightness"](seen.rgb, 0.5)

@@ -16,8 +16,8 @@ from protoexplain.explain.attribution.attribute import attribute
 from protoexplain.explain.attribution.fit import NEIGHBOURHOODS
 from protoexplain.explain.attribution.linear_model import LeastSquares
 from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.question import Question, Score, Target
-from protoexplain.explain.forward_pass import read
+from protoexplain.explain.attribution.task import AttributionTask, Score, Target
+from protoexplain.explain.forward_pass import run_forward
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.registry import family_names
@@ -50,17 +50,17 @@ class LinearModel(ToyModel):
             return torch.einsum("p,pchw->chw", self.class_weights()[label], self.backbone.weight)
 
 
-def question_about(model, target, side=SIDE, names=NAMES, **options):
-    reading = read(model, picture_of(side), Geometry.of((side, side), None, side), names)
-    return Question(reading, target, lambda: measure_fields(model, side), **{**QUICK, **options})
+def task_about(model, target, side=SIDE, names=NAMES, **options):
+    forward_pass = run_forward(model, picture_of(side), Geometry.of((side, side), None, side), names)
+    return AttributionTask(forward_pass, target, lambda: measure_fields(model, side), **{**QUICK, **options})
 
 
 @pytest.fixture(scope="module")
 def linear():
     """Everything that can be asked of a linear model, with the question and the true slope."""
     model = LinearModel()
-    question = question_about(model, Target("class", 1))
-    return question, model.slope(1), attribute(question, neighbourhoods=list(NEIGHBOURHOODS))
+    task = task_about(model, Target("class", 1))
+    return task, model.slope(1), attribute(task, neighbourhoods=list(NEIGHBOURHOODS))
 
 
 class TestLinearModel:
@@ -71,25 +71,25 @@ class TestLinearModel:
 
     @pytest.mark.parametrize("method", [name for name in FITS if name not in GRADIENTS])
     def test_superpixels_get_what_they_add(self, linear, method):
-        question, slope, found = linear
-        effects = question.by_part(slope * question.difference[0])
+        task, slope, found = linear
+        effects = task.by_part(slope * task.difference[0])
         heat = torch.from_numpy(found.maps[method].heat)
-        for part in range(question.parts):
-            inside = heat[question.superpixels == part]
+        for part in range(task.parts):
+            inside = heat[task.superpixels == part]
             torch.testing.assert_close(inside, effects[part].expand_as(inside), rtol=1e-3, atol=1e-4)
 
     @pytest.mark.parametrize("method", ["input-x-gradient", "integrated-gradients"])
     def test_pixels_get_what_they_add(self, linear, method):
-        question, slope, found = linear
-        expected = (slope * question.difference[0]).sum(0)
+        task, slope, found = linear
+        expected = (slope * task.difference[0]).sum(0)
         np.testing.assert_allclose(found.maps[method].heat, expected.numpy(), rtol=1e-3, atol=1e-5)
 
     @pytest.mark.parametrize("method", FITS)
     def test_effects_add_up_to_the_difference_from_the_baseline(self, linear, method):
-        question, _, found = linear
+        task, _, found = linear
         with torch.no_grad():
-            difference = question.score(question.picture) - question.score(question.baseline)
-        added = (found.maps[method].weights * question.difference[0]).sum()
+            difference = task.score(task.picture) - task.score(task.baseline)
+        added = (found.maps[method].weights * task.difference[0]).sum()
         assert float(added) == pytest.approx(float(difference), rel=1e-3, abs=1e-4)
 
     @pytest.mark.parametrize("neighbourhood", NEIGHBOURHOODS)
@@ -126,9 +126,9 @@ class TestEveryFamily:
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, 0.5)
-        question = question_about(model, target, 64, "ABCD")
+        task = task_about(model, target, 64, "ABCD")
         random_state = torch.get_rng_state()
-        found = attribute(question, neighbourhoods=["mask", "one-out"], fit_samples=20)
+        found = attribute(task, neighbourhoods=["mask", "one-out"], fit_samples=20)
         assert torch.equal(torch.get_rng_state(), random_state)
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
         assert all(bool((parameter.grad == 0.5).all()) for parameter in model.parameters())
@@ -143,8 +143,8 @@ class TestEveryFamily:
         assert {name for name, attribution in found.maps.items() if attribution.weights is not None} == set(FITS)
         assert found.errors["one-out"]["occlusion"] < 1e-6, "it tells exactly what one missing part does"
         with torch.no_grad():
-            activations = model.activations(model.backbone(question.picture))[0]
-            logits = model(question.picture).logits[0]
+            activations = model.activations(model.backbone(task.picture))[0]
+            logits = model(task.picture).logits[0]
         value = logits[2] if target.kind == "class" else activations[5]
         assert found.value == pytest.approx(float(value), abs=1e-5)
 
@@ -153,15 +153,15 @@ def test_batches_do_not_matter_and_seeds_repeat(model):
     methods = ["smoothgrad", "integrated-gradients", "occlusion", "lime", "c-lime", "kernel-shap"]
     target = Target("class", 2)
     one, two = (
-        attribute(question_about(model, target, 64, "ABCD", batch=batch), methods, ["shapley"], 20) for batch in (3, 16)
+        attribute(task_about(model, target, 64, "ABCD", batch=batch), methods, ["shapley"], 20) for batch in (3, 16)
     )
     for name in methods[1:]:  # captum draws the noise of SmoothGrad by batch
         scale = np.abs(one.maps[name].heat).max()
         np.testing.assert_allclose(one.maps[name].heat, two.maps[name].heat, rtol=1e-2, atol=1e-3 * scale)
-    again = attribute(question_about(model, target, 64, "ABCD", batch=16), methods, ["shapley"], 20)
+    again = attribute(task_about(model, target, 64, "ABCD", batch=16), methods, ["shapley"], 20)
     assert all((again.maps[name].heat == two.maps[name].heat).all() for name in methods)
     assert again.errors == two.errors
-    other = attribute(question_about(model, target, 64, "ABCD", seed=1), ["lime"], ["shapley"], 20)
+    other = attribute(task_about(model, target, 64, "ABCD", seed=1), ["lime"], ["shapley"], 20)
     assert (other.maps["lime"].heat != two.maps["lime"].heat).any()
 
 
@@ -172,9 +172,9 @@ def hooks(module):
 
 def test_hooks_go_with_an_exception(monkeypatch):
     model = tiny_model(tiny_config("protopnet"))
-    question = question_about(model, Target("class", 0), 64, "ABCD")
-    score = Score(model, question.target)
-    monkeypatch.setattr(Question, "score", score)
+    task = task_about(model, Target("class", 0), 64, "ABCD")
+    score = Score(model, task.target)
+    monkeypatch.setattr(AttributionTask, "score", score)
     seen = []
 
     def fail(features):
@@ -183,30 +183,30 @@ def test_hooks_go_with_an_exception(monkeypatch):
 
     monkeypatch.setattr(model, "from_features", fail)
     with pytest.raises(RuntimeError, match="in the middle"):
-        attribute(question, ["grad-cam"])
+        attribute(task, ["grad-cam"])
     assert seen == [1], "there was a hook while the model ran"
     assert hooks(score) == hooks(model) == 0
 
 
 def test_hooks_never_touch_the_shared_model(monkeypatch):
     model = tiny_model(tiny_config("protopnet"))
-    question, seen = question_about(model, Target("class", 0), 64, "ABCD"), []
+    task, seen = task_about(model, Target("class", 0), 64, "ABCD"), []
     whole = model.from_features
     monkeypatch.setattr(model, "from_features", lambda features: (seen.append(hooks(model)), whole(features))[1])
-    attribute(question, neighbourhoods=["mask"], fit_samples=4)
+    attribute(task, neighbourhoods=["mask"], fit_samples=4)
     assert len(seen) > 10
     assert set(seen) == {0}
 
 
 def test_spread_weights_have_the_effects_and_are_the_least():
-    question = question_about(LinearModel(), Target("class", 0))
-    effects = torch.randn(question.parts, generator=torch.Generator().manual_seed(1))
-    weights = question.spread(effects)
-    torch.testing.assert_close(question.by_part(weights * question.difference[0]), effects, rtol=1e-4, atol=1e-5)
+    task = task_about(LinearModel(), Target("class", 0))
+    effects = torch.randn(task.parts, generator=torch.Generator().manual_seed(1))
+    weights = task.spread(effects)
+    torch.testing.assert_close(task.by_part(weights * task.difference[0]), effects, rtol=1e-4, atol=1e-5)
     other = weights + 0.01 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(2))
-    change = question.by_part((other - weights) * question.difference[0])
-    other = other - question.spread(change)
-    torch.testing.assert_close(question.by_part(other * question.difference[0]), effects, rtol=1e-3, atol=1e-4)
+    change = task.by_part((other - weights) * task.difference[0])
+    other = other - task.spread(change)
+    torch.testing.assert_close(task.by_part(other * task.difference[0]), effects, rtol=1e-3, atol=1e-4)
     assert other.norm() > weights.norm()
 
 
@@ -214,8 +214,8 @@ def test_spread_weights_have_the_effects_and_are_the_least():
 def test_noise_is_cut_into_squares(segments):
     """SLIC finds no regions in it."""
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    plain = question_about(LinearModel(), Target("class", 0))
-    big = replace(plain, reading=replace(plain.reading, picture=picture), segments=segments)
+    plain = task_about(LinearModel(), Target("class", 0))
+    big = replace(plain, forward_pass=replace(plain.forward_pass, picture=picture), segments=segments)
     assert big.parts == round(segments**0.5) ** 2
     sizes = big.superpixels.flatten().bincount()
     assert sizes.min() > 0.5 * sizes.max()
@@ -224,9 +224,9 @@ def test_noise_is_cut_into_squares(segments):
 def test_plain_picture_has_nothing_to_tell():
     """No part differs from the mean colour, so none can be missing."""
     model = tiny_model(tiny_config("cbc"))
-    reading = read(model, torch.full((3, 64, 64), 0.5), Geometry.of((64, 64), None, 64), "ABCD")
-    question = Question(reading, Target("class", 0), lambda: measure_fields(model, 64), **QUICK)
-    found = attribute(question, neighbourhoods=["mask", "one-out", "fading"], fit_samples=10)
+    forward_pass = run_forward(model, torch.full((3, 64, 64), 0.5), Geometry.of((64, 64), None, 64), "ABCD")
+    task = AttributionTask(forward_pass, Target("class", 0), lambda: measure_fields(model, 64), **QUICK)
+    found = attribute(task, neighbourhoods=["mask", "one-out", "fading"], fit_samples=10)
     assert float(np.abs(found.maps["occlusion"].heat).max()) < 1e-6
     assert set(found.errors["mask"].values()) == {None}
     assert found.recommended == {"mask": None, "one-out": None, "fading": None}
@@ -256,14 +256,14 @@ def test_least_squares_is_the_weighted_solution():
 )
 def test_bad_names_and_numbers(target, methods, neighbourhoods, words):
     with pytest.raises(UserError) as caught:
-        attribute(question_about(LinearModel(), target), methods, neighbourhoods)
+        attribute(task_about(LinearModel(), target), methods, neighbourhoods)
     assert words in str(caught.value)
 
 
 def test_progress_counts_methods_and_neighbourhoods():
     told = []
     attribute(
-        question_about(LinearModel(), Target("class", 0)),
+        task_about(LinearModel(), Target("class", 0)),
         ["saliency", "lime"],
         ["mask", "fading"],
         progress=lambda done, total: told.append((done, total)),
@@ -275,9 +275,9 @@ def test_receptive_field_of_a_prototype():
     model = tiny_model(
         tiny_config("protopnet", model={"backbone": {"name": "test_resnet", "stride": 8, "weights": "none"}})
     )
-    question = question_about(model, Target("prototype", 3), 64, "ABCD")
-    heat = attribute(question, ["receptive-field"], []).maps["receptive-field"].heat
-    cells = question.reading.maps[3]
+    task = task_about(model, Target("prototype", 3), 64, "ABCD")
+    heat = attribute(task, ["receptive-field"], []).maps["receptive-field"].heat
+    cells = task.forward_pass.maps[3]
     box = measure_fields(model, 64)[tuple(cells.shape)].box(*divmod(int(cells.argmax()), cells.shape[1]))
     assert heat.sum() == box.area < 64 * 64
     assert math.isclose(heat[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].mean(), 1)

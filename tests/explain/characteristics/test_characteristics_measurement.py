@@ -13,7 +13,7 @@ from protoexplain.explain.characteristics import measurement as module
 from protoexplain.explain.characteristics.calibration import disturbance, related
 from protoexplain.explain.characteristics.global_scores import weighted_mean
 from protoexplain.explain.characteristics.local_scores import local_scores
-from protoexplain.explain.characteristics.measurement import Survey
+from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.characteristics.variants import MOVES, PUBLISHED
 from protoexplain.io.cache import DiskCache
@@ -30,13 +30,15 @@ def textures(tmp_path_factory):
 
 
 @pytest.fixture
-def survey(textures, tmp_path, monkeypatch):
+def measurement(textures, tmp_path, monkeypatch):
     """A survey that tries strengths on few images and keeps its tables in a folder of the test."""
     monkeypatch.setattr(module, "SAMPLE", 3)
     monkeypatch.setattr(module, "CHUNK", 3)
 
     def make(model, folder="tables", progress=lambda what, done, total: None):
-        return Survey(model, "weights", "box", SIZE, progress, textures, DiskCache(tmp_path / folder))
+        return CharacteristicsMeasurement(
+            model, "weights", "box", SIZE, progress, textures, DiskCache(tmp_path / folder)
+        )
 
     return make
 
@@ -51,9 +53,9 @@ def records(planted):
 
 
 @pytest.mark.parametrize("family", family_names())
-def test_against_one_image_after_the_other(family, records, survey, textures):
+def test_against_one_image_after_the_other(family, records, measurement, textures):
     model = model_of(family)
-    found = survey(model).run(records, "train", "data")
+    found = measurement(model).run(records, "train", "data")
     crops = [cut(load_image(r.path).rgb, geometry_of(r, load_image(r.path).size, "box", SIZE)) for r in records]
     published = [local_scores(model, rgb, SIZE, PUBLISHED, textures) for rgb in crops]
     activations = torch.stack([one.activations for one in published]).double()
@@ -79,9 +81,9 @@ def test_against_one_image_after_the_other(family, records, survey, textures):
     np.testing.assert_allclose(np.array(calibration.noise, float), noise.numpy(), atol=1e-4, rtol=1e-2)
 
 
-def test_changes_are_equally_strong(records, survey):
+def test_changes_are_equally_strong(records, measurement):
     """Unrelated prototypes change by about as much, whatever is changed, wherever a change can be that strong."""
-    found = survey(model_of("protopnet")).run(records, "train", "data")
+    found = measurement(model_of("protopnet")).run(records, "train", "data")
     scale, strengths = found.calibration.scale, found.calibration.strengths
     free = [
         name for name, entry in MODIFICATIONS.items() if strengths[name] not in (entry.low, entry.high, entry.neutral)
@@ -90,14 +92,14 @@ def test_changes_are_equally_strong(records, survey):
     assert max(scale[name] for name in free) < 2.5 * min(scale[name] for name in free)
 
 
-def test_an_interrupted_pass_goes_on_where_it_stopped(records, survey, monkeypatch):
+def test_an_interrupted_pass_goes_on_where_it_stopped(records, measurement, monkeypatch):
     model = model_of("protopnet")
     forwards = []
     real = module.activations_at_peak
     monkeypatch.setattr(
         module, "activations_at_peak", lambda model, pictures: forwards.append(len(pictures)) or real(model, pictures)
     )
-    whole = survey(model, "whole").run(records, "train", "data")
+    whole = measurement(model, "whole").run(records, "train", "data")
     chunks = len(forwards)
     assert sum(forwards) == 3 + len(records), "some to compare strengths, all to measure"
     assert max(forwards) <= 3
@@ -108,35 +110,35 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(records, survey, monkeypat
 
     forwards.clear()
     with pytest.raises(KeyboardInterrupt):
-        survey(model, "again", stop).run(records, "train", "data")
+        measurement(model, "again", stop).run(records, "train", "data")
     before = len(forwards)
     assert 0 < before < chunks
-    resumed = survey(model, "again").run(records, "train", "data")
+    resumed = measurement(model, "again").run(records, "train", "data")
     assert len(forwards) == chunks, "nothing was measured twice"
     assert resumed == whole
     forwards.clear()
-    assert survey(model, "again").run(records, "train", "data") == whole
+    assert measurement(model, "again").run(records, "train", "data") == whole
     assert forwards == []
 
 
-def test_a_damaged_table_is_measured_again(records, survey, tmp_path):
+def test_a_damaged_table_is_measured_again(records, measurement, tmp_path):
     model = model_of("protopnet")
-    whole = survey(model).run(records[:4], "train", "data")
+    whole = measurement(model).run(records[:4], "train", "data")
     for file in (tmp_path / "tables").glob("??/*"):
         file.write_bytes(file.read_bytes()[:-4])
-    assert survey(model).run(records[:4], "train", "data") == whole
+    assert measurement(model).run(records[:4], "train", "data") == whole
 
 
-def test_tables_of_other_weights_are_not_taken(records, survey):
-    one = survey(model_of("protopnet")).run(records[:4], "train", "data")
+def test_tables_of_other_weights_are_not_taken(records, measurement):
+    one = measurement(model_of("protopnet")).run(records[:4], "train", "data")
     other = tiny_model(tiny_config("protopnet"), seed=1)
-    changed = dataclasses.replace(survey(other), weights_id="other weights")
+    changed = dataclasses.replace(measurement(other), weights_id="other weights")
     assert changed.run(records[:4], "train", "data") != one
 
 
-def test_progress_counts_all_images(records, survey):
+def test_progress_counts_all_images(records, measurement):
     told = []
-    survey(model_of("protopnet"), progress=lambda *step: told.append(step)).run(records, "train", "data")
+    measurement(model_of("protopnet"), progress=lambda *step: told.append(step)).run(records, "train", "data")
     for what, count in (("comparing strengths", 3), ("measuring characteristics", len(records))):
         steps = [(done, total) for name, done, total in told if name == what]
         assert steps[-1] == (count, count)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from toy_models import dots, linear, reasoning, seen
+from toy_models import dots, forward, linear, reasoning
 
 from protoexplain.errors import UserError
 from protoexplain.explain.evidence.contrast import contrast
@@ -13,7 +13,7 @@ WEIGHTS = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
 
 def wren_or_robin(**options):
     """Scores: Wren 2 * 0.9 - 0.2 + 0.5 * 0.4 = 1.8, Robin 0.9 + 0.6 = 1.5, Crow 0."""
-    return contrast(seen(linear(WEIGHTS), dots(red=0.9, green=0.2, blue=0.4)), **options)
+    return contrast(forward(linear(WEIGHTS), dots(red=0.9, green=0.2, blue=0.4)), **options)
 
 
 def test_differences_of_a_linear_head():
@@ -30,7 +30,7 @@ def test_differences_of_a_linear_head():
 
 def test_differences_against_the_usual_image_add_up_to_the_same_lead():
     """An average image has a lead of its own, which no prototype is responsible for."""
-    found = contrast(seen(linear(WEIGHTS, usual=[0.5, 0.5, 0.1]), dots(red=0.9, green=0.2, blue=0.4)))
+    found = contrast(forward(linear(WEIGHTS, usual=[0.5, 0.5, 0.1]), dots(red=0.9, green=0.2, blue=0.4)))
     assert found.difference == pytest.approx(0.3)
     assert [s.for_this.prototype for s in found.separations] == [1, 0, 2]
     assert [s.difference for s in found.separations] == pytest.approx([1.2, 0.4, 0.15])
@@ -53,7 +53,7 @@ def test_the_other_way_round_is_the_negative():
 def test_reasoning_separates_by_presence_and_absence():
     positive = [[0.5, 0.1, 0.2], [0.1, 0.3, 0.2]]
     negative = [[0.1, 0.4, 0.3], [0.3, 0.2, 0.3]]
-    found = contrast(seen(reasoning(positive, negative), dots(red=0.8, green=0.1)), this=0, other=1)
+    found = contrast(forward(reasoning(positive, negative), dots(red=0.8, green=0.1)), this=0, other=1)
     assert found.this.score == pytest.approx(0.8 * 0.5 + 0.2 * 0.1 + 0.1 * 0.1 + 0.9 * 0.3)
     first = found.separations[0]
     assert first.for_this.prototype == 0

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 from tiny_runs import tiny_config, tiny_model
-from toy_models import PLACES, SIDE, dots, linear, seen
+from toy_models import PLACES, SIDE, dots, forward, linear
 
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.explain.evidence.local import explain_reading
+from protoexplain.explain.evidence.local import explain_forward_pass
 from protoexplain.explain.evidence.match import matches
-from protoexplain.explain.evidence.occlusion_test import Honesty, honesty
-from protoexplain.explain.forward_pass import read
+from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest, occlusion_test
+from protoexplain.explain.forward_pass import run_forward
 from protoexplain.models.registry import family_names
 from protoexplain.regions.box_rules import BestCell, Percentile
 
@@ -19,9 +19,9 @@ EQUAL = [[1.0, 1.0, 1.0]] * 3
 
 
 def tried(picture, rule=BestCell(), prototypes=(0, 1, 2), size=(SIDE, SIDE), box=None, **options):
-    reading = seen(linear(EQUAL), picture, size, box)
-    (found,) = matches(reading, [0], list(prototypes), rule)
-    return honesty(reading, list(found.values()), **options)
+    forward_pass = forward(linear(EQUAL), picture, size, box)
+    (found,) = matches(forward_pass, [0], list(prototypes), rule)
+    return occlusion_test(forward_pass, list(found.values()), **options)
 
 
 def test_fall_to_the_mean_colour():
@@ -44,11 +44,11 @@ def test_a_second_place_as_good_makes_the_box_worth_nothing():
 
 
 def test_a_box_that_does_no_more_than_others_is_told():
-    result = Honesty(0, (0, 0, 1, 1), 0.1, 1.0, 0.2, (0.1, 0.2, 0.3, 0.4))
+    result = BoxOcclusionTest(0, (0, 0, 1, 1), 0.1, 1.0, 0.2, (0.1, 0.2, 0.3, 0.4))
     assert result.rank == (1 + 0.5) / 4
     assert result.random_mean == pytest.approx(0.25)
     assert result.warnings == ("blanking the box does no more than blanking random boxes of its size",)
-    assert Honesty(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4)).warnings == ()
+    assert BoxOcclusionTest(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4)).warnings == ()
 
 
 def test_a_box_over_most_of_the_picture_is_told():
@@ -93,9 +93,9 @@ def test_without_random_boxes_nothing_can_be_told():
 def test_every_family_in_batches_as_alone(family):
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(5))
     model = tiny_model(tiny_config(family))
-    reading = read(model, picture, Geometry.of((64, 64), None, 64), ("A", "B", "C", "D"))
-    shown = explain_reading(reading, rows=4).classes[0].found
-    together = honesty(reading, shown, random_boxes=12)
+    forward_pass = run_forward(model, picture, Geometry.of((64, 64), None, 64), ("A", "B", "C", "D"))
+    shown = explain_forward_pass(forward_pass, rows=4).classes[0].found
+    together = occlusion_test(forward_pass, shown, random_boxes=12)
     for match in shown:
         x0, y0, x1, y1 = (round(edge) for edge in match.box)
         blanked = picture.clone()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_models import dots, linear, reasoning, seen
+from toy_models import dots, forward, linear, reasoning
 
 from protoexplain.errors import UserError
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
@@ -30,7 +30,7 @@ def half():
 
 def changed(before, after, usual=None, **options):
     model = linear(WEIGHTS, usual=usual)
-    return what_if(seen(model, dots(**before)), seen(model, dots(**after)), **options)
+    return what_if(forward(model, dots(**before)), forward(model, dots(**after)), **options)
 
 
 class TestEdit:
@@ -137,8 +137,8 @@ class TestWhatIf:
     def test_absence_counts_too_and_all_adds_up(self, values):
         model = reasoning([[0.5, 0.1, 0.2], [0.1, 0.3, 0.2]], [[0.1, 0.4, 0.3], [0.3, 0.2, 0.3]])
         before, after = (dots(*some) for some in (values[:3], values[3:]))
-        found = what_if(seen(model, before), seen(model, after), rows=1)
-        scores = [torch.stack([seen(model, one).scores]).squeeze(0) for one in (before, after)]
+        found = what_if(forward(model, before), forward(model, after), rows=1)
+        scores = [torch.stack([forward(model, one).scores]).squeeze(0) for one in (before, after)]
         named = int(scores[0].argmax())
         assert found.named.before.label == named
         assert found.check() < 1e-5

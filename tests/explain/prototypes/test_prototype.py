@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_runs import maps_of, tiny_train
+from tiny_runs import maps_of
 
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
@@ -19,7 +19,7 @@ from protoexplain.explain.prototypes.prototype import explain_prototypes
 from protoexplain.io.images import image_size, load_image
 from protoexplain.models.registry import family_names
 from protoexplain.regions.box_rules import BestCell
-from protoexplain.view.contact_sheet import SeenRegions, contact_sheet
+from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
 
 K, SHARE = 3, 0.6
 
@@ -27,8 +27,8 @@ K, SHARE = 3, 0.6
 class Told:
     """A trained checkpoint and what is told of its prototypes."""
 
-    def __init__(self, family, planted, folder):
-        self.explainer = Explainer(tiny_train(family, planted, folder / family).checkpoint.path)
+    def __init__(self, checkpoint, planted):
+        self.explainer = Explainer(checkpoint)
         config = self.explainer.checkpoint.config
         data = view_of_run(config.data, planted)
         self.splits = {name: data.dataset(getattr(data, name), config.data) for name in ("train", "test")}
@@ -50,8 +50,8 @@ class Told:
 
 
 @pytest.fixture(params=family_names(), scope="module")
-def told(request, planted, tmp_path_factory):
-    return Told(request.param, planted, tmp_path_factory.mktemp("prototypes"))
+def told(request, planted, tiny_checkpoint):
+    return Told(tiny_checkpoint(request.param), planted)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -128,7 +128,7 @@ def test_progress_and_json(told):
 
 
 def test_contact_sheet(told):
-    region = SeenRegions(told.splits)
+    region = ImageRegions(told.splits)
     classes, sizes = told.explainer.checkpoint.classes, []
     for entry in told.prototypes[:3]:
         patch, source = told.explainer.patch(entry.prototype), told.explainer.source(entry.prototype)
@@ -142,7 +142,7 @@ def test_contact_sheet(told):
 
 
 def test_regions_are_what_the_model_saw(told):
-    dataset, region = told.splits["test"], SeenRegions(told.splits)
+    dataset, region = told.splits["test"], ImageRegions(told.splits)
     neighbour = told.prototypes[0].splits["test"].nearest[0]
     (record,) = [record for record in dataset.records if record.id == neighbour.image]
     picture, box = region("test", neighbour)

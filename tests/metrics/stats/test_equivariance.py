@@ -54,7 +54,7 @@ def test_a_spot_is_found_where_the_warp_says(view):
     torch.testing.assert_close(there, peaks.flip(1).double() + 0.5)
 
 
-def following_peaks(observed, stray=None):
+def peaks_that_follow(observed, stray=None):
     """The same data with peaks that follow the content exactly; `stray` picks (view, image, slot) that do not."""
     columns = dict(observed.columns)
     inner = 20 + observed.peaks % 24
@@ -70,7 +70,7 @@ def following_peaks(observed, stray=None):
 
 
 def test_peaks_that_follow_are_perfect():
-    observed = following_peaks(observe(LABELS, half_window=3))
+    observed = peaks_that_follow(observe(LABELS, half_window=3))
     for metric in (STABILITY, CONSISTENCY):
         score = score_of(metric, observed)
         assert score.value == 100
@@ -98,7 +98,7 @@ def slow_stability(observed, half_window):
 
 def test_stability_equals_a_slow_loop():
     stray = torch.rand(len(VIEWS), len(LABELS), 3, generator=torch.Generator().manual_seed(2)) < 0.3
-    for observed in (observe(LABELS, seed=3, half_window=20), following_peaks(observe(LABELS, half_window=3), stray)):
+    for observed in (observe(LABELS, seed=3, half_window=20), peaks_that_follow(observe(LABELS, half_window=3), stray)):
         expected = slow_stability(observed, observed.half_window)
         assert score_of(STABILITY, observed).per_prototype == pytest.approx(expected, abs=1e-9)
 
@@ -107,7 +107,7 @@ def test_one_stray_view_in_five_is_still_consistent():
     """Of five places four agree: each of them with three of its four others, so f = 3/4, below 0.8 but above 0.7."""
     stray = torch.zeros(len(VIEWS), len(LABELS), 3, dtype=torch.bool)
     stray[2] = True
-    observed = following_peaks(observe(LABELS, half_window=3), stray)
+    observed = peaks_that_follow(observe(LABELS, half_window=3), stray)
     score = score_of(CONSISTENCY, observed)
     assert score.value == 0
     assert max(score.details["frequency"]) == pytest.approx(0.75)

@@ -9,7 +9,8 @@ from metrics.observed import observe, score_of
 from torchmetrics.functional.classification import binary_auroc
 
 from protoexplain.metrics.scores.foreign_auroc import METRIC as AUROC
-from protoexplain.metrics.stats.out_of_distribution import area_under_roc, familiarity, threshold_of
+from protoexplain.metrics.stats.out_of_distribution import area_under_roc
+from protoexplain.models.calibration import familiarity, threshold_of
 
 LABELS = (0, 0, 0, 1, 1, 2, 2, 3)
 

@@ -1,7 +1,7 @@
 """What a pixel attribution is about: the score of a class, or the activation of a prototype, for one picture.
 
 The model is shared between threads, so nothing is ever attached to it: Grad-CAM's hooks go to a part that belongs to
-the question alone.
+one task alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from protoexplain.explain.forward_pass import Reading
+from protoexplain.explain.forward_pass import ForwardPass
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.precision import exact
 from protoexplain.regions.box_rules import Fields
@@ -54,11 +54,11 @@ class Score(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
-    """A number, a picture, and how much work may go into an answer.
+class AttributionTask:
+    """What is to be attributed to pixels: a number, the picture it is about, and how much work may go into it.
 
     Args:
-        reading: The picture.
+        forward_pass: The picture.
         target: The number.
         fields: Called for the receptive fields of the cells, where they are asked for.
         segments: Superpixels that are aimed for.
@@ -70,7 +70,7 @@ class Question:
         seed: Of everything random.
     """
 
-    reading: Reading
+    forward_pass: ForwardPass
     target: Target
     fields: Callable[[], Fields]
     segments: int = 40
@@ -84,7 +84,7 @@ class Question:
     @cached_property
     def picture(self) -> Tensor:
         """[1,3,S,S] in [0, 1]."""
-        return self.reading.picture[None]
+        return self.forward_pass.picture[None]
 
     @cached_property
     def baseline(self) -> Tensor:
@@ -101,7 +101,7 @@ class Question:
         """[S,S] numbers 0..M-1 of regions of similar colour (SLIC, Achanta et al. 2012); else of squares."""
         from skimage.segmentation import slic
 
-        rgb = exact(self.reading.picture.permute(1, 2, 0)).numpy()
+        rgb = exact(self.forward_pass.picture.permute(1, 2, 0)).numpy()
         found = slic(rgb, n_segments=self.segments, compactness=10, start_label=0)
         names, numbers = np.unique(found, return_inverse=True)
         if len(names) < _FEWEST_SUPERPIXELS:
@@ -116,7 +116,7 @@ class Question:
     @property
     def score(self) -> Score:
         """A new module for each use, so that hooks of one never meet another."""
-        return Score(self.reading.model, self.target)
+        return Score(self.forward_pass.model, self.target)
 
     def mixed(self, presence: Tensor) -> Tensor:
         """Pictures [n,3,S,S] in which each superpixel is there by so much: [n,M], one is the picture, zero the

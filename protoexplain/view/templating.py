@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 
-from protoexplain.report.numbers import amount, figure, percent, readable, signed
+from protoexplain.view.numbers import amount, figure, percent, readable, signed
 
 
 def escaping(package: str, folder: str = "templates") -> Environment:
-    """The templates in a folder of a package; an unknown name in one is an error."""
+    """The templates in a folder of a package, the shared ones below ``view/``; an unknown name in one is an error."""
+    shared = PrefixLoader({"view": PackageLoader("protoexplain.view")})
     environment = Environment(
-        loader=PackageLoader(package, folder),
+        loader=ChoiceLoader([shared, PackageLoader(package, folder)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,61 @@
+"""Let the components that all classes share start from the parts of the object: kinds of wings, of tails, of ....
+
+What the images show of one part is clustered; each cluster is a component, and so are the kinds of background, so that
+every cell has something to be most similar to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.cluster.vq import kmeans2
+from torch import Tensor, nn
+
+from protoexplain.errors import UserError
+from protoexplain.models.components import ComponentNet
+from protoexplain.models.parts import TEMPERATURE, PartClassifier
+
+_STEPS = 30
+
+
+@torch.no_grad()
+def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, seed: int) -> None:
+    """Write the add-on: its channels are the similarities to the components, divided by the temperature of the parts.
+
+    Args:
+        model: Fresh; K components.
+        first: Trained; M parts and some kinds of background.
+        shown: [N,M,D] mean latent vector of each part in each image, NaN where an image does not show it.
+        seed: Of the clustering.
+
+    Raises:
+        UserError: Fewer components than parts and kinds of background together.
+    """
+    (_, branch), (_, learned) = model.named_branches()[0], first.named_branches()[0]
+    addon, background = branch.addon, first.background.flatten(1)
+    wanted = len(branch.prototypes) - len(background)
+    if not isinstance(addon, nn.Conv2d) or wanted < first.parts:
+        fix = f"set model.components to {first.parts + len(background)} or more"
+        raise UserError("there are fewer components than parts of the object", "model.components", fix)
+    counts = [len(share) for share in np.array_split(np.arange(wanted), first.parts)]
+    found = [part[part.isfinite().all(1)] for part in shown.unbind(1)]
+    kinds = [_kinds(F.normalize(part, dim=1), count, seed) for part, count in zip(found, counts, strict=True)]
+    directions = F.normalize(torch.cat([*kinds, background.to(shown)]), dim=1)
+    length = torch.cat(found).norm(dim=1).mean().to(background)
+    channels = addon.in_channels
+    corners = torch.cat([torch.zeros(1, channels), torch.eye(channels)])[..., None, None]
+    shift, *columns = learned.addon.eval()(corners.to(background)).flatten(1)
+    scaled = directions.to(background) / (TEMPERATURE * length)
+    assert addon.bias is not None
+    addon.weight.copy_((scaled @ (torch.stack(columns, 1) - shift[:, None]))[..., None, None])
+    addon.bias.copy_(scaled @ shift)
+
+
+def _kinds(vectors: Tensor, count: int, seed: int) -> Tensor:
+    """Unit vectors [n,D] -> centres [count,D] of clusters."""
+    if count >= len(vectors):
+        return vectors[torch.arange(count) % max(1, len(vectors))]
+    points = vectors.double().cpu().numpy()
+    centres, _ = kmeans2(points, count, iter=_STEPS, minit="++", seed=np.random.default_rng(seed))
+    return torch.from_numpy(centres).to(vectors)

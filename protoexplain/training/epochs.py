@@ -1,0 +1,121 @@
+"""The epochs of a stage: optimizer, learning rates, batches in order, and what is noted at the end of each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from protoexplain.data.orders import epoch_order, shard
+from protoexplain.fabric import scales_gradients
+from protoexplain.models.stage import Stage
+from protoexplain.training import engine
+from protoexplain.training.inputs import InputBatch, Inputs
+
+if TYPE_CHECKING:
+    from protoexplain.training.trainer import Trainer
+
+EPOCHS_PER_STAGE = 100_000
+"""Epoch numbers of a stage start at its index times this, so that no two epochs draw the same pictures."""
+
+
+def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs: Inputs, validation: Inputs) -> None:
+    """Train the groups that `engine.freeze` left free for what is left of a stage's epochs, on given inputs."""
+    state, fabric, training, kind = trainer.state, trainer.fabric, trainer.config.training, inputs.kind
+    step = fabric.setup_module(engine.TrainStep(trainer.model, kind, frozenset(stage.losses)))
+    fused = training.gradient_clip is None or not scales_gradients(fabric)
+    raw_optimizer = engine.make_optimizer(trainer.model, stage, trained, fused)
+    if stage.name in state.optimizers:
+        engine.take_over(raw_optimizer, state.optimizers[stage.name])
+    optimizer = fabric.setup_optimizers(raw_optimizer)
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    batch_size = max(1, (stage.batch_size or training.batch_size) // fabric.world_size)
+    while state.epoch < stage.epochs:
+        number = state.epoch + 1
+        done = state.epochs_done.get(stage.name, 0)
+        engine.set_training_mode(trainer.model, training.published_batch_norm)
+        epoch = state.stage * EPOCHS_PER_STAGE + state.epoch
+        steps = training.passes * -(-len(inputs) // (batch_size * fabric.world_size))
+        engine.set_learning_rates(raw_optimizer, stage, done + 1 + state.sums.steps / steps)
+        label = f"{stage.name} {number}/{stage.epochs}"
+        settings = engine.StepSettings(
+            engine.loss_weights(stage, number),
+            trained,
+            stage.alternate,
+            training.gradient_clip,
+            training.idle_branch_updates,
+        )
+
+        def after_step(
+            sums: engine.EpochSums,
+            label: str = label,
+            steps: int = steps,
+            done: int = done,
+            opt: torch.optim.Optimizer = raw_optimizer,
+        ) -> None:
+            engine.set_learning_rates(opt, stage, done + 1 + sums.steps / steps)
+            state.optimizers[stage.name] = opt.state_dict()
+            trainer.tick(label, sums.steps, steps, together=True)
+
+        started = time.perf_counter()
+        engine.train_epoch(
+            fabric,
+            step,
+            trainer.model,
+            optimizer,
+            _passes(trainer, inputs, epoch, batch_size, state.sums.steps),
+            settings,
+            state.sums,
+            lambda indices: ", ".join(trainer.data.train[i].id for i in indices.unique().tolist()),
+            after_step,
+        )
+        _share_buffers(trainer)
+        _finish_epoch(trainer, stage, number, trained, validation, time.perf_counter() - started)
+        state.epochs_done[stage.name] = done + 1
+        state.epoch, state.sums = number, engine.EpochSums()
+        trainer.callbacks.save_state(False)
+
+
+def _passes(trainer: Trainer, inputs: Inputs, epoch: int, batch_size: int, start: int) -> Iterator[InputBatch]:
+    """The batches of an epoch from step `start` on: every image once in each pass."""
+    training, fabric = trainer.config.training, trainer.fabric
+    for number in range(training.passes):
+        drawn = epoch * training.passes + number
+        order = shard(epoch_order(len(inputs), training.seed, drawn), fabric.global_rank, fabric.world_size)
+        steps = -(-len(order) // batch_size)
+        if start < steps:
+            yield from inputs.epoch(drawn, order, batch_size, start)
+        start = max(0, start - steps)
+
+
+def _share_buffers(trainer: Trainer) -> None:
+    """Give all processes the batch-norm statistics of the first: each took them from its own images."""
+    if trainer.fabric.world_size > 1:
+        for buffer in trainer.model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
+def _finish_epoch(
+    trainer: Trainer, stage: Stage, number: int, trained: frozenset[str], validation: Inputs, seconds: float
+) -> None:
+    scored = "head" in trained or trainer.model.prototype_source.projected
+    accuracy = trainer.accuracy(validation) if scored and len(validation) else math.nan
+    means = trainer.state.sums.means()
+    trainer.log(
+        {
+            "stage": stage.name,
+            "epoch": number,
+            **means,
+            "validation_accuracy": accuracy,
+            "seconds": round(seconds, 3),
+        },
+    )
+    held = "" if math.isnan(accuracy) else f", validation {accuracy:.1%}"
+    trainer.callbacks.watcher.line(
+        f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)"
+    )
+    if trainer.state.patches or (not trainer.model.prototype_source.projected and "head" in trained):
+        trainer.keep_if_best(accuracy, f"{stage.name} {number}")

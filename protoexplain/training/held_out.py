@@ -1,0 +1,72 @@
+"""What a trained model makes of held-out images: how often it is right, how sure it may be, what it does not know."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from protoexplain.data.records import ImageRecord
+from protoexplain.models.base import PrototypeModel
+from protoexplain.models.calibration import calibrate
+from protoexplain.training.trainer import Trainer
+
+_BINS = 15
+
+
+@torch.no_grad()
+def class_scores(trainer: Trainer, records: tuple[ImageRecord, ...]) -> Tensor:
+    """Scores [N,C] of clean pictures, on the CPU; each process computes all."""
+    model = trainer.model.eval()
+    inputs = trainer.pictures.inputs(records, augmented=False)
+    batches = inputs.epoch(0, range(len(records)), trainer.config.training.batch_size)
+    found = [model(trainer.fabric.to_device(batch.values)).logits.float().cpu() for batch in batches]
+    return torch.cat([torch.empty(0, model.classes), *found])
+
+
+def labels_of(records: tuple[ImageRecord, ...]) -> Tensor:
+    return torch.tensor([record.label for record in records], dtype=torch.long)
+
+
+def calibrate_model(
+    model: PrototypeModel, validation: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]
+) -> dict[str, Any]:
+    """Let a model know its temperature and thresholds, and say what the temperature does to the test images.
+
+    Args:
+        model: Knows them from now on.
+        validation: Class scores [N,C] and labels [N] of images that it was not trained on.
+        test: The same of the test images, which decide nothing.
+
+    Returns:
+        Temperature, number of images, and the calibration errors before and after in [0, 1]; empty without images.
+    """
+    before = _calibration_error(model, test)
+    model.set_calibration(calibrate(*validation, model.score_unit))
+    if model.calibration is None:
+        return {}
+    after = _calibration_error(model, test)
+    return {
+        "temperature": model.calibration.temperature,
+        "held_out_images": model.calibration.images,
+        "test_error_before": before,
+        "test_error_after": after,
+    }
+
+
+def accuracy(scored: tuple[Tensor, Tensor]) -> float:
+    """Share of right answers, NaN without images."""
+    scores, labels = scored
+    return int((scores.argmax(1) == labels).sum()) / len(labels) if len(labels) else math.nan
+
+
+def _calibration_error(model: PrototypeModel, scored: tuple[Tensor, Tensor]) -> float:
+    """Expected calibration error in 15 bins of confidence, NaN without images."""
+    scores, labels = scored
+    if not len(labels):
+        return math.nan
+    probabilities = model.probabilities(scores)
+    return float(multiclass_calibration_error(probabilities, labels, scores.shape[1], n_bins=_BINS))

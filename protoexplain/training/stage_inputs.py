@@ -1,0 +1,57 @@
+"""What a stage trains on: the latest values of the network that do not change in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from protoexplain.data.records import ImageRecord
+from protoexplain.models.stage import Stage
+from protoexplain.training.inputs import Inputs, Kind, cache
+
+if TYPE_CHECKING:
+    from protoexplain.training.trainer import Trainer
+
+_NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})
+"""Loss terms that compare two views of a picture, or need more of it than the features."""
+
+
+def input_kind(trainer: Trainer, stage: Stage, trained: frozenset[str]) -> Kind:
+    """Train on the latest values that do not change in this stage."""
+    training = trainer.config.training
+    if training.cached_views == 0 or training.published_batch_norm:
+        return "images"
+    if trained == {"head"}:
+        return "activations"
+    if not _NEED_IMAGES.isdisjoint(stage.losses):
+        return "images"
+    if trained & {"lower", "backbone"}:
+        return "stem" if getattr(trainer.model.backbone, "has_stem", False) else "images"
+    return "features"
+
+
+def make_inputs(trainer: Trainer, kind: Kind, records: tuple[ImageRecord, ...], augmented: bool, what: str) -> Inputs:
+    """Pictures, or a cache that is filled now."""
+    pictures = trainer.pictures.inputs(records, augmented)
+    if kind == "images" or not records:
+        return pictures
+    model, device = trainer.model, trainer.fabric.device
+
+    def compute(images: Tensor) -> Tensor:
+        if kind == "stem":
+            return model.backbone.stem(images.to(device)).float().cpu()  # type: ignore[operator]
+        features = model.backbone(images.to(device))
+        return (features if kind == "features" else model.activations(features)).float().cpu()
+
+    draws = trainer.config.training.cached_views if augmented and trainer.config.data.augmentation != "none" else 1
+    return cache(
+        trainer.fabric,
+        kind,
+        compute,
+        pictures,
+        draws,
+        trainer.config.training.batch_size,
+        trainer.scratch,
+        lambda done, total: trainer.tick(f"{what}: computing {kind}", done, total),
+    )

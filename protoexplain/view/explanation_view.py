@@ -1,0 +1,160 @@
+"""One explained image as plain data that every page and sheet draws: rows, their pictures by reference, and the sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
+from protoexplain.view.pictures import Picture
+
+
+@dataclass(frozen=True)
+class RowView:
+    """One prototype in an explanation: this part looks like that part.
+
+    Args:
+        number: In the list; the whole picture bears it too, where the part was found.
+        prototype: Its number in the model.
+        owner: Its class, None where all classes share it.
+        similarity: In the unit of the family.
+        usual: That of an average training image, None where evidence does not count from it.
+        evidence: What it adds to the class score, or, negative, what the class loses by it.
+        words: Evidence as it is written, such as ``+2.31`` or ``+3.1 %``.
+        share: Length of the bar, 0 to 1 of the longest.
+        part: The part of the picture; None where the row is about what is missing, as the next two.
+        place: The region that the model saw with the part's box; None where `heat` shows that, too.
+        heat: Where the picture looks like the prototype.
+        patch: The part of the training picture.
+        source: The training picture, with the part's box.
+        projected: Whether the prototype equals that part; False where the part illustrates it.
+        notes: What blanking the box does, and what a reader has to be careful about.
+        careful: Whether there is something to be careful about.
+        usually: Which visible characteristics the prototype rests on in the pictures of its class, in a sentence; empty
+            where that was not measured.
+        here: Which ones this match rests on; empty where that was not measured.
+        scores: The characteristics of this match with their scores, the largest first.
+    """
+
+    number: int
+    prototype: int
+    owner: str | None
+    similarity: float
+    usual: float | None
+    evidence: float
+    words: str
+    share: float
+    part: Picture | None
+    place: Picture | None
+    heat: Picture | None
+    patch: Picture | None
+    source: Picture | None
+    projected: bool
+    notes: tuple[str, ...] = ()
+    careful: bool = False
+    usually: str = ""
+    here: str = ""
+    scores: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Number of the prototype and its class."""
+        return f"Prototype {self.prototype}" + (f" ({self.owner})" if self.owner else "")
+
+    @property
+    def resemblance(self) -> str:
+        """Similarity, and what is usual."""
+        return f"{self.similarity:.2f}" + ("" if self.usual is None else f", usually {self.usual:.2f}")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A list of rows.
+
+    Args:
+        kind: ``for``, ``against``, ``missing`` (as expected), ``unwanted`` (found) or ``lacking`` (though wanted).
+        rows: The largest first.
+    """
+
+    kind: str
+    rows: tuple[RowView, ...]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Parts that add up to the class score, which is relative to the average class where evidence is ``shapley``."""
+
+    found: float
+    missing: float
+    rest: float
+    bias: float
+    score: float
+
+
+@dataclass(frozen=True)
+class ExplanationView:
+    """A picture, what the model says of it, and why: what is shown of an explanation for one class.
+
+    Args:
+        name: Of the picture.
+        truth: Its class by the data set, None where unknown.
+        picture: Whole, with the region that the model saw (without text) and the boxes of the rows.
+        predictions: The best classes, and the shown one.
+        lists: Rows about the shown class, numbered through.
+        total: The parts of its score.
+        by_probability: Whether scores and evidence are probabilities.
+        drawn: Whether the model draws its prototypes, as whole pictures.
+        sentences: Why not the next class, and what would change the answer.
+        notices: What was done to the picture when it was read.
+        explanation: All numbers; the first of its classes is the shown one.
+    """
+
+    name: str
+    truth: str | None
+    picture: Picture
+    predictions: tuple[Prediction, ...]
+    lists: tuple[Rows, ...]
+    total: Sum
+    by_probability: bool
+    drawn: bool
+    sentences: tuple[str, ...]
+    notices: tuple[str, ...]
+    explanation: Explanation
+
+    @property
+    def shown(self) -> ClassExplanation:
+        """The class that the rows are about."""
+        return self.explanation.classes[0]
+
+    @property
+    def best(self) -> Prediction:
+        """The class that the model names."""
+        return self.predictions[0]
+
+    @property
+    def rank(self) -> int:
+        """Place of the shown class among all classes, from 1."""
+        return [entry.label for entry in self.explanation.predictions].index(self.shown.label) + 1
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the best class is that of the data set, None where that is unknown."""
+        return None if self.truth is None else self.best.name == self.truth
+
+    @property
+    def relative(self) -> bool:
+        """Whether scores are relative to the average class, and evidence counts from what is usual."""
+        return self.explanation.evidence == "shapley"
+
+    @property
+    def rows(self) -> tuple[RowView, ...]:
+        """All rows in their order."""
+        return tuple(row for some in self.lists for row in some.rows)
+
+    @property
+    def illustrated(self) -> bool:
+        """Whether some of the shown training parts only illustrate their prototypes."""
+        return not all(row.projected for row in self.rows)
+
+    def of_kind(self, kind: str) -> tuple[RowView, ...]:
+        """The rows of one kind, none where there are none."""
+        return next((some.rows for some in self.lists if some.kind == kind), ())

@@ -1,0 +1,204 @@
+"""The functions of `import protoexplain as px`, on a checkpoint that comes with the program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import protoexplain as px
+import protoexplain.explain.explainer
+from protoexplain.checkpoint.folders import shipped_checkpoints
+
+
+@pytest.fixture(scope="module")
+def model():
+    return px.load(shipped_checkpoints() / "planted-protopnet", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def file(model):
+    record = model.checkpoint.prototypes[0]
+    return model.checkpoint.path / "thumbs" / record.source
+
+
+def test_a_loaded_model_is_a_module_that_knows_its_classes(model, file):
+    assert isinstance(model, torch.nn.Module)
+    assert not model.training
+    assert "ProtoPNet" in repr(model)
+    assert f"{len(model.classes)} classes" in repr(model)
+    pictures = model.preprocess(file)
+    assert pictures.shape == (1, 3, model.image_size, model.image_size)
+    with torch.no_grad():
+        scores = model(pictures)
+    assert model.classes[int(scores.argmax())] == model.explain(file).predicted.name
+
+
+def test_the_name_of_the_package_explains_too(model, file):
+    assert protoexplain.explain.explainer.Explainer is px.Explainer
+    explanation = px.explain(model, file, rows=3)
+    assert isinstance(explanation, px.ImageExplanation)
+    assert explanation.image == file.name
+    assert len(explanation.rows) == 3
+    first = explanation.rows[0]
+    x0, y0, x1, y1 = explanation.region
+    assert first.heatmap.dtype == np.float32
+    assert first.heatmap.shape == (y1 - y0, x1 - x0)
+    assert first.heatmap.max() == pytest.approx(first.similarity, rel=0.5)
+    assert abs(first.evidence) >= abs(explanation.rows[1].evidence)
+    assert x0 <= first.box[0] < first.box[2] <= x1
+
+
+def test_every_kind_of_image_is_the_same_image(model, file):
+    whole = px.explain(model, str(file))
+    with Image.open(file) as image:
+        image = image.convert("RGB")
+    rgb = np.asarray(image)
+    tensor = torch.from_numpy(rgb.copy()).permute(2, 0, 1)
+    for given in (image, rgb, rgb / 255, tensor, tensor.float() / 255):
+        found = px.explain(model, given)
+        assert replace(found.explanation, image="") == replace(whole.explanation, image="")
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 8, 8)), np.full((8, 8, 3), 2.0), np.full((8, 8, 3), 300), np.zeros(5)])
+def test_what_is_no_image_is_refused(model, wrong):
+    with pytest.raises(px.UserError, match="image"):
+        px.explain(model, wrong)
+
+
+def test_tables_pictures_and_files(model, file, tmp_path):
+    explanation = px.explain(model, file, rows=2, class_name=model.classes[1])
+    table = explanation.to_frame()
+    assert list(table["prototype"]) == [row.prototype for row in explanation.rows]
+    assert set(table["class"]) == {model.classes[1]}
+    figure = explanation.plot()
+    assert len(figure.axes) >= 10
+    explanation.save_json(tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())["image"] == file.name == explanation.to_dict()["image"]
+
+
+def test_many_images(model, file):
+    steps = []
+
+    class Watcher:
+        def progress(self, what, done, total):
+            steps.append((done, total))
+
+        def line(self, text):
+            pass
+
+    found = list(px.explain_many(model, [file, file], watcher=Watcher()))
+    assert found[0].explanation == found[1].explanation
+    assert steps == [(1, 2), (2, 2)]
+
+
+def test_a_saved_model_loads_again_and_a_changed_one_is_not_saved(model, file, tmp_path):
+    model.save(tmp_path / "copy")
+    again = px.load(tmp_path / "copy", device="cpu")
+    assert px.explain(again, file).explanation == px.explain(model, file).explanation
+    with pytest.raises(px.UserError, match="exists"):
+        model.save(tmp_path / "copy")
+    with torch.no_grad():
+        next(again.model.parameters()).add_(1)
+    with pytest.raises(px.UserError, match="changed"):
+        again.save(tmp_path / "other")
+
+
+class TestHub:
+    def test_the_checkpoint_goes_up_with_its_card(self, model, monkeypatch):
+        import huggingface_hub
+
+        sent = {}
+
+        class Api:
+            def __init__(self, token=None):
+                sent["token"] = token
+
+            def create_repo(self, repository, **options):
+                sent.update(options)
+                return f"https://hub.example/{repository}"
+
+            def upload_folder(self, *, repo_id, folder_path, commit_message):
+                sent["card"] = (folder_path / "README.md").read_text()
+                sent["files"] = {path.name for path in folder_path.iterdir()}
+
+        monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+        mine = "t"
+        assert model.push_to_hub("me/birds", token=mine, private=True) == "https://hub.example/me/birds"
+        assert sent["token"] == mine
+        assert sent["private"] is True
+        assert sent["card"].startswith("---\nlibrary_name: protoexplain\n")
+        assert "# ProtoPNet" in sent["card"]
+        assert {"model.safetensors", "config.yaml", "README.md"} <= sent["files"]
+        assert not (model.checkpoint.path / "README.md").read_text().startswith("---")
+
+    def test_without_a_connection_it_says_so(self, model, monkeypatch):
+        import httpx
+        import huggingface_hub
+
+        def unreachable(*given, **named):
+            raise httpx.ConnectError("no route to host")
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", unreachable)
+        with pytest.raises(px.UserError, match="no route to host"):
+            model.push_to_hub("me/birds")
+
+
+def test_what_there_is_to_choose_from():
+    assert "protopnet" in px.list_families()
+    assert "quick-protopnet" in px.list_presets("quick-*")
+    assert all(name.startswith("quick-") for name in px.list_presets("quick-*"))
+    assert "consistency" in px.list_metrics()
+    assert "resnet34" in px.list_backbones("resnet3*")
+
+
+def test_an_untrained_model():
+    model = px.create_model("protopnet", 3, "resnet18", pretrained=False)
+    with torch.no_grad():
+        assert model(torch.rand(2, 3, 64, 64)).logits.shape == (2, 3)
+    with pytest.raises(px.UserError, match="protopnat"):
+        px.create_model("protopnat", 3)
+    with pytest.raises(px.UserError, match="no_such_key"):
+        px.create_model("protopnet", 3, pretrained=False, no_such_key=1)
+    with pytest.raises(px.UserError, match="0 classes"):
+        px.create_model("protopnet", 0)
+
+
+@pytest.mark.slow
+def test_train_and_measure(planted, tmp_path):
+    from tiny_runs import tiny_config
+
+    trained = px.train(tiny_config("protopnet"), planted, tmp_path / "run", device="cpu")
+    assert px.explain(trained, trained.checkpoint.path / "thumbs" / trained.checkpoint.prototypes[0].source).rows
+    result = px.measure(trained, planted, ["consistency"])["consistency"]
+    assert 0 <= result.score.value <= 100
+    with pytest.raises(px.UserError, match="unknown preset"):
+        px.train("no-such-preset", planted, tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_a_script_of_a_user_passes_a_type_check(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import protoexplain as px\n"
+        "model: px.LoadedModel = px.load('folder', device='cpu')\n"
+        "explanation = px.explain(model, 'bird.jpg')\n"
+        "height: int = explanation.rows[0].heatmap.shape[0]\n"
+        "names: list[str] = px.list_presets('quick-*')\n"
+        "value: float | None = px.measure(model, 'data', ['consistency'])['consistency'].score.value\n"
+    )
+    done = subprocess.run(
+        [shutil.which("mypy") or str(sys.prefix) + "/bin/mypy", "--ignore-missing-imports", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,90 @@
+"""Shared components start from kinds of parts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_runs import open_run, pictures, tiny_config
+from torch import nn
+
+from protoexplain.errors import UserError
+from protoexplain.models.families.cbc import CBC, CBCConfig
+from protoexplain.models.parts import BACKGROUNDS, TEMPERATURE, PartClassifier
+from protoexplain.training.component_start import start_components
+from protoexplain.training.initial import start
+from protoexplain.training.part_start import fit_teacher, parts_of_images
+from protoexplain.training.schedule import models_of
+
+CHANNELS, PARTS, CLASSES = 5, 2, 3
+
+
+class Identity(nn.Module):
+    channels = CHANNELS
+
+    def forward(self, images):
+        return images
+
+
+@pytest.fixture
+def first():
+    torch.manual_seed(0)
+    model = PartClassifier(Identity(), CLASSES, PARTS).eval()
+    norm = model.branches["parts"].addon[0]
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return model
+
+
+def cbc(components):
+    return CBC(CBCConfig(components=components), CLASSES, Identity(), CHANNELS).eval()
+
+
+def test_channels_are_scaled_similarities_to_kinds_of_parts_and_of_background(first):
+    """With as many kinds as images each image is a kind of its own."""
+    shown, model = torch.randn(4, PARTS, 64), cbc(2 * 4 + BACKGROUNDS)
+    shown[3, 0] = torch.nan
+    start_components(model, first, shown, seed=0)
+    features = torch.randn(2, CHANNELS, 3, 3)
+    z = first.branches["parts"].addon(features)
+    known = shown[shown.isfinite().all(2)]
+    length = known.norm(dim=1).mean()
+    found = model.branches["main"].addon(features) * TEMPERATURE * length
+    vectors = torch.cat([shown[[0, 1, 2, 0], 0], shown[:, 1], first.background.flatten(1)])
+    expected = torch.einsum("kd,bdhw->bkhw", F.normalize(vectors, dim=1), z)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_images_that_look_alike_are_one_kind(first):
+    centres = F.normalize(torch.randn(3, 64), dim=1)
+    shown = centres[torch.arange(30) % 3][:, None].repeat(1, PARTS, 1) + 0.001 * torch.randn(30, PARTS, 64)
+    model = cbc(PARTS * 3 + BACKGROUNDS)
+    start_components(model, first, shown, seed=0)
+    at_centres = model.branches["main"].addon.weight[:3].flatten(1)
+    assert torch.linalg.matrix_rank(at_centres, tol=1e-3) == 3
+
+
+def test_too_few_components(first):
+    with pytest.raises(UserError, match="fewer components than parts") as error:
+        start_components(cbc(PARTS + BACKGROUNDS - 1), first, torch.randn(4, PARTS, 64), seed=0)
+    assert error.value.where == "model.components"
+
+
+@torch.no_grad()
+def test_parts_of_images_are_means_of_the_cells_that_show_them(planted, tmp_path):
+    changes = {"model": {"start": "parts"}, "training": {"fine_tuning": {"epochs": 1, "parts": 2}}}
+    run = open_run(tiny_config("cbc", **changes), planted, tmp_path)
+    first = models_of(run.config, run.model)[0].eval()
+    with torch.enable_grad():
+        fit_teacher(run, first.teacher)
+    images, _ = pictures(run)
+    z = first.branches["parts"].addon(first.backbone(images))
+    teller = first.teacher.of_images(images)
+    found = parts_of_images(run, first)
+    for image in range(len(images)):
+        for part in range(first.parts):
+            cells = z[image][:, teller[image] == part]
+            torch.testing.assert_close(found[image, part], cells.mean(1), rtol=1e-3, atol=1e-4, equal_nan=True)
+    before = run.model.branches["main"].addon.weight.clone()
+    start(run, first)
+    assert not torch.equal(run.model.branches["main"].addon.weight, before)
