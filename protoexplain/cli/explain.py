@@ -142,7 +142,7 @@ def _answers(
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
     from protoexplain.explain.attribution.methods import METHODS
-    from protoexplain.explain.evidence.local import ABSTAINED
+    from protoexplain.explain.evidence.local import ABSTAINED, UNFAMILIAR
     from protoexplain.explain.evidence.what_if import what_if
     from protoexplain.view.build import explanation_view
     from protoexplain.view.sentences import about_decision, about_pictures, about_what_if
@@ -155,7 +155,8 @@ def _answers(
     change = explainer.what_would_change(forward, box_rule=rule)
     tested = explainer.occlusion_test(forward, shown.found[:rows], random_boxes) if random_boxes else {}
     decision = about_decision(contrast, change, result.explanation.unit)
-    sentences = [f"Note: {ABSTAINED}."] if forward.forward_pass.abstains else decision
+    remarks = [f"Note: {remark}." for remark in (ABSTAINED, UNFAMILIAR) if remark in result.explanation.notices]
+    sentences = remarks if forward.forward_pass.abstains else [*remarks, *decision]
     otherwise = None
     if edit is not None:
         otherwise = what_if(

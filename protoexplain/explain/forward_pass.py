@@ -81,6 +81,15 @@ class ForwardPass:
         """
         return not self.evidence_kind.relative and float(self.scores.max()) == 0
 
+    @property
+    def familiar(self) -> bool | None:
+        """Whether the picture resembles what the model has learned; None where held-out images told nothing.
+
+        What counts is how far the best class stands out, which is the same for scores relative to the average class.
+        """
+        calibration = self.model.calibration
+        return None if calibration is None else bool(calibration.is_familiar(self.scores[None])[0])
+
     def prediction(self, label: int) -> Prediction:
         return Prediction(label, self.class_names[label], float(self.scores[label]), float(self.probabilities[label]))
 

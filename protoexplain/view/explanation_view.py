@@ -141,6 +141,11 @@ class ExplanationView:
         return None if self.truth is None else self.best.name == self.truth
 
     @property
+    def unfamiliar(self) -> bool:
+        """Whether the picture resembles nothing that the model has learned."""
+        return self.explanation.familiar is False
+
+    @property
     def relative(self) -> bool:
         """Whether scores are relative to the average class, and evidence counts from what is usual."""
         return self.explanation.evidence == "shapley"

@@ -13,6 +13,7 @@ from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.characteristics.calibration import Calibration
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.characteristics.table import Characteristics, Table
+from protoexplain.explain.evidence.local import SCHEMA_VERSION
 from protoexplain.explain.explainer import Explainer
 
 
@@ -45,7 +46,7 @@ class TestExplain:
         )
         assert code == 0, trouble
         (entry,) = read(tmp_path / "explanation.json")["explanations"]
-        assert entry["schema"] == 4
+        assert entry["schema"] == SCHEMA_VERSION
         assert entry["contrast"]["this"]["label"] == entry["predictions"][0]["label"]
         assert entry["contrast"]["other"]["label"] == entry["predictions"][1]["label"]
         assert [one["prototype"] for one in entry["honesty"]] == [

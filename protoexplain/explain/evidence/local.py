@@ -28,8 +28,12 @@ from protoexplain.models.heads import Evidence
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 from protoexplain.regions.boxes import upsample
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
+UNFAMILIAR = (
+    "this picture resembles nothing that the model has learned: its best class stands out less than in 95 % of the"
+    " pictures that were held out of the training, so the answer may mean nothing"
+)
 AnyStatement = TypeVar("AnyStatement", bound=Statement)
 
 
@@ -100,7 +104,8 @@ class Explanation:
         evidence: How evidence is counted: ``shapley`` is (activation - usual activation) x (weight - mean weight over
             the classes), ``product`` is activation x weight, ``reasoning`` is by presence and absence.
         box_rule: How boxes were drawn, such as ``peak:95``.
-        notices: What was done to the image when it was read, and whether the model abstains.
+        familiar: Whether the image resembles what the model has learned; None where held-out images told nothing.
+        notices: What was done to the image when it was read, and whether the model abstains or knows nothing like it.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
     """
 
@@ -111,6 +116,7 @@ class Explanation:
     unit: Literal["logit", "probability"]
     evidence: EvidenceKind
     box_rule: str = str(DEFAULT)
+    familiar: bool | None = None
     notices: tuple[str, ...] = ()
     maps: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -219,6 +225,7 @@ def explain_forward_pass(
         )
         for k, label in enumerate(shown)
     )
+    remarks = [ABSTAINED] if forward_pass.abstains else [UNFAMILIAR] if forward_pass.familiar is False else []
     return Explanation(
         image,
         forward_pass.geometry,
@@ -227,7 +234,8 @@ def explain_forward_pass(
         forward_pass.unit,
         forward_pass.evidence_kind,
         str(box_rule),
-        (*notices, ABSTAINED) if forward_pass.abstains else tuple(notices),
+        forward_pass.familiar,
+        (*notices, *remarks),
         {prototype: forward_pass.maps[prototype].float().cpu().numpy() for prototype in wanted},
     )
 

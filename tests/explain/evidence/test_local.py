@@ -16,7 +16,8 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError
 from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
-from protoexplain.explain.evidence.local import explain
+from protoexplain.explain.evidence.local import UNFAMILIAR, explain
+from protoexplain.models.calibration import Calibration
 from protoexplain.models.registry import family_names
 from protoexplain.regions.box_rules import BestCell
 
@@ -33,7 +34,7 @@ def noise(seed):
     return torch.nn.functional.interpolate(coarse, SIZE, mode="bilinear")[0]
 
 
-def told(family, seed=0, geometry=None, **options):
+def explained(family, seed=0, geometry=None, **options):
     geometry = geometry or Geometry.of((SIZE, SIZE), None, SIZE)
     return explain(MODELS[family], noise(seed), geometry, NAMES, **options)
 
@@ -42,7 +43,7 @@ def told(family, seed=0, geometry=None, **options):
 @settings(max_examples=12, deadline=None)
 @given(seed=seeds, rows=st.integers(1, 12))
 def test_parts_add_up_to_the_scores(family, seed, rows):
-    explanation = told(family, seed, rows=rows, top_classes=4)
+    explanation = explained(family, seed, rows=rows, top_classes=4)
     model, logits = MODELS[family], MODELS[family](noise(seed)[None]).logits[0].detach()
     assert explanation.check() <= 1e-4
     for shown in explanation.classes:
@@ -57,8 +58,8 @@ def test_parts_add_up_to_the_scores(family, seed, rows):
 
 @pytest.mark.parametrize("family", family_names())
 def test_rows_are_the_strongest_prototypes(family):
-    everything = told(family, rows=1000, top_classes=1).classes[0]
-    few = told(family, rows=3, top_classes=1).classes[0]
+    everything = explained(family, rows=1000, top_classes=1).classes[0]
+    few = explained(family, rows=3, top_classes=1).classes[0]
     assert [match.prototype for match in few.found] == [match.prototype for match in everything.found][:3]
     sizes = [abs(match.presence) for match in everything.found]
     assert sizes == sorted(sizes, reverse=True)
@@ -71,14 +72,14 @@ def test_rows_are_the_strongest_prototypes(family):
 
 
 def test_named_classes_are_explained_in_their_order():
-    explanation = told("protopnet", labels=[2, 0])
+    explanation = explained("protopnet", labels=[2, 0])
     assert [(shown.label, shown.name) for shown in explanation.classes] == [(2, "Crow"), (0, "Wren")]
     assert len(explanation.predictions) == 4
 
 
 def test_only_reasoning_has_evidence_by_absence():
     for family in family_names():
-        missing = told(family).classes[0].missing
+        missing = explained(family).classes[0].missing
         assert bool(missing) == (family == "cbc")
         assert all(match.absence > 0 for match in missing)
 
@@ -86,9 +87,9 @@ def test_only_reasoning_has_evidence_by_absence():
 @given(x=st.integers(0, 80), y=st.integers(0, 60), width=st.integers(10, 120), height=st.integers(10, 120), seed=seeds)
 @settings(max_examples=20, deadline=None)
 def test_boxes_are_those_of_the_whole_picture_moved_into_the_crop(x, y, width, height, seed):
-    plain = told("protopnet", seed)
+    plain = explained("protopnet", seed)
     geometry = Geometry.of((200, 180), Box(x, y, x + width, y + height), SIZE)
-    cropped = told("protopnet", seed, geometry)
+    cropped = explained("protopnet", seed, geometry)
     pairs = zip(plain.classes[0].found, cropped.classes[0].found, strict=True)
     for inside, outside in pairs:
         assert inside.cell == outside.cell
@@ -102,7 +103,7 @@ def test_boxes_are_those_of_the_whole_picture_moved_into_the_crop(x, y, width, h
 @pytest.mark.parametrize("family", family_names())
 def test_box_surrounds_the_best_cell(family):
     """The centre of the winning cell is among the top 5 % of the upsampled map, unless a neighbour outshines it."""
-    explanation = told(family, 3, rows=1000)
+    explanation = explained(family, 3, rows=1000)
     inside = []
     for match in explanation.classes[0].found:
         heat = explanation.heat(match.prototype, SIZE, SIZE)
@@ -219,3 +220,28 @@ def test_characteristics_are_added_wherever_the_prototype_is_shown():
 def test_unknown_class_is_refused():
     with pytest.raises(UserError, match="no class number 3"):
         toy(linear(np.eye(3).tolist()), dots(), labels=[3])
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_a_picture_that_resembles_nothing_is_said_to(family):
+    """Thresholds far below and far above what the scores give; without any nothing is said."""
+    model = MODELS[family]
+    assert explained(family).familiar is None
+    for threshold, familiar in ((-1e6, True), (1e6, False)):
+        model.set_calibration(Calibration(1.0, torch.full((len(NAMES),), threshold, dtype=torch.float64), 9))
+        explanation = explained(family)
+        model.set_calibration(None)
+        assert explanation.familiar is familiar
+        assert (UNFAMILIAR in explanation.notices) == (not familiar)
+
+
+@pytest.mark.parametrize("family", ["protopnet", "pipnet", "st_protopnet"])
+def test_temperature_changes_probabilities_but_neither_scores_nor_their_order(family):
+    model, before = MODELS[family], explained(family)
+    model.set_calibration(Calibration(3.0, torch.zeros(len(NAMES), dtype=torch.float64), 9))
+    after = explained(family)
+    model.set_calibration(None)
+    assert [entry.label for entry in after.predictions] == [entry.label for entry in before.predictions]
+    assert [entry.score for entry in after.predictions] == [entry.score for entry in before.predictions]
+    assert after.predictions[0].probability < before.predictions[0].probability
+    assert sum(entry.probability for entry in after.predictions) == pytest.approx(1)
