@@ -1,25 +1,77 @@
-"""The patches nearest to one prototype, among training and test pictures, drawn."""
+"""The patches nearest to each prototype in training and test pictures: a search of all of them, and what it shows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from app.tabs.prototypes.nearest_search import Search
+from pydantic import TypeAdapter
+
+from app.dataset_jobs import DatasetJobs
+from app.examples import Examples
+from app.jobs import Job, RunningJob
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.prototypes.prototype import Neighbour
+from protoexplain.explain.prototypes.prototype import Neighbour, SplitExplanation, explain_prototypes
 from protoexplain.io.images import load_image
 from protoexplain.view.pictures import Picture, encoded, region_of
+
+NEAREST = 5
+SPLITS = ("train", "test")
+
+Nearest = tuple[Mapping[str, SplitExplanation], ...]
+"""Of each prototype: split -> its images."""
+Search = Job[Nearest]
+Neighbours = DatasetJobs[Nearest]
+
+
+class NearestPatches:
+    """Which patches of all pictures are nearest to each prototype?"""
+
+    name = "neighbours"
+    adapter: TypeAdapter[Nearest] = TypeAdapter(tuple[dict[str, SplitExplanation], ...])
+
+    def pictures(self, examples: Examples, checkpoint: Checkpoint) -> int:
+        return len(_own(examples, checkpoint).image_set.records)
+
+    def run(self, examples: Examples, explainer: Explainer, job: RunningJob[Nearest]) -> Nearest:
+        checkpoint = explainer.checkpoint
+        view = _own(examples, checkpoint)
+        config = checkpoint.config.data.model_copy(update={"workers": 0})
+        found = explain_prototypes(
+            explainer.model,
+            checkpoint.prototypes,
+            checkpoint.classes,
+            {name: view.dataset(getattr(view, name), config) for name in SPLITS},
+            NEAREST,
+            progress=lambda done, total: job.progress("looking at all pictures", done, total),
+        )
+        return tuple(dict(entry.splits) for entry in found)
+
+    def valid(self, checkpoint: Checkpoint, result: Nearest) -> bool:
+        labels = range(len(checkpoint.classes))
+        near = [near for entry in result for split in entry.values() for near in (*split.nearest, *split.nearest_own)]
+        return all(one.label in labels for one in near) and len(result) == len(checkpoint.prototypes)
+
+
+def _own(examples: Examples, checkpoint: Checkpoint) -> DatasetView:
+    view = examples.own_view(checkpoint)
+    if view is None:
+        raise UserError("the data set of the model is not at hand")
+    return view
+
 
 SIDE: Final = 200
 TITLES: Final = {"train": "Nearest training pictures", "test": "Nearest test pictures"}
 
 
 @dataclass(frozen=True)
-class Near:
+class NearImage:
     """A picture with a part that is near to the prototype.
 
     Args:
@@ -40,7 +92,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class NearSplit:
+class NearestInSplit:
     """The nearest pictures of a split.
 
     Args:
@@ -51,12 +103,14 @@ class NearSplit:
     """
 
     title: str
-    near: tuple[Near, ...]
+    near: tuple[NearImage, ...]
     fires: float | None
     foreign: float | None
 
 
-def nearby(explainer: Explainer, search: Search, index: int, images: ImageSet | None) -> tuple[NearSplit, ...]:
+def nearest_images(
+    explainer: Explainer, search: Search, index: int, images: ImageSet | None
+) -> tuple[NearestInSplit, ...]:
     """The nearest pictures of a prototype; none until they were found.
 
     Args:
@@ -69,7 +123,7 @@ def nearby(explainer: Explainer, search: Search, index: int, images: ImageSet | 
         return ()
     owner = explainer.checkpoint.prototypes[index].label
     return tuple(
-        NearSplit(
+        NearestInSplit(
             TITLES.get(split, split),
             tuple(_drawn(explainer, images, near, owner) for near in found.nearest),
             found.fires,
@@ -79,7 +133,7 @@ def nearby(explainer: Explainer, search: Search, index: int, images: ImageSet | 
     )
 
 
-def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int) -> Near:
+def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int) -> NearImage:
     record = next((record for record in images.records if record.id == near.image), None)
     picture, name = None, explainer.checkpoint.classes[near.label]
     if record is not None:
@@ -96,4 +150,6 @@ def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int) 
         except UserError:
             picture = None
     explainable = record is not None and record.split == "test"
-    return Near(near.image, name, None if owner < 0 else owner == near.label, near.similarity, picture, explainable)
+    return NearImage(
+        near.image, name, None if owner < 0 else owner == near.label, near.similarity, picture, explainable
+    )

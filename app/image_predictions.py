@@ -22,7 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Guess:
+class ImagePrediction:
     """What a model says about one picture.
 
     Args:
@@ -47,23 +47,23 @@ class Guess:
         return self.probability - self.second
 
 
-Guesses = Mapping[str, Guess]
+ImagePredictions = Mapping[str, ImagePrediction]
 """Key of a picture -> guess."""
-Survey = Job[Guesses]
-Surveys = DatasetJobs[Guesses]
+PredictionJob = Job[ImagePredictions]
+PredictionJobs = DatasetJobs[ImagePredictions]
 
 
-class EveryTestPicture:
+class PredictTestImages:
     """What does the model say about each test picture?  Unreadable ones are left out."""
 
     name = "surveys"
-    adapter: TypeAdapter[Guesses] = TypeAdapter(dict[str, Guess])
+    adapter: TypeAdapter[ImagePredictions] = TypeAdapter(dict[str, ImagePrediction])
 
     def pictures(self, examples: Examples, checkpoint: Checkpoint) -> int:
         return len(_dataset(examples, checkpoint))
 
-    def run(self, examples: Examples, explainer: Explainer, job: RunningJob[Guesses]) -> Guesses:
-        dataset, guesses = _dataset(examples, explainer.checkpoint), dict[str, Guess]()
+    def run(self, examples: Examples, explainer: Explainer, job: RunningJob[ImagePredictions]) -> ImagePredictions:
+        dataset, guesses = _dataset(examples, explainer.checkpoint), dict[str, ImagePrediction]()
         for start in range(0, len(dataset), BATCH):
             places = range(start, min(start + BATCH, len(dataset)))
             guesses |= _guesses(explainer, dataset, places)
@@ -71,20 +71,20 @@ class EveryTestPicture:
             job.progress("looking at the test pictures", places.stop, len(dataset))
         return guesses
 
-    def valid(self, checkpoint: Checkpoint, result: Guesses) -> bool:
+    def valid(self, checkpoint: Checkpoint, result: ImagePredictions) -> bool:
         classes = len(checkpoint.classes)
         return all(guess.label < classes and guess.truth < classes for guess in result.values())
 
 
 def _dataset(examples: Examples, checkpoint: Checkpoint) -> ImageDataset:
     view = examples.matching_view(checkpoint)
-    keys = {subject.key for subject in examples.of(checkpoint)}
+    keys = {image.key for image in examples.of(checkpoint)}
     records = [record for record in view.image_set.records if record.id in keys]
     return ImageDataset(records, view.crop, checkpoint.config.data.image_size)
 
 
 @torch.inference_mode()
-def _guesses(explainer: Explainer, dataset: ImageDataset, places: range) -> dict[str, Guess]:
+def _guesses(explainer: Explainer, dataset: ImageDataset, places: range) -> dict[str, ImagePrediction]:
     found = []
     for place in places:
         try:
@@ -98,6 +98,6 @@ def _guesses(explainer: Explainer, dataset: ImageDataset, places: range) -> dict
     best = probabilities.topk(min(2, probabilities.shape[1]))
     rows = zip(found, best.indices.tolist(), best.values.clamp(0, 1).tolist(), strict=True)
     return {
-        dataset.records[place].id: Guess(labels[0], values[0], values[-1], dataset.records[place].label)
+        dataset.records[place].id: ImagePrediction(labels[0], values[0], values[-1], dataset.records[place].label)
         for (place, _), labels, values in rows
     }

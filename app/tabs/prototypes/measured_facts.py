@@ -15,7 +15,7 @@ PARTS: Final = 8
 
 
 @dataclass(frozen=True)
-class Trait:
+class CharacteristicScore:
     """How much a characteristic matters.
 
     Args:
@@ -51,7 +51,7 @@ class PartShare:
 
 
 @dataclass(frozen=True)
-class Traits:
+class MeasuredFacts:
     """All of it.
 
     Args:
@@ -63,13 +63,13 @@ class Traits:
     """
 
     sentence: str
-    characteristics: tuple[Trait, ...]
+    characteristics: tuple[CharacteristicScore, ...]
     parts: tuple[PartShare, ...]
     part: str | None
     twin: tuple[int, float] | None
 
 
-def traits(metrics: Mapping[str, Any], index: int, total: int) -> Traits:
+def measured_facts(metrics: Mapping[str, Any], index: int, total: int) -> MeasuredFacts:
     """What a checkpoint's measurements say of a prototype.
 
     Args:
@@ -81,7 +81,7 @@ def traits(metrics: Mapping[str, Any], index: int, total: int) -> Traits:
     findings = prototype_findings(found, index) if found else ()
     longest = max((abs(one.score) for one in findings), default=1.0) or 1.0
     parts, part = _parts(_details(metrics, "consistency"), index)
-    return Traits(
+    return MeasuredFacts(
         sentence=about_prototype(found, index, f"prototype {index}") if found else "",
         characteristics=tuple(_trait(one, longest) for one in findings),
         parts=parts,
@@ -98,10 +98,10 @@ def sound_characteristics(metrics: Mapping[str, Any], total: int) -> Characteris
         return None
 
 
-def _trait(one: Finding, longest: float) -> Trait:
+def _trait(one: Finding, longest: float) -> CharacteristicScore:
     title = PHRASES.get(one.name, one.name)
     share = abs(one.score) / longest
-    return Trait(title[:1].upper() + title[1:], one.score, one.low, one.high, share, one.verdict.value)
+    return CharacteristicScore(title[:1].upper() + title[1:], one.score, one.low, one.high, share, one.verdict.value)
 
 
 def _details(metrics: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from app.pictures import prototype_picture
 from app.tabs.prototypes.actions import Metrics, Tile, tile
-from app.tabs.prototypes.characteristics import Traits, traits
+from app.tabs.prototypes.measured_facts import MeasuredFacts, measured_facts
 from app.tabs.prototypes.measures import Measure, measures
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.records import ImageSet
@@ -35,7 +35,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MeasureRank:
     """Where a prototype stands among all.
 
     Args:
@@ -56,7 +56,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class PrototypeDetails:
     """A prototype.
 
     Args:
@@ -72,11 +72,11 @@ class Portrait:
         source: The training picture with the patch's box.
         weights_for: Classes that it speaks for most, largest weight first.
         weights_against: Classes that it speaks against most.
-        standings: Where it stands in each measure.
+        ranks: Where it stands in each measure.
         neighbours: The most similar prototypes, and how similar they are.
         by_weights: Whether that is the likeness of their class weights; otherwise of the prototypes.
         findings: What is wrong with it, one sentence each.
-        traits: What measurements say of it.
+        measured: What measurements say of it.
         twin: The prototype whose activations are most like its own, and their correlation; None where not measured.
     """
 
@@ -92,17 +92,17 @@ class Portrait:
     source: Picture | None
     weights_for: tuple[Weight, ...]
     weights_against: tuple[Weight, ...]
-    standings: tuple[Standing, ...]
+    ranks: tuple[MeasureRank, ...]
     neighbours: tuple[tuple[Tile, float], ...]
     by_weights: bool
     findings: tuple[str, ...]
-    traits: Traits
+    measured: MeasuredFacts
     twin: tuple[Tile, float] | None
 
 
-def portrait(
+def prototype_details(
     explainer: Explainer, index: int, images: ImageSet | None = None, metrics: Metrics | None = None
-) -> Portrait:
+) -> PrototypeDetails:
     """Describe a prototype.
 
     Args:
@@ -121,9 +121,9 @@ def portrait(
     record = checkpoint.prototypes[index]
     weights = model.class_weights().detach()
     own = tile(checkpoint, index)
-    known = traits(checkpoint.metrics if metrics is None else metrics, index, len(checkpoint.prototypes))
+    known = measured_facts(checkpoint.metrics if metrics is None else metrics, index, len(checkpoint.prototypes))
     image = next((i for i in images.records if i.id == record.image_id), None) if images else None
-    return Portrait(
+    return PrototypeDetails(
         index=index,
         total=len(checkpoint.prototypes),
         owner=own.owner,
@@ -136,11 +136,11 @@ def portrait(
         source=prototype_picture(checkpoint, index, "source"),
         weights_for=_weights(weights[:, index], checkpoint.classes, 1),
         weights_against=_weights(weights[:, index], checkpoint.classes, -1),
-        standings=tuple(_standings(measures(explainer, metrics=metrics), index)),
+        ranks=tuple(_ranks(measures(explainer, metrics=metrics), index)),
         neighbours=tuple((tile(checkpoint, other), likeness) for other, likeness in _neighbours(model, index)),
         by_weights=not any(has_vectors(branch) for _, branch in model.named_branches()),
         findings=_findings(checkpoint, index, images),
-        traits=known,
+        measured=known,
         twin=None if known.twin is None else (tile(checkpoint, known.twin[0]), known.twin[1]),
     )
 
@@ -153,7 +153,7 @@ def _weights(weights: Tensor, classes: Sequence[str], sign: int) -> tuple[Weight
     return tuple(Weight(i, classes[i], value, abs(value) / largest) for i, value in values if sign * value > 0)
 
 
-def _standings(known: Sequence[Measure], index: int) -> list[Standing]:
+def _ranks(known: Sequence[Measure], index: int) -> list[MeasureRank]:
     found = []
     for measure in known:
         value, rank = measure.values[index], measure.rank(index)
@@ -164,7 +164,7 @@ def _standings(known: Sequence[Measure], index: int) -> list[Standing]:
         counts = torch.histc(values, BARS, low, high) if high > low else torch.tensor([float(len(values))])
         bar = min(int((value - low) / (high - low) * BARS), BARS - 1) if high > low else 0
         heights = tuple((counts / counts.max()).tolist())
-        found.append(Standing(measure, value, *rank, heights, bar))
+        found.append(MeasureRank(measure, value, *rank, heights, bar))
     return found
 
 
@@ -203,8 +203,8 @@ def _findings(checkpoint: Checkpoint, index: int, images: ImageSet | None) -> tu
         if index in group:
             others = ", ".join(str(other) for other in group if other != index)
             said.append(f"It shows the same place of the same picture as prototype {others}.")
-    told = checkpoint.metrics.get("findings")
-    for entry in told if isinstance(told, list) else []:
+    findings = checkpoint.metrics.get("findings")
+    for entry in findings if isinstance(findings, list) else []:
         if isinstance(entry, dict) and index in (entry.get("prototypes") or []):
             said.append(f"It is among these: {entry.get('sentence', entry.get('kind', ''))}.")
     if images is not None and index in on_background([record], images.records, checkpoint.data.crop).prototypes:

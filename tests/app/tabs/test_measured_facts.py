@@ -8,13 +8,13 @@ import pytest
 import torch
 from markupsafe import escape
 
-from app.tabs.explain.actions import explain_picture
+from app.tabs.explain.actions import explain_image
 from app.tabs.explain.view import answer
 from app.tabs.prototypes import view as views
-from app.tabs.prototypes.actions import Wish, gallery, orders
-from app.tabs.prototypes.characteristics import traits
+from app.tabs.prototypes.actions import Query, gallery, orders
+from app.tabs.prototypes.details import prototype_details
+from app.tabs.prototypes.measured_facts import measured_facts
 from app.tabs.prototypes.measures import measures
-from app.tabs.prototypes.prototype import portrait
 from protoexplain.explain.characteristics.calibration import Calibration
 from protoexplain.explain.characteristics.global_scores import Estimates
 from protoexplain.explain.characteristics.table import Characteristics, Table
@@ -47,10 +47,13 @@ def characteristics(names=("hue", "shape")):
 
 
 def test_a_portrait_tells_what_the_prototype_rests_on(protopnet):
-    shown = portrait(protopnet, 5, metrics=characteristics())
-    assert shown.traits.sentence.startswith("Prototype 5 rests mainly on the hue")
-    assert [(trait.title, trait.score) for trait in shown.traits.characteristics] == [("The hue", 5), ("The shape", -5)]
-    page = views.portrait(shown, "a-protopnet", Wish())
+    shown = prototype_details(protopnet, 5, metrics=characteristics())
+    assert shown.measured.sentence.startswith("Prototype 5 rests mainly on the hue")
+    assert [(trait.title, trait.score) for trait in shown.measured.characteristics] == [
+        ("The hue", 5),
+        ("The shape", -5),
+    ]
+    page = views.details(shown, "a-protopnet", Query())
     assert "What it looks for" in page
     assert "Prototype 5 rests mainly on the hue" in page
 
@@ -59,14 +62,14 @@ def test_the_gallery_is_sorted_by_each_characteristic(protopnet):
     metrics = characteristics()
     known = dict(orders(protopnet, metrics))
     assert known["Rests on the hue"] == "characteristics.hue"
-    shown = gallery(protopnet, Wish(sort="characteristics.shape"), metrics)
+    shown = gallery(protopnet, Query(sort="characteristics.shape"), metrics)
     assert [tile.index for tile in shown.tiles] == list(range(TOTAL))
     assert [tile.value for tile in shown.tiles][:2] == [0, -1]
 
 
 def test_a_portrait_tells_parts_and_the_twin(protopnet, measured):
     details = measured["interpretability"]["consistency"]["details"]
-    shown = portrait(protopnet, 3, metrics=measured)
+    shown = prototype_details(protopnet, 3, metrics=measured)
     expected = {
         name: share
         for name, share, images in zip(
@@ -74,15 +77,15 @@ def test_a_portrait_tells_parts_and_the_twin(protopnet, measured):
         )
         if share > 0 and images
     }
-    assert dict(list(expected.items())) | {part.name: part.share for part in shown.traits.parts} == expected
-    shares = [part.share for part in shown.traits.parts]
+    assert dict(list(expected.items())) | {part.name: part.share for part in shown.measured.parts} == expected
+    shares = [part.share for part in shown.measured.parts]
     assert shares == sorted(shares, reverse=True)
-    assert shown.traits.part == details["part_of_prototype"][3]
+    assert shown.measured.part == details["part_of_prototype"][3]
     redundancy = measured["interpretability"]["redundancy"]["details"]
     assert shown.twin[0].index == redundancy["twin"][3]
     assert shown.twin[1] == pytest.approx(redundancy["correlation_with_twin"][3])
-    assert "Which one repeats it" in views.portrait(shown, "a-protopnet", Wish())
-    titles = [standing.measure.title for standing in shown.standings]
+    assert "Which one repeats it" in views.details(shown, "a-protopnet", Query())
+    titles = [standing.measure.title for standing in shown.ranks]
     assert {"Consistency", "Stability"} <= set(titles)
 
 
@@ -105,9 +108,9 @@ def test_only_what_is_about_prototypes_can_be_sorted_by(protopnet):
 
 
 def test_nothing_measured_says_nothing(protopnet):
-    shown = portrait(protopnet, 0)
-    assert shown.traits == traits({}, 0, TOTAL)
-    assert (shown.traits.sentence, shown.traits.parts, shown.twin) == ("", (), None)
+    shown = prototype_details(protopnet, 0)
+    assert shown.measured == measured_facts({}, 0, TOTAL)
+    assert (shown.measured.sentence, shown.measured.parts, shown.twin) == ("", (), None)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_nothing_measured_says_nothing(protopnet):
     ],
 )
 def test_damaged_measurements_say_nothing(metrics):
-    assert traits(metrics, 0, TOTAL) == traits({}, 0, TOTAL)
+    assert measured_facts(metrics, 0, TOTAL) == measured_facts({}, 0, TOTAL)
 
 
 def test_hostile_measurements_are_text(protopnet):
@@ -132,15 +135,15 @@ def test_hostile_measurements_are_text(protopnet):
         "part_images": [[4]] * TOTAL,
         "part_of_prototype": [hostile] * TOTAL,
     }
-    shown = portrait(protopnet, 0, metrics={"interpretability": {"consistency": {"details": details}}})
-    shown = dataclasses.replace(shown, traits=dataclasses.replace(shown.traits, sentence=hostile))
-    assert "<img src=x" not in views.portrait(shown, hostile, Wish())
+    shown = prototype_details(protopnet, 0, metrics={"interpretability": {"consistency": {"details": details}}})
+    shown = dataclasses.replace(shown, measured=dataclasses.replace(shown.measured, sentence=hostile))
+    assert "<img src=x" not in views.details(shown, hostile, Query())
 
 
 def test_rows_of_an_explanation_tell_what_their_prototypes_usually_rest_on(protopnet, examples, monkeypatch):
     known = Characteristics.from_metrics(characteristics())
     monkeypatch.setitem(vars(protopnet), "known_characteristics", known)
-    case = explain_picture(protopnet, examples.of(protopnet.checkpoint)[0])
+    case = explain_image(protopnet, examples.of(protopnet.checkpoint)[0])
     assert case.of_kind("for")
     assert all(row.usually == about_prototype(known, row.prototype, "it") for row in case.of_kind("for"))
     page = answer(case, 5, "map", False, "m")
