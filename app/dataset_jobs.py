@@ -84,7 +84,7 @@ class DatasetJobs(Generic[T]):
 
     def file(self, checkpoint: Checkpoint) -> Path:
         """Where the result of a model is kept."""
-        return self.folder / f"{self._key(checkpoint).subject}.json"
+        return self.folder / f"{self._key(checkpoint).inputs}.json"
 
     def _run(self, explainer: Explainer, job: RunningJob[T]) -> T:
         result = self.task.run(self.examples, explainer, job)

@@ -5,21 +5,20 @@ Only the pictures listed here can be asked for by a browser, by their keys; smal
 
 from __future__ import annotations
 
-import hashlib
 import io
 import random
-from collections import OrderedDict
+import threading
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
+from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
+from app.input_image import InputImage
 from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint
 from protoexplain.data.dataset_view import DatasetView, view_of
-from protoexplain.data.geometry import Box
 from protoexplain.data.loading import readable
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageSet
@@ -28,35 +27,8 @@ from protoexplain.io.images import load_image
 
 OPENED = 36
 """So many pictures are tried before they are offered."""
-THUMBNAIL_SIDE, KEPT_THUMBNAILS = 160, 2000
+THUMBNAIL_SIDE, MAX_THUMBNAILS = 160, 2000
 Item = TypeVar("Item")
-Frame = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A picture to explain.
-
-    Args:
-        key: Names it among the examples; empty for an upload.
-        name: For people.
-        path: The file.
-        truth: Class name that its data set gives it.
-        box: Of the object, in pixels of the picture.
-        frame: Of the object as its owner drew it: left, top, right, bottom from 0 to 1.
-    """
-
-    key: str
-    name: str
-    path: Path
-    truth: str | None = None
-    box: Box | None = None
-    frame: Frame | None = None
-
-    @property
-    def token(self) -> str:
-        """Names it in addresses of pictures."""
-        return hashlib.sha256(self.key.encode()).hexdigest()[:24]
 
 
 class Examples:
@@ -75,9 +47,10 @@ class Examples:
         if data:
             read_image_set(data)
         self._views: dict[str, DatasetView] = {}
-        self._subjects: dict[str, tuple[Subject, ...]] = {}
-        self._by_token: dict[str, Subject] = {}
-        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+        self._subjects: dict[str, tuple[InputImage, ...]] = {}
+        self._by_token: dict[str, InputImage] = {}
+        self._thumbnails: LRUCache[str, bytes] = LRUCache(MAX_THUMBNAILS)
+        self._lock = threading.Lock()
 
     def view(self, checkpoint: Checkpoint) -> DatasetView | None:
         """The data set as a checkpoint sees it; None where there is none.
@@ -118,26 +91,27 @@ class Examples:
         view = self.view(checkpoint)
         return "" if view is None else view.fingerprint
 
-    def of(self, checkpoint: Checkpoint) -> tuple[Subject, ...]:
+    def of(self, checkpoint: Checkpoint) -> tuple[InputImage, ...]:
         """The examples for a checkpoint, in an order that is always the same."""
         if checkpoint.sha256 not in self._subjects:
             view = self.view(checkpoint)
             found = _training_pictures(checkpoint) if view is None else _test_images(view)
             self._subjects[checkpoint.sha256] = found
-            self._by_token |= {subject.token: subject for subject in found}
+            self._by_token |= {image.token: image for image in found}
         return self._subjects[checkpoint.sha256]
 
-    def find(self, checkpoint: Checkpoint, key: str) -> Subject:
+    def find(self, checkpoint: Checkpoint, key: str) -> InputImage:
         """An example by its key.
 
         Raises:
             UserError: There is none.
         """
-        for subject in self.of(checkpoint):
-            if subject.key == key:
-                return subject
+        for image in self.of(checkpoint):
+            if image.key == key:
+                return image
         raise UserError("there is no such example", "", "choose one of the pictures that are shown")
 
+    @cachedmethod(lambda self: self._thumbnails, lock=lambda self: self._lock)
     def thumbnail(self, token: str) -> bytes:
         """A small JPEG of a picture that was listed.
 
@@ -146,30 +120,26 @@ class Examples:
         """
         if token not in self._by_token:
             raise UserError("there is no such picture")
-        if token not in self._thumbnails:
-            self._thumbnails[token] = _small(self._by_token[token].path)
-            while len(self._thumbnails) > KEPT_THUMBNAILS:
-                self._thumbnails.popitem(last=False)
-        return self._thumbnails[token]
+        return _small(self._by_token[token].path)
 
 
-def _test_images(view: DatasetView) -> tuple[Subject, ...]:
+def _test_images(view: DatasetView) -> tuple[InputImage, ...]:
     """All of them, class by class in turn; the first ones were opened to see whether they can be read."""
     classes, records = view.image_set.classes, list(view.listed("test") or view.image_set.records)
     random.Random(0).shuffle(records)
     ordered = list(_in_turns(records, [record.label for record in records]))
     opened, _ = readable(ordered[:OPENED])
     return tuple(
-        Subject(record.id, Path(record.id).name, record.path, classes[record.label], record.box)
+        InputImage(record.id, Path(record.id).name, record.path, classes[record.label], record.box)
         for record in (*opened, *ordered[OPENED:])
     )
 
 
-def _training_pictures(checkpoint: Checkpoint) -> tuple[Subject, ...]:
+def _training_pictures(checkpoint: Checkpoint) -> tuple[InputImage, ...]:
     """One for each training image that stands behind a prototype."""
     records = list({record.image_id: record for record in checkpoint.prototypes if record.source}.values())
     return tuple(
-        Subject(
+        InputImage(
             key=f"{checkpoint.weights_sha256[:16]}/{record.index}",
             name=Path(str(record.image_id)).name,
             path=checkpoint.path / THUMBS / str(record.source),

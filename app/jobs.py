@@ -1,4 +1,4 @@
-"""The one queue of all work in the background: jobs that tell their progress, can be cancelled, and are remembered.
+"""The one queue of all work in the background: jobs that report their progress, can be cancelled, and are remembered.
 
 Requests go first: a job pauses at every step while somebody waits for an answer.  Only jobs wait.  Whoever answers a
 request submits a job, asks how far it is, or cancels it, and each of these returns at once; so no request ever holds
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from cachetools import LRUCache
 
 from protoexplain.errors import UserError
 
@@ -44,11 +46,11 @@ class JobKey(NamedTuple):
 
     Args:
         kind: Jobs of one kind run one after the other, jobs of different kinds beside each other.
-        subject: All that the result depends on, so that those who ask for the same share one job.
+        inputs: All that the result depends on, so that those who ask for the same share one job.
     """
 
     kind: str
-    subject: Hashable
+    inputs: Hashable
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,9 @@ class JobQueue:
     """
 
     def __init__(self, requests: Requests = REQUESTS, remembered: int = REMEMBERED) -> None:
-        self.requests, self._remembered = requests, remembered
+        self.requests = requests
         self._under_way: dict[JobKey, RunningJob[Any]] = {}
-        self._over: OrderedDict[JobKey, Job[Any]] = OrderedDict()
+        self._over: LRUCache[JobKey, Job[Any]] = LRUCache(remembered)
         self._workers: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(max_workers=1))
         self._lock = threading.RLock()
 
@@ -168,8 +170,6 @@ class JobQueue:
         with self._lock:
             if key in self._under_way:
                 return self._under_way[key].job
-            if key in self._over:
-                self._over.move_to_end(key)
             return self._over.get(key, Job())
 
     def submit(
@@ -197,8 +197,6 @@ class JobQueue:
         """Take over a job that is over."""
         with self._lock:
             self._over[key] = job
-            while len(self._over) > self._remembered:
-                self._over.popitem(last=False)
 
     def forget(self, key: JobKey) -> None:
         """Let go of a job that is over."""

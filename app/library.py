@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.examples import Examples, Frame, Subject
+from app.examples import Examples
+from app.image_predictions import PredictionJobs
+from app.input_image import Frame, InputImage
 from app.links import Address, Words
 from app.measurements import Measurements
 from app.models import ModelStore
-from app.surveys import Surveys
 from app.tabs.edit.edits import Edits
-from app.tabs.prototypes.nearest_search import Neighbours
+from app.tabs.prototypes.nearest import Neighbours
 from app.tabs.report.reports import Reports
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
@@ -41,7 +42,7 @@ class Choice:
     asked: Address = NOWHERE
     visit: int = 0
 
-    def wish(self, tab: str) -> Words:
+    def words_for(self, tab: str) -> Words:
         """What a link asked of a tab."""
         return self.asked.of(tab)
 
@@ -57,7 +58,7 @@ class Library:
 
     store: ModelStore
     examples: Examples
-    surveys: Surveys
+    image_predictions: PredictionJobs
     measurements: Measurements
     neighbours: Neighbours
     reports: Reports
@@ -86,7 +87,7 @@ class Library:
         self.checkpoint(choice)
         return self.store.explainer(choice.model)
 
-    def subject(self, choice: Choice) -> Subject:
+    def input_image(self, choice: Choice) -> InputImage:
         """The chosen picture.
 
         Raises:
@@ -94,7 +95,7 @@ class Library:
         """
         if choice.upload:
             path = Path(choice.upload)
-            return Subject("", path.name, path, frame=choice.frame)
+            return InputImage("", path.name, path, frame=choice.frame)
         if not choice.image:
             raise UserError("no picture is chosen", "", "drop one in, or choose an example")
         return self.examples.find(self.checkpoint(choice), choice.image)

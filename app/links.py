@@ -48,7 +48,12 @@ def parse(query: str) -> Address:
     return Address(**shared, words=tuple(words.items()))
 
 
-def query(words: Mapping[str, object]) -> str:
+def form_words(query: str) -> Words:
+    """The words that a form of a tab says; the three shared ones are left out."""
+    return dict(parse(query).words)
+
+
+def encode(words: Mapping[str, object]) -> str:
     """The words as a part of an address; empty ones are left out."""
     return urlencode({name: value for name, value in words.items() if value != "" and value is not None})
 

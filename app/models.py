@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from cachetools import LRUCache
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
@@ -15,9 +17,10 @@ from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.prototypes.patch_pictures import pictures_of
 from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
+from protoexplain.models.registry import get_family
 
 log = logging.getLogger(__name__)
-KEPT_MODELS = 3
+MAX_MODELS = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _FolderContent:
     """What a folder held when it was last read; it is read again only after its files changed.
 
     Args:
@@ -59,6 +62,15 @@ def mark_of(checkpoint: Checkpoint) -> str:
     return checkpoint.weights_sha256[:16]
 
 
+def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
+    """Labels of a list of checkpoints, and their names; the folder is named where families repeat."""
+    families = [get_family(entry.checkpoint.config.family).title for entry in listed]
+    return [
+        (title if families.count(title) == 1 else f"{title} ({entry.name})", entry.name)
+        for title, entry in zip(families, listed, strict=True)
+    ]
+
+
 class ModelStore:
     """Finds checkpoints and keeps the models that were used last.
 
@@ -66,16 +78,16 @@ class ModelStore:
 
     Args:
         root: Folder to scan.
-        kept: Models in memory.
+        max_models: That stay in memory; the one that was used longest ago makes room.
         device: Where they run.
     """
 
-    def __init__(self, root: Path, kept: int = KEPT_MODELS, device: str = "cpu") -> None:
-        self.root, self.kept, self.device = root.resolve(), kept, device
+    def __init__(self, root: Path, max_models: int = MAX_MODELS, device: str = "cpu") -> None:
+        self.root, self.device = root.resolve(), device
         self._lock = threading.RLock()
-        self._seen: dict[str, _Seen] = {}
+        self._contents: dict[str, _FolderContent] = {}
         self._listed: dict[str, Listed] = {}
-        self._loaded: OrderedDict[str, Explainer] = OrderedDict()
+        self._loaded: LRUCache[str, Explainer] = LRUCache(max_models)
 
     def scan(self) -> tuple[tuple[Listed, ...], tuple[Broken, ...]]:
         """Read the folder anew: the checkpoints that can be chosen, and those that cannot with the reason.
@@ -85,16 +97,16 @@ class ModelStore:
         with self._lock:
             unreadable: list[OSError] = []
             places = {self._name(path): path for path in find_checkpoints(self.root, unreadable.append)}
-            self._seen = {name: self._read(name, path) for name, path in places.items()}
+            self._contents = {name: self._read(name, path) for name, path in places.items()}
             listed: dict[str, Listed] = {}
             broken = [Broken(self._name(Path(error.filename)), _reason(error)) for error in unreadable]
-            for name, seen in self._seen.items():
+            for name, seen in self._contents.items():
                 if isinstance(seen.result, Checkpoint):
                     listed[name] = Listed(name, seen.result)
                 else:
                     broken.append(Broken(name, seen.result.what))
-            for name, explainer in self._loaded.items():
-                listed.setdefault(name, Listed(name, explainer.checkpoint))
+            for name in self._loaded:
+                listed.setdefault(name, self._listed[name])
             self._listed = dict(sorted(listed.items()))
             return tuple(self._listed.values()), tuple(broken)
 
@@ -120,14 +132,15 @@ class ModelStore:
             loaded = self._loaded.get(name)
             if loaded is None or loaded.checkpoint != checkpoint:
                 try:
-                    self._loaded[name] = Explainer(checkpoint, self.device)
+                    self._loaded[name] = loaded = Explainer(checkpoint, self.device)
                 except UserError:
                     if loaded is None:
                         raise
-            self._loaded.move_to_end(name)
-            while len(self._loaded) > self.kept:
-                self._loaded.popitem(last=False)
-            return self._loaded[name]
+            return loaded
+
+    def titles(self) -> Mapping[str, str]:
+        """Name -> title for people, of the checkpoints that can be chosen now."""
+        return {name: title for title, name in titles(self.scan()[0])}
 
     def has_loaded(self) -> bool:
         """Whether a model is in memory."""
@@ -156,21 +169,21 @@ class ModelStore:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path != self.root else path.name
 
-    def _read(self, name: str, path: Path) -> _Seen:
+    def _read(self, name: str, path: Path) -> _FolderContent:
         """What a folder holds; whatever is wrong with it is its own trouble and no other's."""
-        before, changed = self._seen.get(name), None
+        before, changed = self._contents.get(name), None
         try:
             changed = _last_change(path)
             if before is not None and before.changed == changed:
                 return before
-            return _Seen(changed, Checkpoint.load(path))
+            return _FolderContent(changed, Checkpoint.load(path))
         except UserError as error:
-            return _Seen(None if isinstance(error.__cause__, OSError) else changed, error)
+            return _FolderContent(None if isinstance(error.__cause__, OSError) else changed, error)
         except OSError as error:
-            return _Seen(None, UserError(_reason(error)))
+            return _FolderContent(None, UserError(_reason(error)))
         except Exception:
             log.exception("reading %s failed", path)
-            return _Seen(changed, UserError("it cannot be read; the program's log says more"))
+            return _FolderContent(changed, UserError("it cannot be read; the program's log says more"))
 
 
 def _last_change(path: Path) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from app.panel import view as panel
 
 
 @dataclass(frozen=True)
-class Desk:
+class NavigationState:
     """The states that a visit consists of.
 
     Args:
@@ -34,6 +34,6 @@ class Desk:
         return [self.choice, self.here, self.address, *self.shown.values()]
 
     def put(self, choice: Choice, here: str) -> list[Any]:
-        """Make a choice; only the open tab is told."""
-        told = [choice if name == here else gr.skip() for name in self.shown]
-        return [choice, here, panel.address(choice), *told]
+        """Values for `outputs` that make a choice; only the open tab is shown it, others when they are opened."""
+        shown = [choice if name == here else gr.skip() for name in self.shown]
+        return [choice, here, panel.address(choice), *shown]

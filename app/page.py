@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.navigation import Desk
+from app.navigation import NavigationState
 from app.panel import panel
 from app.panel import view as views
 from app.tab import find_tabs
@@ -24,7 +24,9 @@ def build(library: Library) -> gr.Blocks:
     names = [tab.name for tab in tabs]
     with gr.Blocks(title="protoexplain", fill_width=True, delete_cache=(3600, 7200), analytics_enabled=False) as demo:
         html(views.intro(), elem_id="intro")
-        desk = Desk(gr.State(None), gr.State(names[0]), html(elem_id="address"), {n: gr.State(None) for n in names})
+        navigation = NavigationState(
+            gr.State(None), gr.State(names[0]), html(elem_id="address"), {n: gr.State(None) for n in names}
+        )
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="inputs"):
                 widgets = panel.lay_out()
@@ -34,14 +36,16 @@ def build(library: Library) -> gr.Blocks:
             ):
                 for tab in tabs:
                     with gr.Tab(tab.title, id=tab.name, elem_id=f"tab-{tab.name}") as item:
-                        tab.build(library, desk.shown[tab.name])
-                    item.select(_opened(tab.name), [desk.choice], [desk.here, desk.shown[tab.name]], **QUIET)
-        panel.wire(widgets, library, desk, strip, names, demo)
+                        tab.build(library, navigation.shown[tab.name])
+                    item.select(
+                        _opened(tab.name), [navigation.choice], [navigation.here, navigation.shown[tab.name]], **QUIET
+                    )
+        panel.wire(widgets, library, navigation, strip, names, demo)
     demo.state_session_capacity = SESSIONS
     return demo.queue(max_size=64, default_concurrency_limit=1)
 
 
-def looks() -> dict[str, Any]:
+def appearance() -> dict[str, Any]:
     """Theme, styles and scripts."""
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])

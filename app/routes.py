@@ -34,8 +34,8 @@ def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool
     def ready() -> JSONResponse:
         listed, broken = library.store.scan()
         good = library.store.has_loaded()
-        told = {"ready": good, "checkpoints": len(listed), "broken": len(broken)}
-        return JSONResponse(told, 200 if good else 503)
+        state = {"ready": good, "checkpoints": len(listed), "broken": len(broken)}
+        return JSONResponse(state, 200 if good else 503)
 
     @app.get("/thumbnail/{token}")
     def thumbnail(token: str, request: Request) -> Response:

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 from app.auth import Login, ask_user
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.image_predictions import PredictTestImages
 from app.jobs import JobQueue
 from app.library import Library
 from app.measurements import Measurements
 from app.models import ModelStore
 from app.network import check_host, listen
-from app.panel.actions import favourite
-from app.surveys import EveryTestPicture
+from app.panel.actions import default_checkpoint
 from app.tabs.edit.edits import Edits
-from app.tabs.explain.actions import explain_picture
-from app.tabs.prototypes.nearest_search import NearestPatches
+from app.tabs.explain.actions import explain_image
+from app.tabs.prototypes.nearest import NearestPatches
 from app.tabs.report.reports import Reports
 from app.uploads import LARGEST, make_folder
 from protoexplain.checkpoint.folders import shipped_checkpoints
@@ -169,7 +169,7 @@ def create_app(
     library = Library(
         ModelStore(root, device=str(where)),
         examples,
-        surveys=DatasetJobs(EveryTestPicture(), examples, jobs),
+        image_predictions=DatasetJobs(PredictTestImages(), examples, jobs),
         measurements=Measurements(examples, jobs, device=str(where)),
         neighbours=DatasetJobs(NearestPatches(), examples, jobs),
         reports=Reports(jobs),
@@ -181,7 +181,7 @@ def create_app(
     import gradio as gr
     from fastapi import FastAPI
 
-    from app.page import build, looks
+    from app.page import appearance, build
     from app.routes import add_routes
 
     @asynccontextmanager
@@ -208,7 +208,7 @@ def create_app(
         ssr_mode=False,
         mcp_server=mcp,
         pwa=False,
-        **looks(),
+        **appearance(),
     )
     # Gradio forgets this for mounted pages, and then takes any file of this computer that a request names as uploaded.
     page.has_launched = True
@@ -233,10 +233,10 @@ def _warm_up(library: Library) -> None:
 
     listed, _ = library.store.scan()
     if listed:
-        entry = favourite(listed)
+        entry = default_checkpoint(listed)
         try:
             explainer = library.store.explainer(entry.name)
-            for subject in library.examples.of(entry.checkpoint)[:1]:
-                explain_picture(explainer, subject)
+            for image in library.examples.of(entry.checkpoint)[:1]:
+                explain_image(explainer, image)
         except UserError as error:
             print(f"{entry.name}: {error}", file=sys.stderr)

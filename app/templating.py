@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from app.links import query
+from app.links import encode
 from protoexplain.errors import UserError
 from protoexplain.view.numbers import ordinal
 from protoexplain.view.templating import escaping
@@ -21,12 +21,12 @@ def loading(what: str) -> str:
     return page("theme/message.html", kind="status", what=what, fix="")
 
 
-def refusal(error: UserError) -> str:
+def error_message(error: UserError) -> str:
     """A user's mistake in words: what is wrong, and what to do."""
     return page("theme/message.html", kind="alert", what=sentence(error.what), fix=sentence(error.fix))
 
 
-def breakdown() -> str:
+def internal_error() -> str:
     """For errors that are ours."""
     return page(
         "theme/message.html",
@@ -46,9 +46,9 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
 
 
-def carried(text: str, kind: str) -> str:
+def data_uri(text: str, kind: str) -> str:
     """A file that the page carries along, as an address; `kind` is its media type."""
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
 
 
-_templates.filters.update(ordinal=ordinal, query=query, sentence=sentence)
+_templates.filters.update(ordinal=ordinal, query=encode, sentence=sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app.jobs import REQUESTS
-from app.templating import breakdown, refusal, sentences
+from app.templating import error_message, internal_error, sentences
 from protoexplain.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def script(*files: str) -> str:
 
 
 def form(elem_id: str) -> gr.HTML:
-    """A place for a form of ours; its event ``wish`` tells the fields as `query`, the words of an address."""
+    """A place for a form of ours; its event ``query`` tells the fields as `query`, the words of an address."""
     return html(elem_id=elem_id, js_on_load=script("theme/form.js"))
 
 
@@ -48,7 +49,7 @@ def upload_field(**options: Any) -> gr.File:  # noqa: ANN401
     return gr.File(file_types=["image"], file_count="single", type="filepath", buttons=[], **options)
 
 
-def guarded(action: Callable[..., Any], failed: Callable[[str], Any]) -> Callable[..., Any]:
+def show_errors(action: Callable[..., Any], failed: Callable[[str], Any]) -> Callable[..., Any]:
     """Let a handler say in the page what went wrong.
 
     Args:
@@ -62,20 +63,25 @@ def guarded(action: Callable[..., Any], failed: Callable[[str], Any]) -> Callabl
             with REQUESTS.answering():
                 return action(*arguments, **named)
         except UserError as error:
-            return failed(refusal(error))
+            return failed(error_message(error))
         except Exception:
             log.exception("%s failed", action.__qualname__)
-            return failed(breakdown())
+            return failed(internal_error())
 
     return handler
 
 
-def told(error: UserError) -> gr.Error:
+def now_as_text() -> str:
+    """Date and time in UTC, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def toast(error: UserError) -> gr.Error:
     """The error as a message at the edge of the page."""
     return gr.Error(sentences(error), title="That did not work", print_exception=False)
 
 
-def telling(action: Callable[..., Any]) -> Callable[..., Any]:
+def toast_errors(action: Callable[..., Any]) -> Callable[..., Any]:
     """Let a handler's user errors appear at the edge of the page."""
 
     @wraps(action)
@@ -83,6 +89,6 @@ def telling(action: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return action(*arguments, **named)
         except UserError as error:
-            raise told(error) from error
+            raise toast(error) from error
 
     return handler

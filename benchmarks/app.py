@@ -57,7 +57,7 @@ DRAWN = """async ([press, changed, pictures]) => {
 }"""
 """Press something and wait until a text has changed and pictures are drawn: seconds."""
 TILE = "#pictures .tiles li:nth-child({}) a"
-ANSWER = ("#case .caption", "#answer img, #case img")
+ANSWER = ("#explained .caption", "#answer img, #explained img")
 
 
 def make_checkpoint(folder: Path, data: Path, per_class: int, size: int) -> None:

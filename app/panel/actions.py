@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.examples import Frame
+from app.input_image import Frame
 from app.library import Choice, Library
 from app.links import Address
 from app.models import Broken, Listed
@@ -62,7 +62,7 @@ def facts(checkpoint: Checkpoint, notices: tuple[str, ...] = ()) -> Facts:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class LinkTarget:
     """Where a link led.
 
     Args:
@@ -78,7 +78,9 @@ class Arrival:
     notices: tuple[str, ...] = ()
 
 
-def arrive(library: Library, address: Address, before: Choice | None, tabs: Sequence[str], here: str = "") -> Arrival:
+def follow_link(
+    library: Library, address: Address, before: Choice | None, tabs: Sequence[str], here: str = ""
+) -> LinkTarget:
     """Follow a link; what it does not say stays as it was, and what it says is not trusted.
 
     Args:
@@ -94,20 +96,20 @@ def arrive(library: Library, address: Address, before: Choice | None, tabs: Sequ
     tab = next((name for name in (address.tab, here) if name in tabs), tabs[0])
     asked, visit = replace(address, tab=tab), before.visit + 1
     if not names:
-        return Arrival(Choice(asked=asked, visit=visit), listed, broken)
-    model = next((name for name in (address.model, before.model) if name in names), favourite(listed).name)
+        return LinkTarget(Choice(asked=asked, visit=visit), listed, broken)
+    model = next((name for name in (address.model, before.model) if name in names), default_checkpoint(listed).name)
     if address.model not in ("", model):
         notices.append(f"The link names the model '{address.model}', which is not here; this is another one.")
-    keys = [subject.key for subject in library.examples.of(library.store.listed(model).checkpoint)]
+    keys = [image.key for image in library.examples.of(library.store.listed(model).checkpoint)]
     upload = "" if address.image else before.upload
     image = next((key for key in (address.image, before.image, *keys[:1]) if key in keys), "")
     if address.image not in ("", image):
         notices.append(f"The link names the picture '{address.image}', which is not here; this is another one.")
     frame = before.frame if upload else None
-    return Arrival(Choice(model, image, upload, frame, asked, visit), listed, broken, tuple(notices))
+    return LinkTarget(Choice(model, image, upload, frame, asked, visit), listed, broken, tuple(notices))
 
 
-def favourite(listed: Sequence[Listed]) -> Listed:
+def default_checkpoint(listed: Sequence[Listed]) -> Listed:
     """What a first visit shows: a model whose prototypes are parts of pictures, the most accurate of them."""
     return max(listed, key=lambda entry: (all(r.projected for r in entry.checkpoint.prototypes), _accuracy(entry)))
 
@@ -129,7 +131,7 @@ def frame_of(edges: Mapping[str, object]) -> Frame | None:
     return None if (left, top, right, bottom) == (0, 0, 1, 1) else (left, top, right, bottom)
 
 
-def listing(arrival: Arrival) -> tuple[tuple[str, str], ...]:
+def listing(target: LinkTarget) -> tuple[tuple[str, str], ...]:
     """What the list of checkpoints says; another one means that the folder has changed."""
-    good = ((entry.name, entry.checkpoint.sha256) for entry in arrival.listed)
-    return (*good, *((entry.name, entry.reason) for entry in arrival.broken))
+    good = ((entry.name, entry.checkpoint.sha256) for entry in target.listed)
+    return (*good, *((entry.name, entry.reason) for entry in target.broken))

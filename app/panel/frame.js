@@ -17,7 +17,7 @@
     part("corner-a").setAttribute("aria-label", `Upper left corner of the frame, at ${percent(left)} from the left and ${percent(top)} from the top; move it with the arrow keys`);
     part("corner-b").setAttribute("aria-label", `Lower right corner of the frame, at ${percent(right)} from the left and ${percent(bottom)} from the top; move it with the arrow keys`);
   };
-  const tell = (wait) => {
+  const send = (wait) => {
     clearTimeout(due);
     due = setTimeout(() => trigger("region", { ...frame }), wait);
   };
@@ -61,7 +61,7 @@
     draw();
   });
   const release = () => {
-    if (grip && JSON.stringify(grip.start) !== JSON.stringify(frame)) tell(0);
+    if (grip && JSON.stringify(grip.start) !== JSON.stringify(frame)) send(0);
     grip = null;
   };
   canvas.addEventListener("pointerup", release);
@@ -75,13 +75,13 @@
     const at = name === "corner-a" ? [frame.left, frame.top] : [frame.right, frame.bottom];
     corner(name, at[0] + step[0], at[1] + step[1]);
     draw();
-    tell(500);
+    send(500);
   });
   element.addEventListener("click", (event) => {
     if (!event.target.closest("[data-part=whole]")) return;
     frame = { left: 0, top: 0, right: 1, bottom: 1 };
     draw();
-    tell(0);
+    send(0);
   });
   element.addEventListener("frame-reset", () => {
     clearTimeout(due);

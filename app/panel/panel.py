@@ -9,16 +9,17 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import Address, parse
-from app.navigation import Desk
+from app.links import Address, form_words, parse
+from app.models import titles
+from app.navigation import NavigationState
 from app.panel import view as views
-from app.panel.actions import Arrival, arrive, facts, frame_of, listing
-from app.panel.example_query import Wish, read_wish, shelf
+from app.panel.actions import LinkTarget, facts, follow_link, frame_of, listing
+from app.panel.offered_images import Query, offered_images, parse_query
 from app.uploads import uploaded
-from app.widgets import QUIET, form, html, script, telling
+from app.widgets import QUIET, form, html, script, toast_errors
 
-LOOKS_EVERY, ASKS_EVERY = 5.0, 1.0
-"""Seconds between looks at the folder of checkpoints, and at how far a survey is."""
+REFRESH_SECONDS, POLL_SECONDS = 5.0, 1.0
+"""Between two looks at the folder of checkpoints, and at how far the predictions for all test pictures are."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Panel:
         model: The list of checkpoints.
         facts: About the chosen one.
         own: Takes pictures of the visitor.
-        wishes: Which test pictures are shown.
+        query_form: Which test pictures are shown.
         pictures: These.
-        seen: State: the checkpoints that the list shows.
-        wish: State: which test pictures are shown.
-        survey: Ticks while a survey is under way.
+        listing_shown: State: the checkpoints that the list shows.
+        query: State: which test pictures are shown.
+        clock: Ticks while the model predicts all test pictures.
     """
 
     links: gr.HTML
@@ -43,11 +44,11 @@ class Panel:
     model: gr.Dropdown
     facts: gr.HTML
     own: gr.HTML
-    wishes: gr.HTML
+    query_form: gr.HTML
     pictures: gr.HTML
-    seen: gr.State
-    wish: gr.State
-    survey: gr.Timer
+    listing_shown: gr.State
+    query: gr.State
+    clock: gr.Timer
 
 
 def lay_out() -> Panel:
@@ -58,112 +59,114 @@ def lay_out() -> Panel:
         model=gr.Dropdown(label="Model", choices=[], elem_id="model", interactive=True),
         facts=html(elem_id="facts"),
         own=html(views.own(), elem_id="own", js_on_load=script("panel/upload.js", "panel/camera.js", "panel/frame.js")),
-        wishes=form("picture-wish"),
+        query_form=form("picture-query"),
         pictures=form("pictures"),
-        seen=gr.State(()),
-        wish=gr.State(Wish()),
-        survey=gr.Timer(ASKS_EVERY, active=False),
+        listing_shown=gr.State(()),
+        query=gr.State(Query()),
+        clock=gr.Timer(POLL_SECONDS, active=False),
     )
 
 
-def wire(panel: Panel, library: Library, desk: Desk, strip: gr.Tabs, tabs: Sequence[str], demo: gr.Blocks) -> None:
+def wire(
+    panel: Panel, library: Library, navigation: NavigationState, strip: gr.Tabs, tabs: Sequence[str], demo: gr.Blocks
+) -> None:
     """Let links, the list of checkpoints and pictures change the choice."""
-    lists = [panel.wishes, panel.pictures, panel.wish, panel.survey]
-    page = [*desk.outputs, strip, panel.notices, panel.seen, panel.model, panel.facts, *lists]
+    lists = [panel.query_form, panel.pictures, panel.query, panel.clock]
+    page = [*navigation.outputs, strip, panel.notices, panel.listing_shown, panel.model, panel.facts, *lists]
 
-    def shown(arrival: Arrival, before: Choice | None) -> list[Any]:
-        """What an arrival changes in the page; what shows the same model stays as it is."""
-        choice, here = arrival.choice, arrival.choice.asked.tab
-        seen = listing(arrival)
-        top = [*desk.put(choice, here), gr.Tabs(selected=here), views.notices(arrival.notices), seen]
-        if not arrival.listed:
+    def shown(target: LinkTarget, before: Choice | None) -> list[Any]:
+        """What a link changes in the page; what shows the same model stays as it is."""
+        choice, here = target.choice, target.choice.asked.tab
+        listing_shown = listing(target)
+        top = [*navigation.put(choice, here), gr.Tabs(selected=here), views.notices(target.notices), listing_shown]
+        if not target.listed:
             return [
                 *top,
                 gr.Dropdown(choices=[], value=None),
-                views.unusable(arrival.broken),
+                views.unusable(target.broken),
                 "",
                 "",
-                Wish(),
+                Query(),
                 gr.skip(),
             ]
-        names = gr.Dropdown(choices=views.titles(arrival.listed), value=choice.model)
+        names = gr.Dropdown(choices=titles(target.listed), value=choice.model)
         checkpoint = library.checkpoint(choice)
         view = library.examples.view(checkpoint)
-        about = views.facts(facts(checkpoint, view.notices if view else ()), arrival.broken)
+        about = views.facts(facts(checkpoint, view.notices if view else ()), target.broken)
         if before is not None and before.model == choice.model:
             return [*top, names, about, *[gr.skip()] * len(lists)]
-        return [*top, names, about, *listed(choice, Wish())]
+        return [*top, names, about, *listed(choice, Query())]
 
-    def listed(choice: Choice, wish: Wish) -> list[Any]:
+    def listed(choice: Choice, query: Query) -> list[Any]:
         """The form of test pictures and the pictures."""
         classes = library.checkpoint(choice).classes
-        return [views.picture_wishes(wish, classes, library.examples.folder is not None), *pictured(choice, wish)]
+        return [views.query_form(query, classes, library.examples.folder is not None), *pictured(choice, query)]
 
-    def pictured(choice: Choice, wish: Wish) -> list[Any]:
-        found = shelf(library, choice, wish)
-        pictures = views.pictures(found, wish, choice.model, library.checkpoint(choice).classes)
-        return [pictures, wish, gr.Timer(active=found.waiting and found.survey.under_way)]
+    def pictured(choice: Choice, query: Query) -> list[Any]:
+        found = offered_images(library, choice, query)
+        pictures = views.pictures(found, query, choice.model, library.checkpoint(choice).classes)
+        return [pictures, query, gr.Timer(active=found.waiting and found.predictions.under_way)]
 
     def go(query: str, before: Choice | None, here: str) -> list[Any]:
-        return shown(arrive(library, parse(query), before, tabs, here), before)
+        return shown(follow_link(library, parse(query), before, tabs, here), before)
 
-    def opened(request: gr.Request) -> list[Any]:
+    def on_load(request: gr.Request) -> list[Any]:
         return go(str(request.query_params), None, "")
 
-    def followed(before: Choice | None, here: str, event: gr.EventData) -> list[Any]:
+    def on_link(before: Choice | None, here: str, event: gr.EventData) -> list[Any]:
         return go(str(event.query), before, here)
 
-    @telling
-    def another_model(name: str, before: Choice, here: str) -> list[Any]:
+    @toast_errors
+    def on_model(name: str, before: Choice, here: str) -> list[Any]:
         library.store.listed(name)
-        return shown(arrive(library, Address(model=name, tab=here), before, tabs, here), before)
+        return shown(follow_link(library, Address(model=name, tab=here), before, tabs, here), before)
 
-    @telling
-    def own_picture(before: Choice, here: str, event: gr.EventData) -> list[Any]:
-        return desk.put(_changed(before, here, upload=str(uploaded(str(event.path))), frame=None), here)
+    @toast_errors
+    def on_upload(before: Choice, here: str, event: gr.EventData) -> list[Any]:
+        return navigation.put(_changed(before, here, upload=str(uploaded(str(event.path))), frame=None), here)
 
-    def no_picture(before: Choice, here: str) -> list[Any]:
-        return desk.put(_changed(before, here, upload="", frame=None), here)
+    def on_removed(before: Choice, here: str) -> list[Any]:
+        return navigation.put(_changed(before, here, upload="", frame=None), here)
 
-    @telling
-    def another_frame(before: Choice, here: str, event: gr.EventData) -> list[Any]:
+    @toast_errors
+    def on_frame(before: Choice, here: str, event: gr.EventData) -> list[Any]:
         edges = {name: getattr(event, name, None) for name in ("left", "top", "right", "bottom")}
-        return desk.put(_changed(before, here, frame=frame_of(edges) if before.upload else None), here)
+        return navigation.put(_changed(before, here, frame=frame_of(edges) if before.upload else None), here)
 
-    @telling
-    def another_wish(choice: Choice, event: gr.EventData) -> list[Any]:
-        return pictured(choice, read_wish(dict(parse(str(event.query)).words)))
+    @toast_errors
+    def on_query(choice: Choice, event: gr.EventData) -> list[Any]:
+        return pictured(choice, parse_query(form_words(str(event.query))))
 
-    @telling
-    def look_at_survey(choice: Choice, wish: Wish) -> list[Any]:
-        return pictured(choice, wish)
+    @toast_errors
+    def on_tick(choice: Choice, query: Query) -> list[Any]:
+        return pictured(choice, query)
 
-    def look(before: Choice | None, here: str, seen: object) -> list[Any]:
-        arrival = arrive(library, Address(tab=here), before, tabs, here)
-        if before is None or listing(arrival) == seen:
+    def on_refresh(before: Choice | None, here: str, listing_shown: object) -> list[Any]:
+        target = follow_link(library, Address(tab=here), before, tabs, here)
+        if before is None or listing(target) == listing_shown:
             return [gr.skip()] * len(page)
-        found = shown(arrival, before)
-        if before.model == arrival.choice.model:
-            found[: len(desk.outputs) + 1] = [gr.skip()] * (len(desk.outputs) + 1)
+        found = shown(target, before)
+        if before.model == target.choice.model:
+            found[: len(navigation.outputs) + 1] = [gr.skip()] * (len(navigation.outputs) + 1)
         return found
 
-    where = [desk.choice, desk.here]
-    demo.load(opened, None, page, **QUIET)
-    panel.links.go(followed, where, page, **QUIET)
-    panel.model.input(another_model, [panel.model, *where], page, **QUIET)
-    panel.own.picture(own_picture, where, desk.outputs, **QUIET)
-    panel.own.removed(no_picture, where, desk.outputs, **QUIET)
-    panel.own.region(another_frame, where, desk.outputs, trigger_mode="always_last", **QUIET)
-    for widget in (panel.wishes, panel.pictures):
-        widget.wish(
-            another_wish,
-            [desk.choice],
-            [panel.pictures, panel.wish, panel.survey],
+    where = [navigation.choice, navigation.here]
+    demo.load(on_load, None, page, **QUIET)
+    panel.links.go(on_link, where, page, **QUIET)
+    panel.model.input(on_model, [panel.model, *where], page, **QUIET)
+    panel.own.picture(on_upload, where, navigation.outputs, **QUIET)
+    panel.own.removed(on_removed, where, navigation.outputs, **QUIET)
+    panel.own.region(on_frame, where, navigation.outputs, trigger_mode="always_last", **QUIET)
+    for widget in (panel.query_form, panel.pictures):
+        widget.query(
+            on_query,
+            [navigation.choice],
+            [panel.pictures, panel.query, panel.clock],
             trigger_mode="multiple",
             **{**QUIET, "concurrency_limit": 1},
         )
-    panel.survey.tick(look_at_survey, [desk.choice, panel.wish], [panel.pictures, panel.wish, panel.survey], **QUIET)
-    gr.Timer(LOOKS_EVERY).tick(look, [*where, panel.seen], page, **QUIET)
+    panel.clock.tick(on_tick, [navigation.choice, panel.query], [panel.pictures, panel.query, panel.clock], **QUIET)
+    gr.Timer(REFRESH_SECONDS).tick(on_refresh, [*where, panel.listing_shown], page, **QUIET)
 
 
 def _changed(before: Choice, here: str, **changes: Any) -> Choice:  # noqa: ANN401

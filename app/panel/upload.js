@@ -60,7 +60,7 @@ element.addEventListener("click", (event) => {
 });
 /* When another picture was chosen elsewhere, this one is put away. */
 let known = false;
-document.addEventListener("view-told", () => {
+document.addEventListener("view-changed", () => {
   const own = Boolean(document.querySelector("#address [data-own]"));
   if (known && !own) show(null);
   known = own;

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.library import Choice
-from app.models import Broken, Listed
+from app.models import Broken
 from app.panel.actions import Facts
-from app.panel.example_query import Shelf, Wish
+from app.panel.offered_images import OfferedImages, Query
 from app.templating import page
 from app.uploads import LARGEST
-from protoexplain.models.registry import get_family
 
 
 def intro() -> str:
@@ -37,31 +36,22 @@ def notices(sentences: Sequence[str]) -> str:
     return page("panel/notices.html", sentences=sentences) if sentences else ""
 
 
-def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
-    """Labels of the list of checkpoints, and their names; the folder is told where families repeat."""
-    families = [get_family(entry.checkpoint.config.family).title for entry in listed]
-    return [
-        (title if families.count(title) == 1 else f"{title} ({entry.name})", entry.name)
-        for title, entry in zip(families, listed, strict=True)
-    ]
-
-
 def own() -> str:
     """Where visitors give pictures of theirs."""
     return page("panel/own.html", limit=LARGEST)
 
 
-def picture_wishes(wish: Wish, classes: Sequence[str], asks: bool) -> str:
+def query_form(query: Query, classes: Sequence[str], asks: bool) -> str:
     """Which test pictures are shown, as a form.
 
     Args:
-        wish: What is shown.
+        query: What is shown.
         classes: Names of the classes.
         asks: Whether the model can be asked about the pictures.
     """
-    return page("panel/query.html", wish=wish, classes=classes, asks=asks)
+    return page("panel/query.html", query=query, classes=classes, asks=asks)
 
 
-def pictures(shelf: Shelf, wish: Wish, model: str, classes: Sequence[str]) -> str:
+def pictures(offered: OfferedImages, query: Query, model: str, classes: Sequence[str]) -> str:
     """Small pictures that link to themselves."""
-    return page("panel/pictures.html", shelf=shelf, wish=wish, model=model, classes=classes)
+    return page("panel/pictures.html", offered=offered, query=query, model=model, classes=classes)

@@ -1,7 +1,7 @@
 /* The address bar says what is shown: the shared words from #address, those of the open tab from its own
    [data-address].  While either is missing, the address stays as it came. */
 (() => {
-  const told = (place) => document.querySelector(`${place} [data-address]`)?.dataset.address;
+  const addressIn = (place) => document.querySelector(`${place} [data-address]`)?.dataset.address;
 
   /* Marks the link to the picture that is shown. */
   const mark = (image) => {
@@ -11,13 +11,13 @@
     }
   };
 
-  const tell = () => {
+  const update = () => {
     const tab = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId;
-    const shared = told("#address");
-    const own = tab && told(`#tab-${tab}`);
+    const shared = addressIn("#address");
+    const own = tab && addressIn(`#tab-${tab}`);
     if (shared === undefined) return;
     mark(new URLSearchParams(shared).get("image"));
-    document.dispatchEvent(new Event("view-told"));
+    document.dispatchEvent(new Event("view-changed"));
     if (own === undefined) return;
     const words = new URLSearchParams(shared);
     words.set("tab", tab);
@@ -31,7 +31,7 @@
   let due = 0;
   new MutationObserver(() => {
     cancelAnimationFrame(due);
-    due = requestAnimationFrame(tell);
+    due = requestAnimationFrame(update);
   }).observe(document.documentElement, {
     childList: true, subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-address"],
   });

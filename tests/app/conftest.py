@@ -9,13 +9,13 @@ from sample_checkpoints import samples
 
 from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
+from app.image_predictions import PredictTestImages
 from app.jobs import JobQueue, Requests
 from app.library import Library
 from app.measurements import Measurements
 from app.models import ModelStore
-from app.surveys import EveryTestPicture
 from app.tabs.edit.edits import Edits
-from app.tabs.prototypes.nearest_search import NearestPatches
+from app.tabs.prototypes.nearest import NearestPatches
 from app.tabs.report.reports import Reports
 
 
@@ -62,8 +62,8 @@ def jobs():
 
 
 @pytest.fixture
-def surveys(examples, jobs, tmp_path):
-    return DatasetJobs(EveryTestPicture(), examples, jobs, tmp_path / "surveys")
+def image_predictions(examples, jobs, tmp_path):
+    return DatasetJobs(PredictTestImages(), examples, jobs, tmp_path / "surveys")
 
 
 @pytest.fixture
@@ -77,5 +77,5 @@ def neighbours(examples, jobs, tmp_path):
 
 
 @pytest.fixture
-def library(store, examples, jobs, surveys, measurements, neighbours):
-    return Library(store, examples, surveys, measurements, neighbours, Reports(jobs), Edits(examples, jobs))
+def library(store, examples, jobs, image_predictions, measurements, neighbours):
+    return Library(store, examples, image_predictions, measurements, neighbours, Reports(jobs), Edits(examples, jobs))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from pretended_device import DEVICE, pretended_device
 
+from app.image_predictions import PredictTestImages
 from app.jobs import Job, Requests, RunningJob
 from app.models import ModelStore
 from app.server import create_app
-from app.surveys import EveryTestPicture
 from app.tabs.compare.actions import two_models, two_pictures
-from app.tabs.explain.actions import explain_picture
-from app.tabs.prototypes.actions import Wish, gallery
-from app.tabs.prototypes.nearest_search import NearestPatches
-from app.tabs.prototypes.prototype import portrait
+from app.tabs.explain.actions import explain_image
+from app.tabs.prototypes.actions import Query, gallery
+from app.tabs.prototypes.details import prototype_details
+from app.tabs.prototypes.nearest import NearestPatches
 from protoexplain.errors import UserError
 
 
@@ -31,18 +31,18 @@ def test_answers_are_those_of_the_cpu(name, folder, examples):
         here, there = explainers(folder, name)
         assert there.device == there.model.ownership.labels.device == DEVICE
         first, second, *_ = examples.of(there.checkpoint)
-        cases = [explain_picture(explainer, first) for explainer in (here, there)]
+        cases = [explain_image(explainer, first) for explainer in (here, there)]
         for mine, other in zip(*(case.predictions for case in cases), strict=True):
             assert (mine.label, mine.score) == (other.label, pytest.approx(other.score, rel=1e-3, abs=1e-4))
-        guesses = [EveryTestPicture().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
+        guesses = [PredictTestImages().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
         assert {key: guess.label for key, guess in guesses[0].items()} == {
             key: guess.label for key, guess in guesses[1].items()
         }
         nearest = [NearestPatches().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
         for mine, other in zip(*nearest, strict=True):
             assert [n.image for n in mine["test"].nearest] == [n.image for n in other["test"].nearest]
-        assert len(gallery(there, Wish(sort="weight")).tiles) == len(gallery(here, Wish(sort="weight")).tiles) > 0
-        assert portrait(there, 0).weights_for == portrait(here, 0).weights_for
+        assert len(gallery(there, Query(sort="weight")).tiles) == len(gallery(here, Query(sort="weight")).tiles) > 0
+        assert prototype_details(there, 0).weights_for == prototype_details(here, 0).weights_for
         assert two_pictures(there, first, second).rows
         assert two_models(here, there, ("CPU", "accelerator"), first).rows
 

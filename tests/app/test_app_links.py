@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.links import Address, number, parse, query
+from app.links import Address, encode, number, parse
 
 
 def test_a_link_says_model_image_tab_and_words_of_the_tab():
@@ -21,7 +21,7 @@ def test_a_link_says_model_image_tab_and_words_of_the_tab():
 )
 def test_what_is_written_is_read_again(words):
     short = {name: value[:100] for name, value in words.items()}
-    assert dict(parse(query({**short, "tab": "t"})).words) == {name: value for name, value in short.items() if value}
+    assert dict(parse(encode({**short, "tab": "t"})).words) == {name: value for name, value in short.items() if value}
 
 
 @given(st.text())
@@ -53,4 +53,4 @@ def test_numbers_are_plain_digits(text, value):
 
 
 def test_empty_words_are_left_out_but_zero_is_not():
-    assert query({"class": 0, "find": "", "label": None, "sort": "number"}) == "class=0&sort=number"
+    assert encode({"class": 0, "find": "", "label": None, "sort": "number"}) == "class=0&sort=number"

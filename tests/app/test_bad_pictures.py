@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.examples import Subject
+from app.input_image import InputImage
 from app.tabs.compare.actions import two_pictures
-from app.tabs.explain.actions import explain_picture
+from app.tabs.explain.actions import explain_image
 from app.tabs.explain.view import answer, picture
 from protoexplain.errors import UserError
 
@@ -86,19 +86,19 @@ def turned(bird):
 def test_it_is_explained_and_what_was_done_is_told(protopnet, examples, bird, tmp_path, make, notice):
     path = tmp_path / "mine.jpg"
     path.write_bytes(make(bird))
-    shown = explain_picture(protopnet, Subject("", path.name, path))
+    shown = explain_image(protopnet, InputImage("", path.name, path))
     assert shown.notices == ((notice,) if notice else ())
     assert shown.best.probability > 0
     page = picture(shown) + answer(shown, 5, "map", False, "m")
     assert (f"Note: {notice}." in page) == (notice is not None)
-    assert two_pictures(protopnet, Subject("", path.name, path), examples.of(protopnet.checkpoint)[0]).left.best
+    assert two_pictures(protopnet, InputImage("", path.name, path), examples.of(protopnet.checkpoint)[0]).left.best
 
 
 def test_a_turned_picture_is_seen_upright(protopnet, bird, tmp_path):
     upright, path = tmp_path / "upright.jpg", tmp_path / "turned.jpg"
     upright.write_bytes(encoded(bird, "JPEG", quality=95))
     path.write_bytes(turned(bird))
-    one, other = (explain_picture(protopnet, Subject("", "x", file)) for file in (upright, path))
+    one, other = (explain_image(protopnet, InputImage("", "x", file)) for file in (upright, path))
     assert other.best.label == one.best.label
     assert other.best.probability == pytest.approx(one.best.probability, abs=0.1)
 
@@ -121,4 +121,4 @@ def test_it_is_refused_in_words(protopnet, bird, tmp_path, content, reason):
     path = tmp_path / "mine.jpg"
     path.write_bytes(encoded(bird, "JPEG")[:1500] if content is None else content)
     with pytest.raises(UserError, match=reason):
-        explain_picture(protopnet, Subject("", path.name, path))
+        explain_image(protopnet, InputImage("", path.name, path))

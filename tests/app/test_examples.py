@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from app.examples import THUMBNAIL_SIDE, Examples
-from app.tabs.explain.actions import explain_picture
+from app.tabs.explain.actions import explain_image
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 
 
 def test_examples_are_test_images_class_by_class_in_turn(birds, store, examples):
-    subjects = examples.of(store.listed("a-protopnet").checkpoint)
+    input_images = examples.of(store.listed("a-protopnet").checkpoint)
     test_images = {record.id for record in read_image_set(birds).split("test")}
-    assert {subject.key for subject in subjects} == test_images
-    assert len({subject.truth for subject in subjects[:4]}) == 4
-    assert all(subject.box is not None for subject in subjects)
+    assert {input_image.key for input_image in input_images} == test_images
+    assert len({input_image.truth for input_image in input_images[:4]}) == 4
+    assert all(input_image.box is not None for input_image in input_images)
 
 
 def test_examples_have_the_same_order_every_time(birds, store, examples):
@@ -31,7 +31,7 @@ def test_unreadable_images_are_left_out(birds, tmp_path, store):
     copy = shutil.copytree(birds, tmp_path / "birds")
     victim = next(record for record in read_image_set(copy).split("test"))
     victim.path.write_bytes(b"no picture")
-    keys = [subject.key for subject in Examples(copy).of(store.listed("a-protopnet").checkpoint)]
+    keys = [input_image.key for input_image in Examples(copy).of(store.listed("a-protopnet").checkpoint)]
     assert victim.id not in keys
     assert len(keys) == 11
 
@@ -39,9 +39,9 @@ def test_unreadable_images_are_left_out(birds, tmp_path, store):
 def test_without_data_the_checkpoint_brings_its_own_pictures(store, tmp_path):
     explainer = store.explainer("a-protopnet")
     examples = Examples(None)
-    subjects = examples.of(explainer.checkpoint)
-    assert len(subjects) >= 4
-    case = explain_picture(explainer, subjects[0])
+    input_images = examples.of(explainer.checkpoint)
+    assert len(input_images) >= 4
+    case = explain_image(explainer, input_images[0])
     assert case.picture.region is None
     assert case.truth in explainer.checkpoint.classes
 
@@ -53,8 +53,8 @@ def test_only_listed_examples_are_found(store, examples, key):
 
 
 def test_thumbnails_are_small_copies_of_what_is_listed(store, examples):
-    subject = examples.of(store.listed("a-protopnet").checkpoint)[0]
-    with Image.open(io.BytesIO(examples.thumbnail(subject.token))) as image:
+    input_image = examples.of(store.listed("a-protopnet").checkpoint)[0]
+    with Image.open(io.BytesIO(examples.thumbnail(input_image.token))) as image:
         assert max(image.size) <= 2 * THUMBNAIL_SIDE
         assert image.format == "JPEG"
     with pytest.raises(UserError):

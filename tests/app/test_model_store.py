@@ -10,7 +10,7 @@ import pytest
 
 import app.models
 from app.models import ModelStore
-from app.tabs.explain.actions import explain_picture
+from app.tabs.explain.actions import explain_image
 from protoexplain.checkpoint import checkpoint as checkpoint_module
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
@@ -117,7 +117,7 @@ def test_only_listed_names_open_a_checkpoint(store, name):
 
 
 def test_the_models_used_last_are_kept(folder):
-    store = ModelStore(folder, kept=1)
+    store = ModelStore(folder, max_models=1)
     store.scan()
     first = store.explainer("a-protopnet")
     assert store.explainer("a-protopnet") is first
@@ -146,7 +146,7 @@ def test_a_broken_successor_is_told_and_the_old_model_keeps_serving(folder, stor
     assert "a-protopnet" in [entry.name for entry in listed]
     assert "model.safetensors" in broken[0].reason
     assert store.explainer("a-protopnet") is before
-    assert explain_picture(before, examples.of(before.checkpoint)[0]).supporting
+    assert explain_image(before, examples.of(before.checkpoint)[0]).of_kind("for")
 
 
 def test_a_good_successor_replaces_the_old_model(folder, store):

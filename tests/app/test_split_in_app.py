@@ -12,8 +12,8 @@ from app.library import Choice
 from app.models import ModelStore
 from app.panel import view as views
 from app.panel.actions import facts
-from app.panel.example_query import UNSURE, WRONG, Wish, shelf
-from app.tabs.quiz.actions import Wish as QuizWish
+from app.panel.offered_images import UNSURE, WRONG, Query, offered_images
+from app.tabs.quiz.actions import Query as QuizQuery
 from app.tabs.quiz.actions import begin
 from protoexplain.data.reading import read_image_set
 from protoexplain.editing.preview import TEST, TRAIN, open_preview
@@ -68,23 +68,23 @@ def complete(ask):
 
 
 def test_test_pictures_are_those_of_the_model(library, checkpoint, tested):
-    assert {subject.key for subject in library.examples.of(checkpoint)} == tested
+    assert {input_image.key for input_image in library.examples.of(checkpoint)} == tested
 
 
 def test_quiz_asks_about_test_pictures(library, checkpoint, tested):
-    subjects = library.examples.of(checkpoint)
+    input_images = library.examples.of(checkpoint)
     data = library.examples.fingerprint(checkpoint)
     assert data == checkpoint.data.fingerprint
-    session = begin(checkpoint, "seeded", data, subjects, {}, QuizWish(length=20), "abcd")
+    session = begin(checkpoint, "seeded", data, input_images, {}, QuizQuery(length=20), "abcd")
     assert set(session.queue) == tested
 
 
 def test_wrong_and_unsure_lists_hold_test_pictures(library, checkpoint, tested):
-    survey = complete(lambda: library.surveys.request(library.explainer(MODEL)))
-    assert survey.result.keys() == tested
-    wrong, unsure = (shelf(library, MODEL, Wish(show)).pictures for show in (WRONG, UNSURE))
-    assert {subject.key for subject, _ in unsure} == tested
-    assert {subject.key for subject, _ in wrong} <= tested
+    predictions = complete(lambda: library.image_predictions.request(library.explainer(MODEL)))
+    assert predictions.result.keys() == tested
+    wrong, unsure = (offered_images(library, MODEL, Query(show)).pictures for show in (WRONG, UNSURE))
+    assert {input_image.key for input_image, _ in unsure} == tested
+    assert {input_image.key for input_image, _ in wrong} <= tested
 
 
 def test_nearest_test_pictures_are_test_pictures(library, checkpoint, tested):
@@ -106,7 +106,7 @@ def test_data_set_that_has_grown_is_still_the_model_s(checkpoint, tested, tmp_pa
     grown = class_folders(tmp_path / "flowers")
     add_pictures(grown, "rose", range(10, 14))
     examples = Examples(grown)
-    assert {subject.key for subject in examples.of(checkpoint)} == tested
+    assert {input_image.key for input_image in examples.of(checkpoint)} == tested
     assert examples.images_of(checkpoint) is not None
     about = views.facts(facts(checkpoint, examples.view(checkpoint).notices))
     assert "neither learned from nor was tested on, left out: 4 (rose/10.png" in about
@@ -114,7 +114,7 @@ def test_data_set_that_has_grown_is_still_the_model_s(checkpoint, tested, tmp_pa
 
 def test_older_model_gets_its_split_and_a_notice(library, tested):
     old = library.checkpoint(Choice("old"))
-    assert {subject.key for subject in library.examples.of(old)} == tested
+    assert {input_image.key for input_image in library.examples.of(old)} == tested
     assert library.examples.images_of(old) is not None
     about = views.facts(facts(old, library.examples.view(old).notices))
     assert "does not list its images" in about

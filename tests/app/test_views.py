@@ -6,19 +6,19 @@ import dataclasses
 
 import pytest
 
+from app.image_predictions import ImagePrediction, PredictionJob
 from app.library import Choice
-from app.models import Broken
-from app.panel import example_query as pictures
+from app.models import Broken, titles
+from app.panel import offered_images as pictures
 from app.panel import view as panel
 from app.panel.actions import facts
-from app.panel.example_query import Shelf
-from app.surveys import Guess, Survey
+from app.panel.offered_images import OfferedImages
 from app.tabs.explain import view as explain
-from app.tabs.explain.actions import explain_picture
+from app.tabs.explain.actions import explain_image
 from app.tabs.prototypes import view as prototypes
-from app.tabs.prototypes.actions import Tile, Wish, gallery
-from app.tabs.prototypes.prototype import portrait
-from app.templating import refusal
+from app.tabs.prototypes.actions import Query, Tile, gallery
+from app.tabs.prototypes.details import prototype_details
+from app.templating import error_message
 from app.widgets import ROOT
 from protoexplain.errors import UserError
 from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
@@ -31,7 +31,7 @@ HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 @pytest.fixture
 def case(store, examples):
     explainer = store.explainer("a-protopnet")
-    return explain_picture(explainer, examples.of(explainer.checkpoint)[0])
+    return explain_image(explainer, examples.of(explainer.checkpoint)[0])
 
 
 def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples):
@@ -43,7 +43,7 @@ def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples
     for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
         assert words in told
     other = store.explainer("b-cbc")
-    plain = explain.answer(explain_picture(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
+    plain = explain.answer(explain_image(other, examples.of(other.checkpoint)[0]), 5, "map", False, "cbc")
     for words in ("relative to the average class", "What an average picture gets", "usually"):
         assert words not in plain
 
@@ -66,7 +66,7 @@ def test_hostile_names_are_shown_as_text(case):
         explain.picture(hostile),
         explain.answer(hostile, 5, HOSTILE, True, HOSTILE),
         panel.unusable([Broken(HOSTILE, HOSTILE)]),
-        refusal(UserError(HOSTILE, HOSTILE, HOSTILE)),
+        error_message(UserError(HOSTILE, HOSTILE, HOSTILE)),
         explain.bars([guess]),
     ]
     for page in pages:
@@ -77,7 +77,7 @@ def test_hostile_names_are_shown_as_text(case):
 
 
 def test_a_refusal_says_what_and_how_to_go_on_but_not_where_on_our_disk():
-    page = refusal(UserError("the file is a text", "/srv/secret/upload.jpg", "choose a picture"))
+    page = error_message(UserError("the file is a text", "/srv/secret/upload.jpg", "choose a picture"))
     assert "The file is a text." in page
     assert "Choose a picture." in page
     assert "secret" not in page
@@ -85,10 +85,14 @@ def test_a_refusal_says_what_and_how_to_go_on_but_not_where_on_our_disk():
 
 
 def test_hostile_names_among_the_pictures_are_text(library):
-    subject = dataclasses.replace(library.examples.of(library.store.listed("a-protopnet").checkpoint)[0], truth=HOSTILE)
-    shown = Shelf(((subject, Guess(0, 0.5, 0.1, 1)),), 5, Survey(error=UserError(HOSTILE)), waiting=True)
-    for wish in (pictures.Wish(), pictures.Wish("wrong")):
-        page = panel.pictures(shown, wish, HOSTILE, [HOSTILE]) + panel.picture_wishes(wish, [HOSTILE], asks=True)
+    input_image = dataclasses.replace(
+        library.examples.of(library.store.listed("a-protopnet").checkpoint)[0], truth=HOSTILE
+    )
+    shown = OfferedImages(
+        ((input_image, ImagePrediction(0, 0.5, 0.1, 1)),), 5, PredictionJob(error=UserError(HOSTILE)), waiting=True
+    )
+    for query in (pictures.Query(), pictures.Query("wrong")):
+        page = panel.pictures(shown, query, HOSTILE, [HOSTILE]) + panel.query_form(query, [HOSTILE], asks=True)
         assert "<script" not in page
         assert "<img src=x" not in page
 
@@ -138,8 +142,8 @@ def test_class_names_read_like_names(name, text):
 
 def test_families_that_repeat_are_told_apart_by_their_folders(store):
     first, second = store.scan()[0]
-    assert panel.titles([first, second]) == [("ProtoPNet", first.name), (panel.titles([second])[0][0], second.name)]
-    assert panel.titles([first, first])[0][0] == "ProtoPNet (a-protopnet)"
+    assert titles([first, second]) == [("ProtoPNet", first.name), (titles([second])[0][0], second.name)]
+    assert titles([first, first])[0][0] == "ProtoPNet (a-protopnet)"
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.834, "+0.83"), (-12.34, "\N{MINUS SIGN}12.3"), (1830, "+1,830")])
@@ -156,14 +160,18 @@ def test_places_are_ordinals(place, text):
 
 def test_hostile_names_in_the_gallery_are_text(store):
     explainer = store.explainer("a-protopnet")
-    shown = gallery(explainer, Wish())
+    shown = gallery(explainer, Query())
     hostile = dataclasses.replace(shown, tiles=(Tile(0, HOSTILE, HOSTILE, 1.0),), findings=(HOSTILE,))
     one = dataclasses.replace(
-        portrait(explainer, 0), owner=HOSTILE, image=HOSTILE, image_class="other" + HOSTILE, findings=(HOSTILE,)
+        prototype_details(explainer, 0),
+        owner=HOSTILE,
+        image=HOSTILE,
+        image_class="other" + HOSTILE,
+        findings=(HOSTILE,),
     )
     pages = [
-        prototypes.gallery(hostile, HOSTILE, Wish(HOSTILE)),
-        prototypes.portrait(one, HOSTILE, Wish(HOSTILE)),
+        prototypes.gallery(hostile, HOSTILE, Query(HOSTILE)),
+        prototypes.details(one, HOSTILE, Query(HOSTILE)),
         panel.address(Choice(HOSTILE, HOSTILE)),
         panel.notices([HOSTILE]),
     ]

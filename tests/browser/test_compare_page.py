@@ -18,7 +18,7 @@ def test_two_pictures_and_two_models_are_compared(open_page):
     page.wait_for_function("[...document.querySelectorAll('.comparison img')].every(i => i.complete && i.naturalWidth)")
     right = page.locator(".side h2").nth(1)
     before = right.inner_text()
-    page.locator("#compare-wish .tiles a").nth(2).click()
+    page.locator("#compare-query .tiles a").nth(2).click()
     expect(right).not_to_have_text(before)
     page.wait_for_url(re.compile("how=pictures&other="))
     page.get_by_label("two models").check()

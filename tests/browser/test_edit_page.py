@@ -16,21 +16,21 @@ pytestmark = pytest.mark.browser
 
 def decide(page, number, button):
     """Open the n-th tile, say why it is unwanted, and press a button."""
-    page.locator(".edit-shelf .shelf button").nth(number).click()
+    page.locator(".edit-gallery .prototype-grid button").nth(number).click()
     page.get_by_label("It shows the background").check()
     page.get_by_role("button", name=button, exact=True).click()
 
 
 def test_a_model_is_corrected_and_saved(open_page, checkpoints):
-    page = open_page("?model=a-protopnet&tab=edit", ".edit-shelf .shelf button")
+    page = open_page("?model=a-protopnet&tab=edit", ".edit-gallery .prototype-grid button")
     expect(page.locator(".edit summary")).to_have_text("The model as it is")
-    expect(page.locator(".edit-shelf .shelf button")).to_have_count(16)
+    expect(page.locator(".edit-gallery .prototype-grid button")).to_have_count(16)
     page.get_by_label("Only those with findings").check()
-    expect(page.locator(".edit-shelf .shelf button")).not_to_have_count(16)
+    expect(page.locator(".edit-gallery .prototype-grid button")).not_to_have_count(16)
     page.get_by_label("Only those with findings").uncheck()
-    expect(page.locator(".edit-shelf .shelf button")).to_have_count(16)
+    expect(page.locator(".edit-gallery .prototype-grid button")).to_have_count(16)
 
-    page.locator(".edit-shelf .shelf button").nth(1).click()
+    page.locator(".edit-gallery .prototype-grid button").nth(1).click()
     expect(page.locator(".candidates img").first).to_be_visible()
     page.get_by_label("It shows the background").check()
     page.get_by_label("Note").fill('only <b>"sky"</b>')
@@ -67,7 +67,7 @@ def test_a_model_is_corrected_and_saved(open_page, checkpoints):
     expect(page.locator("#model [role=option]", has_text="corrected")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Look at the new model").click()
-    expect(page.locator("#gallery .shelf li")).to_have_count(15)
+    expect(page.locator("#gallery .prototype-grid li")).to_have_count(15)
 
 
 def test_any_cell_can_be_chosen_and_a_reason_is_asked_for(open_page):
@@ -79,16 +79,16 @@ def test_any_cell_can_be_chosen_and_a_reason_is_asked_for(open_page):
     expect(page.get_by_label("Something else")).to_be_checked()
     page.get_by_role("button", name="Row 2, column 3").click()
     expect(page.locator(".decisions li")).to_contain_text("row 2, column 3")
-    other = open_page("?model=a-protopnet&tab=edit", ".edit-shelf .shelf button")
+    other = open_page("?model=a-protopnet&tab=edit", ".edit-gallery .prototype-grid button")
     expect(other.locator(".decisions li")).to_have_count(0)
     page.get_by_role("button", name=re.compile("Take back")).click()
     expect(page.locator(".decisions li")).to_have_count(0)
 
 
 def test_components_can_be_removed_on_a_narrow_screen(open_page):
-    page = open_page("?model=b-cbc&tab=edit", ".edit-shelf .shelf button", width=390)
+    page = open_page("?model=b-cbc&tab=edit", ".edit-gallery .prototype-grid button", width=390)
     expect(page.locator(".edit summary")).to_be_visible()
-    page.locator(".edit-shelf .shelf button").first.click()
+    page.locator(".edit-gallery .prototype-grid button").first.click()
     expect(page.locator(".edit-one")).to_contain_text("parts of its network")
     page.get_by_label("Something else").check()
     page.get_by_role("button", name="Remove", exact=True).click()

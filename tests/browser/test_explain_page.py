@@ -44,15 +44,15 @@ def test_the_first_visit_shows_an_example_explained(page):
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why .+\?$"))
     expect(page.locator("#answer .card").first).to_contain_text("Similarity")
     expect(page.locator("#facts")).to_contain_text("87.5 %")
-    expect(page.locator("#case .mark").first).to_be_visible()
+    expect(page.locator("#explained .mark").first).to_be_visible()
     assert page.locator("#classes label").count() == 4
     assert "model=a-protopnet" in page.url
 
 
 def test_every_picture_is_drawn_and_described(page):
     page.locator("#answer .card").first.wait_for()
-    page.wait_for_function("[...document.querySelectorAll('#case img, #answer img')].every(i => i.complete)")
-    pictures = page.eval_on_selector_all("#case img, #answer img", "all => all.map(i => [i.alt, i.naturalWidth])")
+    page.wait_for_function("[...document.querySelectorAll('#explained img, #answer img')].every(i => i.complete)")
+    pictures = page.eval_on_selector_all("#explained img, #answer img", "all => all.map(i => [i.alt, i.naturalWidth])")
     assert len(pictures) > 5
     assert all(alt and width for alt, width in pictures)
 
@@ -83,7 +83,7 @@ def test_any_class_can_be_asked_for(page):
 
 
 def test_another_example_and_fewer_rows(page):
-    caption = page.locator("#case .caption")
+    caption = page.locator("#explained .caption")
     before = caption.inner_text()
     page.locator("#pictures .tiles a").nth(1).click()
     expect(caption).not_to_have_text(before)
@@ -93,11 +93,11 @@ def test_another_example_and_fewer_rows(page):
 
 
 def test_another_checkpoint_tells_what_spoke_by_absence(page):
-    caption = page.locator("#case .caption").inner_text()
+    caption = page.locator("#explained .caption").inner_text()
     choose(page, "#model", "Classification-By-Components")
     expect(page.locator("#answer")).to_contain_text("Missing, as expected")
     expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
-    assert page.locator("#case .caption").inner_text() == caption
+    assert page.locator("#explained .caption").inner_text() == caption
     cells = page.locator(".sum td:last-child").all_inner_texts()
     assert cells[-1].endswith("%")
     assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.2)
@@ -105,11 +105,11 @@ def test_another_checkpoint_tells_what_spoke_by_absence(page):
 
 def test_an_uploaded_picture_is_explained_as_a_whole_and_can_be_put_away(page, birds):
     upload(page, some_bird(birds))
-    expect(page.locator("#case .caption")).to_contain_text(some_bird(birds).name)
-    expect(page.locator("#case .seen")).to_have_count(0)
+    expect(page.locator("#explained .caption")).to_contain_text(some_bird(birds).name)
+    expect(page.locator("#explained .seen")).to_have_count(0)
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
     page.locator("#pictures .tiles a").first.click()
-    expect(page.locator("#case .seen")).to_have_count(1)
+    expect(page.locator("#explained .seen")).to_have_count(1)
     expect(page.locator("#own-file")).to_be_visible()
     expect(page.locator("#own")).not_to_contain_text(some_bird(birds).name)
 
@@ -117,14 +117,14 @@ def test_an_uploaded_picture_is_explained_as_a_whole_and_can_be_put_away(page, b
 def test_a_frame_around_the_object_is_drawn_with_a_pointer_and_moved_by_keyboard(page, birds):
     upload(page, some_bird(birds))
     expect(page.locator("#own .canvas")).to_be_visible()
-    expect(page.locator("#case .seen")).to_have_count(0)
+    expect(page.locator("#explained .seen")).to_have_count(0)
     edge = page.locator("#own .canvas").bounding_box()
     page.mouse.move(edge["x"] + 0.2 * edge["width"], edge["y"] + 0.2 * edge["height"])
     page.mouse.down()
     page.mouse.move(edge["x"] + 0.5 * edge["width"], edge["y"] + 0.5 * edge["height"])
     page.mouse.move(edge["x"] + 0.7 * edge["width"], edge["y"] + 0.8 * edge["height"])
     page.mouse.up()
-    expect(page.locator("#case .seen")).to_have_attribute(
+    expect(page.locator("#explained .seen")).to_have_attribute(
         "style", re.compile(r"left: (19|20)\.\d+%.*width: (49|50)\.\d+%")
     )
     corner = page.get_by_role("button", name="Lower right corner")
@@ -132,11 +132,11 @@ def test_a_frame_around_the_object_is_drawn_with_a_pointer_and_moved_by_keyboard
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     expect(corner).to_have_attribute("aria-label", re.compile("at 80 % from the left"))
-    expect(page.locator("#case .seen")).to_have_attribute("style", re.compile(r"width: (59|60)\.\d+%"))
+    expect(page.locator("#explained .seen")).to_have_attribute("style", re.compile(r"width: (59|60)\.\d+%"))
     page.get_by_role("button", name="Whole picture").click()
-    expect(page.locator("#case .seen")).to_have_count(0)
+    expect(page.locator("#explained .seen")).to_have_count(0)
     page.get_by_role("button", name="Remove").click()
-    expect(page.locator("#case .seen")).to_have_count(1)
+    expect(page.locator("#explained .seen")).to_have_count(1)
 
 
 def test_a_picture_is_pasted(page, birds):
@@ -149,23 +149,23 @@ def test_a_picture_is_pasted(page, birds):
         }""",
         list(some_bird(birds).read_bytes()),
     )
-    expect(page.locator("#case .caption")).to_contain_text("pasted.jpg")
+    expect(page.locator("#explained .caption")).to_contain_text("pasted.jpg")
 
 
 def test_a_picture_is_taken_with_the_camera(page):
     page.get_by_role("button", name="Use the camera").click()
     page.wait_for_function("document.querySelector('#own video').videoWidth > 0")
     page.get_by_role("button", name="Take the picture").click()
-    expect(page.locator("#case .caption")).to_contain_text("camera.jpg")
+    expect(page.locator("#explained .caption")).to_contain_text("camera.jpg")
     assert page.evaluate("document.querySelector('#own video').srcObject.active") is False
 
 
 def test_pointing_at_a_row_shows_it_in_the_picture(page):
     page.locator("#answer .card").nth(1).hover()
-    expect(page.locator("#case .mark.here")).to_have_text("2")
-    expect(page.locator("#case .lens img.heat")).to_have_count(1)
-    page.locator("#case .caption").hover()
-    expect(page.locator("#case .mark.here")).to_have_count(0)
+    expect(page.locator("#explained .mark.here")).to_have_text("2")
+    expect(page.locator("#explained .lens img.heat")).to_have_count(1)
+    page.locator("#explained .caption").hover()
+    expect(page.locator("#explained .mark.here")).to_have_count(0)
 
 
 def test_a_row_is_kept_shown_by_keyboard_and_heat_maps_fade(page):
@@ -173,7 +173,7 @@ def test_a_row_is_kept_shown_by_keyboard_and_heat_maps_fade(page):
     number.focus()
     page.keyboard.press("Enter")
     expect(number).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#case .mark.here")).to_have_text("1")
+    expect(page.locator("#explained .mark.here")).to_have_text("1")
     slider = page.get_by_role("slider", name="Strength of the heat map")
     slider.focus()
     page.keyboard.press("Home")
@@ -214,7 +214,7 @@ def test_a_row_leads_to_its_prototype(page):
     link = page.locator("#answer .card h4 a").first
     name = link.inner_text()
     link.click()
-    expect(page.locator(".portrait h2")).to_contain_text(name)
+    expect(page.locator(".prototype-details h2")).to_contain_text(name)
     page.go_back()
     expect(page.locator("#answer h2")).to_be_visible()
 
@@ -223,7 +223,7 @@ def test_what_was_done_to_a_picture_is_told(page, birds, tmp_path):
     path = tmp_path / "print.jpg"
     Image.open(some_bird(birds)).convert("CMYK").save(path)
     upload(page, path)
-    expect(page.locator("#case .notice")).to_have_text("Note: CMYK colours were converted to RGB.")
+    expect(page.locator("#explained .notice")).to_have_text("Note: CMYK colours were converted to RGB.")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_file_name_with_markup_is_shown_as_text(page, birds, tmp_path):
     path = tmp_path / "<img src=x onerror=window.hacked=1>.jpg"
     path.write_bytes(some_bird(birds).read_bytes())
     upload(page, path)
-    expect(page.locator("#case .caption")).to_contain_text("onerror")
+    expect(page.locator("#explained .caption")).to_contain_text("onerror")
     assert page.evaluate("window.hacked") is None
 
 
@@ -302,7 +302,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
     page.locator("#answer .card").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     right_edges = "all => all.map(e => e.getBoundingClientRect().right)"
-    assert max(page.eval_on_selector_all("#answer .card, #case .whole", right_edges)) <= 390
+    assert max(page.eval_on_selector_all("#answer .card, #explained .whole", right_edges)) <= 390
 
 
 def test_only_one_endpoint_is_public(address):

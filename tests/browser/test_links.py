@@ -18,7 +18,7 @@ def shown(page):
     """What a person sees of the view."""
     return (
         page.locator("#model input").input_value(),
-        page.locator("#case .caption").inner_text(),
+        page.locator("#explained .caption").inner_text(),
         page.locator("#answer h2").inner_text(),
         page.locator("#answer .card").count(),
     )
@@ -42,11 +42,11 @@ def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
 
 def test_back_returns_to_the_picture_before(open_page):
     page = open_page()
-    first = page.locator("#case .caption").inner_text()
+    first = page.locator("#explained .caption").inner_text()
     page.locator("#pictures .tiles a").nth(1).click()
-    expect(page.locator("#case .caption")).not_to_have_text(first)
+    expect(page.locator("#explained .caption")).not_to_have_text(first)
     page.go_back()
-    expect(page.locator("#case .caption")).to_have_text(first)
+    expect(page.locator("#explained .caption")).to_have_text(first)
 
 
 def test_a_link_is_copied_and_says_so(open_page, chromium, address):
@@ -62,7 +62,7 @@ def test_an_upload_is_in_no_link(open_page, birds, address):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
     bird = sorted(birds.glob("images/*/*.jpg"))[0]
     page.locator("#own-file").set_input_files(bird)
-    expect(page.locator("#case .caption")).to_contain_text(bird.name)
+    expect(page.locator("#explained .caption")).to_contain_text(bird.name)
     page.wait_for_url(re.compile(r"^((?!image=).)*$"))
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator("#copied")).to_contain_text("your own picture stays with you")

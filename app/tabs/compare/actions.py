@@ -5,32 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
-from app.examples import Subject
+from app.input_image import InputImage, see
 from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
-from app.tabs.explain.actions import see
-from protoexplain.data.geometry import Box
+from app.tabs.compare.comparison import Comparison, MatchView, Row, Side
+from app.tabs.compare.overlap import pair_boxes
 from protoexplain.explain.evidence.match import Match, matches
 from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import ForwardPass, Prediction
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.explain.forward_pass import ForwardPass
 from protoexplain.view.build import TOP_CLASSES
 from protoexplain.view.image_pictures import ImagePictures
-from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import LEAST
 
 PICTURES, MODELS = "pictures", "models"
 ROWS = 6
-OVERLAP = 0.25
-"""Intersection over union from which two boxes count as the same place."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """What to compare.
 
     Args:
@@ -44,116 +38,25 @@ class Wish:
     label: int | None = None
 
 
-def read_wish(words: Words) -> Wish:
+def parse_query(words: Words) -> Query:
     """From the words of an address."""
     how = MODELS if words.get("how") == MODELS else PICTURES
-    return Wish(how, words.get("other", ""), number(words, "of"))
+    return Query(how, words.get("other", ""), number(words, "of"))
 
 
-@dataclass(frozen=True)
-class Spot:
-    """A prototype in one of the two pictures or models.
-
-    Args:
-        prototype: Its number.
-        owner: Its class, None where all classes share it.
-        patch: Its training patch, None where it has none.
-        place: Where the picture looks most like it.
-        heat: Its heat map, to be laid over `place`.
-        similarity: There.
-        evidence: For the question; in two models, its share of all evidence for the class, 0 to 1.
-    """
-
-    prototype: int
-    owner: str | None
-    patch: Picture | None
-    place: Picture
-    heat: Picture
-    similarity: float
-    evidence: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """What belongs together on the left and on the right.
-
-    Args:
-        number: In the list; the pictures bear it too.
-        left: None where there is nothing to match the right.
-        right: None where there is nothing to match the left.
-        difference: Evidence on the left minus evidence on the right.
-        share: Length of the bar, 0 to 1 of the longest.
-    """
-
-    number: int
-    left: Spot | None
-    right: Spot | None
-    difference: float
-    share: float
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two: a picture and what a model makes of it.
-
-    Args:
-        title: Of the model or the picture.
-        picture: Whole.
-        predictions: The best classes.
-        truth: Class by the data set, None where it is unknown.
-        lead: Of the class that the left decided for: over the class that the right decided for, or its score.
-    """
-
-    title: str
-    picture: Picture
-    predictions: tuple[Prediction, ...]
-    truth: str | None
-    lead: float
-
-    @property
-    def best(self) -> Prediction:
-        return self.predictions[0]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two sides and what sets them apart.
-
-    Args:
-        left: The first side.
-        right: The second side.
-        rows: Largest difference first.
-        rest: Difference of all that is not shown, None where differences do not add up (two models).
-        by_probability: Whether evidence is measured in probability (else in points of the class score).
-        evidence: How it is counted on the left; where it is ``shapley``, scores are relative to the average class.
-    """
-
-    left: Side
-    right: Side
-    rows: tuple[Row, ...]
-    rest: float | None
-    by_probability: bool
-    evidence: EvidenceKind
-
-    @property
-    def agree(self) -> bool:
-        """Whether both decide for the same class."""
-        return self.left.best.name == self.right.best.name
-
-
-def partner(explainer: Explainer, subject: Subject, subjects: Sequence[Subject]) -> Subject | None:
+def default_other_image(explainer: Explainer, image: InputImage, images: Sequence[InputImage]) -> InputImage | None:
     """The picture to compare with, where none was chosen: one of the class that comes second.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    forward_pass = see(explainer, subject).forward_pass
+    forward_pass = see(explainer, image).forward_pass
     second = forward_pass.class_names[forward_pass.ranked[1]] if len(forward_pass.class_names) > 1 else None
-    others = [other for other in subjects if other.key != subject.key]
+    others = [other for other in images if other.key != image.key]
     return next((other for other in others if other.truth == second), others[0] if others else None)
 
 
-def two_pictures(explainer: Explainer, left: Subject, right: Subject, rows: int = ROWS) -> Comparison:
+def two_pictures(explainer: Explainer, left: InputImage, right: InputImage, rows: int = ROWS) -> Comparison:
     """One model on two pictures: the prototypes whose evidence differs most.
 
     Where the model decides for two classes, evidence counts for the left class against the right one, so that it adds
@@ -162,7 +65,7 @@ def two_pictures(explainer: Explainer, left: Subject, right: Subject, rows: int 
     Raises:
         UserError: A picture cannot be read.
     """
-    one, other = _Look.at(explainer, left, left.name), _Look.at(explainer, right, right.name)
+    one, other = _ImageInModel.at(explainer, left, left.name), _ImageInModel.at(explainer, right, right.name)
     labels = list(dict.fromkeys([one.forward_pass.ranked[0], other.forward_pass.ranked[0]]))
     parts = _for_question(one.forward_pass, labels), _for_question(other.forward_pass, labels)
     difference = parts[0] - parts[1]
@@ -180,17 +83,17 @@ def two_pictures(explainer: Explainer, left: Subject, right: Subject, rows: int 
 
 
 def two_models(
-    left: Explainer, right: Explainer, titles: tuple[str, str], subject: Subject, rows: int = ROWS
+    left: Explainer, right: Explainer, titles: tuple[str, str], image: InputImage, rows: int = ROWS
 ) -> Comparison:
     """Two models on one picture: the parts that both or only one of them rely on.
 
     Prototypes of different models have nothing in common but the place that they look at; those whose boxes overlap
-    stand side by side.  Evidence is told as a share of all evidence for the class that each model decides for.
+    stand side by side.  Evidence is a share of all evidence for the class that each model decides for.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    one, other = _Look.at(left, subject, titles[0]), _Look.at(right, subject, titles[1])
+    one, other = _ImageInModel.at(left, image, titles[0]), _ImageInModel.at(right, image, titles[1])
     (mine, my_shares), (its, its_shares) = one.strongest(rows), other.strongest(rows)
     pairs = [
         _Pair(
@@ -199,7 +102,7 @@ def two_models(
             0.0 if i is None else my_shares[i],
             0.0 if j is None else its_shares[j],
         )
-        for i, j in paired([match.box for match in mine], [match.box for match in its])
+        for i, j in pair_boxes([match.box for match in mine], [match.box for match in its])
     ]
     pairs.sort(key=lambda pair: -abs(pair.difference))
     left_side = one.side([pair.left for pair in pairs], float(one.forward_pass.scores.max()))
@@ -222,21 +125,21 @@ class _Pair:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _ImageInModel:
     """A model that has looked at a picture."""
 
     explainer: Explainer
-    subject: Subject
+    image: InputImage
     title: str
     draw: ImagePictures
 
     @classmethod
-    def at(cls, explainer: Explainer, subject: Subject, title: str) -> _Look:
+    def at(cls, explainer: Explainer, image: InputImage, title: str) -> _ImageInModel:
         return cls(
             explainer,
-            subject,
+            image,
             title,
-            ImagePictures(explainer, see(explainer, subject), ServedPictures(explainer.checkpoint)),
+            ImagePictures(explainer, see(explainer, image), ServedPictures(explainer.checkpoint)),
         )
 
     @property
@@ -255,11 +158,11 @@ class _Look:
         shares = presence / presence.sum().clamp_min(1e-12)
         return self.matches(best, order), [float(shares[p]) for p in order]
 
-    def spot(self, match: Match | None, evidence: float, number: int) -> Spot | None:
+    def match_view(self, match: Match | None, evidence: float, number: int) -> MatchView | None:
         if match is None:
             return None
         checkpoint = self.explainer.checkpoint
-        return Spot(
+        return MatchView(
             match.prototype,
             checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
@@ -270,24 +173,23 @@ class _Look:
         )
 
     def side(self, marked: Sequence[Match | None], lead: float) -> Side:
-        known = self.subject.truth in self.explainer.checkpoint.classes
         numbered = [(match, number) for number, match in enumerate(marked, 1) if match is not None]
         return Side(
             self.title,
             self.draw.whole([(match.box, str(number)) for match, number in numbered]),
             tuple(self.forward_pass.prediction(label) for label in self.forward_pass.ranked[:TOP_CLASSES]),
-            self.subject.truth if known else None,
+            self.image.known_truth(self.explainer.checkpoint),
             lead,
         )
 
 
-def _rows(one: _Look, other: _Look, pairs: Sequence[_Pair]) -> tuple[Row, ...]:
+def _rows(one: _ImageInModel, other: _ImageInModel, pairs: Sequence[_Pair]) -> tuple[Row, ...]:
     longest = max((abs(pair.difference) for pair in pairs), default=1.0) or 1.0
     return tuple(
         Row(
             number,
-            one.spot(pair.left, pair.left_evidence, number),
-            other.spot(pair.right, pair.right_evidence, number),
+            one.match_view(pair.left, pair.left_evidence, number),
+            other.match_view(pair.right, pair.right_evidence, number),
             pair.difference,
             abs(pair.difference) / longest,
         )
@@ -305,21 +207,3 @@ def _for_question(forward_pass: ForwardPass, labels: Sequence[int]) -> torch.Ten
 def _lead(forward_pass: ForwardPass, labels: Sequence[int]) -> float:
     scores = [float(forward_pass.scores[label]) for label in labels]
     return scores[0] - scores[1] if len(labels) > 1 else scores[0]
-
-
-def paired(left: Sequence[Sequence[float]], right: Sequence[Sequence[float]]) -> list[tuple[int | None, int | None]]:
-    """Places of boxes that overlap, each at most once and as much as possible in sum; then those left alone."""
-    overlaps = np.array([[overlap(a, b) for b in right] for a in left]).reshape(len(left), len(right))
-    rows, columns = linear_sum_assignment(np.where(overlaps >= OVERLAP, overlaps, 0), maximize=True)
-    pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if overlaps[i, j] >= OVERLAP]
-    lone_left = set(range(len(left))) - {i for i, _ in pairs}
-    lone_right = set(range(len(right))) - {j for _, j in pairs}
-    return [*pairs, *((i, None) for i in sorted(lone_left)), *((None, j) for j in sorted(lone_right))]
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
-    a, b = Box(*one), Box(*other)
-    common = Box(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1)).area
-    together = a.area + b.area - common
-    return common / together if together else 0.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from protoexplain.editing.decisions import (
     REMOVE,
     REPROJECT,
     Decision,
-    Decisions,
     History,
     Reason,
 )
@@ -31,7 +28,6 @@ from protoexplain.editing.report import Change, Report
 from protoexplain.errors import UserError
 from protoexplain.explain.explainer import Explainer
 from protoexplain.explain.overlays import RGB
-from protoexplain.io.atomic import is_leftover
 from protoexplain.training.diagnose import repeated
 from protoexplain.view.pictures import Picture, encoded, region_of
 
@@ -50,11 +46,10 @@ MARKS = {
 }
 """Kinds of findings in a word, the gravest first."""
 CANDIDATE_SIDE, PICTURE_SIDE, SHOWN_CHANGES = 200, 420, 24
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """Which prototypes are shown.  Args: label: of a class, None for all; found: only those with findings."""
 
     label: int | None = None
@@ -62,7 +57,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Marked:
+class MarkedTile:
     """A prototype in the gallery.  Args: tile: of it; marks: what is wrong with it; decision: about it."""
 
     tile: Tile
@@ -71,7 +66,7 @@ class Marked:
 
 
 @dataclass(frozen=True)
-class Offer:
+class Candidate:
     """A patch that could be written.  Args: picture: with its box; value: names it in the form; image: record;
     similarity: to the prototype as it was learned."""
 
@@ -82,7 +77,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Board:
+class CellGrid:
     """A training picture whose cells can be chosen.
 
     Args:
@@ -101,7 +96,7 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenPrototype:
     """A prototype that is being decided on.
 
     Args:
@@ -128,22 +123,22 @@ class Opened:
     decision: Decision | None
     movable: bool
     ready: bool
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[Candidate, ...] = ()
     pictures: tuple[tuple[int, str], ...] = ()
-    board: Board | None = None
+    board: CellGrid | None = None
 
 
 @dataclass(frozen=True)
-class Renamed:
+class ChangedPrediction:
     """A test picture that is named otherwise.  Args: token: of its small copy, None where there is none; change."""
 
     token: str | None
     change: Change
 
 
-def read_wish(words: Words) -> Wish:
+def parse_query(words: Words) -> Query:
     """From the words of an address."""
-    return Wish(number(words, "class"), words.get("found") == "1")
+    return Query(number(words, "class"), words.get("found") == "1")
 
 
 def marks_of(checkpoint: Checkpoint, report: Report | None) -> dict[int, tuple[str, ...]]:
@@ -156,31 +151,31 @@ def marks_of(checkpoint: Checkpoint, report: Report | None) -> dict[int, tuple[s
     return marks
 
 
-def shelf(explainer: Explainer, history: History, report: Report | None, wish: Wish) -> tuple[Marked, ...]:
-    """The prototypes that are wished for: those with findings first."""
+def gallery(explainer: Explainer, history: History, report: Report | None, query: Query) -> tuple[MarkedTile, ...]:
+    """The prototypes that are asked for: those with findings first."""
     checkpoint = explainer.checkpoint
-    label = wish.label if wish.label in range(len(checkpoint.classes)) else None
+    label = query.label if query.label in range(len(checkpoint.classes)) else None
     chosen = sorted(relied_on(checkpoint.prototypes, explainer.model.class_weights().detach(), label))
     marks, kinds = marks_of(checkpoint, report), list(MARKS.values())
-    found = [Marked(tile(checkpoint, index), marks.get(index, ()), history.about(index)) for index in chosen]
-    if wish.found:
+    found = [MarkedTile(tile(checkpoint, index), marks.get(index, ()), history.about(index)) for index in chosen]
+    if query.found:
         found = [one for one in found if one.marks or one.decision]
     return tuple(sorted(found, key=lambda one: (-len(one.marks), [kinds.index(mark) for mark in one.marks])))
 
 
-def opened(
+def open_prototype(
     checkpoint: Checkpoint,
-    bench: EditPreview | None,
+    preview: EditPreview | None,
     history: History,
     report: Report | None,
     index: int,
     place: int | None,
-) -> Opened:
+) -> OpenPrototype:
     """A prototype, and the patches that could be written into it.
 
     Args:
         checkpoint: That is edited.
-        bench: Of it; without one, no patches are offered yet.
+        preview: Of it; without one, no patches are offered yet.
         history: What was decided.
         report: What is wrong with its prototypes.
         index: Number of the prototype.
@@ -193,8 +188,8 @@ def opened(
         raise UserError(f"there is no prototype {index}", "", "choose one of those that are shown")
     record = checkpoint.prototypes[index]
     branches = {one.branch for one in checkpoint.prototypes}
-    movable = record.projected if bench is None else bench.model.prototype_source.projected
-    shown = Opened(
+    movable = record.projected if preview is None else preview.model.prototype_source.projected
+    shown = OpenPrototype(
         index=index,
         owner=checkpoint.owner_name(record.index),
         branch=record.branch if len(branches) > 1 else "",
@@ -203,31 +198,33 @@ def opened(
         marks=marks_of(checkpoint, report).get(index, ()),
         decision=history.about(index),
         movable=movable,
-        ready=bench is not None,
+        ready=preview is not None,
     )
-    if bench is None or not movable:
+    if preview is None or not movable:
         return shown
-    images = bench.features[TRAIN].images
+    images = preview.features[TRAIN].images
     pictures = tuple((i, Path(one.id).name) for i, one in enumerate(images) if record.belongs_to(one.label))
     others = tuple(decision for decision in history.now if decision.prototype != index)
     offers = tuple(
-        Offer(
-            _shown(bench, one.place, f"Part of the training picture {Path(one.image).name}", box_of(bench, index, one)),
+        Candidate(
+            _shown(
+                preview, one.place, f"Part of the training picture {Path(one.image).name}", box_of(preview, index, one)
+            ),
             f"{one.place},{one.row},{one.column}",
             one.image,
             one.similarity,
         )
-        for one in candidates(bench, index, others)
+        for one in candidates(preview, index, others)
     )
-    board = _board(bench, index, place) if place in dict(pictures) else None
-    return Opened(**{**vars(shown), "offers": offers, "pictures": pictures, "board": board})
+    board = _cell_grid(preview, index, place) if place in dict(pictures) else None
+    return OpenPrototype(**{**vars(shown), "offers": offers, "pictures": pictures, "board": board})
 
 
-def decided(bench: EditPreview | None, words: Words, prototype: int, who: str, date: str) -> Decision:
+def parse_decision(preview: EditPreview | None, words: Words, prototype: int, who: str, date: str) -> Decision:
     """What a visitor decided.
 
     Args:
-        bench: Of the checkpoint.
+        preview: Of the checkpoint.
         words: Of the form: reason, note, and either `do` or a cell.
         prototype: Its number.
         who: Decides.
@@ -240,64 +237,36 @@ def decided(bench: EditPreview | None, words: Words, prototype: int, who: str, d
     if reason is None:
         raise UserError("no reason was chosen", "", "say why the prototype is unwanted")
     note = words.get("note", "")[:LONGEST_NOTE]
-    told = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
+    fields = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
     if words.get("do") == "remove" and "cell" not in words:
-        return Decision.model_validate({**told, "do": REMOVE})
+        return Decision.model_validate({**fields, "do": REMOVE})
     chosen = words.get("cell") or words.get("spot", "")
     parts = chosen.split(",")
-    if bench is None or len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if preview is None or len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError("no patch was chosen", "", "choose one of those that are offered, or a cell of a picture")
-    found = spot(bench, prototype, *(int(part[:9]) for part in parts))
+    found = spot(preview, prototype, *(int(part[:9]) for part in parts))
     place = {"image": found.image, "row": found.row, "column": found.column}
-    return Decision.model_validate({**told, "do": REPROJECT, **place})
+    return Decision.model_validate({**fields, "do": REPROJECT, **place})
 
 
-def renamed(examples: Examples, checkpoint: Checkpoint, report: Report) -> tuple[Renamed, ...]:
+def changed_predictions(examples: Examples, checkpoint: Checkpoint, report: Report) -> tuple[ChangedPrediction, ...]:
     """Test pictures that are named otherwise: those that are now wrong first."""
-    tokens = {subject.key: subject.token for subject in examples.of(checkpoint)} if report.changed else {}
+    tokens = {image.key: image.token for image in examples.of(checkpoint)} if report.changed else {}
     ordered = sorted(report.changed, key=lambda change: (not change.lost, not change.gained))
-    return tuple(Renamed(tokens.get(change.image), change) for change in ordered)
+    return tuple(ChangedPrediction(tokens.get(change.image), change) for change in ordered)
 
 
-def new_place(root: Path, name: str) -> Path:
-    """Where a new checkpoint of that name will lie.
-
-    Raises:
-        UserError: It is no name for a folder, or there is something under it.
-    """
-    name = name.strip()
-    if not _NAME.fullmatch(name) or is_leftover(Path(name)):
-        raise UserError(
-            "this is no name for a checkpoint", "", "use up to 64 letters, digits, dots, hyphens and underscores"
-        )
-    if (root / name).exists():
-        raise UserError(f"there is something under the name '{name}' already", "", "choose another name")
-    return root / name
-
-
-def free_name(root: Path, model: str) -> str:
-    """A name for the new checkpoint that nothing bears yet."""
-    stem = f"{Path(model).name[:48]}-edited"
-    names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
-    return next((name for name in names if not (root / name).exists()), "")
-
-
-def file_of(checkpoint: Checkpoint, decisions: Sequence[Decision]) -> str:
-    """The decisions as the command `protoexplain edit` reads them."""
-    return Decisions(weights_sha256=checkpoint.weights_sha256, decisions=tuple(decisions)).to_yaml()
-
-
-def _board(bench: EditPreview, index: int, place: int | None) -> Board | None:
+def _cell_grid(preview: EditPreview, index: int, place: int | None) -> CellGrid | None:
     if place is None:
         return None
-    rows, columns = bench.map_of(index)
-    image = bench.features[TRAIN].images[place].id
-    return Board(place, image, _shown(bench, place, f"Training picture {image}", side=PICTURE_SIDE), rows, columns)
+    rows, columns = preview.map_of(index)
+    image = preview.features[TRAIN].images[place].id
+    return CellGrid(place, image, _shown(preview, place, f"Training picture {image}", side=PICTURE_SIDE), rows, columns)
 
 
-def _shown(bench: EditPreview, place: int, alt: str, box: Box | None = None, side: int = CANDIDATE_SIDE) -> Picture:
+def _shown(preview: EditPreview, place: int, alt: str, box: Box | None = None, side: int = CANDIDATE_SIDE) -> Picture:
     """A training picture as the network saw it."""
-    pixels = bench.pictures().pixels(place)[0]
+    pixels = preview.pictures().pixels(place)[0]
     rgb: RGB = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
     boxes = [region_of(box.as_list(), Box(0, 0, rgb.shape[1], rgb.shape[0]))] if box else []
     return encoded(rgb, alt, *boxes, side=side)

@@ -6,24 +6,29 @@ a visitor, so visitors who decide the same share one answer; what somebody decid
 
 from __future__ import annotations
 
+import re
 import threading
-from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.editing.decisions import Decision
+from protoexplain.editing.decisions import Decision, Decisions
 from protoexplain.editing.edit import Edited, carry_out, refit
 from protoexplain.editing.preview import EditPreview, open_preview
 from protoexplain.editing.report import Report, report
 from protoexplain.editing.save import EditResult, save
 from protoexplain.errors import UserError
+from protoexplain.io.atomic import is_leftover
 
-FEATURES_KEPT = 2
+MAX_PREVIEWS = 2
 """Models whose latent maps of all pictures stay, those edited last."""
 KIND = "edit"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 PreviewJob = Job[Report]
 """What an edit would change."""
@@ -35,12 +40,12 @@ class Edits:
     Args:
         examples: The data set.
         jobs: The queue.
-        device: Where models look at pictures.
+        device: Where models run.
     """
 
     def __init__(self, examples: Examples, jobs: JobQueue, device: str = "cpu") -> None:
         self.examples, self.jobs, self.device = examples, jobs, device
-        self._features: OrderedDict[str, EditPreview] = OrderedDict()
+        self._features: LRUCache[str, EditPreview] = LRUCache(MAX_PREVIEWS)
         self._lock = threading.Lock()
 
     def preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> PreviewJob:
@@ -106,10 +111,35 @@ class Edits:
             )
         with self._lock:
             self._features[checkpoint.weights_sha256] = features
-            self._features.move_to_end(checkpoint.weights_sha256)
-            while len(self._features) > FEATURES_KEPT:
-                self._features.popitem(last=False)
         return features
+
+
+def new_place(root: Path, name: str) -> Path:
+    """Where a new checkpoint of that name will lie.
+
+    Raises:
+        UserError: It is no name for a folder, or there is something under it.
+    """
+    name = name.strip()
+    if not _NAME.fullmatch(name) or is_leftover(Path(name)):
+        raise UserError(
+            "this is no name for a checkpoint", "", "use up to 64 letters, digits, dots, hyphens and underscores"
+        )
+    if (root / name).exists():
+        raise UserError(f"there is something under the name '{name}' already", "", "choose another name")
+    return root / name
+
+
+def free_name(root: Path, model: str) -> str:
+    """A name for the new checkpoint that nothing bears yet."""
+    stem = f"{Path(model).name[:48]}-edited"
+    names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
+    return next((name for name in names if not (root / name).exists()), "")
+
+
+def file_of(checkpoint: Checkpoint, decisions: Sequence[Decision]) -> str:
+    """The decisions as the command `protoexplain edit` reads them."""
+    return Decisions(weights_sha256=checkpoint.weights_sha256, decisions=tuple(decisions)).to_yaml()
 
 
 def _key(checkpoint: Checkpoint, decisions: tuple[Decision, ...], out: Path | None = None) -> JobKey:

@@ -1,11 +1,11 @@
 /* A row of an explanation and its place in the picture belong together: pointing at one shows the other, choosing the
    number of a row keeps it shown.  The strength of heat maps is one setting for all. */
 (() => {
-  const whole = () => document.querySelector("#case .whole");
+  const whole = () => document.querySelector("#explained .whole");
   /* Prototypes found at one place share a mark: its data-row lists their rows. */
   const rows = (mark) => mark.dataset.row.split(" ");
   const card = (number) => document.querySelector(`#answer .card[data-row="${number}"]`);
-  let kept = null;
+  let pinned = null;
 
   const show = (number) => {
     const picture = whole();
@@ -24,20 +24,20 @@
       if (spot) lens.append(spot.cloneNode());
     }
   };
-  const keep = (number) => {
-    kept = number;
+  const pin = (number) => {
+    pinned = number;
     for (const button of document.querySelectorAll("#answer button.number")) {
-      button.setAttribute("aria-pressed", String(button.closest(".card").dataset.row === kept));
+      button.setAttribute("aria-pressed", String(button.closest(".card").dataset.row === pinned));
     }
-    show(kept);
+    show(pinned);
   };
-  const pointed = (event) => event.target.closest?.("#answer .card[data-row], #case .mark[data-row]")?.dataset.row.split(" ")[0];
+  const pointed = (event) => event.target.closest?.("#answer .card[data-row], #explained .mark[data-row]")?.dataset.row.split(" ")[0];
 
   document.addEventListener("pointerover", (event) => {
     if (event.pointerType !== "mouse") return;
     const number = pointed(event);
     if (number) show(number);
-    else if (event.target.closest?.("#tab-explain")) show(kept);
+    else if (event.target.closest?.("#tab-explain")) show(pinned);
   });
   document.addEventListener("focusin", (event) => {
     const number = event.target.closest?.("#answer button.number") && pointed(event);
@@ -45,13 +45,13 @@
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("#answer button.number");
-    const mark = event.target.closest("#case .mark[data-row]");
+    const mark = event.target.closest("#explained .mark[data-row]");
     if (button) {
       const number = button.closest(".card").dataset.row;
-      keep(kept === number ? null : number);
-      if (kept && whole().getBoundingClientRect().bottom < 80) whole().scrollIntoView({ block: "nearest" });
+      pin(pinned === number ? null : number);
+      if (pinned && whole().getBoundingClientRect().bottom < 80) whole().scrollIntoView({ block: "nearest" });
     } else if (mark) {
-      keep(rows(mark)[0]);
+      pin(rows(mark)[0]);
       card(rows(mark)[0])?.scrollIntoView({ block: "nearest" });
     }
   });
@@ -60,11 +60,11 @@
       document.documentElement.style.setProperty("--heat", event.target.value / 100);
     }
   });
-  /* A new answer starts without a kept row, and with the strength that was set. */
-  document.addEventListener("view-told", () => {
+  /* A new answer starts without a pinned row, and with the strength that was set. */
+  document.addEventListener("view-changed", () => {
     const slider = document.querySelector("#answer .opacity");
     const strength = document.documentElement.style.getPropertyValue("--heat");
     if (slider && strength) slider.value = Math.round(100 * strength);
-    if (kept && !document.querySelector("#answer button.number[aria-pressed=true]")) keep(null);
+    if (pinned && !document.querySelector("#answer button.number[aria-pressed=true]")) pin(null);
   });
 })();

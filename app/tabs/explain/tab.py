@@ -1,4 +1,8 @@
-"""The tab 'Explain': the picture, the best classes, and for the chosen class the rows 'this looks like that'."""
+"""The tab 'Explain': the picture, the best classes, and for the chosen class the rows 'this looks like that'.
+
+Another picture, class or setting calls `one_class`: `explain_image` runs the model and draws an `ExplanationView`, and
+the templates show its picture and its rows.  The same explanation is offered to programs as `/explain`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from app.tab import Tab
 from app.tabs.explain import actions
 from app.tabs.explain import view as views
 from app.templating import loading
-from app.widgets import ON_MODEL, guarded, html, script, telling, upload_field
+from app.widgets import ON_MODEL, html, script, show_errors, toast_errors, upload_field
 from protoexplain.view.image_pictures import SIMILARITY
 from protoexplain.view.numbers import readable
 
@@ -21,7 +25,7 @@ def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
     with gr.Row(elem_id="top", visible=False) as top:
         with gr.Column(min_width=280):
-            picture = html(elem_id="case")
+            picture = html(elem_id="explained")
         with gr.Column(min_width=280):
             html(views.predictions_heading())
             classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
@@ -57,8 +61,8 @@ def build(library: Library, chosen: gr.State) -> None:
     shown = [top, picture, classes, bars, other, rows, heat, why, answer]
 
     def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
-        explainer, subject = library.explainer(choice), library.subject(choice)
-        view = actions.explain_picture(explainer, subject, label, count, method, reasons)
+        explainer, input_image = library.explainer(choice), library.input_image(choice)
+        view = actions.explain_image(explainer, input_image, label, count, method, reasons)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
             gr.Row(visible=True),
@@ -72,36 +76,36 @@ def build(library: Library, chosen: gr.State) -> None:
             views.answer(view, count, method, reasons, choice.model),
         )
 
-    def another_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
-        wish = choice.wish(TAB.name)
-        label, asked = number(wish, "class"), number(wish, "rows")
+    def on_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
+        words = choice.words_for(TAB.name)
+        label, asked = number(words, "class"), number(words, "rows")
         known = choice.model and label in range(len(library.checkpoint(choice).classes))
-        wished = wish.get("heat", method)
+        heat_by = words.get("heat", method)
         return one_class(
             choice,
             label if known else None,
             asked if asked in actions.ROWS else count,
-            wished if wished in {name for _, name in views.methods()} else method,
-            reasons or wish.get("why") == "1",
+            heat_by if heat_by in {name for _, name in views.methods()} else method,
+            reasons or words.get("why") == "1",
         )
 
     for event, action, inputs in (
-        (chosen.change, another_choice, [chosen, rows, heat, why]),
+        (chosen.change, on_choice, [chosen, rows, heat, why]),
         (classes.input, one_class, [chosen, classes, rows, heat, why]),
         (other.input, one_class, [chosen, other, rows, heat, why]),
         (rows.input, one_class, [chosen, classes, rows, heat, why]),
     ):
-        event(guarded(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
+        event(show_errors(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
     slow = {**ON_MODEL, "trigger_mode": "multiple", "show_progress": "full", "show_progress_on": [answer]}
     for setting in (heat, why):
-        setting.input(guarded(one_class, _nothing), [chosen, classes, rows, heat, why], shown, **slow)
+        setting.input(show_errors(one_class, _nothing), [chosen, classes, rows, heat, why], shown, **slow)
     _endpoint(library)
 
 
 def _endpoint(library: Library) -> None:
     """The one call for programs: explain the best class of a picture, as JSON."""
 
-    @telling
+    @toast_errors
     def explain(checkpoint: str, image: str | None, rows: int) -> dict[str, Any]:
         """Say what a picture shows, and why: the predictions, and the prototypes that speak for and against the best.
 
@@ -115,8 +119,8 @@ def _endpoint(library: Library) -> None:
             and the boxes of the picture's region and of the training patch that it looks like.
         """
         choice = Choice(checkpoint, upload=image or "")
-        explainer, subject = library.explainer(choice), library.subject(choice)
-        return actions.explain_subject(explainer, subject, None, rows).explanation.to_dict()
+        explainer, input_image = library.explainer(choice), library.input_image(choice)
+        return actions.explanation_of(explainer, input_image, None, rows).explanation.to_dict()
 
     with gr.Row(visible=False):
         fields = [gr.Textbox(label="checkpoint"), upload_field(label="image"), gr.Number(5, label="rows", precision=0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.links import query
+from app.links import encode
 from app.templating import page
 from protoexplain.explain.attribution.methods import METHODS
 from protoexplain.explain.evidence.local import Prediction
@@ -28,7 +28,7 @@ def answer(view: ExplanationView, rows: int, method: str, why: bool, model: str)
     }
 
     def address(prototype: int) -> str:
-        return "?" + query({"model": model, "tab": "prototypes", "prototype": prototype})
+        return "?" + encode({"model": model, "tab": "prototypes", "prototype": prototype})
 
     return page("tabs/explain/page.html", view=view, words=words, address=address)
 

@@ -1,77 +1,26 @@
-"""What was measured of a model, in groups that each answer a question; and which metrics can be measured."""
+"""What was measured of a model, in groups that each answer a question."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
-from urllib.parse import parse_qsl
 
 from app.library import Choice, Library
-from app.measurements import Measurement
+from app.tabs.metrics.groups import grouped
 from app.tabs.metrics.plots import Plot, Spread, plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.metrics.base import Metric, MetricResult
+from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.compare import Difference, MeasuredModel, compare, summary
-from protoexplain.metrics.observe.plan import plan_passes
-from protoexplain.metrics.registry import get_metric, list_metrics
-from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.tables import as_csv, as_latex, beaten_by, comparison_rows, result_rows
 
-GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Can its answers be trusted?": (
-        "accuracy",
-        "accuracy_under_noise",
-        "calibration_error",
-        "abstention",
-        "foreign_accepted",
-        "foreign_auroc",
-        "projection_gap",
-    ),
-    "Does each prototype look for one thing?": (
-        "consistency",
-        "part_consistency",
-        "stability",
-        "stability_pixel_noise",
-        "purity",
-        "purity_most_often",
-        "augmentation_consistency",
-        "augmentation_stability",
-    ),
-    "Do its heat maps lie on the object?": (
-        "pointing_game",
-        "content_heatmap",
-        "outside_inside_ratio",
-        "heatmap_iou",
-    ),
-    "Does it know the object, or what is around it?": (
-        "class_from_background",
-        "class_from_object",
-        "off_object",
-    ),
-    "Do its heat maps show what counts?": ("deletion", "insertion"),
-    "Are its explanations short and varied?": (
-        "compactness",
-        "explanation_size",
-        "explanation_size_all_classes",
-        "active_prototypes",
-        "used_prototypes",
-        "weight_sparsity",
-        "distinctness",
-        "redundancy",
-        "repeated_patches",
-    ),
-}
-OTHERS: Final = "Further metrics"
-PER_CLASS: Final = (0, 10, 3)
-"""Test images of each class that can be measured on; 0 takes all."""
-EXTREMES, MOST_FIELDS = 3, 80
+EXTREMES = 3
 
 
 @dataclass(frozen=True)
-class Entry:
+class MetricView:
     """A metric that was measured.
 
     Args:
@@ -100,7 +49,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Report:
+class MetricsReport:
     """All that was measured of a model.
 
     Args:
@@ -121,83 +70,14 @@ class Report:
     test_images: int
     projections: tuple[tuple[float, float], ...]
     findings: tuple[str, ...]
-    groups: Mapping[str, tuple[Entry, ...]]
+    groups: Mapping[str, tuple[MetricView, ...]]
     against: str
     summary: tuple[str, ...]
     csv: str
     latex: str
 
 
-@dataclass(frozen=True)
-class Offer:
-    """A metric that can be measured, or why not.
-
-    Args:
-        name: Of the metric.
-        title: For people.
-        help: What it means and what is good.
-        measured: Whether it was.
-        looks: Forward passes for each test image, about.
-        lacks: What is missing to measure it; empty where nothing is.
-        fix: What would provide that.
-    """
-
-    name: str
-    title: str
-    help: str
-    measured: bool
-    looks: int
-    lacks: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What can be measured.
-
-    Args:
-        groups: Question -> metrics.
-        trouble: Why nothing can be measured, and what to do.
-        missing: What the data lack, one sentence each.
-        job: What was asked for last.
-    """
-
-    groups: Mapping[str, tuple[Offer, ...]]
-    trouble: tuple[str, str]
-    missing: tuple[str, ...]
-    job: Measurement
-
-
-@dataclass(frozen=True)
-class Order:
-    """Args: do: ``start`` or ``cancel``; names: of metrics; per_class: test images of each class, 0 for all."""
-
-    do: str
-    names: tuple[str, ...]
-    per_class: int
-
-
-def read_order(query: str) -> Order:
-    """From the fields of the form, which are not trusted."""
-    try:
-        pairs = parse_qsl(query[:4000], max_num_fields=MOST_FIELDS, errors="strict")
-    except ValueError:
-        return Order("", (), 0)
-    known, fields = list_metrics(), dict(pairs)
-    names = tuple(name for key, name in pairs if key == "metric" and name in known)
-    per_class = next((count for count in PER_CLASS if str(count) == fields.get("images")), 0)
-    return Order(fields.get("do", ""), names, per_class)
-
-
-def grouped(names: Iterable[str]) -> dict[str, list[str]]:
-    """Question -> metrics, in the order of `GROUPS`."""
-    left = dict.fromkeys(names)
-    found = {question: [name for name in members if name in left] for question, members in GROUPS.items()}
-    rest = [name for name in left if not any(name in members for members in GROUPS.values())]
-    return {question: members for question, members in {**found, OTHERS: rest}.items() if members}
-
-
-def report(library: Library, choice: Choice, other: str = "", titles: Mapping[str, str] | None = None) -> Report:
+def report(library: Library, choice: Choice, other: str = "", titles: Mapping[str, str] | None = None) -> MetricsReport:
     """All that was measured of the chosen model.
 
     Args:
@@ -230,7 +110,7 @@ def report(library: Library, choice: Choice, other: str = "", titles: Mapping[st
     }
     rows = comparison_rows(models, differences) if other else result_rows(results)
     accuracy = checkpoint.metrics.get("test_accuracy")
-    return Report(
+    return MetricsReport(
         accuracy=accuracy if isinstance(accuracy, float) else None,
         guessing=1 / len(checkpoint.classes),
         test_images=checkpoint.data.test_images,
@@ -244,40 +124,14 @@ def report(library: Library, choice: Choice, other: str = "", titles: Mapping[st
     )
 
 
-def work(library: Library, choice: Choice) -> Work:
-    """What can be measured of the chosen model.
-
-    Raises:
-        UserError: There is no such model.
-    """
-    checkpoint = library.checkpoint(choice)
-    try:
-        lacks = library.measurements.lacks(checkpoint)
-        trouble = ("", "")
-    except UserError as error:
-        lacks, trouble = {}, (error.what, error.fix)
-    measured = library.measurements.results(checkpoint)
-    groups = {}
-    for question, names in grouped(list_metrics()).items():
-        offers = []
-        for name in names:
-            metric = get_metric(name)
-            need = next((need for need in sorted(metric.needs) if need in lacks), None)
-            what, fix = lacks[need] if need else ("", "")
-            offers.append(Offer(name, metric.title, metric.help, name in measured, _looks(metric), what, fix))
-        groups[question] = tuple(offers)
-    missing = tuple(f"{what}; {fix}" for need, (what, fix) in sorted(lacks.items()))
-    return Work(groups, trouble, missing, library.measurements.job(checkpoint))
-
-
-def _entry(result: MetricResult, other: MetricResult | None, difference: Difference | None) -> Entry:
+def _entry(result: MetricResult, other: MetricResult | None, difference: Difference | None) -> MetricView:
     score = result.score
     ends = [end for end in (score.low, score.high) if end is not None and math.isfinite(end)]
     low, high = _scale(result)
     least, most = min(ends, default=score.value), max(ends, default=score.value)
     marks = tuple((name, _percent(value, low, high)) for name, value in score.baselines.items())
     best, worst = _extremes(result)
-    return Entry(
+    return MetricView(
         result=result,
         other=other,
         difference=difference,
@@ -321,13 +175,9 @@ def _extremes(result: MetricResult) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(order[:EXTREMES]), tuple(order[: -EXTREMES - 1 : -1])
 
 
-def _looks(metric: Metric) -> int:
-    return sum(getattr(one, "steps", 1) for one in plan_passes(metric.passes, MeasureSettings()))
-
-
 def _projections(checkpoint: Checkpoint) -> Iterator[tuple[float, float]]:
-    told = checkpoint.metrics.get("projections")
-    for row in told if isinstance(told, list) else []:
+    table = checkpoint.metrics.get("projections")
+    for row in table if isinstance(table, list) else []:
         before, after = (row.get("test_before"), row.get("test_after")) if isinstance(row, dict) else (None, None)
         if isinstance(before, float) and isinstance(after, float):
             yield before, after

@@ -85,8 +85,8 @@ def plot_of(curve: Curve) -> Plot:
 
 def spread_of(score: Score) -> Spread | None:
     """The histogram of a score's single values; None where it has none."""
-    told = score.per_prototype if score.per_prototype is not None else score.per_image
-    values = [value for value in told or () if value is not None and math.isfinite(value)]
+    singles = score.per_prototype if score.per_prototype is not None else score.per_image
+    values = [value for value in singles or () if value is not None and math.isfinite(value)]
     if not values:
         return None
     low, high = min(values), max(values)

@@ -1,93 +1,94 @@
-"""The tab 'Metrics': what was measured of a model, what it means, and what can be measured yet."""
+"""The tab 'Metrics': what was measured of a model, what it means, and what can be measured yet.
+
+What was measured is read from the checkpoint and shown at once, beside another model's where one is chosen.  The button
+'Measure' starts a job; a clock asks how far it is, and when it is over the page shows the new numbers.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import parse
-from app.panel.view import titles
-from app.tab import Tab
+from app.links import Words
+from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.metrics import view as views
-from app.tabs.metrics.actions import read_order, report, work
-from app.templating import loading, refusal
-from app.widgets import QUIET, form, guarded, html
+from app.tabs.metrics.actions import report
+from app.tabs.metrics.measuring import MeasurementRequest, measurement_form, parse_request
+from app.templating import error_message, loading
+from app.widgets import form, html
 from protoexplain.errors import UserError
 
-ASKS_EVERY = 1.0
-"""Seconds between looks at how far a measurement is."""
-IN_TURN = {**QUIET, "concurrency_limit": 1}
+
+@dataclass(frozen=True)
+class MetricsState:
+    """Args: model: name of the one that is shown; other: of the one that it is compared with, empty for none."""
+
+    model: str = ""
+    other: str = ""
 
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    wishes = form("metrics-wish")
-    shown = html(loading("Reading what was measured…"), elem_id="metrics-report")
-    desk = form("metrics-work")
-    state = gr.State(("", ""))
-    """Names of the model that is shown and of the one that it is compared with."""
-    clock = gr.Timer(ASKS_EVERY, active=False)
-    page = [state, wishes, shown, desk, clock]
+    query_form = form("metrics-query")
+    measured = html(loading("Reading what was measured…"), elem_id="metrics-report")
+    measure = form("metrics-work")
+    state, clock = gr.State(MetricsState()), polling_timer()
 
-    def another_choice(choice: Choice, before: tuple[str, str]) -> list[Any]:
-        """A link, or another model; another picture changes nothing here."""
-        words = choice.wish(TAB.name)
-        if not words and choice.model == before[0]:
-            return [gr.skip()] * len(page)
+    def on_choice(choice: Choice, before: MetricsState, words: Words) -> list[Any]:
         library.checkpoint(choice)
-        return told(choice, words.get("with", before[1]))
+        return shown(choice, words.get("with", before.other))
 
-    def another_wish(choice: Choice, event: gr.EventData) -> list[Any]:
-        return told(choice, dict(parse(str(event.query)).words).get("with", ""))
+    def on_query(choice: Choice, before: MetricsState, words: Words) -> list[Any]:
+        return shown(choice, words.get("with", ""))
 
-    def order(choice: Choice, event: gr.EventData) -> list[Any]:
-        asked, checkpoint = read_order(str(event.query)), library.checkpoint(choice)
+    def on_request(choice: Choice, now: MetricsState, asked: MeasurementRequest) -> list[Any]:
+        checkpoint = library.checkpoint(choice)
         try:
             if asked.do == "cancel":
                 library.measurements.cancel(checkpoint)
             elif asked.do == "start":
                 library.measurements.start(checkpoint, asked.names, asked.per_class)
         except UserError as error:
-            return [refusal(error) + views.work(work(library, choice)), gr.skip()]
-        return [views.work(work(library, choice)), gr.Timer(active=True)]
+            return [error_message(error) + views.measure(measurement_form(library, choice)), gr.skip()]
+        return [views.measure(measurement_form(library, choice)), gr.Timer(active=True)]
 
-    def look(choice: Choice, now: tuple[str, str]) -> list[Any]:
+    def on_tick(choice: Choice, now: MetricsState) -> list[Any]:
         """How far the measurement is; when it is over, what it found."""
-        todo = work(library, choice)
-        if todo.job.under_way:
-            return [gr.skip(), gr.skip(), gr.skip(), views.work(todo), gr.skip()]
-        library.store.scan()
-        return told(choice, now[1])
+        offered = measurement_form(library, choice)
+        if offered.job.under_way:
+            return [gr.skip(), gr.skip(), gr.skip(), views.measure(offered), gr.skip()]
+        return shown(choice, now.other)
 
-    def told(choice: Choice, other: str) -> list[Any]:
-        listed = titles(library.store.scan()[0])
-        models = [entry for entry in listed if entry[1] != choice.model]
-        other = other if other in [name for _, name in models] else ""
-        found = report(library, choice, other, {name: title for title, name in listed})
-        todo = work(library, choice)
+    def shown(choice: Choice, other: str) -> list[Any]:
+        titles = library.store.titles()
+        models = [(title, name) for name, title in titles.items() if name != choice.model]
+        other = other if other in titles and other != choice.model else ""
+        offered = measurement_form(library, choice)
         return [
-            (choice.model, other),
-            views.wishes(models, other),
-            views.report(found, choice.model, other),
-            views.work(todo),
-            gr.Timer(active=todo.job.under_way),
+            MetricsState(choice.model, other),
+            views.query_form(models, other),
+            views.report(report(library, choice, other, titles), choice.model, other),
+            views.measure(offered),
+            gr.Timer(active=offered.job.under_way),
         ]
 
-    def failed(message: str) -> list[Any]:
-        return [("", ""), "", message, "", gr.Timer(active=False)]
+    def on_error(message: str) -> list[Any]:
+        return [MetricsState(), "", message, "", gr.Timer(active=False)]
 
-    chosen.change(guarded(another_choice, failed), [chosen, state], page, trigger_mode="multiple", **IN_TURN)
-    wishes.wish(guarded(another_wish, failed), [chosen], page, trigger_mode="multiple", **IN_TURN)
-    desk.wish(
-        guarded(order, lambda message: [message, gr.skip()]),
-        [chosen],
-        [desk, clock],
-        trigger_mode="multiple",
-        **IN_TURN,
+    events = TabEvents(TAB.name, chosen, state, [state, query_form, measured, measure, clock], on_error)
+    events.on_choice(on_choice, of_model=True)
+    events.on_query(query_form, on_query)
+    events.on_query(
+        measure,
+        on_request,
+        read=parse_request,
+        outputs=[measure, clock],
+        on_error=lambda message: [message, gr.skip()],
     )
-    clock.tick(guarded(look, failed), [chosen, state], page, **IN_TURN)
+    events.on_tick(clock, on_tick)
 
 
 TAB = Tab("metrics", "Metrics", 35, build)

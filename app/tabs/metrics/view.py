@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.tabs.metrics.actions import PER_CLASS, Report, Work
-from app.templating import carried, page
+from app.tabs.metrics.actions import MetricsReport
+from app.tabs.metrics.measuring import PER_CLASS, MeasurementForm
+from app.templating import data_uri, page
 
 
-def wishes(models: Sequence[tuple[str, str]], other: str) -> str:
+def query_form(models: Sequence[tuple[str, str]], other: str) -> str:
     """Which model to compare with, as a form.
 
     Args:
@@ -18,19 +19,19 @@ def wishes(models: Sequence[tuple[str, str]], other: str) -> str:
     return page("tabs/metrics/query.html", models=models, other=other)
 
 
-def report(shown: Report, model: str, other: str) -> str:
+def report(shown: MetricsReport, model: str, other: str) -> str:
     """All that was measured."""
     return page(
         "tabs/metrics/page.html",
         report=shown,
         model=model,
         words={"with": other},
-        csv=carried(shown.csv, "text/csv"),
-        latex=carried(shown.latex, "text/plain"),
+        csv=data_uri(shown.csv, "text/csv"),
+        latex=data_uri(shown.latex, "text/plain"),
         name=f"metrics-{model.replace('/', '-')}",
     )
 
 
-def work(shown: Work) -> str:
+def measure(shown: MeasurementForm) -> str:
     """What can be measured, as a form; or how far it is."""
     return page("tabs/metrics/measure.html", work=shown, per_class=PER_CLASS)

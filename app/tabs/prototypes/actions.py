@@ -21,7 +21,7 @@ Metrics = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """Which prototypes, in which order.
 
     Args:
@@ -36,10 +36,15 @@ class Wish:
     sort: str = NUMBER
     reverse: bool = False
 
+    @property
+    def words(self) -> dict[str, object]:
+        """The words of an address that bring the same gallery."""
+        return {"find": self.find, "class": self.label, "sort": self.sort, "reverse": 1 if self.reverse else None}
 
-def read_wish(words: Words) -> Wish:
-    """From the words of an address; what they do not say is as in `Wish`."""
-    return Wish(words.get("find", ""), number(words, "class"), words.get("sort", NUMBER), words.get("reverse") == "1")
+
+def parse_query(words: Words) -> Query:
+    """From the words of an address; what they do not say is as in `Query`."""
+    return Query(words.get("find", ""), number(words, "class"), words.get("sort", NUMBER), words.get("reverse") == "1")
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Args: tiles: those that were wished for; total: of the model; measure: the order, None for number and class;
+    """Args: tiles: those that were asked for; total: of the model; measure: the order, None for number and class;
     findings: what the checkpoint says of all prototypes, one sentence each."""
 
     tiles: tuple[Tile, ...]
@@ -79,14 +84,14 @@ def orders(explainer: Explainer, metrics: Metrics | None = None) -> list[tuple[s
     ]
 
 
-def gallery(explainer: Explainer, wish: Wish, metrics: Metrics | None = None) -> Gallery:
-    """The prototypes that are wished for; an unknown order is that of the numbers; `metrics` as for `measures`."""
+def gallery(explainer: Explainer, query: Query, metrics: Metrics | None = None) -> Gallery:
+    """The prototypes that are asked for; an unknown order is that of the numbers; `metrics` as for `measures`."""
     checkpoint, weights = explainer.checkpoint, explainer.model.class_weights().detach()
-    label = wish.label if wish.label in range(len(checkpoint.classes)) else None
-    measure = next((measure for measure in measures(explainer, label, metrics) if measure.key == wish.sort), None)
+    label = query.label if query.label in range(len(checkpoint.classes)) else None
+    measure = next((measure for measure in measures(explainer, label, metrics) if measure.key == query.sort), None)
     relied = relied_on(checkpoint.prototypes, weights, label)
-    chosen = [r for r in checkpoint.prototypes if r.index in relied and _matches(r, wish.find, checkpoint.classes)]
-    chosen.sort(key=_order(wish.sort, measure), reverse=wish.reverse)
+    chosen = [r for r in checkpoint.prototypes if r.index in relied and _matches(r, query.find, checkpoint.classes)]
+    chosen.sort(key=_order(query.sort, measure), reverse=query.reverse)
     if measure is not None:
         chosen.sort(key=lambda record: measure.values[record.index] is None)
     tiles = tuple(tile(checkpoint, r.index, measure.values[r.index] if measure else None) for r in chosen)

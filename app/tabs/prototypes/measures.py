@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from app.tabs.prototypes.characteristics import sound_characteristics
+from app.tabs.prototypes.measured_facts import sound_characteristics
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.explain.characteristics.table import METRIC as CHARACTERISTICS
 from protoexplain.explain.characteristics.table import Characteristics
@@ -82,7 +82,7 @@ def _characteristics(found: Characteristics) -> Iterator[Measure]:
 
 
 def _similarities(explainer: Explainer) -> tuple[Value, ...]:
-    """Of each patch to its prototype, in the unit in which similarities of pictures are told."""
+    """Of each patch to its prototype, in the unit in which similarities of pictures are shown."""
     branches = dict(explainer.model.named_branches())
     return tuple(
         None if r.similarity is None else float(branches[r.branch].activation(torch.tensor(r.similarity)))

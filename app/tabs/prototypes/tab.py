@@ -1,91 +1,98 @@
-"""The tab 'Prototypes': all of them to find, choose and sort, and a page for each."""
+"""The tab 'Prototypes': all of them to find, choose and sort, and a page for each.
+
+The form of the gallery becomes a `Query`, and `gallery` chooses and sorts the tiles.  A click on a tile is a link with
+`prototype=N`: the page then shows `prototype_details` instead, and offers to search all pictures for the nearest ones,
+which a job does while a clock asks how far it is.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import number, parse
-from app.tab import Tab
+from app.links import Words, number
+from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.prototypes import view as views
-from app.tabs.prototypes.actions import gallery, orders, read_wish
-from app.tabs.prototypes.drawn_nearest import nearby
-from app.tabs.prototypes.prototype import portrait
+from app.tabs.prototypes.actions import gallery, orders, parse_query
+from app.tabs.prototypes.details import prototype_details
+from app.tabs.prototypes.nearest import nearest_images
 from app.templating import loading
-from app.widgets import QUIET, form, guarded, html
+from app.widgets import form, html
 from protoexplain.explain.explainer import Explainer
 
-ASKS_EVERY = 1.0
-"""Seconds between looks at how far the search for the nearest pictures is."""
-IN_TURN = {**QUIET, "concurrency_limit": 1, "trigger_mode": "multiple"}
+
+@dataclass(frozen=True)
+class PrototypesState:
+    """Args: model: name of the one that is shown; prototype: number of the one whose page is open, None for none."""
+
+    model: str = ""
+    prototype: int | None = None
 
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    one = html(elem_id="portrait")
-    near = form("nearby")
-    with gr.Column(elem_id="shelf") as shelf:
-        wishes = form("shelf-wish")
+    one = html(elem_id="prototype-details")
+    nearest = form("nearest")
+    with gr.Column(elem_id="all-prototypes") as overview:
+        query_form = form("prototype-query")
         tiles = html(loading("Loading the prototypes…"), elem_id="gallery")
-    model, shown = gr.State(""), gr.State(None)
-    """Name of the model that is shown, and number of the prototype whose page is open."""
-    clock = gr.Timer(ASKS_EVERY, active=False)
-    page = [model, shown, one, near, shelf, wishes, tiles, clock]
+    state, clock = gr.State(PrototypesState()), polling_timer()
 
-    def another_choice(choice: Choice, before: str) -> list[Any]:
-        """A link, or another model; another picture changes nothing here."""
-        words = choice.wish(TAB.name)
-        if not words and choice.model == before:
-            return [gr.skip()] * len(page)
+    def on_choice(choice: Choice, before: PrototypesState, words: Words) -> list[Any]:
         explainer = library.explainer(choice)
-        metrics = library.measurements.metrics(explainer.checkpoint)
-        wish, asked = read_wish(words), number(words, "prototype")
-        person, nearest, clock = "", "", gr.Timer(active=False)
+        checkpoint = explainer.checkpoint
+        metrics = library.measurements.metrics(checkpoint)
+        query, asked = parse_query(words), number(words, "prototype")
+        details, near = "", ["", gr.Timer(active=False)]
         if asked is not None:
-            images = library.examples.images_of(explainer.checkpoint)
-            person = views.portrait(portrait(explainer, asked, images, metrics), choice.model, wish)
-            nearest, clock = close_by(explainer, choice, asked)
+            found = prototype_details(explainer, asked, library.examples.images_of(checkpoint), metrics)
+            details, near = views.details(found, choice.model, query), search(explainer, choice, asked)
         return [
-            choice.model,
-            asked,
-            person,
-            nearest,
+            PrototypesState(choice.model, asked),
+            details,
+            *near,
             gr.Column(visible=asked is None),
-            views.wishes(wish, explainer.checkpoint.classes, orders(explainer, metrics)),
-            views.gallery(gallery(explainer, wish, metrics), choice.model, wish),
-            clock,
+            views.query_form(query, checkpoint.classes, orders(explainer, metrics)),
+            views.gallery(gallery(explainer, query, metrics), choice.model, query),
         ]
 
-    def another_wish(choice: Choice, event: gr.EventData) -> str:
-        wish, explainer = read_wish(dict(parse(str(event.query)).words)), library.explainer(choice)
+    def on_query(choice: Choice, now: PrototypesState, words: Words) -> list[Any]:
+        query, explainer = parse_query(words), library.explainer(choice)
         metrics = library.measurements.metrics(explainer.checkpoint)
-        return views.gallery(gallery(explainer, wish, metrics), choice.model, wish)
+        return [views.gallery(gallery(explainer, query, metrics), choice.model, query)]
 
-    def search(choice: Choice, asked: int | None) -> list[Any]:
-        explainer = library.explainer(choice)
-        library.neighbours.request(explainer)
-        return look(choice, asked)
+    def on_search(choice: Choice, now: PrototypesState, words: Words) -> list[Any]:
+        library.neighbours.request(library.explainer(choice))
+        return on_tick(choice, now)
 
-    def look(choice: Choice, asked: int | None) -> list[Any]:
-        return ["", gr.Timer(active=False)] if asked is None else close_by(library.explainer(choice), choice, asked)
+    def on_tick(choice: Choice, now: PrototypesState) -> list[Any]:
+        if now.prototype is None:
+            return ["", gr.Timer(active=False)]
+        return search(library.explainer(choice), choice, now.prototype)
 
-    def close_by(explainer: Explainer, choice: Choice, asked: int) -> list[Any]:
+    def search(explainer: Explainer, choice: Choice, prototype: int) -> list[Any]:
+        """What is known of the nearest pictures, and whether to ask again."""
         found = library.neighbours.known(explainer.checkpoint)
-        splits = nearby(explainer, found, asked, library.examples.images_of(explainer.checkpoint))
-        return [views.nearby(found, splits, choice.model), gr.Timer(active=found.under_way)]
+        images = library.examples.images_of(explainer.checkpoint)
+        splits = nearest_images(explainer, found, prototype, images)
+        return [views.nearest(found, splits, choice.model), gr.Timer(active=found.under_way)]
 
-    def failed(message: str) -> list[Any]:
-        return ["", None, message, "", gr.Column(visible=False), "", "", gr.Timer(active=False)]
+    def on_error(message: str) -> list[Any]:
+        return [PrototypesState(), message, "", gr.Timer(active=False), gr.Column(visible=False), "", ""]
 
-    def not_found(message: str) -> list[Any]:
-        return [message, gr.Timer(active=False)]
-
-    chosen.change(guarded(another_choice, failed), [chosen, model], page, **IN_TURN)
-    wishes.wish(guarded(another_wish, lambda message: message), [chosen], [tiles], **IN_TURN)
-    near.wish(guarded(search, not_found), [chosen, shown], [near, clock], **IN_TURN)
-    clock.tick(guarded(look, not_found), [chosen, shown], [near, clock], **QUIET)
+    outputs = [state, one, nearest, clock, overview, query_form, tiles]
+    events = TabEvents(TAB.name, chosen, state, outputs, on_error)
+    near: dict[str, Any] = {
+        "outputs": [nearest, clock],
+        "on_error": lambda message: [message, gr.Timer(active=False)],
+    }
+    events.on_choice(on_choice, of_model=True)
+    events.on_query(query_form, on_query, outputs=[tiles], on_error=lambda message: [message])
+    events.on_query(nearest, on_search, **near)
+    events.on_tick(clock, on_tick, **near)
 
 
 TAB = Tab("prototypes", "Prototypes", 20, build)

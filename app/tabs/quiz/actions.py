@@ -11,11 +11,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.examples import Subject
+from app.image_predictions import ImagePrediction
+from app.input_image import InputImage, see
 from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
-from app.surveys import Guess
-from app.tabs.explain.actions import see
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.explain.evidence.match import matches
@@ -38,7 +37,7 @@ TRUSTING = (0, 1)
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """Args: task: `DISTINCTION` or `AGREEMENT`; seed: of the questions; length: how many; feedback: whether each answer
     is judged at once."""
 
@@ -46,6 +45,12 @@ class Wish:
     seed: int = 0
     length: int = LENGTHS[1]
     feedback: bool = False
+
+    @property
+    def words(self) -> dict[str, object]:
+        """The words of an address that bring the same quiz."""
+        feedback = 1 if self.feedback else None
+        return {"task": self.task, "seed": self.seed, "length": self.length, "feedback": feedback}
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Session:
         weights: SHA-256 of its weights.
         data: Fingerprint of the data set.
         classes: Names by label.
-        wish: What was asked for.
+        query: What was asked for.
         queue: Keys of the pictures to come.
         items: Questions that were asked; the last one may be open.
     """
@@ -97,7 +102,7 @@ class Session:
     weights: str
     data: str
     classes: tuple[str, ...]
-    wish: Wish
+    query: Query
     queue: tuple[str, ...]
     items: tuple[Item, ...] = ()
 
@@ -106,13 +111,18 @@ class Session:
         return len(self.queue) + len(self.items)
 
     @property
+    def answered(self) -> bool:
+        """Whether any question was answered."""
+        return any(item.answer is not None for item in self.items)
+
+    @property
     def open(self) -> Item | None:
         """The question that waits for an answer."""
         return self.items[-1] if self.items and self.items[-1].answer is None else None
 
 
 @dataclass(frozen=True)
-class Likeness:
+class MatchedPart:
     """A part of the picture and the prototype that it looks like."""
 
     place: Picture
@@ -124,7 +134,7 @@ class Question:
     """What is shown of an item: the picture, and for each option the likenesses that speak for a class."""
 
     picture: Picture
-    options: tuple[tuple[Likeness, ...], ...]
+    options: tuple[tuple[MatchedPart, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -152,11 +162,11 @@ class Score:
     seconds: float
 
 
-def read_wish(words: Words) -> Wish:
+def parse_query(words: Words) -> Query:
     """From the words of an address."""
     task = words.get("task", DISTINCTION)
     length = number(words, "length")
-    return Wish(
+    return Query(
         task if task in (DISTINCTION, AGREEMENT) else DISTINCTION,
         number(words, "seed") or 0,
         length if length in LENGTHS else LENGTHS[1],
@@ -168,9 +178,9 @@ def begin(
     checkpoint: Checkpoint,
     model: str,
     data: str,
-    subjects: Sequence[Subject],
-    guesses: Mapping[str, Guess],
-    wish: Wish,
+    images: Sequence[InputImage],
+    guesses: Mapping[str, ImagePrediction],
+    query: Query,
     participant: str,
 ) -> Session:
     """Choose the pictures.
@@ -179,46 +189,46 @@ def begin(
         checkpoint: Of the model.
         model: Its name.
         data: Fingerprint of the data set.
-        subjects: Pictures to ask about.
+        images: Pictures to ask about.
         guesses: What the model says about them; needed by the agreement task, which asks about wrong decisions as
             often as about right ones, as far as there are any.
-        wish: What is asked for.
+        query: What is asked for.
         participant: An anonymous mark of the visitor.
 
     Raises:
         UserError: There are no pictures, too few classes, or nothing is known of them.
     """
-    if len(checkpoint.classes) < 2 or not subjects:
+    if len(checkpoint.classes) < 2 or not images:
         raise UserError("there is nothing to ask about", "", "choose a model with several classes and pictures")
-    rng = random.Random(f"{wish.seed}/{wish.task}/{checkpoint.weights_sha256}/{data}")
-    keys = sorted(subject.key for subject in subjects)
+    rng = random.Random(f"{query.seed}/{query.task}/{checkpoint.weights_sha256}/{data}")
+    keys = sorted(image.key for image in images)
     rng.shuffle(keys)
-    if wish.task == AGREEMENT:
+    if query.task == AGREEMENT:
         judged = [key for key in keys if key in guesses]
         if not judged:
             raise UserError("whether the model is right is known of no picture", "", "start the app with --data FOLDER")
-        wrong = [key for key in judged if not guesses[key].right][: wish.length // 2]
-        right = [key for key in judged if guesses[key].right][: wish.length - len(wrong)]
+        wrong = [key for key in judged if not guesses[key].right][: query.length // 2]
+        right = [key for key in judged if guesses[key].right][: query.length - len(wrong)]
         keys = [*wrong, *right]
         rng.shuffle(keys)
-    queue = tuple(keys[: wish.length])
-    return Session(participant, model, checkpoint.weights_sha256, data, checkpoint.classes, wish, queue)
+    queue = tuple(keys[: query.length])
+    return Session(participant, model, checkpoint.weights_sha256, data, checkpoint.classes, query, queue)
 
 
-def ask(explainer: Explainer, session: Session, subject: Subject) -> tuple[Session, Question]:
+def ask(explainer: Explainer, session: Session, image: InputImage) -> tuple[Session, Question]:
     """Ask about the next picture.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    forward = see(explainer, subject)
-    ranked, wish = forward.forward_pass.ranked, session.wish
-    shown = ranked[: OPTIONS if wish.task == DISTINCTION else 1]
-    random.Random(f"{wish.seed}/{subject.key}").shuffle(shown)
-    right = forward.forward_pass.class_names[ranked[0]] == subject.truth
-    item = Item(subject.key, tuple(shown), ranked[0], subject.truth, right)
+    forward = see(explainer, image)
+    ranked, query = forward.forward_pass.ranked, session.query
+    shown = ranked[: OPTIONS if query.task == DISTINCTION else 1]
+    random.Random(f"{query.seed}/{image.key}").shuffle(shown)
+    right = forward.forward_pass.class_names[ranked[0]] == image.truth
+    item = Item(image.key, tuple(shown), ranked[0], image.truth, right)
     draw = ImagePictures(explainer, forward, ServedPictures(explainer.checkpoint))
-    options = tuple(_likenesses(explainer, draw, label, PARTS[wish.task]) for label in shown)
+    options = tuple(_matched_parts(explainer, draw, label, PARTS[query.task]) for label in shown)
     asked = replace(session, queue=session.queue[1:], items=(*session.items, item))
     return asked, Question(draw.whole(), options)
 
@@ -230,7 +240,7 @@ def answer(session: Session, chosen: int | None, seconds: float) -> Session:
         UserError: There is no such option, or no open question.
     """
     item = session.open
-    options = len(SCALE) if session.wish.task == AGREEMENT else len(item.shown) if item else 0
+    options = len(SCALE) if session.query.task == AGREEMENT else len(item.shown) if item else 0
     if item is None or chosen not in range(options):
         raise UserError("no answer was chosen", "", "choose one of those that are shown")
     return replace(session, items=(*session.items[:-1], replace(item, answer=chosen, seconds=round(seconds, 2))))
@@ -238,7 +248,7 @@ def answer(session: Session, chosen: int | None, seconds: float) -> Session:
 
 def score(session: Session) -> Score:
     """Of the answers that were given."""
-    task, items = session.wish.task, [item for item in session.items if item.answer is not None]
+    task, items = session.query.task, [item for item in session.items if item.answer is not None]
     hits = sum(item.hit(task) for item in items)
     wrong = [item for item in items if not item.right]
     guess = [1 / len(item.shown) for item in items] if task == DISTINCTION else [0.5]
@@ -255,13 +265,13 @@ def score(session: Session) -> Score:
     )
 
 
-def _likenesses(explainer: Explainer, draw: ImagePictures, label: int, count: int) -> tuple[Likeness, ...]:
+def _matched_parts(explainer: Explainer, draw: ImagePictures, label: int, count: int) -> tuple[MatchedPart, ...]:
     """The prototypes whose presence speaks most for a class."""
     presence = draw.forward.forward_pass.evidence([label]).presence[:, 0]
     order = [p for p in presence.argsort(descending=True, stable=True)[:count].tolist() if float(presence[p]) > 0]
     found = matches(draw.forward.forward_pass, [label], order)[0]
     return tuple(
-        Likeness(
+        MatchedPart(
             draw.located(found[p], "Part of the picture, marked by a box"),
             prototype_picture(explainer.checkpoint, p, "patch", alt="Part of a training picture"),
         )

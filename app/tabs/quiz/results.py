@@ -28,8 +28,8 @@ def as_json(session: Session, finished: str) -> str:
         "model": session.model,
         "weights_sha256": session.weights,
         "data_fingerprint": session.data,
-        **asdict(session.wish),
-        "items": [_told(session, place, item) for place, item in enumerate(session.items, 1)],
+        **asdict(session.query),
+        "items": [_item_row(session, place, item) for place, item in enumerate(session.items, 1)],
         "score": asdict(score(session)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -43,11 +43,11 @@ def as_csv(session: Session, finished: str) -> str:
         "model": session.model,
         "weights_sha256": session.weights,
         "data_fingerprint": session.data,
-        "task": session.wish.task,
-        "seed": session.wish.seed,
-        "feedback": int(session.wish.feedback),
+        "task": session.query.task,
+        "seed": session.query.seed,
+        "feedback": int(session.query.feedback),
     }
-    rows = [{**about, **_told(session, place, item)} for place, item in enumerate(session.items, 1)]
+    rows = [{**about, **_item_row(session, place, item)} for place, item in enumerate(session.items, 1)]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]) if rows else list(about), lineterminator="\n")
     writer.writeheader()
@@ -55,8 +55,8 @@ def as_csv(session: Session, finished: str) -> str:
     return buffer.getvalue()
 
 
-def _told(session: Session, place: int, item: Item) -> dict[str, object]:
-    task, names = session.wish.task, session.classes
+def _item_row(session: Session, place: int, item: Item) -> dict[str, object]:
+    task, names = session.query.task, session.classes
     chosen = None
     if item.answer is not None:
         chosen = SCALE[item.answer] if task == AGREEMENT else names[item.shown[item.answer]]

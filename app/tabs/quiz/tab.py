@@ -1,42 +1,45 @@
-"""The tab 'Quiz': find out the hidden decision from prototypes, so that a study can measure whether they help."""
+"""The tab 'Quiz': find out the hidden decision from prototypes, so that a study can measure whether they help.
+
+'Start' chooses pictures by the settings (`begin`; where the model's mistakes are needed, a job first looks at all test
+pictures).  Each answer is noted (`answer`), the next picture is explained for several classes (`ask`), and the last
+page shows the score and the results as files.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
 
+from app.image_predictions import PredictionJob
 from app.library import Choice, Library
-from app.links import number, parse
-from app.surveys import Survey
-from app.tab import Tab
+from app.links import Words, number
+from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.quiz import view as views
-from app.tabs.quiz.actions import AGREEMENT, Session, Wish, answer, ask, begin, read_wish
-from app.widgets import ON_MODEL, form, guarded
+from app.tabs.quiz.actions import AGREEMENT, Query, Session, answer, ask, begin, parse_query
+from app.widgets import ON_MODEL, form, now_as_text
 from protoexplain.errors import UserError
 
-ASKS_EVERY = 1.0
-"""Seconds between looks at how far the survey of the test pictures is."""
+DEFAULTS = Query()
 
 
 @dataclass(frozen=True)
-class Desk:
+class QuizState:
     """Where a visitor is.
 
     Args:
-        wish: The settings.
+        query: The settings.
         model: Name of the model.
         session: None before the start.
         since: When the open question was asked.
-        waiting: Whether the quiz starts as soon as the survey is complete.
+        waiting: Whether the quiz starts as soon as the model has looked at all test pictures.
     """
 
-    wish: Wish
-    model: str
+    query: Query = DEFAULTS
+    model: str = ""
     session: Session | None = None
     since: float = 0.0
     waiting: bool = False
@@ -45,88 +48,76 @@ class Desk:
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
     quiz = form("quiz")
-    state = gr.State(Desk(Wish(), ""))
-    survey = gr.Timer(ASKS_EVERY, active=False)
-    page = [state, quiz, survey]
+    state, clock = gr.State(QuizState()), polling_timer()
 
-    def another_choice(choice: Choice, before: Desk) -> list[Any]:
-        """A link, or another model; another picture changes nothing here."""
-        words = choice.wish(TAB.name)
-        if not words and choice.model == before.model:
-            return [gr.skip()] * len(page)
+    def on_choice(choice: Choice, before: QuizState, words: Words) -> list[Any]:
         library.checkpoint(choice)
         running = before.session is not None and choice.model != before.model
         notice = "Another model was chosen, so the quiz starts anew." if running else ""
-        wish = read_wish(words) if words else before.wish
-        return shown(Desk(wish, choice.model), views.start(wish, notice))
+        query = parse_query(words) if words else before.query
+        return shown(QuizState(query, choice.model), views.start(query, notice))
 
-    def step(choice: Choice, now: Desk, event: gr.EventData) -> list[Any]:
-        words = dict(parse(str(event.query)).words)
+    def on_answer(choice: Choice, now: QuizState, words: Words) -> list[Any]:
+        session = now.session
         match words.get("do"):
             case "start":
-                return start(choice, Desk(read_wish(words), choice.model))
-            case "answer" if now.session is not None and number(words, "number") == len(now.session.items):
-                answered = answer(now.session, number(words, "answer"), time.monotonic() - now.since)
-                if now.wish.feedback:
+                return start(choice, QuizState(parse_query(words), choice.model))
+            case "answer" if session is not None and number(words, "number") == len(session.items):
+                answered = answer(session, number(words, "answer"), time.monotonic() - now.since)
+                if now.query.feedback:
                     return shown(replace(now, session=answered), views.verdict(answered))
-                return following(choice, replace(now, session=answered))
-            case "next" if now.session is not None and now.session.open is None:
-                return following(choice, now)
-            case "stop" if now.session is not None and now.session.queue and any_answer(now.session):
-                return shown(replace(now, session=None), views.end(now.session, _now()))
+                return next_question(replace(now, session=answered))
+            case "next" if session is not None and session.open is None:
+                return next_question(now)
+            case "stop" if session is not None and session.queue and session.answered:
+                return end(now, session)
             case "stop":
-                return shown(Desk(now.wish, choice.model), views.start(now.wish))
+                return shown(QuizState(now.query, choice.model), views.start(now.query))
             case _:
-                return [gr.skip()] * len(page)
+                return events.unchanged()
 
-    def start(choice: Choice, now: Desk) -> list[Any]:
+    def start(choice: Choice, now: QuizState) -> list[Any]:
         explainer = library.explainer(choice)
-        found = Survey()
-        if now.wish.task == AGREEMENT:
-            found = library.surveys.request(explainer)
+        checkpoint, found = explainer.checkpoint, PredictionJob()
+        if now.query.task == AGREEMENT:
+            found = library.image_predictions.request(explainer)
             if not found.finished:
-                return shown(replace(now, waiting=found.under_way), views.waiting(now.wish, found))
-        subjects = library.examples.of(explainer.checkpoint)
-        data = library.examples.fingerprint(explainer.checkpoint)
-        session = begin(
-            explainer.checkpoint, choice.model, data, subjects, found.result or {}, now.wish, secrets.token_hex(4)
-        )
-        return following(choice, replace(now, session=session, waiting=False))
+                return shown(replace(now, waiting=found.under_way), views.waiting(now.query, found))
+        images, data = library.examples.of(checkpoint), library.examples.fingerprint(checkpoint)
+        participant = secrets.token_hex(4)
+        session = begin(checkpoint, choice.model, data, images, found.result or {}, now.query, participant)
+        return next_question(replace(now, session=session, waiting=False))
 
-    def following(choice: Choice, now: Desk) -> list[Any]:
+    def next_question(now: QuizState) -> list[Any]:
         """The next question that can be asked, or the end."""
         session = now.session
         while session is not None and session.queue:
             try:
                 explainer = library.store.explainer(session.model)
-                subject = library.examples.find(explainer.checkpoint, session.queue[0])
-                asked, question = ask(explainer, session, subject)
+                image = library.examples.find(explainer.checkpoint, session.queue[0])
+                asked, question = ask(explainer, session, image)
             except UserError:
                 session = replace(session, queue=session.queue[1:])
                 continue
             return shown(replace(now, session=asked, since=time.monotonic()), views.question(asked, question))
-        return shown(replace(now, session=None), views.end(session, _now()) if session else views.start(now.wish))
+        return end(now, session) if session else shown(now, views.start(now.query))
 
-    def look_at_survey(choice: Choice, now: Desk) -> list[Any]:
+    def end(now: QuizState, session: Session) -> list[Any]:
+        return shown(replace(now, session=None), views.end(session, now_as_text()))
+
+    def on_tick(choice: Choice, now: QuizState) -> list[Any]:
         return start(choice, now) if now.waiting else [gr.skip(), gr.skip(), gr.Timer(active=False)]
 
-    def shown(now: Desk, content: str) -> list[Any]:
+    def shown(now: QuizState, content: str) -> list[Any]:
         return [now, content, gr.Timer(active=now.waiting)]
 
-    def failed(message: str) -> list[Any]:
-        return [Desk(Wish(), ""), message + views.start(Wish()), gr.Timer(active=False)]
+    def on_error(message: str) -> list[Any]:
+        return shown(QuizState(), message + views.start(DEFAULTS))
 
-    chosen.change(guarded(another_choice, failed), [chosen, state], page, trigger_mode="multiple", **ON_MODEL)
-    quiz.wish(guarded(step, failed), [chosen, state], page, **ON_MODEL)
-    survey.tick(guarded(look_at_survey, failed), [chosen, state], page, **ON_MODEL)
-
-
-def any_answer(session: Session) -> bool:
-    return any(item.answer is not None for item in session.items)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    events = TabEvents(TAB.name, chosen, state, [state, quiz, clock], on_error, ON_MODEL)
+    events.on_choice(on_choice, of_model=True)
+    events.on_query(quiz, on_answer, trigger_mode="once")
+    events.on_tick(clock, on_tick)
 
 
 TAB = Tab("quiz", "Quiz", 60, build)

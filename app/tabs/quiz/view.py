@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from app.surveys import Survey
-from app.tabs.quiz.actions import AGREEMENT, LENGTHS, SCALE, Question, Session, Wish, score
+from app.image_predictions import PredictionJob
+from app.tabs.quiz.actions import AGREEMENT, LENGTHS, SCALE, Query, Question, Session, score
 from app.tabs.quiz.results import as_csv, as_json
-from app.templating import carried, page
+from app.templating import data_uri, page
 
 
-def start(wish: Wish, notice: str = "") -> str:
+def start(query: Query, notice: str = "") -> str:
     """What the quiz is about, and its settings."""
-    return page("tabs/quiz/page.html", wish=wish, lengths=LENGTHS, words=_words(wish), notice=notice)
+    return page("tabs/quiz/page.html", query=query, lengths=LENGTHS, words=query.words, notice=notice)
 
 
-def waiting(wish: Wish, survey: Survey) -> str:
+def waiting(query: Query, job: PredictionJob) -> str:
     """The model has to look at the test pictures first."""
-    return page("tabs/quiz/waiting.html", survey=survey, words=_words(wish))
+    return page("tabs/quiz/waiting.html", job=job, words=query.words)
 
 
 def question(session: Session, asked: Question) -> str:
     """A picture and explanations, and what can be answered."""
-    return page("tabs/quiz/question.html", session=session, asked=asked, scale=SCALE, words=_words(session.wish))
+    return page("tabs/quiz/question.html", session=session, asked=asked, scale=SCALE, words=session.query.words)
 
 
 def verdict(session: Session) -> str:
@@ -31,7 +29,7 @@ def verdict(session: Session) -> str:
         "tabs/quiz/verdict.html",
         session=session,
         item=session.items[-1],
-        words=_words(session.wish),
+        words=session.query.words,
         last=not session.queue,
     )
 
@@ -42,14 +40,9 @@ def end(session: Session, finished: str) -> str:
         "tabs/quiz/end.html",
         session=session,
         score=score(session),
-        words=_words(session.wish),
-        agreement=session.wish.task == AGREEMENT,
-        json=carried(as_json(session, finished), "application/json"),
-        csv=carried(as_csv(session, finished), "text/csv"),
-        name=f"quiz-{session.wish.task}-{session.wish.seed}-{session.participant}",
+        words=session.query.words,
+        agreement=session.query.task == AGREEMENT,
+        json=data_uri(as_json(session, finished), "application/json"),
+        csv=data_uri(as_csv(session, finished), "text/csv"),
+        name=f"quiz-{session.query.task}-{session.query.seed}-{session.participant}",
     )
-
-
-def _words(wish: Wish) -> Mapping[str, object]:
-    feedback = 1 if wish.feedback else None
-    return {"task": wish.task, "seed": wish.seed, "length": wish.length, "feedback": feedback}

@@ -1,4 +1,8 @@
-"""The tab 'Report': choose what goes in, look at it, take it along as a web page, PDF or JSON."""
+"""The tab 'Report': choose what goes in, look at it, take it along as a web page, PDF or JSON.
+
+A tick in the form becomes a `Query`, which the address keeps.  The button begins a job that writes the files; a clock
+asks how far it is, and as soon as the web page is written a frame shows it.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,16 @@ import gradio as gr
 
 from app.jobs import Job
 from app.library import Choice, Library
-from app.links import parse
-from app.tab import Tab
+from app.links import Words
+from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.report import view as views
-from app.tabs.report.actions import Wish, make, offered, read_form, read_wish
+from app.tabs.report.actions import Query, make, offered, parse_query, read_form
 from app.tabs.report.reports import ReportFiles
-from app.widgets import QUIET, form, guarded, html
+from app.widgets import form, html
 from protoexplain.errors import UserError
 
-ASKS_EVERY = 0.7
-"""Seconds between looks at how far a report is."""
 PREVIEW = ".html"
-NOTHING_SAID = Wish()
+WHOLE = Query()
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ class ReportState:
     """Where a visitor is.
 
     Args:
-        wish: What goes into the report.
+        query: What goes into the report.
         model: Name of the model.
         token: Of the report, empty where there is none.
         previewed: Token of the report that the preview shows; drawn once, so that its reader keeps the place.
     """
 
-    wish: Wish = NOTHING_SAID
+    query: Query = WHOLE
     model: str = ""
     token: str = ""
     previewed: str = ""
@@ -43,49 +45,48 @@ class ReportState:
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    wishes = form("report-wish")
+    query_form = form("report-query")
     status = html(elem_id="report-status")
     preview = html(elem_id="report-preview")
-    state = gr.State(ReportState())
-    clock = gr.Timer(ASKS_EVERY, active=False)
-    page = [state, wishes, status, preview, clock]
+    state, clock = gr.State(ReportState()), polling_timer()
 
-    def another_choice(choice: Choice, before: ReportState) -> list[Any]:
-        """A link, another model, or another picture; a report stays until another model is chosen."""
-        words = choice.wish(TAB.name)
-        wish = read_wish(words) if words else before.wish
-        now = replace(before, wish=wish) if before.model == choice.model else ReportState(wish, choice.model)
-        asked = views.wishes(wish, library.subject(choice), offered(library, choice))
-        return shown(now, asked)
+    def on_choice(choice: Choice, before: ReportState, words: Words) -> list[Any]:
+        """A report stays until another model is chosen."""
+        query = parse_query(words) if words else before.query
+        now = replace(before, query=query) if before.model == choice.model else ReportState(query, choice.model)
+        return shown(now, views.query_form(query, library.input_image(choice), offered(library, choice)))
 
-    def another_wish(choice: Choice, before: ReportState, event: gr.EventData) -> list[Any]:
+    def on_query(choice: Choice, before: ReportState, words: Words) -> list[Any]:
         """A tick is remembered; the button begins the report."""
-        words = dict(parse(str(event.query)).words)
-        now = replace(before, wish=read_form(words), model=choice.model)
+        now = replace(before, query=read_form(words), model=choice.model)
         if words.get("do") == "make":
-            now = replace(now, token=make(library, choice, now.wish))
-        return shown(now, gr.skip())
+            now = replace(now, token=make(library, choice, now.query))
+        return shown(now)
 
-    def look(now: ReportState) -> list[Any]:
-        return shown(now, gr.skip())
+    def on_tick(choice: Choice, now: ReportState) -> list[Any]:
+        return shown(now)
 
-    def shown(now: ReportState, asked: object) -> list[Any]:
+    def shown(now: ReportState, settings: Any = None) -> list[Any]:  # noqa: ANN401
         job = Job[ReportFiles]()
         if now.token:
             with suppress(UserError):  # made so long ago that it was removed
                 job = library.reports.find(now.token)
         ready = now.token if job.result and PREVIEW in job.result.files else ""
-        page = gr.skip() if ready == now.previewed else views.preview(ready)
-        clock = gr.Timer(active=job.under_way)
-        return [replace(now, previewed=ready), asked, views.status(now.wish, job), page, clock]
+        return [
+            replace(now, previewed=ready),
+            settings or gr.skip(),
+            views.status(now.query, job),
+            gr.skip() if ready == now.previewed else views.preview(ready),
+            gr.Timer(active=job.under_way),
+        ]
 
-    def failed(message: str) -> list[Any]:
+    def on_error(message: str) -> list[Any]:
         return [gr.skip(), gr.skip(), message, gr.skip(), gr.Timer(active=False)]
 
-    chosen.change(guarded(another_choice, failed), [chosen, state], page, **QUIET)
-    one_by_one = {**QUIET, "concurrency_limit": 1}
-    wishes.wish(guarded(another_wish, failed), [chosen, state], page, trigger_mode="multiple", **one_by_one)
-    clock.tick(guarded(look, failed), [state], page, **QUIET)
+    events = TabEvents(TAB.name, chosen, state, [state, query_form, status, preview, clock], on_error)
+    events.on_choice(on_choice)
+    events.on_query(query_form, on_query)
+    events.on_tick(clock, on_tick)
 
 
 TAB = Tab("report", "Report", 50, build)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.examples import Subject
+from app.input_image import InputImage
 from app.jobs import Job
-from app.tabs.report.actions import Wish
+from app.tabs.report.actions import Query
 from app.tabs.report.reports import ReportFiles
 from app.templating import page
 from protoexplain.report.report import SECTIONS
 
 
-def wishes(wish: Wish, subject: Subject, offered: Sequence[Subject]) -> str:
+def query_form(query: Query, image: InputImage, offered: Sequence[InputImage]) -> str:
     """What goes into the report, as a form."""
-    return page("tabs/report/query.html", wish=wish, subject=subject, offered=offered, sections=SECTIONS)
+    return page("tabs/report/query.html", query=query, image=image, offered=offered, sections=SECTIONS)
 
 
-def status(wish: Wish, job: Job[ReportFiles]) -> str:
+def status(query: Query, job: Job[ReportFiles]) -> str:
     """How far the report is; when it is made, its files."""
-    return page("tabs/report/page.html", words=wish.words, job=job)
+    return page("tabs/report/page.html", words=query.words, job=job)
 
 
 def preview(token: str) -> str:

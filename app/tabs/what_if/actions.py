@@ -6,23 +6,22 @@ import base64
 import binascii
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from app.examples import Subject
+from app.input_image import InputImage, see
 from app.links import Words
 from app.pictures import ServedPictures, prototype_picture
-from app.tabs.explain.actions import see
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
 from protoexplain.explain.explainer import Explainer, ForwardResult
-from protoexplain.models.heads import EvidenceKind
+from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import LEAST
@@ -39,7 +38,7 @@ USES: Final[Mapping[str, str]] = {
 }
 LARGEST: Final = 768
 """Larger pictures are scaled down first, so that every change is quick."""
-ROWS, SIDE, KEPT = 3, 200, 8
+ROWS, SIDE, MAX_RESULTS = 3, 200, 8
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ SLIDERS: Final = (
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """What is changed.
 
     Args:
@@ -127,14 +126,14 @@ class Wish:
     @property
     def words(self) -> dict[str, object]:
         """Of an address."""
-        told = {name: f"{strength:g}" for name, strength in self.strengths.items()}
-        return {**told, "area": self.area, "use": self.use if self.area else ""}
+        strengths = {name: f"{strength:g}" for name, strength in self.strengths.items()}
+        return {**strengths, "area": self.area, "use": self.use if self.area else ""}
 
     def value(self, name: str) -> float:
         return self.strengths.get(name, MODIFICATIONS[name].neutral)
 
 
-def read_wish(words: Words) -> Wish:
+def parse_query(words: Words) -> Query:
     """From the words of an address or the fields of the form; what they do not say, or say wrongly, is not changed."""
     strengths = {}
     for name, known in MODIFICATIONS.items():
@@ -146,7 +145,7 @@ def read_wish(words: Words) -> Wish:
         if strength != known.neutral:
             strengths[name] = strength
     area, use = words.get("area", ""), words.get("use", "")
-    return Wish(strengths, area if cells(area) is not None else "", use if use in USES else "grey")
+    return Query(strengths, area if cells(area) is not None else "", use if use in USES else "grey")
 
 
 def cells(area: str) -> NDArray[np.bool_] | None:
@@ -199,7 +198,7 @@ class Outcome:
         gains: Prototypes by which it gains.
         rest: The part of the change that is due to all other prototypes.
         by_probability: Whether evidence is measured in probability (else in points of the class score).
-        evidence: How it is counted; where it is ``shapley``, scores are told relative to the average class.
+        evidence: How it is counted; where it is ``shapley``, scores are relative to the average class.
         changed: Whether anything was changed at all.
         notices: What was done to the picture before.
     """
@@ -217,50 +216,49 @@ class Outcome:
     notices: tuple[str, ...]
 
 
-class Memory:
-    """What models saw of the last pictures, so that each change costs one forward pass; for all threads."""
+class ForwardResults:
+    """What models made of the last pictures, so that each change costs one forward pass; for all threads."""
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self.kept = kept
-        self._seen: WeakKeyDictionary[Explainer, OrderedDict[tuple[Subject, int], ForwardResult]] = WeakKeyDictionary()
+    def __init__(self, size: int = MAX_RESULTS) -> None:
+        self.size = size
+        self._results: WeakKeyDictionary[Explainer, LRUCache[tuple[InputImage, int], ForwardResult]] = (
+            WeakKeyDictionary()
+        )
         self._lock = threading.Lock()
 
-    def seen(self, explainer: Explainer, subject: Subject) -> ForwardResult:
-        """What a model saw of a picture, as a picture of its own.
+    def of(self, explainer: Explainer, image: InputImage) -> ForwardResult:
+        """What a model makes of a picture, which is cut to what the model sees.
 
         Raises:
             UserError: The picture cannot be read.
         """
-        key = (subject, subject.path.stat().st_mtime_ns if subject.path.is_file() else 0)
+        key = (image, image.path.stat().st_mtime_ns if image.path.is_file() else 0)
         with self._lock:
-            known = self._seen.setdefault(explainer, OrderedDict())
+            known = self._results.setdefault(explainer, LRUCache(self.size))
             if key in known:
-                known.move_to_end(key)
                 return known[key]
-        found = explainer.cropped(see(explainer, subject), LARGEST)
+        found = explainer.cropped(see(explainer, image), LARGEST)
         with self._lock:
             known[key] = found
-            while len(known) > self.kept:
-                known.popitem(last=False)
         return found
 
 
-def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) -> Outcome:
-    """Change a picture and look at it again.
+def outcome(explainer: Explainer, results: ForwardResults, image: InputImage, query: Query) -> Outcome:
+    """Change a picture and run the model on it again.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    seen, edit = memory.seen(explainer, subject), wish.edit
+    forward, edit = results.of(explainer, image), query.edit
     changed = bool(edit.changes) or (edit.area is not None and edit.fill is not None)
-    edited = explainer.edited(seen, edit) if changed else seen
-    found = what_if(seen.forward_pass, edited.forward_pass, ROWS)
+    edited = explainer.edited(forward, edit) if changed else forward
+    found = what_if(forward.forward_pass, edited.forward_pass, ROWS)
     prototypes = ServedPictures(explainer.checkpoint)
-    before, after = (ImagePictures(explainer, one, prototypes, side=SIDE) for one in (seen, edited))
+    before, after = (ImagePictures(explainer, one, prototypes, side=SIDE) for one in (forward, edited))
     losses, gains = (_moved(explainer, before, after, shifts, found) for shifts in (found.losses, found.gains))
     listed = sum(moved.shift.change for moved in (*losses, *gains))
     return Outcome(
-        name=seen.name,
+        name=forward.name,
         before=before.whole(),
         after=after.whole(what="The changed picture"),
         found=found,
@@ -268,9 +266,9 @@ def outcome(explainer: Explainer, memory: Memory, subject: Subject, wish: Wish) 
         gains=gains,
         rest=found.change - listed,
         by_probability=explainer.unit == "probability",
-        evidence=seen.forward_pass.evidence_kind,
+        evidence=forward.forward_pass.evidence_kind,
         changed=changed,
-        notices=seen.notices,
+        notices=forward.notices,
     )
 
 

@@ -5,7 +5,7 @@ const part = (name) => element.querySelector(`[data-part=${name}]`);
 const sliders = () => [...element.querySelectorAll(".slider input")];
 const answer = document.querySelector("#what-if-answer");
 const PAUSE = 150, PATIENCE = 300, LONGEST = 60000;
-let due = 0, shown = 0, given_up = 0, busy = false, again = false, told_texture = "", turn = 0, labelled = null;
+let due = 0, shown = 0, given_up = 0, busy = false, again = false, sent_texture = "", turn = 0, labelled = null;
 
 const label = (slider) => {
   const output = slider.parentElement.querySelector("output");
@@ -23,7 +23,7 @@ const working = (text) => {
     part("working").hidden = false;
   }, PATIENCE);
 };
-const tell = () => {
+const send = () => {
   if (busy) {
     again = true;
     return;
@@ -34,21 +34,21 @@ const tell = () => {
   fields.delete("tool");
   fields.set("turn", ++turn);
   const texture = fields.get("texture");
-  const slow = texture !== told_texture && Number(texture) > 0;
-  told_texture = texture;
+  const slow = texture !== sent_texture && Number(texture) > 0;
+  sent_texture = texture;
   working(slow ? "Smoothing the texture and looking again…" : "The model looks again…");
   given_up = setTimeout(answered, LONGEST);
-  trigger("wish", { query: new URLSearchParams(fields).toString() });
+  trigger("query", { query: new URLSearchParams(fields).toString() });
 };
 const answered = () => {
   clearTimeout(given_up);
   busy = false;
   working("");
-  if (again) tell();
+  if (again) send();
 };
 const soon = () => {
   clearTimeout(due);
-  due = setTimeout(tell, PAUSE);
+  due = setTimeout(send, PAUSE);
 };
 const put = (slider, value) => {
   slider.value = value;

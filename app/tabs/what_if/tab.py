@@ -1,4 +1,8 @@
-"""The tab 'What if': the picture is changed by sliders and brush, and the answer moves beside the original one."""
+"""The tab 'What if': the picture is changed by sliders and brush, and the answer moves beside the original one.
+
+The script sends every move of a slider and every stroke as a `Query`.  `outcome` changes the picture and lets the model
+look again (one forward pass), and the page shows the classes and the prototypes that lost and gained.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import number, parse
-from app.tab import Tab
+from app.links import Words, number
+from app.tab import Tab, TabEvents
 from app.tabs.what_if import view as views
-from app.tabs.what_if.actions import Memory, Outcome, Wish, outcome, read_wish
+from app.tabs.what_if.actions import ForwardResults, Outcome, Query, outcome, parse_query
 from app.templating import loading
-from app.widgets import ON_MODEL, guarded, html, script
+from app.widgets import ON_MODEL, html, script
 
 
 def build(library: Library, chosen: gr.State) -> None:
@@ -20,39 +24,33 @@ def build(library: Library, chosen: gr.State) -> None:
     with gr.Column(elem_id="what-if"):
         original = html(elem_id="what-if-original")
         changed = html(elem_id="what-if-changed")
-        controls = html(
-            elem_id="what-if-controls", js_on_load=script("tabs/what_if/script.js", "tabs/what_if/painting.js")
-        )
+        scripts = script("tabs/what_if/script.js", "tabs/what_if/painting.js")
+        controls = html(elem_id="what-if-controls", js_on_load=scripts)
         answer = html(loading("Looking at the picture…"), elem_id="what-if-answer")
         prototypes = html(elem_id="what-if-prototypes")
-    state, memory = gr.State(Wish()), Memory()
-    result = [state, changed, answer, prototypes]
-    page = [*result, original, controls]
+    state, results = gr.State(Query()), ForwardResults()
 
-    def another_choice(choice: Choice, before: Wish) -> list[Any]:
+    def on_choice(choice: Choice, before: Query, words: Words) -> list[Any]:
         """Another picture is asked the same question; what was painted belonged to the one before."""
-        words = choice.wish(TAB.name)
-        wish = read_wish(words) if words else Wish(before.strengths, use=before.use)
-        shown = outcome(library.explainer(choice), memory, library.subject(choice), wish)
-        return [*told(shown, wish, choice), views.original(shown, wish), views.controls(wish)]
+        query = parse_query(words) if words else Query(before.strengths, use=before.use)
+        shown = outcome(library.explainer(choice), results, library.input_image(choice), query)
+        return [*answered(shown, query, choice), views.original(shown, query), views.controls(query)]
 
-    def another_wish(choice: Choice, event: gr.EventData) -> list[Any]:
-        words = dict(parse(str(event.query)).words)
-        wish = read_wish(words)
-        shown = outcome(library.explainer(choice), memory, library.subject(choice), wish)
-        return told(shown, wish, choice, number(words, "turn") or 0)
+    def on_query(choice: Choice, before: Query, words: Words) -> list[Any]:
+        query = parse_query(words)
+        shown = outcome(library.explainer(choice), results, library.input_image(choice), query)
+        return answered(shown, query, choice, number(words, "turn") or 0)
 
-    def told(shown: Outcome, wish: Wish, choice: Choice, turn: int = 0) -> list[Any]:
-        return [wish, views.changed(shown), views.answer(shown, wish, turn), views.prototypes(shown, choice.model)]
+    def answered(shown: Outcome, query: Query, choice: Choice, turn: int = 0) -> list[Any]:
+        return [query, views.changed(shown), views.answer(shown, query, turn), views.prototypes(shown, choice.model)]
 
-    def failed(message: str) -> list[Any]:
-        return [gr.skip(), "", message, ""]
+    def on_error(message: str) -> list[Any]:
+        return [gr.skip(), "", message, "", "", ""]
 
-    def nothing(message: str) -> list[Any]:
-        return [*failed(message), "", ""]
-
-    chosen.change(guarded(another_choice, nothing), [chosen, state], page, trigger_mode="multiple", **ON_MODEL)
-    controls.wish(guarded(another_wish, failed), [chosen], result, trigger_mode="multiple", **ON_MODEL)
+    moved = [state, changed, answer, prototypes]
+    events = TabEvents(TAB.name, chosen, state, [*moved, original, controls], on_error, ON_MODEL)
+    events.on_choice(on_choice)
+    events.on_query(controls, on_query, outputs=moved, on_error=lambda message: on_error(message)[: len(moved)])
 
 
 TAB = Tab("what_if", "What if", 15, build)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from app.tabs.what_if.actions import CELLS, SLIDERS, USES, Outcome, Wish
+from app.tabs.what_if.actions import CELLS, SLIDERS, USES, Outcome, Query
 from app.templating import page
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 from protoexplain.view.numbers import readable
 from protoexplain.view.sentences import about_what_if
 
 
-def original(shown: Outcome, wish: Wish) -> str:
+def original(shown: Outcome, query: Query) -> str:
     """The picture as it is, to paint on."""
-    return page("tabs/what_if/original.html", shown=shown, wish=wish, cells=CELLS)
+    return page("tabs/what_if/original.html", shown=shown, query=query, cells=CELLS)
 
 
-def controls(wish: Wish) -> str:
+def controls(query: Query) -> str:
     """Sliders, questions and tools for painting, as a form."""
-    return page("tabs/what_if/query.html", wish=wish, sliders=SLIDERS, known=MODIFICATIONS, uses=USES)
+    return page("tabs/what_if/query.html", query=query, sliders=SLIDERS, known=MODIFICATIONS, uses=USES)
 
 
 def changed(shown: Outcome) -> str:
@@ -24,13 +24,13 @@ def changed(shown: Outcome) -> str:
     return page("tabs/what_if/changed.html", shown=shown)
 
 
-def answer(shown: Outcome, wish: Wish, turn: int = 0) -> str:
+def answer(shown: Outcome, query: Query, turn: int = 0) -> str:
     """What the change does to the classes; `turn` lets the page see that it is a new answer."""
     return page(
         "tabs/what_if/page.html",
         shown=shown,
         sentence=about_what_if(shown.found, readable),
-        words=wish.words,
+        words=query.words,
         turn=turn,
     )
 

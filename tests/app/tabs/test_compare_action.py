@@ -8,21 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.examples import Subject
+from app.input_image import InputImage, see
 from app.library import Choice
 from app.tabs.compare import view as views
-from app.tabs.compare.actions import (
-    MODELS,
-    PICTURES,
-    Wish,
-    overlap,
-    paired,
-    partner,
-    read_wish,
-    two_models,
-    two_pictures,
-)
-from app.tabs.explain.actions import see
+from app.tabs.compare.actions import MODELS, PICTURES, Query, default_other_image, parse_query, two_models, two_pictures
+from app.tabs.compare.overlap import overlap, pair_boxes
 
 BOXES = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9)).map(
@@ -38,25 +28,25 @@ def explainer(request, store):
 
 
 @pytest.fixture
-def subjects(examples, explainer):
+def input_images(examples, explainer):
     return examples.of(explainer.checkpoint)
 
 
-def scores(explainer, subject):
-    return see(explainer, subject).forward_pass.scores
+def scores(explainer, input_image):
+    return see(explainer, input_image).forward_pass.scores
 
 
-def other_decision(explainer, subjects):
+def other_decision(explainer, input_images):
     """Another picture that the model decides otherwise for."""
-    first = int(scores(explainer, subjects[0]).argmax())
-    return next(s for s in subjects if int(scores(explainer, s).argmax()) != first)
+    first = int(scores(explainer, input_images[0]).argmax())
+    return next(s for s in input_images if int(scores(explainer, s).argmax()) != first)
 
 
-def test_two_decisions_differ_by_what_prototypes_say_for_one_class_against_the_other(explainer, subjects):
-    other = other_decision(explainer, subjects)
-    shown = two_pictures(explainer, subjects[0], other, rows=4)
+def test_two_decisions_differ_by_what_prototypes_say_for_one_class_against_the_other(explainer, input_images):
+    other = other_decision(explainer, input_images)
+    shown = two_pictures(explainer, input_images[0], other, rows=4)
     assert not shown.agree
-    left, right = scores(explainer, subjects[0]), scores(explainer, other)
+    left, right = scores(explainer, input_images[0]), scores(explainer, other)
     a, b = int(left.argmax()), int(right.argmax())
     assert shown.left.lead == pytest.approx(float(left[a] - left[b]), abs=1e-5)
     assert shown.right.lead == pytest.approx(float(right[a] - right[b]), abs=1e-5)
@@ -68,17 +58,17 @@ def test_two_decisions_differ_by_what_prototypes_say_for_one_class_against_the_o
     assert shown.rows[0].share == 1
 
 
-def test_one_decision_differs_by_its_score(explainer, subjects):
-    best = int(scores(explainer, subjects[0]).argmax())
-    same = next(s for s in subjects[1:] if int(scores(explainer, s).argmax()) == best)
-    shown = two_pictures(explainer, subjects[0], same)
+def test_one_decision_differs_by_its_score(explainer, input_images):
+    best = int(scores(explainer, input_images[0]).argmax())
+    same = next(s for s in input_images[1:] if int(scores(explainer, s).argmax()) == best)
+    shown = two_pictures(explainer, input_images[0], same)
     assert shown.agree
     assert shown.left.lead == pytest.approx(shown.left.best.score, abs=1e-5)
     assert shown.right.lead == pytest.approx(shown.right.best.score, abs=1e-5)
 
 
-def test_the_same_prototype_stands_on_both_sides(explainer, subjects):
-    shown = two_pictures(explainer, subjects[0], subjects[1])
+def test_the_same_prototype_stands_on_both_sides(explainer, input_images):
+    shown = two_pictures(explainer, input_images[0], input_images[1])
     for row in shown.rows:
         assert row.left.prototype == row.right.prototype
         assert row.left.evidence - row.right.evidence == pytest.approx(row.difference)
@@ -87,16 +77,16 @@ def test_the_same_prototype_stands_on_both_sides(explainer, subjects):
     assert [mark.text for mark in shown.left.picture.marks] == [str(row.number) for row in shown.rows]
 
 
-def test_a_picture_compared_with_itself_differs_in_nothing(explainer, subjects):
-    shown = two_pictures(explainer, subjects[0], subjects[0])
+def test_a_picture_compared_with_itself_differs_in_nothing(explainer, input_images):
+    shown = two_pictures(explainer, input_images[0], input_images[0])
     assert shown.rows == ()
     assert shown.rest == pytest.approx(0, abs=1e-9)
 
 
 def test_two_models_are_joined_by_place(store, examples):
     left, right = store.explainer("a-protopnet"), store.explainer("b-cbc")
-    subject = examples.of(left.checkpoint)[0]
-    shown = two_models(left, right, ("one", "other"), subject, rows=5)
+    input_image = examples.of(left.checkpoint)[0]
+    shown = two_models(left, right, ("one", "other"), input_image, rows=5)
     assert (shown.left.title, shown.right.title) == ("one", "other")
     assert shown.rest is None
     assert sum(row.left is not None for row in shown.rows) <= 5
@@ -111,23 +101,23 @@ def test_two_models_are_joined_by_place(store, examples):
     assert sum(row.left.evidence for row in shown.rows if row.left) <= 1 + 1e-6
 
 
-def test_a_model_compared_with_itself_agrees_everywhere(explainer, subjects):
-    shown = two_models(explainer, explainer, ("a", "b"), subjects[0])
+def test_a_model_compared_with_itself_agrees_everywhere(explainer, input_images):
+    shown = two_models(explainer, explainer, ("a", "b"), input_images[0])
     assert all(row.difference == pytest.approx(0, abs=1e-6) for row in shown.rows if row.left and row.right)
 
 
-def test_the_suggested_partner_is_of_the_class_that_comes_second(explainer, subjects):
-    forward_pass = see(explainer, subjects[0]).forward_pass
+def test_the_suggested_partner_is_of_the_class_that_comes_second(explainer, input_images):
+    forward_pass = see(explainer, input_images[0]).forward_pass
     second = forward_pass.class_names[forward_pass.ranked[1]]
-    assert partner(explainer, subjects[0], subjects).truth == second
-    assert partner(explainer, subjects[0], subjects[:1]) is None
-    nobody = [dataclasses.replace(subject, truth=None) for subject in subjects]
-    assert partner(explainer, nobody[0], nobody).key == nobody[1].key
+    assert default_other_image(explainer, input_images[0], input_images).truth == second
+    assert default_other_image(explainer, input_images[0], input_images[:1]) is None
+    nobody = [dataclasses.replace(input_image, truth=None) for input_image in input_images]
+    assert default_other_image(explainer, nobody[0], nobody).key == nobody[1].key
 
 
-def test_an_upload_can_be_compared(explainer, subjects):
-    upload = Subject("", "mine.jpg", subjects[3].path, frame=(0, 0, 0.5, 0.5))
-    assert two_pictures(explainer, upload, subjects[0]).left.picture.region.width == pytest.approx(50)
+def test_an_upload_can_be_compared(explainer, input_images):
+    upload = InputImage("", "mine.jpg", input_images[3].path, frame=(0, 0, 0.5, 0.5))
+    assert two_pictures(explainer, upload, input_images[0]).left.picture.region.width == pytest.approx(50)
 
 
 @pytest.mark.parametrize(
@@ -140,30 +130,30 @@ def test_overlap_is_intersection_over_union(one, other, share):
 
 @given(BOXES, BOXES)
 def test_pairing_loses_nothing_and_joins_only_what_overlaps(left, right):
-    pairs = paired(left, right)
+    pairs = pair_boxes(left, right)
     assert sorted(i for i, _ in pairs if i is not None) == list(range(len(left)))
     assert sorted(j for _, j in pairs if j is not None) == list(range(len(right)))
     assert all(overlap(left[i], right[j]) >= 0.25 for i, j in pairs if i is not None and j is not None)
 
 
 def test_wishes_are_not_trusted():
-    assert read_wish({"how": "models", "other": "b-cbc", "of": "1"}) == Wish(MODELS, "b-cbc", 1)
-    assert read_wish({"how": "../x", "of": "-1"}) == Wish(PICTURES, "", None)
+    assert parse_query({"how": "models", "other": "b-cbc", "of": "1"}) == Query(MODELS, "b-cbc", 1)
+    assert parse_query({"how": "../x", "of": "-1"}) == Query(PICTURES, "", None)
 
 
-def test_hostile_names_are_text(explainer, subjects):
+def test_hostile_names_are_text(explainer, input_images):
     hostile = '"><img src=x onerror=alert(1)><script>'
-    shown = two_pictures(explainer, subjects[0], subjects[1])
+    shown = two_pictures(explainer, input_images[0], input_images[1])
     side = dataclasses.replace(shown.left, title=hostile, truth=hostile)
     row = dataclasses.replace(shown.rows[0], left=dataclasses.replace(shown.rows[0].left, owner=hostile))
     shown = dataclasses.replace(shown, left=side, rows=(row,))
     choice = Choice(hostile)
-    subject = dataclasses.replace(subjects[0], truth=hostile)
+    input_image = dataclasses.replace(input_images[0], truth=hostile)
     pages = [
-        views.comparison(shown, choice, Wish(), hostile),
-        views.comparison(shown, choice, Wish(MODELS), hostile),
-        views.wishes(Wish(), [(hostile, hostile)], hostile, [hostile], [subject], hostile),
-        views.wishes(Wish(MODELS), [(hostile, hostile)], hostile, [hostile]),
+        views.comparison(shown, choice, Query(), hostile),
+        views.comparison(shown, choice, Query(MODELS), hostile),
+        views.query_form(Query(), [(hostile, hostile)], hostile, [hostile], [input_image], hostile),
+        views.query_form(Query(MODELS), [(hostile, hostile)], hostile, [hostile]),
     ]
     for page in pages:
         assert "<script" not in page

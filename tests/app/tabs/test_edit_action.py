@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
+from cachetools import LRUCache
 
 from app.examples import Examples
 from app.jobs import Job, JobQueue, JobState, Requests
 from app.tabs.edit import actions
 from app.tabs.edit import view as views
-from app.tabs.edit.actions import Wish
-from app.tabs.edit.edits import Edits
+from app.tabs.edit.actions import Query
+from app.tabs.edit.edits import Edits, file_of, free_name, new_place
+from app.tabs.edit.state import EditState
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.editing.decisions import Decision, Decisions, History, parse_decisions
@@ -84,7 +86,7 @@ def test_trouble_is_told_and_can_be_tried_again(edits, ready):
 
 def test_latent_maps_that_had_to_make_room_are_computed_again(edits, ready, store, monkeypatch):
     checkpoint, *_ = ready
-    monkeypatch.setattr("app.tabs.edit.edits.FEATURES_KEPT", 1)
+    monkeypatch.setattr(edits, "_features", LRUCache(1))
     answer(edits, store.explainer("b-cbc").checkpoint)
     assert edits.features(checkpoint) is None
     assert answer(edits, checkpoint).result is not None
@@ -93,43 +95,43 @@ def test_latent_maps_that_had_to_make_room_are_computed_again(edits, ready, stor
 
 def test_prototypes_with_findings_come_first(explainer, ready):
     _, _, report = ready
-    shown = actions.shelf(explainer, History(), report, Wish())
+    shown = actions.gallery(explainer, History(), report, Query())
     assert len(shown) == 16
     counts = [len(one.marks) for one in shown]
     assert counts == sorted(counts, reverse=True)
     told = {one.tile.index for one in shown if "off the object" in one.marks}
     assert told == set(report.concerned["background"])
     assert told, "some lie on the background"
-    only = actions.shelf(explainer, History((GONE,)), report, Wish(found=True))
+    only = actions.gallery(explainer, History((GONE,)), report, Query(found=True))
     assert {one.tile.index for one in only} == {one.tile.index for one in shown if one.marks} | {1}
     assert next(one for one in only if one.tile.index == 1).decision == GONE
-    of_class = actions.shelf(explainer, History(), report, Wish(label=2))
+    of_class = actions.gallery(explainer, History(), report, Query(label=2))
     assert {one.tile.owner for one in of_class} == {explainer.checkpoint.classes[2]}
-    assert len(actions.shelf(explainer, History(), None, Wish(label=99))) == 16
+    assert len(actions.gallery(explainer, History(), None, Query(label=99))) == 16
 
 
 def test_patches_are_offered_with_pictures(ready):
-    checkpoint, bench, report = ready
-    shown = actions.opened(checkpoint, bench, History(), report, 0, None)
+    checkpoint, preview, report = ready
+    shown = actions.open_prototype(checkpoint, preview, History(), report, 0, None)
     assert shown.offers
     assert all(offer.picture.source.startswith("data:image/jpeg") for offer in shown.offers)
     assert all(offer.picture.region is not None for offer in shown.offers)
     place = shown.pictures[1][0]
-    board = actions.opened(checkpoint, bench, History(), report, 0, place).board
+    board = actions.open_prototype(checkpoint, preview, History(), report, 0, place).board
     assert board is not None
-    assert (board.rows, board.columns) == bench.map_of(0)
-    foreign = next(i for i, image in enumerate(bench.features["train"].images) if image.label == 3)
-    assert actions.opened(checkpoint, bench, History(), report, 0, foreign).board is None
-    early = actions.opened(checkpoint, None, History(), None, 0, None)
+    assert (board.rows, board.columns) == preview.map_of(0)
+    foreign = next(i for i, image in enumerate(preview.features["train"].images) if image.label == 3)
+    assert actions.open_prototype(checkpoint, preview, History(), report, 0, foreign).board is None
+    early = actions.open_prototype(checkpoint, None, History(), None, 0, None)
     assert (early.ready, early.offers) == (False, ())
     with pytest.raises(UserError, match="no prototype 99"):
-        actions.opened(checkpoint, bench, History(), report, 99, None)
+        actions.open_prototype(checkpoint, preview, History(), report, 99, None)
 
 
 def test_components_can_only_be_removed(edits, store):
     checkpoint = store.explainer("b-cbc").checkpoint
     report = answer(edits, checkpoint).result
-    shown = actions.opened(checkpoint, edits.features(checkpoint), History(), report, 0, None)
+    shown = actions.open_prototype(checkpoint, edits.features(checkpoint), History(), report, 0, None)
     assert not shown.movable
     page = views.one(shown, "", "", "")
     assert "parts of its network" in page
@@ -139,16 +141,16 @@ def test_components_can_only_be_removed(edits, store):
 
 class TestDecisions:
     def test_removed_and_written_anew(self, ready):
-        checkpoint, bench, report = ready
+        checkpoint, preview, report = ready
         words = {"reason": "spurious", "note": "a twig", "do": "remove"}
-        assert actions.decided(bench, words, 4, "Ada", "today") == Decision(
+        assert actions.parse_decision(preview, words, 4, "Ada", "today") == Decision(
             prototype=4, do="remove", reason="spurious", note="a twig", who="Ada", date="today"
         )
-        offer = actions.opened(checkpoint, bench, History(), report, 4, None).offers[1]
-        told = actions.decided(bench, {**words, "do": "reproject", "spot": offer.value}, 4, "", "")
+        offer = actions.open_prototype(checkpoint, preview, History(), report, 4, None).offers[1]
+        told = actions.parse_decision(preview, {**words, "do": "reproject", "spot": offer.value}, 4, "", "")
         assert (told.do, told.image) == ("reproject", offer.image)
         place = offer.value.split(",")[0]
-        told = actions.decided(bench, {**words, "cell": f"{place},0,1"}, 4, "", "")
+        told = actions.parse_decision(preview, {**words, "cell": f"{place},0,1"}, 4, "", "")
         assert told.place == (offer.image, 0, 1)
 
     @pytest.mark.parametrize(
@@ -164,27 +166,29 @@ class TestDecisions:
         ],
     )
     def test_nonsense_is_refused(self, ready, words, trouble):
-        _, bench, _ = ready
+        _, preview, _ = ready
         with pytest.raises(UserError, match=trouble):
-            actions.decided(bench, words, 0, "", "")
+            actions.parse_decision(preview, words, 0, "", "")
 
     def test_long_texts_are_cut(self, ready):
-        _, bench, _ = ready
-        told = actions.decided(bench, {"do": "remove", "reason": "other", "note": "x" * 9999}, 0, "y" * 9999, "")
+        _, preview, _ = ready
+        told = actions.parse_decision(
+            preview, {"do": "remove", "reason": "other", "note": "x" * 9999}, 0, "y" * 9999, ""
+        )
         assert (len(told.note), len(told.who)) == (500, 100)
 
 
 class TestSaving:
     def test_new_checkpoint_is_found_by_itself_and_can_be_replayed(self, edits, ready, store, birds, tmp_path):
         checkpoint, *_ = ready
-        place = actions.new_place(store.root, "mine")
+        place = new_place(store.root, "mine")
         result = saved(edits, checkpoint, (GONE,), place).result
         assert "mine" in {entry.name for entry in store.scan()[0]}
         assert result.checkpoint.metrics["edits"][0]["who"] == "Ada"
         data = view_of_run(checkpoint.config.data, birds)
         found = verify(result.checkpoint, data)
         assert found.passed, found.as_text()
-        file = parse_decisions(actions.file_of(checkpoint, (GONE,)), "file")
+        file = parse_decisions(file_of(checkpoint, (GONE,)), "file")
         assert file == Decisions(weights_sha256=checkpoint.weights_sha256, decisions=(GONE,))
         again = edit(store.root / "a-protopnet", file, birds, tmp_path / "again").checkpoint
         assert again.weights_sha256 == result.checkpoint.weights_sha256
@@ -194,54 +198,51 @@ class TestSaving:
     @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", ".hidden", "a b", "x" * 65, "a.tmp-12", "ü", "a\n"])
     def test_names_that_are_none(self, store, name):
         if name == "a\n":
-            assert actions.new_place(store.root, name).name == "a"
+            assert new_place(store.root, name).name == "a"
             return
         with pytest.raises(UserError, match="no name"):
-            actions.new_place(store.root, name)
+            new_place(store.root, name)
 
     def test_taken_names(self, store):
         with pytest.raises(UserError, match="already"):
-            actions.new_place(store.root, "b-cbc")
-        assert actions.free_name(store.root, "a-protopnet") == "a-protopnet-edited"
+            new_place(store.root, "b-cbc")
+        assert free_name(store.root, "a-protopnet") == "a-protopnet-edited"
         (store.root / "a-protopnet-edited").mkdir()
-        assert actions.free_name(store.root, "runs/a-protopnet") == "a-protopnet-edited-2"
+        assert free_name(store.root, "runs/a-protopnet") == "a-protopnet-edited-2"
 
 
 def test_hostile_texts_are_text(edits, explainer, ready):
-    checkpoint, bench, report = ready
+    checkpoint, preview, report = ready
     bad = GONE.model_copy(update={"note": HOSTILE, "who": HOSTILE})
     history = History().decide(bad)
     pages = [
         views.overview(
+            EditState(query=Query(HOSTILE), saving=HOSTILE, saved=HOSTILE),
             history,
             Job(JobState.FAILED, error=UserError(HOSTILE, HOSTILE, HOSTILE)),
             report,
             [HOSTILE] * 4,
             {1: HOSTILE},
             (),
-            {"class": HOSTILE},
             file=HOSTILE,
             model=HOSTILE,
             name=HOSTILE,
-            saving=HOSTILE,
-            saved=HOSTILE,
-            trouble=UserError(HOSTILE, HOSTILE, HOSTILE),
+            error=UserError(HOSTILE, HOSTILE, HOSTILE),
         ),
         views.overview(
+            EditState(query=Query(HOSTILE), saving=HOSTILE, saved=HOSTILE),
             history,
             Job(JobState.RUNNING, HOSTILE, 1, 2),
             None,
             [HOSTILE] * 4,
             {1: HOSTILE},
             (),
-            {"class": HOSTILE},
             file=HOSTILE,
             model=HOSTILE,
             name=HOSTILE,
-            saving=HOSTILE,
         ),
-        views.one(actions.opened(checkpoint, bench, history, report, 0, None), HOSTILE, HOSTILE, HOSTILE),
-        views.shelf(actions.shelf(explainer, history, report, Wish()), 16, Wish(), [HOSTILE] * 4, True, 0),
+        views.one(actions.open_prototype(checkpoint, preview, history, report, 0, None), HOSTILE, HOSTILE, HOSTILE),
+        views.gallery(actions.gallery(explainer, history, report, Query()), 16, Query(), [HOSTILE] * 4, True, 0),
         views.without_data(HOSTILE, True),
     ]
     for page in pages:
@@ -250,12 +251,12 @@ def test_hostile_texts_are_text(edits, explainer, ready):
 
 
 def test_tiles_of_the_parent_stay_when_a_prototype_is_moved(explainer, edits, ready):
-    checkpoint, bench, report = ready
-    offer = actions.opened(checkpoint, bench, History(), report, 2, None).offers[0]
-    moved = actions.decided(bench, {"do": "reproject", "reason": "background", "spot": offer.value}, 2, "", "")
-    preview = answer(edits, checkpoint, (moved,))
-    assert 2 not in preview.result.concerned["background"]
-    others = actions.opened(checkpoint, bench, History().decide(moved), report, 3, None).offers
+    checkpoint, preview, report = ready
+    offer = actions.open_prototype(checkpoint, preview, History(), report, 2, None).offers[0]
+    moved = actions.parse_decision(preview, {"do": "reproject", "reason": "background", "spot": offer.value}, 2, "", "")
+    tried = answer(edits, checkpoint, (moved,))
+    assert 2 not in tried.result.concerned["background"]
+    others = actions.open_prototype(checkpoint, preview, History().decide(moved), report, 3, None).offers
     assert offer.value not in {other.value for other in others}
 
 

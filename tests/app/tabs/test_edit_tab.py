@@ -14,13 +14,21 @@ import app.tabs.edit.edits
 from app.jobs import JobQueue
 from app.library import Choice
 from app.tabs.edit.edits import Edits
-from app.tabs.edit.tab import EditState, build
+from app.tabs.edit.state import EditState
+from app.tabs.edit.tab import build
 from protoexplain.editing.decisions import Decision, History
 from protoexplain.errors import UserError
 
 MODEL = Choice("a-protopnet")
 MINE, OTHERS = ((Decision(prototype=number, do="remove", reason="other"),) for number in (1, 2))
 REPORT = SimpleNamespace(rows=list, changed=(), epochs=1, concerned={})
+
+
+class ForgetsAll(dict):
+    """A cache without room."""
+
+    def __setitem__(self, key, value):
+        pass
 
 
 def at_once(action):
@@ -90,7 +98,7 @@ def state(checkpoint):
 
 def press(handlers, state, query):
     """State, overview and clock after a click."""
-    found = at_once(lambda: handlers.step(MODEL, state, gr.EventData(None, {"query": query})))
+    found = at_once(lambda: handlers.on_click(MODEL, state, gr.EventData(None, {"query": query})))
     return found[0], found[1], found[4]
 
 
@@ -99,7 +107,7 @@ def followed(handlers, state):
     until = time.monotonic() + 20
     while state.waiting:
         assert time.monotonic() < until
-        state, overview, *_ = at_once(lambda state=state: handlers.look(MODEL, state))
+        state, overview, *_ = at_once(lambda state=state: handlers.on_tick(MODEL, state))
         time.sleep(0.02)
     return state, overview
 
@@ -118,7 +126,7 @@ def test_saving_ends_though_a_refit_was_running(handlers, edits, refit_ends, che
     now, overview, clock = press(handlers, state, "do=save&name=mine")
     assert (now.saving, now.saved, clock.active) == ("mine", "", True)
     assert "Saving mine: waiting for other work" in overview
-    at_once(lambda: handlers.look(MODEL, now))
+    at_once(lambda: handlers.on_tick(MODEL, now))
     refit_ends.set()
     now, overview = followed(handlers, now)
     assert (now.saving, now.saved) == ("", "mine")
@@ -128,7 +136,7 @@ def test_saving_ends_though_a_refit_was_running(handlers, edits, refit_ends, che
 
 
 def test_saving_ends_though_the_latent_maps_had_to_make_room(handlers, edits, checkpoint, state, store, monkeypatch):
-    monkeypatch.setattr(app.tabs.edit.edits, "FEATURES_KEPT", 0)
+    monkeypatch.setattr(edits, "_features", ForgetsAll())
     now, *_ = press(handlers, state, "do=refit")
     now, overview = followed(handlers, now)
     assert "Before and after" in overview

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.examples import Subject
-from app.tabs.explain.actions import explain_picture, see
+from app.input_image import InputImage, see
+from app.tabs.explain.actions import explain_image
 from protoexplain.errors import UserError
 from protoexplain.regions.boxes import upsample
 from protoexplain.view.image_pictures import LAYER_SIDE
@@ -25,12 +25,12 @@ def protopnet(store):
 
 
 @pytest.fixture
-def subject(examples, protopnet):
+def input_image(examples, protopnet):
     return examples.of(protopnet.checkpoint)[0]
 
 
-def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, subject):
-    case = explain_picture(protopnet, subject, rows=5)
+def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, input_image):
+    case = explain_image(protopnet, input_image, rows=5)
     assert case.rank == 1
     assert case.shown.label == case.best.label
     assert sum(entry.probability for entry in case.predictions) == pytest.approx(1, abs=1e-5)
@@ -43,8 +43,8 @@ def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, subject):
     assert max(row.share for row in rows) == 1
 
 
-def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet, subject):
-    case = explain_picture(protopnet, subject, label=1, rows=10)
+def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet, input_image):
+    case = explain_image(protopnet, input_image, label=1, rows=10)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
     assert all(row.evidence > 0 for row in case.of_kind("for"))
@@ -53,8 +53,8 @@ def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet,
     assert numbers == [1, 2, 3, 4, 5]
 
 
-def test_every_picture_says_what_it_shows(protopnet, subject):
-    case = explain_picture(protopnet, subject)
+def test_every_picture_says_what_it_shows(protopnet, input_image):
+    case = explain_image(protopnet, input_image)
     for row in case.of_kind("for"):
         pictures = [row.part, row.place, row.heat, row.patch, row.source]
         drawn, kept = [row.part, row.place], pictures[3:]
@@ -68,33 +68,33 @@ def test_every_picture_says_what_it_shows(protopnet, subject):
         assert row.owner in row.patch.alt
 
 
-def test_the_seen_region_is_the_box_of_the_data_set(protopnet, subject):
-    case = explain_picture(protopnet, subject)
+def test_the_seen_region_is_the_box_of_the_data_set(protopnet, input_image):
+    case = explain_image(protopnet, input_image)
     size = case.picture.width
-    assert case.picture.region.left * size / 100 == pytest.approx(int(subject.box.x0))
-    assert case.picture.region.width * size / 100 == pytest.approx(int(subject.box.x1) - int(subject.box.x0))
+    assert case.picture.region.left * size / 100 == pytest.approx(int(input_image.box.x0))
+    assert case.picture.region.width * size / 100 == pytest.approx(int(input_image.box.x1) - int(input_image.box.x0))
     for mark in case.picture.marks:
         assert mark.left >= case.picture.region.left - 0.1
         assert mark.left + mark.width <= case.picture.region.left + case.picture.region.width + 0.1
 
 
-def test_of_an_upload_the_model_sees_everything_and_no_class_is_right(protopnet, subject):
-    case = explain_picture(protopnet, Subject("", "mine.jpg", subject.path))
+def test_of_an_upload_the_model_sees_everything_and_no_class_is_right(protopnet, input_image):
+    case = explain_image(protopnet, InputImage("", "mine.jpg", input_image.path))
     assert case.picture.region is None
     assert case.truth is None
     assert case.right is None
 
 
-def test_a_frame_of_an_upload_is_what_the_model_sees(protopnet, subject, tmp_path):
-    whole = explain_picture(protopnet, Subject("", "mine.jpg", subject.path))
-    framed = explain_picture(protopnet, Subject("", "mine.jpg", subject.path, frame=(0.25, 0.1, 0.75, 0.9)))
+def test_a_frame_of_an_upload_is_what_the_model_sees(protopnet, input_image, tmp_path):
+    whole = explain_image(protopnet, InputImage("", "mine.jpg", input_image.path))
+    framed = explain_image(protopnet, InputImage("", "mine.jpg", input_image.path, frame=(0.25, 0.1, 0.75, 0.9)))
     assert framed.picture.region.left == pytest.approx(25)
     assert framed.picture.region.width == pytest.approx(50)
     assert framed.total.score != whole.total.score
     turned = tmp_path / "turned.jpg"
-    with Image.open(subject.path) as image:
+    with Image.open(input_image.path) as image:
         image.crop((0, 0, 96, 48)).save(turned, exif=_turned_right())
-    seen = explain_picture(protopnet, Subject("", "turned.jpg", turned, frame=(0, 0, 1, 0.5)))
+    seen = explain_image(protopnet, InputImage("", "turned.jpg", turned, frame=(0, 0, 1, 0.5)))
     assert (seen.picture.width, seen.picture.height) == (48, 96)
     assert seen.picture.region.height == pytest.approx(50)
 
@@ -125,47 +125,47 @@ def test_a_weak_match_stays_see_through():
         assert np.asarray(image.convert("RGBA"))[..., 3].max() == pytest.approx(255 * 0.3**HAZE, abs=2)
 
 
-def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, subject):
-    case = explain_picture(protopnet, subject)
+def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, input_image):
+    case = explain_image(protopnet, input_image)
     statistics = protopnet.model.statistics
     assert case.relative
-    assert sum(entry.score for entry in protopnet.explain(subject.path).explanation.predictions) == pytest.approx(
+    assert sum(entry.score for entry in protopnet.explain(input_image.path).explanation.predictions) == pytest.approx(
         0, abs=1e-4
     )
     for row in (*case.of_kind("for"), *case.of_kind("against")):
         assert row.usual == pytest.approx(float(statistics.usual[row.prototype]))
-    seen = see(protopnet, subject)
+    seen = see(protopnet, input_image)
     row = case.of_kind("for")[0]
     heat = upsample(seen.forward_pass.maps[row.prototype], LAYER_SIDE, LAYER_SIDE).numpy()
     drawn = [heat_layer(heat, "", ends).source for ends in (statistics.span(row.prototype), None)]
     assert row.heat.source == drawn[0] != drawn[1]
 
 
-def test_the_verdict_compares_the_best_class_with_the_data_set(protopnet, subject):
-    case = explain_picture(protopnet, subject)
-    assert case.right == (case.best.name == subject.truth)
-    other = dataclasses.replace(subject, truth="no class of this model")
-    assert explain_picture(protopnet, other).right is None
+def test_the_verdict_compares_the_best_class_with_the_data_set(protopnet, input_image):
+    case = explain_image(protopnet, input_image)
+    assert case.right == (case.best.name == input_image.truth)
+    other = dataclasses.replace(input_image, truth="no class of this model")
+    assert explain_image(protopnet, other).right is None
 
 
-def test_a_chosen_class_is_explained_at_its_place(protopnet, subject):
-    best = explain_picture(protopnet, subject)
+def test_a_chosen_class_is_explained_at_its_place(protopnet, input_image):
+    best = explain_image(protopnet, input_image)
     last = best.predictions[-1]
-    case = explain_picture(protopnet, subject, label=last.label)
+    case = explain_image(protopnet, input_image, label=last.label)
     assert case.rank == len(best.predictions)
     assert case.shown.label == last.label
     assert case.predictions == best.predictions
 
 
 @pytest.mark.parametrize(("label", "rows"), [(99, 5), (-1, 5), (None, 4), (None, 10_000)])
-def test_what_the_page_does_not_offer_is_refused(protopnet, subject, label, rows):
+def test_what_the_page_does_not_offer_is_refused(protopnet, input_image, label, rows):
     with pytest.raises(UserError):
-        explain_picture(protopnet, subject, label=label, rows=rows)
+        explain_image(protopnet, input_image, label=label, rows=rows)
 
 
 def test_components_also_speak_by_absence(store, examples):
     cbc = store.explainer("b-cbc")
-    case = explain_picture(cbc, examples.of(cbc.checkpoint)[0], rows=5)
+    case = explain_image(cbc, examples.of(cbc.checkpoint)[0], rows=5)
     assert case.by_probability
     assert case.illustrated
     assert case.of_kind("missing")
@@ -174,22 +174,22 @@ def test_components_also_speak_by_absence(store, examples):
     assert case.total.score == pytest.approx(case.shown.probability, abs=1e-5)
 
 
-def test_a_loaded_model_explains_after_its_folder_vanished(store, folder, protopnet, subject):
+def test_a_loaded_model_explains_after_its_folder_vanished(store, folder, protopnet, input_image):
     shutil.rmtree(folder / "a-protopnet")
-    case = explain_picture(protopnet, subject)
+    case = explain_image(protopnet, input_image)
     assert case.of_kind("for")[0].part is not None
     assert case.of_kind("for")[0].patch is None
 
 
-def test_notices_of_the_reader_are_passed_on(protopnet, subject, tmp_path):
-    Image.open(subject.path).convert("CMYK").save(tmp_path / "print.jpg")
-    case = explain_picture(protopnet, Subject("", "print.jpg", tmp_path / "print.jpg"))
+def test_notices_of_the_reader_are_passed_on(protopnet, input_image, tmp_path):
+    Image.open(input_image.path).convert("CMYK").save(tmp_path / "print.jpg")
+    case = explain_image(protopnet, InputImage("", "print.jpg", tmp_path / "print.jpg"))
     assert case.notices == ("CMYK colours were converted to RGB",)
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "input-x-gradient", "occlusion"])
-def test_heat_maps_can_be_drawn_by_another_method(protopnet, subject, method):
-    own, other = explain_picture(protopnet, subject), explain_picture(protopnet, subject, method=method)
+def test_heat_maps_can_be_drawn_by_another_method(protopnet, input_image, method):
+    own, other = explain_image(protopnet, input_image), explain_image(protopnet, input_image, method=method)
     assert [row.prototype for row in other.of_kind("for")] == [row.prototype for row in own.of_kind("for")]
     for mine, theirs in zip(own.of_kind("for"), other.of_kind("for"), strict=True):
         assert theirs.heat.source != mine.heat.source
@@ -197,15 +197,17 @@ def test_heat_maps_can_be_drawn_by_another_method(protopnet, subject, method):
         assert "raise the similarity" in theirs.heat.alt
 
 
-def test_an_unknown_method_is_refused(protopnet, subject):
+def test_an_unknown_method_is_refused(protopnet, input_image):
     with pytest.raises(UserError, match="unknown attribution method 'grad-cem'"):
-        explain_picture(protopnet, subject, method="grad-cem")
+        explain_image(protopnet, input_image, method="grad-cem")
 
 
 def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
     assert not any(row.here for row in explain_picture(protopnet, subject).rows)
     case = explain_picture(protopnet, subject, characteristics=True)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
-    told = protopnet.characteristics(protopnet.forward(subject.path, box=subject.box), [row.prototype for row in rows])
+    told = protopnet.characteristics(
+        protopnet.forward(input_image.path, box=input_image.box), [row.prototype for row in rows]
+    )
     assert [row.here for row in rows] == [told[row.prototype].sentence for row in rows]
     assert all(row.here for row in rows)

@@ -12,7 +12,9 @@ import pytest
 from app.jobs import Job, JobState
 from app.library import Choice
 from app.tabs.metrics import view as views
-from app.tabs.metrics.actions import GROUPS, OTHERS, Order, grouped, read_order, report, work
+from app.tabs.metrics.actions import report
+from app.tabs.metrics.groups import GROUPS, OTHERS, grouped
+from app.tabs.metrics.measuring import MeasurementRequest, measurement_form, parse_request
 from app.tabs.metrics.plots import plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
@@ -88,29 +90,29 @@ def test_two_models_are_compared_with_intervals(measured):
 
 
 def test_nothing_measured_is_said_and_offers_are_made(library):
-    shown, todo = report(library, CHOICE), work(library, CHOICE)
+    shown, todo = report(library, CHOICE), measurement_form(library, CHOICE)
     assert shown.groups == {}
     assert "Nothing was measured yet" in views.report(shown, "a-protopnet", "")
     offers = {offer.name: offer for group in todo.groups.values() for offer in group}
     assert sorted(offers) == sorted(list_metrics())
     assert offers["foreign_accepted"].lacks
-    assert offers["deletion"].looks > 20 > offers["accuracy"].looks
-    page = views.work(todo)
+    assert offers["deletion"].forward_passes > 20 > offers["accuracy"].forward_passes
+    page = views.measure(todo)
     assert re.search(r'value="foreign_accepted" disabled', page)
     assert re.search(r'value="accuracy" checked', page)
     assert not re.search(r'value="deletion" checked', page)
 
 
 def test_measured_metrics_are_not_ticked_again(measured):
-    page = views.work(work(measured, CHOICE))
+    page = views.measure(measurement_form(measured, CHOICE))
     assert not re.search(r'value="accuracy" checked', page)
 
 
 def test_without_data_the_reason_is_said(library):
     library.measurements.examples.folder = None
-    todo = work(library, CHOICE)
+    todo = measurement_form(library, CHOICE)
     assert "no data set" in todo.trouble[0]
-    assert "--data" in views.work(todo)
+    assert "--data" in views.measure(todo)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_without_data_the_reason_is_said(library):
     ],
 )
 def test_how_far_a_measurement_is(library, job, text):
-    page = views.work(dataclasses.replace(work(library, CHOICE), job=job))
+    page = views.measure(dataclasses.replace(measurement_form(library, CHOICE), job=job))
     assert text in page
     assert ('value="cancel"' in page) == job.under_way
 
@@ -138,11 +140,11 @@ def test_unreadable_measurements_are_an_error(library, folder):
 
 def test_orders_are_not_trusted():
     asked = "do=start&metric=accuracy&metric=../../etc&metric=purity&images=10"
-    assert read_order(asked) == Order("start", ("accuracy", "purity"), 10)
-    assert read_order("do=start&images=-5") == Order("start", (), 0)
-    assert read_order("&".join(f"metric=a{i}" for i in range(500))) == Order("", (), 0)
+    assert parse_request(asked) == MeasurementRequest("start", ("accuracy", "purity"), 10)
+    assert parse_request("do=start&images=-5") == MeasurementRequest("start", (), 0)
+    assert parse_request("&".join(f"metric=a{i}" for i in range(500))) == MeasurementRequest("", (), 0)
     every = "&".join(f"metric={name}" for name in list_metrics())
-    assert read_order(every).names == tuple(list_metrics())
+    assert parse_request(every).names == tuple(list_metrics())
 
 
 def test_curves_become_shapes():
@@ -171,7 +173,7 @@ def test_hostile_names_are_text(measured):
     shown = dataclasses.replace(
         shown, findings=(hostile,), groups={hostile: (dataclasses.replace(group[0], result=result),)}
     )
-    pages = [views.report(shown, hostile, hostile), views.wishes([(hostile, hostile)], hostile)]
+    pages = [views.report(shown, hostile, hostile), views.query_form([(hostile, hostile)], hostile)]
     assert question
     for page in pages:
         assert "<script" not in page

@@ -11,8 +11,7 @@ from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import JobQueue, JobState
 from app.tabs.prototypes import view as views
-from app.tabs.prototypes.drawn_nearest import nearby
-from app.tabs.prototypes.nearest_search import NEAREST, SPLITS, NearestPatches, Search
+from app.tabs.prototypes.nearest import NEAREST, SPLITS, NearestPatches, Search, nearest_images
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.explain.prototypes.prototype import explain_prototypes
 
@@ -40,7 +39,7 @@ def test_they_are_those_of_the_explanations_of_prototypes(neighbours, explainer,
     expected = explain_prototypes(
         explainer.model, explainer.checkpoint.prototypes, explainer.checkpoint.classes, splits, NEAREST
     )
-    drawn = nearby(explainer, search, 5, examples.images_of(explainer.checkpoint))
+    drawn = nearest_images(explainer, search, 5, examples.images_of(explainer.checkpoint))
     assert [split.title for split in drawn] == ["Nearest training pictures", "Nearest test pictures"]
     for split, name in zip(drawn, SPLITS, strict=True):
         near = expected[5].splits[name]
@@ -73,24 +72,24 @@ def test_a_damaged_file_is_asked_for_again(neighbours, explainer, content):
 def test_without_the_data_set_the_reason_is_said(explainer, tmp_path):
     search = DatasetJobs(NearestPatches(), Examples(None), JobQueue(), tmp_path).request(explainer)
     assert "not at hand" in search.error.what
-    assert nearby(explainer, search, 0, None) == ()
-    assert "not at hand" in views.nearby(search, (), "a-protopnet")
+    assert nearest_images(explainer, search, 0, None) == ()
+    assert "not at hand" in views.nearest(search, (), "a-protopnet")
 
 
 def test_a_picture_that_is_gone_is_told_of(neighbours, explainer, examples, tmp_path):
     search = found(neighbours, explainer)
     images = examples.images_of(explainer.checkpoint)
     gone = tuple(dataclasses.replace(record, path=tmp_path / "none.jpg") for record in images.records)
-    drawn = nearby(explainer, search, 0, dataclasses.replace(images, records=gone))
+    drawn = nearest_images(explainer, search, 0, dataclasses.replace(images, records=gone))
     assert all(near.picture is None for split in drawn for near in split.near)
-    assert "no picture" in views.nearby(search, drawn, "a-protopnet")
+    assert "no picture" in views.nearest(search, drawn, "a-protopnet")
 
 
 def test_pages_say_how_far_it_is(neighbours, explainer, examples):
-    assert "Find the nearest pictures" in views.nearby(Search(), (), "m")
-    assert "8 of 36" in views.nearby(Search(JobState.RUNNING, done=8, total=36), (), "m")
+    assert "Find the nearest pictures" in views.nearest(Search(), (), "m")
+    assert "8 of 36" in views.nearest(Search(JobState.RUNNING, done=8, total=36), (), "m")
     hostile = '"><img src=x onerror=alert(1)>'
-    drawn = nearby(explainer, found(neighbours, explainer), 0, examples.images_of(explainer.checkpoint))
+    drawn = nearest_images(explainer, found(neighbours, explainer), 0, examples.images_of(explainer.checkpoint))
     near = dataclasses.replace(drawn[1].near[0], name=hostile, image=hostile)
-    page = views.nearby(Search(), (dataclasses.replace(drawn[1], near=(near,)),), hostile)
+    page = views.nearest(Search(), (dataclasses.replace(drawn[1], near=(near,)),), hostile)
     assert "<img src=x" not in page

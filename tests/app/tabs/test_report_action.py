@@ -16,7 +16,7 @@ from app.library import Choice
 from app.routes import add_routes
 from app.tabs.report import reports as reports_module
 from app.tabs.report import view as views
-from app.tabs.report.actions import OFFERED, Wish, make, offered, read_form, read_wish
+from app.tabs.report.actions import OFFERED, Query, make, offered, parse_query, read_form
 from app.tabs.report.reports import ReportFiles, Reports
 from protoexplain.errors import UserError
 from protoexplain.report.gather import Given, Wanted
@@ -27,8 +27,8 @@ SHORT = ("model", "reproduce")
 
 @pytest.fixture
 def choice(library):
-    subjects = library.examples.of(library.store.listed("a-protopnet").checkpoint)
-    return Choice("a-protopnet", subjects[0].key)
+    input_images = library.examples.of(library.store.listed("a-protopnet").checkpoint)
+    return Choice("a-protopnet", input_images[0].key)
 
 
 def finished(reports, token):
@@ -42,16 +42,16 @@ def finished(reports, token):
 @pytest.mark.parametrize("model", ["a-protopnet", "b-cbc"])
 def test_a_report_of_chosen_pictures_in_three_formats(library, choice, model):
     choice = dataclasses.replace(choice, model=model)
-    wish = Wish(("images", "prototypes"), True, (1, 4))
+    query = Query(("images", "prototypes"), True, (1, 4))
     others = offered(library, choice)
-    job = finished(library.reports, make(library, choice, wish))
+    job = finished(library.reports, make(library, choice, query))
     made = job.result
     assert (job.error, made.refused, dict(made.missing)) == (None, (), {})
     assert set(made.files) == {".html", ".pdf", ".json"}
     content = json.loads(made.files[".json"].read_text())
-    names = [library.subject(choice).name, others[1].name, others[4].name]
+    names = [library.input_image(choice).name, others[1].name, others[4].name]
     assert [case["name"] for case in content["images"]] == names
-    assert content["images"][0]["truth"] == library.subject(choice).truth
+    assert content["images"][0]["truth"] == library.input_image(choice).truth
     assert content["images"][0]["explanation"]["geometry"]["crop"]["x0"] > 0, "the box of the data set"
     assert content["model"] is None
     name, page = library.reports.file(made.token, ".html")
@@ -60,31 +60,31 @@ def test_a_report_of_chosen_pictures_in_three_formats(library, choice, model):
 
 
 def test_an_upload_with_a_frame_and_one_that_cannot_be_read(library, choice, tmp_path):
-    upload = dataclasses.replace(choice, upload=str(library.subject(choice).path), frame=(0, 0, 0.5, 0.5))
+    upload = dataclasses.replace(choice, upload=str(library.input_image(choice).path), frame=(0, 0, 0.5, 0.5))
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
-    job = finished(library.reports, make(library, upload, Wish(("images",))))
+    job = finished(library.reports, make(library, upload, Query(("images",))))
     (case,) = json.loads(job.result.files[".json"].read_text())["images"]
     assert case["explanation"]["geometry"]["crop"]["x1"] == pytest.approx(48)
     assert case["truth"] is None
     bad = dataclasses.replace(upload, upload=str(poem))
-    job = finished(library.reports, make(library, bad, Wish(("images",), True, (0,))))
+    job = finished(library.reports, make(library, bad, Query(("images",), True, (0,))))
     assert [name for name, _ in job.result.refused] == ["poem.jpg"]
-    assert "poem.jpg is left out" in views.status(Wish(), job)
-    job = finished(library.reports, make(library, bad, Wish(("images",))))
+    assert "poem.jpg is left out" in views.status(Query(), job)
+    job = finished(library.reports, make(library, bad, Query(("images",))))
     assert "text" in job.error.what
     assert not job.result.files
-    assert 'role="alert"' in views.status(Wish(), job)
+    assert 'role="alert"' in views.status(Query(), job)
 
 
 def test_what_cannot_be_made_is_refused(library, choice):
     with pytest.raises(UserError, match="without sections"):
-        make(library, choice, Wish(()))
+        make(library, choice, Query(()))
     with pytest.raises(UserError, match="no picture"):
-        make(library, choice, Wish(("images",), chosen=False))
+        make(library, choice, Query(("images",), chosen=False))
     with pytest.raises(UserError, match="no checkpoint"):
-        make(library, Choice(), Wish(SHORT))
-    assert finished(library.reports, make(library, choice, Wish(SHORT, chosen=False))).result.files
+        make(library, Choice(), Query(SHORT))
+    assert finished(library.reports, make(library, choice, Query(SHORT, chosen=False))).result.files
 
 
 def test_without_a_library_for_pdf_the_others_are_there(library, choice, monkeypatch):
@@ -94,16 +94,16 @@ def test_without_a_library_for_pdf_the_others_are_there(library, choice, monkeyp
         return b"content"
 
     monkeypatch.setattr(reports_module, "render", render)
-    job = finished(library.reports, make(library, choice, Wish(SHORT)))
+    job = finished(library.reports, make(library, choice, Query(SHORT)))
     assert set(job.result.files) == {".html", ".json"}
-    assert "There is no .pdf: PDF needs the library Pango. Install it." in views.status(Wish(), job)
+    assert "There is no .pdf: PDF needs the library Pango. Install it." in views.status(Query(), job)
 
 
 def test_an_error_of_ours_ends_in_a_sentence(library, choice, monkeypatch):
     monkeypatch.setattr(reports_module, "gather", lambda *given: 1 / 0)
-    job = finished(library.reports, make(library, choice, Wish(SHORT)))
-    assert "Something went wrong" in views.status(Wish(), job)
-    assert "division" not in views.status(Wish(), job)
+    job = finished(library.reports, make(library, choice, Query(SHORT)))
+    assert "Something went wrong" in views.status(Query(), job)
+    assert "division" not in views.status(Query(), job)
 
 
 class TestKeeping:
@@ -155,7 +155,7 @@ class TestServing:
         return TestClient(app)
 
     def test_files_and_preview(self, client, library, choice):
-        made = finished(library.reports, make(library, choice, Wish(SHORT))).result
+        made = finished(library.reports, make(library, choice, Query(SHORT))).result
         types = {"html": "text/html; charset=utf-8", "pdf": "application/pdf", "json": "application/json"}
         for kind, media in types.items():
             answer = client.get(f"/report/{made.token}/file.{kind}")
@@ -175,34 +175,34 @@ class TestServing:
         ["unknown/file.html", "unknown/preview", "{token}/file.exe", "{token}/file.html/x", "..%2f..%2fetc/preview"],
     )
     def test_nothing_else(self, client, library, choice, path):
-        token = make(library, choice, Wish(SHORT))
+        token = make(library, choice, Query(SHORT))
         finished(library.reports, token)
         assert client.get(f"/report/{path.format(token=token)}").status_code in (404, 422)
 
 
 def test_wishes_are_not_trusted():
-    assert read_wish({}) == Wish()
-    assert read_wish({"sections": "images.evil.model", "pictures": "4.99.x.chosen"}) == Wish(
+    assert parse_query({}) == Query()
+    assert parse_query({"sections": "images.evil.model", "pictures": "4.99.x.chosen"}) == Query(
         ("model", "images"), True, (4,)
     )
-    assert read_wish({"pictures": "none"}).chosen is False
-    assert read_form({"section_images": "1", "picture_3": "1", "picture_x": "1"}) == Wish(("images",), False, (3,))
-    for wish in (Wish(), Wish(SHORT, False, (0, OFFERED - 1)), Wish((), True)):
-        assert read_wish(wish.words) == wish
-    assert set(Wish().sections) == set(SECTIONS)
+    assert parse_query({"pictures": "none"}).chosen is False
+    assert read_form({"section_images": "1", "picture_3": "1", "picture_x": "1"}) == Query(("images",), False, (3,))
+    for query in (Query(), Query(SHORT, False, (0, OFFERED - 1)), Query((), True)):
+        assert parse_query(query.words) == query
+    assert set(Query().sections) == set(SECTIONS)
 
 
 def test_the_form_shows_the_wish_and_hostile_names_are_text(library, choice):
     hostile = '"><img src=x onerror=alert(1)><script>'
-    subjects = [dataclasses.replace(s, truth=hostile, name=hostile) for s in offered(library, choice)]
-    page = views.wishes(Wish(("images",), False, (2,)), subjects[0], subjects)
+    input_images = [dataclasses.replace(s, truth=hostile, name=hostile) for s in offered(library, choice)]
+    page = views.query_form(Query(("images",), False, (2,)), input_images[0], input_images)
     assert page.count(" checked") == 2
     assert "<script" not in page
     assert "<img src=x" not in page
     made = ReportFiles(hostile, hostile, refused=((hostile, hostile),))
     job = Job(JobState.RUNNING, what=hostile, result=made)
     broken = dataclasses.replace(job, error=UserError(hostile, "", hostile))
-    for shown in (views.status(Wish(), job), views.status(Wish(), broken), views.preview(hostile)):
+    for shown in (views.status(Query(), job), views.status(Query(), broken), views.preview(hostile)):
         assert "<script" not in shown
         assert "<img src=x" not in shown
 

@@ -1,4 +1,4 @@
-"""What if the picture were otherwise: wishes that are not trusted, changes that add up, one forward pass for each."""
+"""What if the picture were otherwise: queries that are not trusted, changes that add up, one forward pass for each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import math
 import numpy as np
 import pytest
 
-from app.links import parse, query
-from app.tabs.explain.actions import see
+from app.input_image import see
+from app.links import encode, parse
 from app.tabs.what_if import view as views
-from app.tabs.what_if.actions import CELLS, ONLY, SLIDERS, Memory, Wish, cells, outcome, read_wish
+from app.tabs.what_if.actions import CELLS, ONLY, SLIDERS, ForwardResults, Query, cells, outcome, parse_query
 from protoexplain.errors import UserError
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
 
@@ -24,7 +24,7 @@ def explainer(request, store):
 
 
 @pytest.fixture
-def subject(examples, explainer):
+def input_image(examples, explainer):
     return examples.of(explainer.checkpoint)[0]
 
 
@@ -35,12 +35,12 @@ def painted(rows=slice(0, 16)):
     return base64.urlsafe_b64encode(np.packbits(grid).tobytes()).decode().rstrip("=")
 
 
-def pages(shown, wish, model="a-protopnet"):
+def pages(shown, query, model="a-protopnet"):
     return [
-        views.original(shown, wish),
-        views.controls(wish),
+        views.original(shown, query),
+        views.controls(query),
         views.changed(shown),
-        views.answer(shown, wish),
+        views.answer(shown, query),
         views.prototypes(shown, model),
     ]
 
@@ -49,9 +49,9 @@ def test_there_is_a_slider_for_every_characteristic():
     assert sorted(slider.name for slider in SLIDERS) == sorted(MODIFICATIONS)
 
 
-def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, subject):
-    shown = outcome(explainer, Memory(), subject, Wish({"hue": 0.4, "brightness": 0.5}))
-    scores = see(explainer, subject).forward_pass.scores
+def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_image):
+    shown = outcome(explainer, ForwardResults(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
+    scores = see(explainer, input_image).forward_pass.scores
     found = shown.found
     assert shown.changed
     assert found.named.before.label == int(scores.argmax())
@@ -65,45 +65,45 @@ def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, subject):
     assert shown.after.source != shown.before.source
 
 
-def test_nothing_changed_is_no_work_and_no_change(explainer, subject, monkeypatch):
-    memory = Memory()
-    memory.seen(explainer, subject)
+def test_nothing_changed_is_no_work_and_no_change(explainer, input_image, monkeypatch):
+    results = ForwardResults()
+    results.of(explainer, input_image)
     monkeypatch.setattr(explainer, "edited", None)
-    shown = outcome(explainer, memory, subject, Wish())
+    shown = outcome(explainer, results, input_image, Query())
     assert not shown.changed
     assert (shown.losses, shown.gains, shown.found.change) == ((), (), 0)
     assert shown.after.source == shown.before.source
 
 
-def test_each_change_costs_one_forward_pass(explainer, subject, monkeypatch):
-    memory, passes = Memory(), []
-    memory.seen(explainer, subject)
+def test_each_change_costs_one_forward_pass(explainer, input_image, monkeypatch):
+    results, passes = ForwardResults(), []
+    results.of(explainer, input_image)
     handle = explainer.model.backbone.register_forward_hook(lambda *_: passes.append(1))
-    outcome(explainer, memory, subject, Wish({"hue": 0.2, "texture": 3}, painted(), "mean"))
-    outcome(explainer, memory, subject, Wish({"hue": 0.3}))
+    outcome(explainer, results, input_image, Query({"hue": 0.2, "texture": 3}, painted(), "mean"))
+    outcome(explainer, results, input_image, Query({"hue": 0.3}))
     handle.remove()
     assert len(passes) == 2
 
 
 def test_what_was_seen_is_kept_within_bounds_and_goes_with_the_model(store, examples):
     explainer = store.explainer("a-protopnet")
-    subjects, memory = examples.of(explainer.checkpoint), Memory(kept=2)
-    first = memory.seen(explainer, subjects[0])
-    memory.seen(explainer, subjects[1])
-    assert memory.seen(explainer, subjects[0]) is first
-    memory.seen(explainer, subjects[2])
-    assert memory.seen(explainer, subjects[0]) is first
-    assert len(memory._seen[explainer]) == 2
+    input_images, results = examples.of(explainer.checkpoint), ForwardResults(2)
+    first = results.of(explainer, input_images[0])
+    results.of(explainer, input_images[1])
+    assert results.of(explainer, input_images[0]) is first
+    results.of(explainer, input_images[2])
+    assert results.of(explainer, input_images[0]) is first
+    assert len(results._results[explainer]) == 2
     store._loaded.clear()
     del explainer
     gc.collect()
-    assert len(memory._seen) == 0
+    assert len(results._results) == 0
 
 
 @pytest.mark.parametrize("use", ["grey", "mean", "blur", ONLY])
-def test_a_painted_part_is_blanked_or_alone_changed(explainer, subject, use):
-    seen = explainer.cropped(see(explainer, subject))
-    edited = Wish({"brightness": 0.5}, painted(), use).edit(seen.rgb)
+def test_a_painted_part_is_blanked_or_alone_changed(explainer, input_image, use):
+    seen = explainer.cropped(see(explainer, input_image))
+    edited = Query({"brightness": 0.5}, painted(), use).edit(seen.rgb)
     half = seen.rgb.shape[0] // 2 - 1
     lower = seen.rgb if use == ONLY else MODIFICATIONS["brightness"](seen.rgb, 0.5)
     assert np.array_equal(edited[half + 2 :], lower[half + 2 :])
@@ -111,11 +111,11 @@ def test_a_painted_part_is_blanked_or_alone_changed(explainer, subject, use):
 
 
 def test_a_wish_is_told_and_read_back():
-    wish = Wish({"hue": -0.25, "texture": 12.0}, painted(), "blur")
-    words = dict(parse(query(wish.words)).words)
-    assert read_wish(words) == wish
-    assert len(query(wish.words)) < 300
-    assert read_wish(dict(parse(query(Wish().words)).words)) == Wish()
+    query = Query({"hue": -0.25, "texture": 12.0}, painted(), "blur")
+    words = dict(parse(encode(query.words)).words)
+    assert parse_query(words) == query
+    assert len(encode(query.words)) < 300
+    assert parse_query(dict(parse(encode(Query().words)).words)) == Query()
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,11 @@ def test_a_wish_is_told_and_read_back():
     ],
 )
 def test_what_is_said_wrongly_changes_nothing(words):
-    assert read_wish(words) == Wish()
+    assert parse_query(words) == Query()
 
 
 def test_strengths_stay_within_their_range():
-    read = read_wish({"hue": "9", "brightness": "-4"})
+    read = parse_query({"hue": "9", "brightness": "-4"})
     assert read.strengths == {"hue": MODIFICATIONS["hue"].high, "brightness": 0.0}
 
 
@@ -142,19 +142,19 @@ def test_cells_are_read_row_by_row():
     assert np.flatnonzero(grid).tolist() == list(range(3 * CELLS, 4 * CELLS))
 
 
-def test_an_unreadable_picture_is_told(explainer, subject, tmp_path):
+def test_an_unreadable_picture_is_told(explainer, input_image, tmp_path):
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
     with pytest.raises(UserError):
-        outcome(explainer, Memory(), dataclasses.replace(subject, path=poem), Wish({"hue": 0.1}))
+        outcome(explainer, ForwardResults(), dataclasses.replace(input_image, path=poem), Query({"hue": 0.1}))
     with pytest.raises(UserError):
-        outcome(explainer, Memory(), dataclasses.replace(subject, path=tmp_path / "none.jpg"), Wish())
+        outcome(explainer, ForwardResults(), dataclasses.replace(input_image, path=tmp_path / "none.jpg"), Query())
 
 
-def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, subject):
-    wish = Wish({"hue": 0.4}, painted(), "grey")
-    shown = outcome(explainer, Memory(), subject, wish)
-    told = pages(shown, wish)
+def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, input_image):
+    query = Query({"hue": 0.4}, painted(), "grey")
+    shown = outcome(explainer, ForwardResults(), input_image, query)
+    told = pages(shown, query)
     assert "The model " in told[3]
     assert 'data-address="hue=0.4&amp;area=' in told[3]
     assert told[1].count('type="range"') == len(SLIDERS) + 1
@@ -165,13 +165,13 @@ def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, subject
     assert all(0 <= share <= 1 and math.isfinite(share) for share in probabilities)
 
 
-def test_hostile_names_are_text(explainer, subject):
+def test_hostile_names_are_text(explainer, input_image):
     hostile = '"><img src=x onerror=alert(1)><script>'
-    shown = outcome(explainer, Memory(), subject, Wish({"hue": 0.4}))
+    shown = outcome(explainer, ForwardResults(), input_image, Query({"hue": 0.4}))
     named = dataclasses.replace(shown.found.named, before=dataclasses.replace(shown.found.named.before, name=hostile))
     found = dataclasses.replace(shown.found, named=named, classes=(named,))
     losses = tuple(dataclasses.replace(moved, owner=hostile) for moved in shown.losses)
     shown = dataclasses.replace(shown, name=hostile, found=found, losses=losses, notices=(hostile,))
-    for page in pages(shown, Wish({"hue": 0.4}, hostile, hostile), hostile):
+    for page in pages(shown, Query({"hue": 0.4}, hostile, hostile), hostile):
         assert "<script" not in page
         assert "<img src=x" not in page
