@@ -12,7 +12,7 @@ from app.examples import Examples
 from app.image_predictions import PredictTestImages
 from app.jobs import JobQueue, JobState
 from app.library import Choice
-from app.panel.offered_images import ALL, UNSURE, WRONG, Query, parse_query, shelf
+from app.panel.offered_images import ALL, UNSURE, WRONG, Query, offered_images, parse_query
 from app.tabs.explain.actions import explain_image
 
 MODEL = Choice("a-protopnet")
@@ -103,7 +103,7 @@ def test_unreadable_pictures_are_left_out(image_predictions, explainer, examples
 
 
 def test_all_pictures_are_shown_without_asking(library):
-    shown = shelf(library, MODEL, Query(ALL))
+    shown = offered_images(library, MODEL, Query(ALL))
     assert len(shown.pictures) == 12
     assert not shown.waiting
     assert shown.predictions.total == 0
@@ -111,21 +111,21 @@ def test_all_pictures_are_shown_without_asking(library):
 
 def test_wrong_and_unsure_pictures_wait_for_the_predictions(library, explainer):
     with library.image_predictions.jobs.requests.answering():
-        assert shelf(library, MODEL, Query(WRONG)).waiting
+        assert offered_images(library, MODEL, Query(WRONG)).waiting
     predictions = finished(library.image_predictions, explainer)
-    wrong = shelf(library, MODEL, Query(WRONG))
+    wrong = offered_images(library, MODEL, Query(WRONG))
     assert {s.key for s, _ in wrong.pictures} == {key for key, guess in predictions.result.items() if not guess.right}
     surest = [guess.probability for _, guess in wrong.pictures]
     assert surest == sorted(surest, reverse=True)
-    leads = [guess.lead for _, guess in shelf(library, MODEL, Query(UNSURE)).pictures]
+    leads = [guess.lead for _, guess in offered_images(library, MODEL, Query(UNSURE)).pictures]
     assert len(leads) == 12
     assert leads == sorted(leads)
 
 
 def test_pictures_of_one_class_and_not_all_at_once(library, explainer):
     name = explainer.checkpoint.classes[2]
-    assert {input_image.truth for input_image, _ in shelf(library, MODEL, Query(label=2)).pictures} == {name}
-    few = shelf(library, MODEL, Query(count=5))
+    assert {input_image.truth for input_image, _ in offered_images(library, MODEL, Query(label=2)).pictures} == {name}
+    few = offered_images(library, MODEL, Query(count=5))
     assert (len(few.pictures), few.more) == (5, 7)
 
 

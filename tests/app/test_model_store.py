@@ -146,7 +146,7 @@ def test_a_broken_successor_is_told_and_the_old_model_keeps_serving(folder, stor
     assert "a-protopnet" in [entry.name for entry in listed]
     assert "model.safetensors" in broken[0].reason
     assert store.explainer("a-protopnet") is before
-    assert explain_image(before, examples.of(before.checkpoint)[0]).supporting
+    assert explain_image(before, examples.of(before.checkpoint)[0]).of_kind("for")
 
 
 def test_a_good_successor_replaces_the_old_model(folder, store):

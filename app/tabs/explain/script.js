@@ -60,7 +60,7 @@
       document.documentElement.style.setProperty("--heat", event.target.value / 100);
     }
   });
-  /* A new answer starts without a kept row, and with the strength that was set. */
+  /* A new answer starts without a pinned row, and with the strength that was set. */
   document.addEventListener("view-changed", () => {
     const slider = document.querySelector("#answer .opacity");
     const strength = document.documentElement.style.getPropertyValue("--heat");

@@ -203,7 +203,7 @@ def test_an_unknown_method_is_refused(protopnet, input_image):
 
 
 def test_each_match_says_what_it_rests_on_when_asked(protopnet, input_image):
-    assert not any(row.here for row in explain_image(protopnet, input_image).supporting)
+    assert not any(row.here for row in explain_image(protopnet, input_image).of_kind("for"))
     case = explain_image(protopnet, input_image, characteristics=True)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
     told = protopnet.characteristics(
