@@ -11,10 +11,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny tensors on m
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 from scipy.io import savemat
 
 from protoexplain.planted import draw
+
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def write_picture(path, seed=0, size=(40, 30)):

@@ -114,7 +114,7 @@ class TestData:
 
 class TestDryRun:
     def test_text_is_a_configuration_that_can_be_read_again(self, cli, tmp_path):
-        code, told, _ = cli("train", "--dry-run", "--set", "schedule.warm_epochs=4")
+        code, told, _ = cli("train", "--dry-run", "-s", "schedule.warm_epochs=4", "-s", "schedule.projections=[5]")
         assert code == 0
         settings = yaml.safe_load(told)
         assert settings["schedule"]["warm_epochs"] == 4
@@ -125,7 +125,7 @@ class TestDryRun:
     def test_json_lists_the_stages(self, cli):
         code, told, _ = cli("train", "--dry-run", "--json", "-c", "planted-cbc")
         assert code == 0
-        assert [stage["name"] for stage in json.loads(told)["stages"]] == ["pretrain", "head", "joint"]
+        assert [stage["name"] for stage in json.loads(told)["stages"]] == ["backbone", "pretrain", "head", "joint"]
 
 
 @pytest.mark.parametrize(

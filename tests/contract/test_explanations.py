@@ -13,7 +13,7 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain.data.geometry import Geometry
 from protoexplain.explain.evidence.contrast import contrast
 from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import explain_forward_pass
+from protoexplain.explain.evidence.local import SCHEMA_VERSION, explain_forward_pass
 from protoexplain.explain.forward_pass import run_forward
 from protoexplain.explain.schema import SCHEMA_FILE
 from protoexplain.models.activation_statistics import RunningStatistics
@@ -101,7 +101,7 @@ def test_json_keeps_to_its_schema(family):
     explanation = explain_forward_pass(random_reading(family, 0), image="x.jpg", notices=("turned upright",))
     content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     SCHEMA.validate(content)
-    assert content["schema"] == 4
+    assert content["schema"] == SCHEMA_VERSION
     del content["classes"][0]["found"][0]["peak"]
     assert [error.message for error in SCHEMA.iter_errors(content)] == ["'peak' is a required property"]
 
