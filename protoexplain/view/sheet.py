@@ -19,7 +19,7 @@ from protoexplain.view.explanation_view import ExplanationView, RowView
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import about_absence, about_pictures, about_score
 
-_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS = 120, 170, 52
+_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS, _HEADING_CHARACTERS = 120, 170, 52, 44
 _WIDTH = 13.5 / 5.05
 """Inches of a column of width 1."""
 
@@ -149,7 +149,7 @@ def _numbers(axis: Axes, row: RowView, unit: str) -> None:
     axis.axis("off")
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(0, 1)
-    axis.text(-1.05, 0.86, row.title, fontsize=10, fontweight="bold", va="center", parse_math=False)
+    axis.text(-1.05, 0.86, _cut(row.title), fontsize=10, fontweight="bold", va="center", parse_math=False)
     axis.text(-1.05, 0.66, f"similarity {row.resemblance}", fontsize=10, va="center")
     word = "speaks for" if row.evidence >= 0 else "speaks against"
     axis.text(-1.05, 0.48, f"{word}: {row.words}{unit}", fontsize=10, va="center")
@@ -159,3 +159,8 @@ def _numbers(axis: Axes, row: RowView, unit: str) -> None:
     if row.notes:
         text = "\n".join(textwrap.fill(note, _BESIDE_CHARACTERS) for note in row.notes)
         axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if row.careful else "#444444")
+
+
+def _cut(title: str) -> str:
+    """A long class name would leave no room for the pictures."""
+    return title if len(title) <= _HEADING_CHARACTERS else f"{title[: _HEADING_CHARACTERS - 1]}…"
