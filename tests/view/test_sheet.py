@@ -192,7 +192,7 @@ def test_single_pixels_do_not_outshine_an_attribution():
 
 
 def test_sheet_tells_of_blanked_boxes_and_notes():
-    explanation, rgb = explained("protopnet")
+    explanation, rgb = explained("cbc")
     found = explanation.classes[0].found
     tests = {m.prototype: BoxOcclusionTest(m.prototype, m.box, 0.9, 1.0, -0.1, (0.2, 0.1)) for m in found}
     few = with_rows(explanation, 3)

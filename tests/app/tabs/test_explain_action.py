@@ -202,9 +202,9 @@ def test_an_unknown_method_is_refused(protopnet, input_image):
         explain_image(protopnet, input_image, method="grad-cem")
 
 
-def test_each_match_says_what_it_rests_on_when_asked(protopnet, subject):
-    assert not any(row.here for row in explain_picture(protopnet, subject).rows)
-    case = explain_picture(protopnet, subject, characteristics=True)
+def test_each_match_says_what_it_rests_on_when_asked(protopnet, input_image):
+    assert not any(row.here for row in explain_image(protopnet, input_image).of_kind("for"))
+    case = explain_image(protopnet, input_image, characteristics=True)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
     told = protopnet.characteristics(
         protopnet.forward(input_image.path, box=input_image.box), [row.prototype for row in rows]
