@@ -77,9 +77,9 @@ class ImagePictures:
 
     def place(self, match: Match, number: int) -> Picture | None:
         """The region that the model saw with the box of a match; None where heat maps are no layers."""
-        return self.located(match, f"Part {number} of the picture marked by a box") if self.layered else None
+        return self.boxed_region(match, f"Part {number} of the picture marked by a box") if self.layered else None
 
-    def located(self, match: Match, alt: str) -> Picture:
+    def boxed_region(self, match: Match, alt: str) -> Picture:
         """The region that the model saw with the box of a match."""
         return replace(self._place, alt=alt, boxes=(self._box(match),))
 

@@ -166,7 +166,7 @@ class _ImageInModel:
             match.prototype,
             checkpoint.owner_name(match.prototype),
             prototype_picture(checkpoint, match.prototype, "patch"),
-            self.draw.located(match, f"Part {number} of the picture marked by a box"),
+            self.draw.boxed_region(match, f"Part {number} of the picture marked by a box"),
             self.draw.heat(match),
             match.similarity,
             evidence,

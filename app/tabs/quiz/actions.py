@@ -272,7 +272,7 @@ def _matched_parts(explainer: Explainer, draw: ImagePictures, label: int, count:
     found = matches(draw.forward.forward_pass, [label], order)[0]
     return tuple(
         MatchedPart(
-            draw.located(found[p], "Part of the picture, marked by a box"),
+            draw.boxed_region(found[p], "Part of the picture, marked by a box"),
             prototype_picture(explainer.checkpoint, p, "patch", alt="Part of a training picture"),
         )
         for p in order
