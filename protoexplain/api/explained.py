@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +69,8 @@ class ImageExplanation:
 
     def __repr__(self) -> str:
         best = self.predicted
-        return (
-            f"ImageExplanation({self.image!r}: {best.name}, probability {best.probability:.3f}, {len(self.rows)} rows)"
-        )
+        found = len(self._found)
+        return f"ImageExplanation({self.image!r}: {best.name}, probability {best.probability:.3f}, {found} rows)"
 
     @property
     def explanation(self) -> Explanation:
@@ -98,17 +98,21 @@ class ImageExplanation:
         crop = self.explanation.geometry.crop
         return crop.x0, crop.y0, crop.x1, crop.y1
 
-    @property
+    @cached_property
     def rows(self) -> tuple[ExplainedRow, ...]:
         """The prototypes that were found, by the size of what they add to the score of the explained class."""
-        return tuple(map(self._row, self.explanation.classes[0].found))
-
-    def _row(self, match: Match) -> ExplainedRow:
         names = {entry.label: entry.name for entry in self.predictions}
+        return tuple(self._row(match, names.get(match.prototype_label)) for match in self._found)
+
+    @property
+    def _found(self) -> tuple[Match, ...]:
+        return self.explanation.classes[0].found
+
+    def _row(self, match: Match, owner: str | None) -> ExplainedRow:
         x0, y0, x1, y1 = map(int, self.region)
         return ExplainedRow(
             match.prototype,
-            names.get(match.prototype_label),
+            owner,
             match.similarity,
             match.usual,
             match.presence,

@@ -66,7 +66,7 @@ def explain_many(
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> Iterator[ImageExplanation]:
-    """Explain images one after the other; the model is loaded once, and one image is in memory at a time.
+    """Explain images one after the other; the model is loaded once.
 
     Args:
         model: See `ModelLike`.
@@ -78,9 +78,9 @@ def explain_many(
     Raises:
         UserError: The model or an image cannot be read.
     """
-    loaded, given = _loaded(model, device), list(images)
-    for done, image in enumerate(given, 1):
-        yield loaded.explain(image, rows=rows)
+    given = list(images)
+    for done, explanation in enumerate(_loaded(model, device).explain_many(given, rows=rows), 1):
+        yield explanation
         if watcher:
             watcher.progress("explaining", done, len(given))
 
