@@ -16,7 +16,7 @@ from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, write_file
 
 _FULL_SHARE = 0.9
-"""A cache that is full is emptied down to this share of its size."""
+"""A full cache evicts results until this share of its size is left."""
 
 
 def cache_folder() -> Path:

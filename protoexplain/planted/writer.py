@@ -73,15 +73,15 @@ def draw(
     if _already_there(out, settings):
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        workshop.chmod(0o755)
-        _write(workshop, plan(classes, seed), settings, progress)
+        scratch.chmod(0o755)
+        _write(scratch, plan(classes, seed), settings, progress)
         if out.exists():
             out.rmdir()
-        workshop.rename(out)
+        scratch.rename(out)
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def image_seed(seed: int, split: Split, bird: int, number: int) -> tuple[int, ...]:
