@@ -180,7 +180,7 @@ class Checkpoint:
                     _FIX,
                 )
         model.set_statistics(self._statistics())
-        model.set_calibration(self._calibration())
+        model.calibration = self._calibration()
         return model.eval().to(device)
 
     def owner_name(self, prototype: int) -> str | None:

@@ -165,7 +165,8 @@ class PrototypeModel(nn.Module):
     statistics: ActivationStatistics | None = None
     """Of the training images; None before they were gathered."""
     calibration: Calibration | None = None
-    """By held-out images; None where there were none, and after prototypes were dropped."""
+    """By held-out images; None where there were none, and after prototypes were dropped.  Class scores do not
+    depend on it."""
 
     def __init__(self, backbone: nn.Module, branches: Mapping[str, Branch], ownership: Ownership) -> None:
         super().__init__()
@@ -264,10 +265,6 @@ class PrototypeModel(nn.Module):
         parts = [None] * len(sizes) if usual is None else usual.split(sizes)
         for (_, branch), part in zip(self.named_branches(), parts, strict=True):
             branch.head.set_baseline(part)
-
-    def set_calibration(self, calibration: Calibration | None) -> None:
-        """Let the model know how sure it may be; class scores and their order do not change."""
-        self.calibration = calibration
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
         """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""

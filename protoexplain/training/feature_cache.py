@@ -83,9 +83,12 @@ def scores_of(model: PrototypeModel, similarity: Tensor) -> Tensor:
 
 def accuracy_of(model: PrototypeModel, similarity: Tensor, labels: Tensor) -> float:
     """Share of right predictions from best similarities [N,P]; NaN without pictures."""
-    if not len(labels):
-        return math.nan
-    return int((scores_of(model, similarity).argmax(1) == labels).sum()) / len(labels)
+    return share_right(scores_of(model, similarity), labels)
+
+
+def share_right(scores: Tensor, labels: Tensor) -> float:
+    """Share of class scores [N,C] that are largest at the label [N]; NaN without pictures."""
+    return int((scores.argmax(1) == labels).sum()) / len(labels) if len(labels) else math.nan
 
 
 def head_inputs(model: PrototypeModel, similarity: Tensor, labels: Tensor, training: bool) -> CachedInputs:

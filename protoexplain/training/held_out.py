@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,23 +13,41 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.calibration import calibrate
+from protoexplain.progress import Progress
 from protoexplain.training.trainer import Trainer
 
 _BINS = 15
 
 
-@torch.no_grad()
-def class_scores(trainer: Trainer, records: tuple[ImageRecord, ...]) -> Tensor:
-    """Scores [N,C] of clean pictures, on the CPU; each process computes all."""
+def class_scores(trainer: Trainer, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
+    """Scores [N,C] and labels [N] of clean pictures."""
     model = trainer.model.eval()
-    inputs = trainer.pictures.inputs(records, augmented=False)
-    batches = inputs.epoch(0, range(len(records)), trainer.config.training.batch_size)
-    found = [model(trainer.fabric.to_device(batch.values)).logits.float().cpu() for batch in batches]
-    return torch.cat([torch.empty(0, model.classes), *found])
+    return computed(trainer, records, lambda images: model(images).logits, model.classes)
 
 
-def labels_of(records: tuple[ImageRecord, ...]) -> Tensor:
-    return torch.tensor([record.label for record in records], dtype=torch.long)
+@torch.no_grad()
+def computed(
+    trainer: Trainer,
+    records: tuple[ImageRecord, ...],
+    compute: Callable[[Tensor], Tensor],
+    width: int,
+    progress: Progress = lambda done, total: None,
+) -> tuple[Tensor, Tensor]:
+    """Numbers [N,width] that are computed from clean pictures, and labels [N], on the CPU; each process computes all.
+
+    Args:
+        trainer: Its pictures and device.
+        records: N of them.
+        compute: Pictures [B,3,S,S] on the device -> [B,width].
+        width: Of the result, which there may be no picture to tell.
+        progress: Told (done, total) in pictures.
+    """
+    inputs, found, done = trainer.pictures.inputs(records, augmented=False), [torch.empty(0, width)], 0
+    for batch in inputs.epoch(0, range(len(records)), trainer.config.training.batch_size):
+        found.append(compute(trainer.fabric.to_device(batch.values)).float().cpu())
+        done += len(batch.labels)
+        progress(done, len(records))
+    return torch.cat(found), torch.tensor([record.label for record in records], dtype=torch.long)
 
 
 def calibrate_model(
@@ -45,7 +64,7 @@ def calibrate_model(
         Temperature, number of images, and the calibration errors before and after in [0, 1]; empty without images.
     """
     before = _calibration_error(model, test)
-    model.set_calibration(calibrate(*validation, model.score_unit))
+    model.calibration = calibrate(*validation, model.score_unit)
     if model.calibration is None:
         return {}
     after = _calibration_error(model, test)
@@ -55,12 +74,6 @@ def calibrate_model(
         "test_error_before": before,
         "test_error_after": after,
     }
-
-
-def accuracy(scored: tuple[Tensor, Tensor]) -> float:
-    """Share of right answers, NaN without images."""
-    scores, labels = scored
-    return int((scores.argmax(1) == labels).sum()) / len(labels) if len(labels) else math.nan
 
 
 def _calibration_error(model: PrototypeModel, scored: tuple[Tensor, Tensor]) -> float:

@@ -13,10 +13,17 @@ from torch import Tensor
 
 from protoexplain.errors import UserError
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.components import ComponentNet
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.models.similarity import gather_patches, map_size
-from protoexplain.training.part_start import start_from_parts, start_part_classifier, use_batch_statistics
+from protoexplain.training.component_start import start_components
+from protoexplain.training.part_start import (
+    parts_of_images,
+    start_from_parts,
+    start_part_classifier,
+    use_batch_statistics,
+)
 from protoexplain.training.trainer import Trainer
 
 _CHOICE = 3
@@ -42,7 +49,10 @@ def start(run: Trainer, first: PrototypeModel) -> None:
         if not isinstance(first, PartClassifier):
             fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
             raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
-        start_from_parts(run, first)
+        if isinstance(run.model, ComponentNet):
+            start_components(run.model, first, parts_of_images(run, first), run.config.training.seed)
+        else:
+            start_from_parts(run, first)
     elif how == "patches" and "prototypes" in run.model.parameter_groups():
         start_from_patches(run)
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -19,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from protoexplain.data.records import ImageRecord
+from protoexplain.training.held_out import computed
 from protoexplain.training.trainer import Trainer
 
 ENOUGH_IMAGES = 100
@@ -70,16 +70,16 @@ def compared_with_probe(metrics: Mapping[str, Any]) -> str | None:
     )
 
 
-@torch.no_grad()
 def _mean_features(trainer: Trainer, records: tuple[ImageRecord, ...]) -> tuple[Tensor, Tensor]:
     """Features [N,D], averaged over the cells of the map, and labels [N]."""
     backbone = trainer.model.backbone.eval()
-    inputs, found = trainer.pictures.inputs(records, augmented=False), [torch.empty(0, int(backbone.channels))]  # type: ignore[arg-type]
-    for batch in inputs.epoch(0, range(len(records)), trainer.config.training.batch_size):
-        found.append(backbone(trainer.fabric.to_device(batch.values)).flatten(2).mean(2).float().cpu())
-        trainer.callbacks.watcher.progress("linear probe", sum(map(len, found)), len(records))
-    labels = torch.tensor([record.label for record in records], dtype=torch.long)
-    return torch.cat(found), labels
+    return computed(
+        trainer,
+        records,
+        lambda images: backbone(images).flatten(2).mean(2),
+        int(backbone.channels),  # type: ignore[arg-type]
+        lambda done, total: trainer.callbacks.watcher.progress("linear probe", done, total),
+    )
 
 
 def linear_probe(train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> LinearProbe | None:

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.base import Branch
-from protoexplain.models.components import ComponentNet
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
-from protoexplain.training.component_start import start_components
 from protoexplain.training.foreground import coverage
 from protoexplain.training.part_discovery import discover_parts
 from protoexplain.training.trainer import Trainer
@@ -62,19 +60,14 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
     prototypes start from the mean patches of the parts.
 
-    Components that all classes share start from kinds of parts.
-
     Args:
-        run: Its model has the same number of prototypes for each class, at most one for each part, or components.
+        run: Its model has the same number of prototypes for each class, at most one for each part.
         first: Trained.
 
     Raises:
         UserError: Numbers of prototypes that do not fit, or maps not as large as those of the parts.
     """
     model = run.model
-    if isinstance(model, ComponentNet):
-        start_components(model, first, parts_of_images(run, first), _seed(run))
-        return
     owners = model.ownership.labels.split(model.branch_sizes())
     counts = torch.stack([owner.bincount(minlength=model.classes) for owner in owners])
     wanted = int(counts.max())

@@ -31,7 +31,8 @@ from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent, Watcher
 from protoexplain.training.callbacks import Callbacks
-from protoexplain.training.held_out import accuracy, calibrate_model, class_scores, labels_of
+from protoexplain.training.feature_cache import share_right
+from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
@@ -212,11 +213,11 @@ def _save(trainer: Trainer, path: Path, snapshot: Snapshot, metrics: dict[str, A
     model.eval()
     patches = snapshot.patches or trainer.find_patches()
     model.finalize(torch.cat([found.similarity for found in patches]))
-    validation, test = ((class_scores(trainer, part), labels_of(part)) for part in (data.validation, data.test))
+    validation, test = (class_scores(trainer, part) for part in (data.validation, data.test))
     row = {
         **metrics,
-        "test_accuracy": accuracy(test),
-        "validation_accuracy": accuracy(validation),
+        "test_accuracy": share_right(*test),
+        "validation_accuracy": share_right(*validation),
         "kept": snapshot.place,
         "calibration": calibrate_model(model, validation, test),
     }

@@ -228,9 +228,9 @@ def test_a_picture_that_resembles_nothing_is_said_to(family):
     model = MODELS[family]
     assert explained(family).familiar is None
     for threshold, familiar in ((-1e6, True), (1e6, False)):
-        model.set_calibration(Calibration(1.0, torch.full((len(NAMES),), threshold, dtype=torch.float64), 9))
+        model.calibration = Calibration(1.0, torch.full((len(NAMES),), threshold, dtype=torch.float64), 9)
         explanation = explained(family)
-        model.set_calibration(None)
+        model.calibration = None
         assert explanation.familiar is familiar
         assert (UNFAMILIAR in explanation.notices) == (not familiar)
 
@@ -238,9 +238,9 @@ def test_a_picture_that_resembles_nothing_is_said_to(family):
 @pytest.mark.parametrize("family", ["protopnet", "pipnet", "st_protopnet"])
 def test_temperature_changes_probabilities_but_neither_scores_nor_their_order(family):
     model, before = MODELS[family], explained(family)
-    model.set_calibration(Calibration(3.0, torch.zeros(len(NAMES), dtype=torch.float64), 9))
+    model.calibration = Calibration(3.0, torch.zeros(len(NAMES), dtype=torch.float64), 9)
     after = explained(family)
-    model.set_calibration(None)
+    model.calibration = None
     assert [entry.label for entry in after.predictions] == [entry.label for entry in before.predictions]
     assert [entry.score for entry in after.predictions] == [entry.score for entry in before.predictions]
     assert after.predictions[0].probability < before.predictions[0].probability
