@@ -121,7 +121,7 @@ def measure(work: Work, folder: Path, options: Settings) -> None:
     if not options.quick and checksum != work.checksum:
         raise SystemExit(f"{work.name}: other pixels than the peer was measured on")
     settings_file = Path(__file__).with_name(f"{work.name}.yaml")
-    config = resolve(file=settings_file)
+    config = resolve(settings_file)
     clock = EpochClock()
     run = folder / "run"
     result = train(config, run, data_path=images, watcher=clock)

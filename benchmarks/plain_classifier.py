@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="assignments")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = resolve(arguments.config, None, arguments.assignments)
+    config = resolve(arguments.config, arguments.assignments)
     stages = get_family(config.family).stages(config.schedule)
     epochs = arguments.epochs or sum(stage.epochs for stage in stages if "backbone" in stage.lr)
     data = view_of_run(config.data, arguments.data)

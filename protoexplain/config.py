@@ -137,7 +137,7 @@ def preset_names() -> list[str]:
 def read_preset(name: str) -> dict[str, Any]:
     """A preset with everything that it extends."""
     if name not in preset_names():
-        raise UserError(f"unknown preset '{name}'", "--preset", nearest_name(name, preset_names()))
+        raise UserError(f"unknown preset '{name}'", "extends", nearest_name(name, preset_names()))
     text = (files("protoexplain") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     raw: dict[str, Any] = read_yaml(text, f"preset {name}")
     base = raw.pop("extends", None)
@@ -164,26 +164,36 @@ def parse_assignment(text: str) -> dict[str, Any]:
     return dict(result)
 
 
-def resolve(preset: str | None = None, file: Path | None = None, assignments: Sequence[str] = ()) -> RunConfig:
+def resolve(source: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
     """Preset < file < assignments, checked.
 
+    Args:
+        source: Name of a preset, or a YAML file; it may name the preset that it changes under `extends`.
+        assignments: Changes such as ``schedule.warm_epochs=3``.
+
     Raises:
-        UserError: Unknown preset, unreadable file, unknown or ill-valued keys.
+        UserError: Neither a preset nor a file, an unreadable file, unknown or ill-valued keys.
     """
-    raw: dict[str, Any] = {}
-    if file is not None:
-        if not file.is_file():
-            raise UserError(f"no configuration file {file}", "--config", "give a YAML file, or a preset by --preset")
-        content = read_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
-        if not isinstance(content, dict):
-            raise UserError("the configuration is not a table of keys", str(file), "write 'key: value' lines")
-        preset = content.pop("extends", preset)
-        raw = content
-    if preset is not None:
-        raw = merged(read_preset(preset), raw)
+    raw = read_preset(str(source)) if str(source) in preset_names() else _read_file(Path(source))
     for assignment in assignments:
         raw = merged(raw, parse_assignment(assignment))
     return parse(raw)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """A configuration file with the preset that it extends."""
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml"):
+            raise UserError(
+                f"no configuration file {path}", "configuration", "give a YAML file, or the name of a preset"
+            )
+        fix = nearest_name(str(path), preset_names())
+        raise UserError(f"'{path}' is neither a preset nor a file", "configuration", fix)
+    raw = read_yaml(path.read_text(encoding="utf-8"), str(path)) or {}
+    if not isinstance(raw, dict):
+        raise UserError("the configuration is not a table of keys", str(path), "write 'key: value' lines")
+    base = raw.pop("extends", None)
+    return merged(read_preset(base), raw) if base else raw
 
 
 def parse(raw: Mapping[str, Any]) -> RunConfig:

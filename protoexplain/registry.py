@@ -14,6 +14,11 @@ from protoexplain.errors import UserError, nearest_name
 Entry = TypeVar("Entry")
 
 
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Entry points of a group by name, as packages declare them; nothing is imported."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
 @dataclass(frozen=True)
 class Registry(Generic[Entry]):
     """The entries of a package, and those of installed packages.
@@ -35,7 +40,7 @@ class Registry(Generic[Entry]):
     def names(self) -> list[str]:
         """Built-in entries, then those of installed packages; nothing is imported."""
         built_in = self._built_in()
-        return built_in + sorted(self._installed().keys() - built_in)
+        return built_in + sorted(installed(self.group).keys() - built_in)
 
     def find(self, name: str) -> Entry:
         """Import the one file of an entry; a built-in one wins over an installed one of the same name.
@@ -47,13 +52,10 @@ class Registry(Generic[Entry]):
             module = importlib.import_module(f"{self.package.__name__}.{name}")
             entry: Entry = getattr(module, self.published)
             return entry
-        if name in (installed := self._installed()):
-            joined: Entry = installed[name].load()
+        if name in (others := installed(self.group)):
+            joined: Entry = others[name].load()
             return joined
         raise UserError(f"unknown {self.kind} '{name}'", self.where, nearest_name(name, self.names()))
 
     def _built_in(self) -> list[str]:
         return sorted(module.name for module in pkgutil.iter_modules(self.package.__path__))
-
-    def _installed(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}

@@ -179,7 +179,7 @@ def test_train_and_measure(planted, tmp_path):
     assert px.explain(trained, trained.checkpoint.path / "thumbs" / trained.checkpoint.prototypes[0].source).rows
     result = px.measure(trained, planted, ["consistency"])["consistency"]
     assert 0 <= result.score.value <= 100
-    with pytest.raises(px.UserError, match="unknown preset"):
+    with pytest.raises(px.UserError, match="neither a preset nor a file"):
         px.train("no-such-preset", planted, tmp_path / "other")
 
 

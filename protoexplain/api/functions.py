@@ -129,14 +129,7 @@ def train(
     Raises:
         UserError: Unknown preset or keys, bad data, a folder in use; as `protoexplain.training.run.train`.
     """
-    if isinstance(config, RunConfig):
-        settings = config
-    elif str(config) in preset_names():
-        settings = resolve(str(config), None, assignments)
-    elif Path(config).suffix in (".yaml", ".yml"):
-        settings = resolve(None, Path(config), assignments)
-    else:
-        raise UserError(f"unknown preset '{config}'", "", "see list_presets(), or give a .yaml file")
+    settings = config if isinstance(config, RunConfig) else resolve(config, assignments)
     result = run.train(settings, Path(out), data_path=Path(data), watcher=watcher)
     return LoadedModel(result.checkpoint, device)
 

@@ -134,12 +134,11 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
 
 
 def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None, **more: object) -> None:
-    from importlib.metadata import entry_points
-
     from protoexplain.checkpoint.folders import shipped_checkpoints
+    from protoexplain.registry import installed
 
-    servers = entry_points(group="protoexplain.app")
+    servers = installed("protoexplain.app")
     if not servers:
         raise UserError("no app is installed", "", "install the package again: pip install protoexplain")
-    serve = next(iter(servers)).load()
+    serve = next(iter(servers.values())).load()
     serve(checkpoints or shipped_checkpoints(), data, host, port, **more)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protoexplain.cli.output import Json, ProgressWatcher, print_json, say, watching
-from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
     from protoexplain.config import RunConfig
@@ -44,7 +43,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
-    settings = _resolve(config, assignments or [])
+    from protoexplain.config import resolve
+
+    settings = resolve(config, assignments or [])
     if dry_run:
         from protoexplain.training.model_check import check_configuration
 
@@ -77,19 +78,6 @@ def train(
             )
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
-
-
-def _resolve(config: str, assignments: list[str]) -> RunConfig:
-    from protoexplain.config import preset_names, resolve
-
-    path = Path(config)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return resolve(file=path, assignments=assignments)
-    if config not in preset_names():
-        from protoexplain.errors import nearest_name
-
-        raise UserError(f"'{config}' is neither a preset nor a file", "--config", nearest_name(config, preset_names()))
-    return resolve(preset=config, assignments=assignments)
 
 
 def _print_configuration(settings: RunConfig, as_json: bool) -> None:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+import platformdirs
+
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, write_file
 
@@ -20,9 +22,8 @@ _FULL_SHARE = 0.9
 
 
 def cache_folder() -> Path:
-    """The user's folder for results that can be computed again: below XDG_CACHE_HOME, or ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "protoexplain"
+    """The user's folder for results that can be computed again, where the operating system keeps such folders."""
+    return platformdirs.user_cache_path("protoexplain", appauthor=False)
 
 
 class DiskCache:

@@ -27,7 +27,7 @@ def test_a_report_is_made_looked_at_and_taken_along(open_page):
     page.get_by_role("button", name="Make the report").click()
     frame = page.frame_locator("iframe.preview")
     expect(frame.locator("h1")).to_have_text(re.compile("^Classification-By-Components on "), timeout=MADE_WITHIN)
-    expect(frame.locator("article.case")).to_have_count(2)
+    expect(frame.locator("article.explained")).to_have_count(2)
     expect(page.get_by_role("link", name="PDF")).to_be_visible(timeout=MADE_WITHIN)
     expect(page.locator("#report-status progress")).to_have_count(0, timeout=MADE_WITHIN)
     name, content = downloaded(page, "JSON, for programs")
@@ -49,7 +49,7 @@ def test_hostile_names_are_text_in_the_preview(open_page):
     page = open_page("?model=c-hostile&tab=report&sections=model.images", ".report-settings")
     page.get_by_role("button", name="Make the report").click()
     frame = page.frame_locator("iframe.preview")
-    expect(frame.locator("article.case h3")).to_contain_text("onerror", timeout=MADE_WITHIN)
+    expect(frame.locator("article.explained h3")).to_contain_text("onerror", timeout=MADE_WITHIN)
     assert page.evaluate("window.hacked") is None
 
 
@@ -67,4 +67,4 @@ def test_what_cannot_be_made_is_told_and_the_tab_goes_on(open_page, tmp_path):
     page.locator(".tick input").nth(1).check()
     page.get_by_role("button", name="Make the report").click()
     expect(page.locator("#report-status .notice")).to_contain_text("poem.jpg is left out", timeout=MADE_WITHIN)
-    expect(page.frame_locator("iframe.preview").locator("article.case")).to_have_count(1)
+    expect(page.frame_locator("iframe.preview").locator("article.explained")).to_have_count(1)

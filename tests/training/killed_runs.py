@@ -25,7 +25,7 @@ def attempt(config, data, out, last_tick):
 
 
 def main(config, data, out, *ticks):
-    settings = resolve(file=Path(config))
+    settings = resolve(config)
     for tick in map(int, ticks):
         child = os.fork()
         if child == 0:

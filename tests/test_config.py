@@ -1,0 +1,43 @@
+"""A configuration comes from a preset, or from a file that may extend one, and from assignments on top."""
+
+import pytest
+
+from protoexplain.config import resolve
+from protoexplain.errors import UserError
+
+
+def test_a_preset_and_a_file_that_extends_it(tmp_path, monkeypatch):
+    preset = resolve("planted-protopnet")
+    assert preset.training.seed == 0
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: planted-protopnet\ntraining: {seed: 5}\n")
+    for source in (file, str(file)):
+        changed = resolve(source, ["data.image_size=64"])
+        assert (changed.training.seed, changed.data.image_size) == (5, 64)
+        assert changed.schedule == preset.schedule
+    (tmp_path / "planted-protopnet").write_text("family: pipnet\n")
+    (tmp_path / "other").write_text("family: pipnet\n")
+    monkeypatch.chdir(tmp_path)
+    assert resolve("planted-protopnet") == preset, "a file does not hide a preset"
+    assert resolve("other").family == "pipnet", "a file needs no ending"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("planted-protopnt", r"(?s)neither a preset nor a file.*did you mean 'planted-protopnet'"),
+        ("missing.yaml", "no configuration file missing.yaml"),
+        (".", "neither a preset nor a file"),
+    ],
+)
+def test_what_is_neither_is_refused(source, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words):
+        resolve(source)
+
+
+def test_an_unknown_preset_to_extend_is_refused(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: planted-protopnt\n")
+    with pytest.raises(UserError, match=r"(?s)unknown preset 'planted-protopnt'.*did you mean 'planted-protopnet'"):
+        resolve(file)
