@@ -38,9 +38,9 @@ class FamilyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneConfig = BackboneConfig()
-    start: Literal["random", "patches", "parts"] = "random"
-    """Prototypes start as random numbers (published), as random patches of training images of their class if any, or
-    as mean patches of the parts of the object that tell classes apart."""
+    start: Literal["random", "parts"] = "random"
+    """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
+    apart."""
 
 
 def identity(similarity: Tensor) -> Tensor:
