@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import timm
 from pydantic import ValidationError
 
 from protoexplain.api.explained import ImageExplanation
-from protoexplain.api.loaded import ImageLike, LoadedModel
+from protoexplain.api.image_explanations import ImageExplanations
+from protoexplain.api.images import ImageLike
+from protoexplain.api.loaded import LoadedModel
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, preset_names, resolve
 from protoexplain.errors import UserError
@@ -60,29 +62,30 @@ def explain(
 
 def explain_many(
     model: ModelLike,
-    images: Iterable[ImageLike],
+    images: Iterable[ImageLike] | Mapping[str, ImageLike],
     *,
     rows: int = 5,
+    batch_size: int = 32,
     device: str = "auto",
     watcher: Watcher | None = None,
-) -> Iterator[ImageExplanation]:
-    """Explain images one after the other; the model is loaded once.
+) -> ImageExplanations:
+    """Explain many images, each as `explain`; the model is loaded once and runs on batches.
 
     Args:
         model: See `ModelLike`.
-        images: As in `explain`.
+        images: As in `explain`, or name -> image.
         rows: Prototypes at most, for each.
+        batch_size: Images in one forward pass.
         device: As in `explain`.
-        watcher: Is shown the progress.
+        watcher: Is shown the progress, and which images were left out.
+
+    Returns:
+        An iterator that also gives one table of all rows, and names the images that could not be read.
 
     Raises:
-        UserError: The model or an image cannot be read.
+        UserError: The model cannot be read, or the size of the batch is below 1.
     """
-    given = list(images)
-    for done, explanation in enumerate(_loaded(model, device).explain_many(given, rows=rows), 1):
-        yield explanation
-        if watcher:
-            watcher.progress("explaining", done, len(given))
+    return _loaded(model, device).explain_many(images, rows=rows, batch_size=batch_size, watcher=watcher)
 
 
 def measure(
