@@ -23,7 +23,7 @@ from protoexplain.io.cache import cache_folder
 from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.cached_results import cached_results
-from protoexplain.metrics.observe.images import Images
+from protoexplain.metrics.observe.images import Images, interventions_of
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.runner import measure
 
@@ -76,7 +76,7 @@ class Measurements:
         images, size = view.image_set, checkpoint.config.data.image_size
         tested, training = view.listed("test"), view.listed("train")
         looked_at = Images(images.name, tested, (), view.crop, size, images.part_names, (), training)
-        return missing_needs(checkpoint, looked_at, None)
+        return missing_needs(checkpoint, replace(looked_at, interventions=interventions_of(images)), None)
 
     def job(self, checkpoint: Checkpoint) -> Measurement:
         """The last measurement that was asked for since the app started."""

@@ -83,6 +83,8 @@ class TrainingConfig(BaseModel):
     cached_views: int = Field(1, ge=0)
     """Augmented views of each image whose features are kept for stages with a frozen backbone; 0 recomputes."""
     fine_tuning: FineTuningConfig = FineTuningConfig()
+    project_on_object: bool = False
+    """Prototypes are taken from cells on the object only, where masks tell, or boxes on whole images."""
     published_batch_norm: bool = False
     """Batch-norm statistics of frozen layers go on moving, as published; projected prototypes then drift."""
     idle_branch_updates: bool = False

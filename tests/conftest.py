@@ -1,6 +1,7 @@
 """Small data sets: one in each published layout with few 40 x 30 pictures, and planted birds to train on."""
 
 import functools
+import json
 import os
 import pickle
 from dataclasses import dataclass
@@ -171,6 +172,44 @@ def class_folders(tmp_path):
     for seed, (name, count) in enumerate((("daisy", 10), ("red_rose", 5), ("tulip", 2))):
         for n in range(count):
             write_picture(root / name / f"{n}.png", 100 * seed + n)
+    return root
+
+
+FUNNY_PARTS = ("beak", "eye", "foot", "tail", "wing")
+
+
+@pytest.fixture
+def funny_birds(tmp_path):
+    """The published layout: 2 classes with 2 training images and 1 test image with an object; single parts removed."""
+    root = tmp_path / "FunnyBirds"
+    for label in range(2):
+        for split, numbers in (("train", (2 * label, 2 * label + 1)), ("test", (label,))):
+            for number in numbers:
+                write_picture(
+                    root / split / str(label) / f"{number:06}.png", 10 * label + number + 50 * (split == "test")
+                )
+        parts = np.zeros((30, 40, 3), dtype=np.uint8)
+        parts[5:20, 10:30] = (170, 170, 170)
+        for column, colour in enumerate(
+            ((255, 255, 0), (255, 255, 253), (255, 255, 254), (255, 0, 1), (204, 204, 204))
+        ):
+            parts[10:14, 12 + 4 * column : 15 + 4 * column] = colour
+        map_ = root / "test_part_map" / str(label) / f"{label:06}.png"
+        map_.parent.mkdir(parents=True)
+        Image.fromarray(parts).save(map_)
+        changed = root / "test_interventions" / str(label) / f"{label:06}"
+        for number, removed in enumerate((None, *FUNNY_PARTS)):
+            kept = "_".join(part for part in FUNNY_PARTS if part != removed)
+            write_picture(changed / f"body_{kept}.png", 100 + number)
+        write_picture(changed / "background_interventions" / "0.png", 110)
+    classes = [{"class_idx": label, "parts": dict.fromkeys(FUNNY_PARTS, label)} for label in range(2)]
+    scenes = {"train": [0, 0, 1, 1], "test": [0, 1]}
+    for name, content in {
+        "classes": classes,
+        "parts": {part: [{"model": f"{part}01"}, {"model": f"{part}02"}] for part in FUNNY_PARTS},
+        **{f"dataset_{s}": [{"class_idx": label, "bg_objects": "4,"} for label in of] for s, of in scenes.items()},
+    }.items():
+        (root / f"{name}.json").write_text(json.dumps(content))
     return root
 
 

@@ -44,7 +44,7 @@ class ImageSet:
     Args:
         name: Short name for reports.
         root: Its folder.
-        source: The layout it was read as (``cub``, ``cars``, ``dogs``, ``folder``).
+        source: The layout it was read as (``cub``, ``cars``, ``dogs``, ``funnybirds``, ``folder``).
         classes: Class names by label.
         records: All images, ordered by id within the published order.
         part_names: Part names in published order, empty if the set has none.

@@ -46,6 +46,13 @@ class MeasureSettings(BaseModel):
     """Of deletion and insertion."""
     shared_per_class: int = Field(10, ge=1)
     """Where all classes share the prototypes, a class is measured by so many: those of its largest weights."""
+    part_rules: tuple[str, ...] = Field(("maps", "boxes"), min_length=1)
+    """Rules by which explanations name parts, where images without parts are at hand; the first gives the scores."""
+    box_rule: str = "peak"
+    """How the boxes of prototypes are drawn that names of parts and attacks start from."""
+    published_parts: bool = False
+    """Name parts as the published FunnyBirds program does, which finds no sufficient parts for the last class and names
+    what is not in the image where an attribution is negative as a whole."""
     resamples: int = Field(2000, ge=100)
     """Of the bootstrap."""
     batch_size: int = Field(32, ge=1)

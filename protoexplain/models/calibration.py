@@ -33,7 +33,7 @@ class Calibration:
     """Found on images that the model was not trained on.
 
     Args:
-        temperature: Class scores are divided by it; 1 where scores are probabilities already.
+        temperature: Logits are divided by it, and so are logarithms of scores that lie between 0 and 1.
         familiar: float64 [C] least familiarity of an image that is taken for each class.
         images: Number of held-out images N.
     """
@@ -43,8 +43,9 @@ class Calibration:
     images: int
 
     def tempered(self, probabilities: Tensor) -> Tensor:
-        """Probabilities [B,C] of scores that were divided by the temperature."""
-        return probabilities if self.temperature == 1 else (probabilities.log() / self.temperature).softmax(1)
+        """Probabilities [B,C] at the temperature, which add to one; with 1 they stay as they are."""
+        found = (probabilities.log().clamp_min(_LEAST) / self.temperature).softmax(1)
+        return probabilities if self.temperature == 1 else found
 
     def is_familiar(self, logits: Tensor) -> Tensor:
         """bool [B]: whether class scores [B,C] are those of something that the model knows."""
@@ -57,15 +58,14 @@ def calibrate(scores: Tensor, labels: Tensor, unit: ScoreUnit) -> Calibration | 
     Args:
         scores: [N,C] of held-out images.
         labels: [N].
-        unit: Of the scores; where these are probabilities already the temperature is 1.
+        unit: Of the scores.
 
     Returns:
         None without images.
     """
     if not len(scores):
         return None
-    sure = unit.name == "probability"
-    temperature = 1.0 if sure else fit_temperature(unit.probabilities(scores).log(), labels)
+    temperature = fit_temperature(unit.probabilities(scores).log(), labels)
     return Calibration(temperature, familiar_from(scores), len(scores))
 
 

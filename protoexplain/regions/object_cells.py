@@ -1,16 +1,20 @@
-"""Which cells of a training image lie beside the object, by its mask or its box."""
+"""Which cells of a training image lie on the object and which beside it, by its mask or its box."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+import torch
+from torch import Tensor
+
 from protoexplain.checkpoint.prototypes import PrototypeRecord
+from protoexplain.config import RunConfig
 from protoexplain.data.check import for_each
 from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
-from protoexplain.io.images import load_mask
+from protoexplain.io.images import image_size, load_mask
 
 
 def cells_beside_object(
@@ -71,3 +75,34 @@ def beside_object(
     if image.box is not None and crop == "full":
         return [not image.box.contains(x, y) for x, y in places]
     return None
+
+
+def cells_on_object(images: Sequence[ImageRecord], crop: Crop, size: tuple[int, int]) -> Tensor:
+    """bool [N,H,W]: which cells of a map have their centre on the object, as in `beside_object`.
+
+    All cells of an image where nothing tells, or where no cell has its centre on the object.
+
+    Args:
+        images: N of them.
+        crop: How they are cut.
+        size: (H, W) of the map.
+    """
+    height, width = size
+    centres = [((column + 0.5) / width, (row + 0.5) / height) for row in range(height) for column in range(width)]
+
+    def on_object(image: ImageRecord) -> list[bool]:
+        beside = beside_object(image, image_size(image.path), crop, centres)
+        return [True] * len(centres) if beside is None or all(beside) else [not outside for outside in beside]
+
+    return torch.tensor(for_each(images, on_object)).view(len(images), height, width)
+
+
+def projection_cells(
+    config: RunConfig, images: Sequence[ImageRecord], crop: Crop
+) -> Callable[[list[int], tuple[int, int]], Tensor] | None:
+    """Which cells of training images prototypes may be taken from: indices of images and the size of a map -> bool
+    [B,H,W].  None where all are allowed, by `training.project_on_object`.
+    """
+    if not config.training.project_on_object:
+        return None
+    return lambda indices, size: cells_on_object([images[index] for index in indices], crop, size)

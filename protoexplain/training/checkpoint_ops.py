@@ -28,6 +28,7 @@ from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 from protoexplain.progress import Watcher
+from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.epochs import train_epochs
@@ -57,7 +58,8 @@ def reproject(
         model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
         proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
-        patches = projection.search_latents(model, train.batches(trainer.fabric.device))
+        allowed = projection_cells(trainer.config, trainer.data.train, trainer.data.crop)
+        patches = projection.search_latents(model, train.batches(trainer.fabric.device), allowed=allowed)
         projection.write(model, patches)
         similarity, tested = train.similarity_to(model), test.similarity_to(model)
         projected, held = accuracy_of(model, tested, test.labels), _features(trainer, "validation")

@@ -39,7 +39,7 @@ def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
 def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
     """Discover the parts, and write the mean patches of each class and random patches of the background."""
     fit_teacher(run, model.teacher)
-    _write_means(run, model.teacher, torch.arange(model.parts))
+    _write_means(run, model.teacher, [torch.arange(model.parts)])
     generator = torch.Generator().manual_seed(_seed(run) + _BACKGROUND)
     (_, branch), found = model.named_branches()[0], []
     for images, _, _ in _images(run, "background"):
@@ -55,7 +55,8 @@ def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
 
 @torch.no_grad()
 def start_from_parts(run: Trainer, first: PartClassifier) -> None:
-    """Write the parts that tell classes apart into the prototypes of each class.
+    """Write the parts that tell classes apart into the prototypes of each class: the first branch gets those that tell
+    most, the next branch those after them.
 
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
     prototypes start from the mean patches of the parts.
@@ -77,14 +78,15 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
             "model.prototypes_per_class",
             f"choose at most {first.parts}, or raise training.fine_tuning.parts",
         )
-    parts = telling_parts(run, first, wanted)
+    ranked, branches = telling_parts(run, first), [branch for _, branch in model.named_branches()]
+    parts = [ranked.roll(-place * wanted)[:wanted].sort().values for place in range(len(branches))]
     _, learned = first.named_branches()[0]
-    taken = [take_over(branch.addon, learned.addon) for _, branch in model.named_branches()]
+    taken = [take_over(branch.addon, learned.addon) for branch in branches]
     if all(taken):
-        chosen = learned.prototypes.detach().view(first.classes, first.parts, -1)[:, parts].flatten(0, 1)
-        for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
-            rows = owner.argsort(stable=True)
-            branch.prototypes.data[rows] = branch.similarity.written(chosen).view_as(branch.prototypes)
+        of_class = learned.prototypes.detach().view(first.classes, first.parts, -1)
+        for branch, owner, own in zip(branches, owners, parts, strict=True):
+            chosen = branch.similarity.written(of_class[:, own].flatten(0, 1))
+            branch.prototypes.data[owner.argsort(stable=True)] = chosen.view_as(branch.prototypes)
     else:
         _write_means(run, first.teacher, parts)
 
@@ -132,8 +134,8 @@ def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def telling_parts(run: Trainer, first: PartClassifier, count: int) -> Tensor:
-    """The `count` parts, ascending, whose similarities to the own class exceed those to others most on the average."""
+def telling_parts(run: Trainer, first: PartClassifier) -> Tensor:
+    """int64 [M]: the parts, first the one whose similarity to the own class exceeds that to others most, on average."""
     first.eval()
     margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
     for images, labels, _ in _images(run, "parts that tell classes apart"):
@@ -143,11 +145,11 @@ def telling_parts(run: Trainer, first: PartClassifier, count: int) -> Tensor:
         images_seen += len(labels)
     margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
     run.callbacks.watcher.line(f"how much each part tells of the class: {margins_text}")
-    return margins.argsort(descending=True, stable=True)[:count].sort().values
+    return margins.argsort(descending=True, stable=True)
 
 
-def _write_means(run: Trainer, teacher: PartTeacher, parts: Tensor) -> None:
-    """Write the mean patch of each of some parts in each class into the prototypes of that class, in order.
+def _write_means(run: Trainer, teacher: PartTeacher, parts: Sequence[Tensor]) -> None:
+    """Write the mean patch of each of some parts, for each branch, in each class into the prototypes of that class.
 
     The add-ons work on batch statistics here, since they have seen no image yet.
     """
@@ -156,10 +158,10 @@ def _write_means(run: Trainer, teacher: PartTeacher, parts: Tensor) -> None:
     for branch in branches:
         use_batch_statistics(branch.addon)
     totals, count = _class_part_sums(run, branches, teacher)
-    count = count[:, parts]
-    known = count.flatten() > 0
-    for branch, owner, total in zip(branches, model.ownership.labels.split(model.branch_sizes()), totals, strict=True):
-        written = branch.similarity.written((total[:, parts] / count.clamp_min(1)[..., None]).flatten(0, 1))
+    owners = model.ownership.labels.split(model.branch_sizes())
+    for branch, owner, total, own in zip(branches, owners, totals, parts, strict=True):
+        known = count[:, own].flatten() > 0
+        written = branch.similarity.written((total / count.clamp_min(1)[..., None])[:, own].flatten(0, 1))
         rows = owner.argsort(stable=True)[known]
         branch.prototypes.data[rows] = written[known].view(-1, *branch.prototypes.shape[1:])
     model.eval()

@@ -7,7 +7,7 @@ P prototypes, H x W cells, F = D * h * w numbers in a patch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import reduce
 
@@ -20,6 +20,8 @@ from protoexplain.models.similarity import gather_patches, map_size, patch_depth
 RELATIVE_TIE, ABSOLUTE_TIE = 1e-6, 1e-7
 LatentBatch = tuple[list[Tensor], Tensor, Tensor]
 """Of some images the latent map [B,D,H,W] of each branch, their labels [B] and their indices [B]."""
+Allowed = Callable[[list[int], tuple[int, int]], Tensor]
+"""Indices of B images and the size (H, W) of a map -> bool [B,H,W], the cells that prototypes may be taken from."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,11 @@ def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1
     )
 
 
-def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor) -> Patches:
-    """Best patches of some prototypes over images that all qualify for them."""
+def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor, allowed: Tensor | None) -> Patches:
+    """Best patches of some prototypes over images that all qualify for them, in the allowed cells [B,H,W]."""
     maps = branch.similarity.maps(z, prototypes)
-    best, cells = maps.flatten(2).max(2)
+    compared = maps if allowed is None else maps.masked_fill(~allowed[:, None], -torch.inf)
+    best, cells = compared.flatten(2).max(2)
     threshold = best.amax(0)
     threshold = threshold - RELATIVE_TIE * threshold.abs() - ABSOLUTE_TIE
     candidates = torch.where(best >= threshold, indices[:, None], torch.iinfo(torch.long).max)
@@ -121,7 +124,10 @@ def _update(holder: Patches, chosen: Tensor, found: Patches) -> None:
 
 @torch.inference_mode()
 def search(
-    model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]], any_class: bool = False
+    model: PrototypeModel,
+    batches: Iterable[tuple[Tensor, Tensor, Tensor]],
+    any_class: bool = False,
+    allowed: Allowed | None = None,
 ) -> list[Patches]:
     """One pass over the training images.
 
@@ -130,11 +136,12 @@ def search(
         batches: Images [B,3,S,S], labels [B], image indices [B].
         any_class: Images of all classes qualify; by default those of the prototype's class, or all where the
             prototype belongs to no class.
+        allowed: Cells that patches may be taken from, at least one in each image; all by default.
 
     Returns:
         One entry per branch.
     """
-    return search_latents(model, latent_batches(model, batches), any_class)
+    return search_latents(model, latent_batches(model, batches), any_class, allowed)
 
 
 def latent_batches(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Iterator[LatentBatch]:
@@ -145,22 +152,28 @@ def latent_batches(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor
 
 
 @torch.inference_mode()
-def search_latents(model: PrototypeModel, batches: Iterable[LatentBatch], any_class: bool = False) -> list[Patches]:
+def search_latents(
+    model: PrototypeModel, batches: Iterable[LatentBatch], any_class: bool = False, allowed: Allowed | None = None
+) -> list[Patches]:
     """As `search`, of training images that the network has seen already."""
     owners = model.ownership.split(model.branch_sizes())
     best: list[Patches | None] = [None] * len(owners)
     for latents, labels, indices in batches:
+        masks: dict[tuple[int, int], Tensor] = {}
         for b, (z, (_, branch), owner) in enumerate(zip(latents, model.named_branches(), owners, strict=True)):
             prototypes = branch.prototypes.detach()
-            holder = best[b]
+            holder, size = best[b], map_size(z, prototypes)
             if holder is None:
-                holder = best[b] = _empty(prototypes, patch_depth(z, prototypes), map_size(z, prototypes))
+                holder = best[b] = _empty(prototypes, patch_depth(z, prototypes), size)
+            if allowed and size not in masks:
+                masks[size] = allowed(indices.tolist(), size).to(z.device)
             for label, rows in _groups(labels, shared=any_class or owner.all_shared):
                 chosen = torch.arange(len(prototypes), device=z.device)
                 if label is not None:
                     chosen = chosen[owner.of_class(label)]
                 if len(chosen):
-                    _update(holder, chosen, _of_images(branch, z[rows], prototypes[chosen], indices[rows]))
+                    mask = masks[size][rows] if allowed else None
+                    _update(holder, chosen, _of_images(branch, z[rows], prototypes[chosen], indices[rows], mask))
     return [
         patches if patches is not None else _empty(branch.prototypes.detach())
         for patches, (_, branch) in zip(best, model.named_branches(), strict=True)

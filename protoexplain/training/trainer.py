@@ -20,6 +20,7 @@ from protoexplain.data.orders import shard
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
+from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks, Interrupted
 from protoexplain.training.epochs import train_epochs
@@ -107,7 +108,8 @@ class Trainer:
         self.model.eval()
         fabric = self.fabric
         order = shard(range(len(self.data.train)), fabric.global_rank, fabric.world_size, even=False)
-        found = projection.search(self.model, self.clean_batches(order, "nearest patches"))
+        allowed = projection_cells(self.config, self.data.train, self.data.crop)
+        found = projection.search(self.model, self.clean_batches(order, "nearest patches"), allowed=allowed)
         if fabric.world_size == 1:
             return [projection.to_cpu(patches) for patches in found]
         gathered = [{name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found]

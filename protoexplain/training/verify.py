@@ -25,6 +25,7 @@ from protoexplain.io.manifest import verify_folder
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import Similarity, gather_patches, map_size
 from protoexplain.progress import Progress
+from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training.projection import search
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
@@ -226,7 +227,8 @@ def _nothing_nearer(
     trouble = _restore_proof(checkpoint, model)
     if trouble:
         return Check(name, False, trouble)
-    found = search(model, _batches(checkpoint, data, range(len(data.train)), device, progress))
+    allowed = projection_cells(checkpoint.config, data.train, data.crop)
+    found = search(model, _batches(checkpoint, data, range(len(data.train)), device, progress), allowed=allowed)
     nearest = torch.cat([patches.similarity for patches in found]).tolist()
     image = torch.cat([patches.image for patches in found]).tolist()
     offenders = []

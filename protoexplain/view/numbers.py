@@ -15,12 +15,12 @@ def percent(share: float) -> str:
 
 
 def amount(value: float, by_probability: bool, sign: bool = True) -> str:
-    """Evidence or a score: +2.31, or +3.1 % where it is measured in probability."""
-    digits = f"{100 * value:.1f}" if by_probability else f"{value:.2f}"
+    """Evidence or a score: +2.31, or +0.031 where scores lie between 0 and 1."""
+    digits = f"{value:.3f}" if by_probability else f"{value:.2f}"
     magnitude = digits.lstrip("-")
     negative = digits.startswith("-") and float(magnitude) > 0
     prefix = MINUS if negative else "+" if sign else ""
-    return f"{prefix}{magnitude}{' %' if by_probability else ''}"
+    return f"{prefix}{magnitude}"
 
 
 def figure(value: float) -> str:

@@ -107,12 +107,13 @@ def test_import_is_light():
     assert done.stdout.split() == ["[]", str(len(protoexplain.__all__))]
 
 
-def test_actions_of_the_app_need_no_gradio(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] in ("app", "gradio")]:
+def test_actions_and_views_of_the_app_need_no_web_framework(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] in ("app", "gradio", "fastapi")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(ImportError):
-        importlib.import_module("gradio")
+    for framework in ("gradio", "fastapi"):
+        monkeypatch.setitem(sys.modules, framework, None)
+        with pytest.raises(ImportError):
+            importlib.import_module(framework)
     names = [
         name[:-3].replace("/", ".") for name in TEXTS if re.match("app/(panel|tabs/.*)/(?!tab|panel|__init__)", name)
     ]

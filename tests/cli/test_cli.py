@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from forked import start_command
 from PIL import Image
 from tiny_runs import run_log, tiny_config, tiny_raw
 
@@ -45,11 +46,12 @@ def config_file(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(planted, config_file, tmp_path_factory):
     """The one run of this module, made by the command in a process of its own: (its folder, what it printed)."""
-    out = tmp_path_factory.mktemp("cli") / "run"
-    command = ["-m", "protoexplain", "train", "-c", config_file, "-d", planted, "-o", out, "--json"]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return out, json.loads(done.stdout)
+    folder = tmp_path_factory.mktemp("cli")
+    out = folder / "run"
+    command = ["train", "-c", config_file, "-d", planted, "-o", out, "--json"]
+    code, told, trouble = start_command(*command, folder=folder).ended()
+    assert code == 0, trouble
+    return out, json.loads(told)
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from forked import start_command
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
@@ -26,22 +25,12 @@ def checkpoint(tiny_checkpoint, tmp_path):
     return shutil.copytree(tiny_checkpoint("protopnet"), tmp_path / "checkpoint")
 
 
-def process(cache, *words):
-    """Start the command with its own cache folder."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "protoexplain", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
-    )
-
-
 @pytest.mark.slow
-def test_interrupted_resumed_and_told(cli, checkpoint, planted, cache, monkeypatch):
+def test_interrupted_resumed_and_told(cli, checkpoint, planted, cache, tmp_path, monkeypatch):
     """A process that is interrupted leaves the checkpoint as it was; the next one goes on and finishes."""
     untouched = Checkpoint.load(checkpoint)
-    first = process(cache, "characteristics", checkpoint, "-d", planted)
+    own = {"XDG_CACHE_HOME": str(cache)}
+    first = start_command("characteristics", checkpoint, "-d", planted, folder=tmp_path, env=own)
     tables = cache / "protoexplain" / "characteristics"
 
     def kept():
@@ -49,15 +38,15 @@ def test_interrupted_resumed_and_told(cli, checkpoint, planted, cache, monkeypat
         return {file.name for file in tables.glob("??/*") if "tmp" not in file.name}
 
     deadline = time.monotonic() + 120
-    while not kept() and first.poll() is None and time.monotonic() < deadline:
+    while not kept() and first.process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.05)
-    first.send_signal(signal.SIGINT)
-    told = first.communicate(timeout=120)
-    assert first.returncode in (130, 0), told
+    os.kill(first.process.pid, signal.SIGINT)
+    code, _, trouble = first.ended(120)
+    assert code in (130, 0), trouble
     assert kept()
-    if first.returncode == 130:
+    if code == 130:
         assert Checkpoint.load(checkpoint).sha256 == untouched.sha256
-        assert "Traceback" not in told[1]
+        assert "Traceback" not in trouble
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     code, out, err = cli("characteristics", checkpoint, "-d", planted)

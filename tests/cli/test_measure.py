@@ -4,12 +4,12 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from forked import start_command
 from metrics.measured_checkpoints import keep_checkpoint
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -44,17 +44,16 @@ class TestMeasure:
         assert not list(folder.glob(".*.measuring"))
 
     @pytest.mark.slow
-    def test_killed_and_started_again(self, cli, folder, planted):
+    def test_killed_and_started_again(self, cli, folder, planted, tmp_path):
         """kill -9 in the middle of the passes; the same command then gives what an undisturbed one gives."""
         path, work = folder / "cbc", folder / ".cbc.measuring"
         command = ["measure", path, "-d", planted, *QUICK, "--set", "batch_size=1", "--json"]
-        whole = [sys.executable, "-m", "protoexplain", *command]
-        process = subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        first = start_command(*command, folder=tmp_path)
         while len(list(work.rglob("*.safetensors"))) < 20:
-            assert process.poll() is None
+            assert first.process.is_alive()
             time.sleep(0.02)
-        process.kill()
-        process.wait()
+        first.process.kill()
+        assert first.ended()[0] == -signal.SIGKILL
         assert "interpretability" not in Checkpoint.load(path).metrics
         code, out, err = cli(*command)
         assert code == 0, err

@@ -213,11 +213,16 @@ def test_built_in_metric_wins_over_an_installed_one_of_its_name(monkeypatch):
 
 def test_needs_of_a_bare_data_set_are_explained():
     images = SimpleNamespace(
-        name="My pictures", has_parts=False, has_regions=False, has_training_regions=False, crop="full"
+        name="My pictures",
+        has_parts=False,
+        has_regions=False,
+        has_training_regions=False,
+        crop="full",
+        interventions=None,
     )
     checkpoint = SimpleNamespace(prototypes=(), proof=dict)
     found = missing_needs(checkpoint, images, None)
-    assert set(found) == {"parts", "regions", "training_regions", "projection", "foreign"}
+    assert set(found) == {"parts", "regions", "training_regions", "projection", "foreign", "interventions"}
     assert "My pictures has none" in found["parts"][0]
     assert "augmentation_consistency" in found["parts"][1]
     assert "bounding boxes" in found["regions"][1]

@@ -12,7 +12,7 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.reading import find_source, read_image_set, source_names
 
-TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "folder": "class_folders"}
+TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "folder": "class_folders", "funnybirds": "funny_birds"}
 """Layout -> the fixture that writes one."""
 
 
@@ -72,7 +72,7 @@ def test_check_finds_nothing_wrong(name, root):
 def test_model_takes_its_pictures(name, root):
     config = tiny_config("protopnet")
     data = view_of_run(config.data, root)
-    assert data.crop == ("full" if name == "folder" else "box")
+    assert data.crop == ("full" if name in ("folder", "funnybirds") else "box")
     model = tiny_model(config, len(data.image_set.classes))
     records = [*data.train, *data.validation, *data.test]
     dataset = ImageDataset(records, data.crop, 64)

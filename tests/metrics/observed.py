@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from protoexplain.checkpoint.prototypes import PrototypeRecord
+from protoexplain.data.class_parts import ClassParts
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.localisation import LEVELS, Region
 from protoexplain.metrics.observe.model_description import ModelDescription, assign
 from protoexplain.metrics.observe.observations import Observations
+from protoexplain.metrics.observe.part_rules import BASELINES
 from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.views import VIEWS
@@ -61,6 +63,34 @@ def cells_of(labels, generator):
         columns[name] = torch.randn(len(labels), 2, 6, generator=generator)
         columns[name][..., 0] += labels[:, None]
         columns[f"{name} found"] = torch.rand(len(labels), 2, generator=generator) < 0.8
+    return columns
+
+
+def without_parts(images, generator):
+    """Scores without three parts and four objects, and what two rules and the baselines say of them."""
+
+    def real(*shape):
+        return torch.rand((images, *shape), generator=generator)
+
+    there = real(7) < 0.8
+    there[:, :3] = True
+    columns = {
+        "without": {
+            "without": real(7).double(),
+            "there": there,
+            "contrasts": real(2, 3).double(),
+            "contrast_known": real() < 2,
+        }
+    }
+    for rule in ("maps", "boxes", *BASELINES):
+        columns[f"parts/{rule}"] = {
+            "importance": real(7).double(),
+            "named": (real(80, 7) < 0.5) & there[:, None],
+            "between": real(2, 3).double(),
+            "shared": real(2, 3) < 0.5,
+            "preserved": (4 * real(80)).long() - 1,
+            "deleted": (4 * real(80)).long() - 1,
+        }
     return columns
 
 
@@ -117,12 +147,16 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE, 1 + real(2).double())
     more = torch.Generator().manual_seed(seed + 1)
     columns["cells"] = cells_of(labels, more)
+    columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
     foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
     ids = tuple(f"{image:03}.jpg" for image in range(images))
     chosen = MeasureSettings(**{"resamples": 200, "half_window": 12, **settings})
     patches = patches_of(one, more)
-    return Observations(one, ids, labels, columns, chosen, "made up", parts, foreign, training, patches)
+    class_parts = ClassParts(
+        ("beak", "tail", "wing"), tuple((label % 2, label // 2, label % 3) for label in range(classes))
+    )
+    return Observations(one, ids, labels, columns, chosen, "made up", parts, foreign, training, patches, class_parts)
 
 
 def permuted_images(observed, order):

@@ -1,19 +1,16 @@
 """Two processes measure the same as one, to the last bit (gloo, CPU)."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from forked import start
 from metrics.measured_checkpoints import keep_checkpoint
-from metrics.two_processes import SETTINGS, plain
+from metrics.two_processes import SETTINGS, launch, plain
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.runner import measure
 
 pytestmark = pytest.mark.slow
-DRIVER = Path(__file__).with_name("two_processes.py")
 FAMILIES = ("protopnet", "cbc")
 
 
@@ -25,27 +22,29 @@ def checkpoints(planted, tmp_path_factory):
     return folder
 
 
-def test_all_metrics_of_two_processes_are_those_of_one(checkpoints, planted, tmp_path):
+@pytest.fixture(scope="module")
+def written(checkpoints, planted, tmp_path_factory):
+    """The folder of what two processes wrote."""
+    out = tmp_path_factory.mktemp("two")
+    code, _, trouble = start(launch, checkpoints, planted, out, folder=out).ended(250)
+    assert code == 0, trouble[-3000:]
+    return out
+
+
+def test_all_metrics_of_two_processes_are_those_of_one(checkpoints, planted, written):
     """Eight images in chunks of three: the second process has one chunk, the first two."""
-    command = [sys.executable, DRIVER, checkpoints, planted, tmp_path]
-    done = subprocess.run(command, timeout=250, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((written / "results.json").read_text())
     for family in FAMILIES:
         alone = plain(measure(checkpoints / family, planted, None, SETTINGS, foreign=planted))
         assert results[family] == json.loads(json.dumps(alone))
         assert len(alone) > 15
 
 
-def test_command_with_two_processes(checkpoints, planted):
+def test_command_with_two_processes(checkpoints, planted, written):
     """One process prints and writes."""
     path = checkpoints / "protopnet"
-    settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    command = ["-m", "protoexplain", "measure", path, "-d", planted, "-m", "consistency,accuracy", *settings]
-    devices = ["--devices", "2", "--accelerator", "cpu", "--json"]
-    done = subprocess.run([sys.executable, *command, *devices], capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    results = json.loads((written / "printed-0.txt").read_text())
+    assert (written / "printed-1.txt").read_text() == ""
     alone = plain(measure(path, planted, ["consistency", "accuracy"], SETTINGS))
     assert results == json.loads(json.dumps(alone))
     assert Checkpoint.load(path).metrics["interpretability"] == results

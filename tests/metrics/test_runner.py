@@ -46,7 +46,7 @@ def test_every_metric_of_every_family(family, checkpoints, planted):
     watcher = RecordingWatcher()
     results = measure(checkpoints[family], planted, None, QUICK, watcher, foreign=planted)
     written = checkpoints[family].model().prototype_source.projected
-    unmet = set() if written else {"projection"}
+    unmet = {"interventions"} if written else {"interventions", "projection"}
     if all((record.map_height, record.map_width) == (1, 1) for record in checkpoints[family].prototypes):
         unmet.add("places")
     left_out = {name for name in list_metrics() if get_metric(name).needs & unmet}

@@ -1,14 +1,16 @@
-"""python two_processes.py CHECKPOINTS DATA OUT: measure in two processes; the first writes down what both got."""
+"""Measure in two processes; the first writes down what both got."""
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+import pytest
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
+from protoexplain.cli.main import main as console_script
 from protoexplain.metrics.runner import measure
 
 SETTINGS = {"steps": 2, "draws": 2, "resamples": 100, "batch_size": 3}
@@ -27,8 +29,26 @@ def main(fabric, checkpoints, data, out):
         results_of[path.name] = results
     if fabric.global_rank == 0:
         (Path(out) / "results.json").write_text(json.dumps(results_of))
+    with (Path(out) / f"printed-{fabric.global_rank}.txt").open("w") as printed, redirect_stdout(printed):
+        command(fabric, Path(checkpoints) / "protopnet", data)
 
 
-if __name__ == "__main__":
+def command(fabric, checkpoint, data):
+    """The command measure, which finds that its two processes run already."""
+    settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+    words = ["measure", checkpoint, "-d", data, "-m", "consistency,accuracy", *settings]
+    sys.argv = ["protoexplain", *map(str, words), "--devices", "2", "--accelerator", "cpu", "--json"]
+    with (
+        mock.patch("protoexplain.fabric.make_fabric", return_value=fabric) as made,
+        mock.patch.object(fabric, "launch"),
+        pytest.raises(SystemExit) as stop,
+    ):
+        console_script()
+    assert not stop.value.code
+    made.assert_called_once_with("cpu", 2)
+
+
+def launch(checkpoints, data, out):
+    """What was measured is in OUT/results.json; what each process printed in the command, in OUT/printed-RANK.txt."""
     strategy = DDPStrategy(start_method="fork", process_group_backend="gloo")
-    Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(main, *sys.argv[1:])
+    Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(main, checkpoints, data, out)

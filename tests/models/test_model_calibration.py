@@ -41,10 +41,21 @@ def test_few_right_images_do_not_make_it_surer_than_twice():
     assert 0.2 < fit_temperature(5 * logits, logits.argmax(1)) < 1.5
 
 
-def test_probabilities_that_are_scores_keep_their_temperature():
-    logits, labels = drawn(100, 3, 2)
-    assert calibrate(9 * logits, labels, PROBABILITIES).temperature == 1.0
-    assert calibrate(logits[:0], labels[:0], LOGITS) is None
+def test_scores_between_0_and_1_become_as_sure_as_they_are_right():
+    """Scores of 0.4 and 0.3 are one answer in many classes, though no share of right answers."""
+    scores, labels = torch.full((100, 5), 0.3), torch.arange(100) % 5
+    scores[torch.arange(100), labels] = 0.4
+    found = calibrate(scores, labels, PROBABILITIES)
+    tempered = found.tempered(PROBABILITIES.probabilities(scores))
+    assert found.temperature < 0.1
+    assert float(tempered.amax(1).min()) > 0.95
+    assert torch.equal(tempered.argmax(1), labels)
+    nothing = found.tempered(torch.zeros(1, 5))
+    torch.testing.assert_close(nothing, torch.full((1, 5), 0.2))
+
+
+def test_without_held_out_images_there_is_no_calibration():
+    assert calibrate(torch.empty(0, 3), torch.empty(0, dtype=torch.long), LOGITS) is None
 
 
 @given(count=st.integers(1, 200), classes=st.integers(2, 6), seed=st.integers(0, 1000))

@@ -1,4 +1,4 @@
-"""python killed_runs.py CONFIG DATA OUT TICK...: train, killed with SIGKILL at these ticks, then to the end.
+"""Train, killed with SIGKILL at given ticks, then to the end.
 
 Each attempt is a process of its own that resumes what the killed ones left.
 """
@@ -6,7 +6,6 @@ Each attempt is a process of its own that resumes what the killed ones left.
 import itertools
 import os
 import signal
-import sys
 from pathlib import Path
 
 from protoexplain.config import resolve
@@ -34,7 +33,3 @@ def main(config, data, out, *ticks):
         _, status = os.waitpid(child, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL, f"tick {tick} was never reached: {status}"
     attempt(settings, Path(data), Path(out), 0)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import two_processes
+from forked import start
 from tiny_runs import SCHEDULES, run_log, tiny_raw
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -16,34 +17,30 @@ from protoexplain.training.verify import verify
 
 pytestmark = pytest.mark.slow
 
-DRIVER = Path(__file__).with_name("two_processes.py")
-
 
 @pytest.fixture(scope="module")
 def told(planted, tmp_path_factory):
     out = tmp_path_factory.mktemp("two")
-    subprocess.run([sys.executable, DRIVER, planted, out], check=True, timeout=250, capture_output=True)
+    code, _, trouble = start(two_processes.launch, planted, out, folder=out).ended(250)
+    assert code == 0, trouble
     return json.loads((out / "told.json").read_text())
 
 
-FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl"]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", two_processes.FAMILIES)
 def test_processes_have_equal_weights_after_every_stage(family, told):
     rows = told[family]["stages"]
     assert len(rows) >= 2
     assert all(row["differ"] == [] for row in rows), rows
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", two_processes.FAMILIES)
 def test_patches_are_those_of_one_process(family, told):
     assert told[family]["images"] % 2, "an even number of images would not show uneven shares"
     for branch in told[family]["patches"]:
         assert branch == {"image": True, "row": True, "column": True, "patch": True}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", two_processes.FAMILIES)
 def test_each_process_computes_its_part_of_a_cache_and_sees_all_of_it(family, told):
     caches = told[family]["caches"]
     assert [cache["images"] for cache in caches] == [told[family]["images"], 1] * 2
@@ -53,7 +50,7 @@ def test_each_process_computes_its_part_of_a_cache_and_sees_all_of_it(family, to
         assert cache["equal"] == [1, 1]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", two_processes.FAMILIES)
 def test_accuracy_counts_every_image_once(family, told):
     together, alone = told[family]["accuracy"]
     assert together == pytest.approx(alone, abs=1e-9)

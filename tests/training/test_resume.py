@@ -1,16 +1,16 @@
 """An interrupted run that is resumed ends as if nothing had happened, bit for bit (CPU, one thread)."""
 
 import json
+import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+import killed_runs
 import pytest
 import torch
+from forked import start, start_command
 from tiny_runs import run_log, same_tensors, tiny_config, tiny_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -23,7 +23,6 @@ from protoexplain.training.state import STATE_FILE
 
 pytestmark = pytest.mark.slow
 
-DRIVER = Path(__file__).with_name("killed_runs.py")
 TWICE = {"training": {"passes": 2, "cached_views": 2}}
 """An epoch of several passes, and a cache of several views."""
 
@@ -151,7 +150,9 @@ def test_killed(planted, tmp_path, whole):
     config = tmp_path / "config.yaml"
     config.write_text(tiny_config("protopnet", **TWICE).to_yaml())
     points = [str(int(ticks * share)) for share in (0.2, 0.35, 0.35, 0.3)]
-    subprocess.run([sys.executable, DRIVER, config, planted, tmp_path / "run", *points], check=True, timeout=200)
+    driver = start(killed_runs.main, config, planted, tmp_path / "run", *points, folder=tmp_path)
+    code, _, trouble = driver.ended()
+    assert code == 0, trouble
     assert_same_end(tmp_path / "run", reference)
 
 
@@ -185,16 +186,15 @@ def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(tiny_config("protopnet", **long).to_yaml())
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "protoexplain", "train", "-c", config, "-d", planted, "-o", out]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = start_command("train", "-c", config, "-d", planted, "-o", out, folder=tmp_path)
     deadline = time.monotonic() + 120
     while not ((out / "metrics.jsonl").exists() and len(run_log(out)) >= 8):
-        assert process.poll() is None, process.communicate()
+        assert command.process.is_alive(), command.ended()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    told, trouble = process.communicate(timeout=30)
-    assert process.returncode == 143, trouble
+    os.kill(command.process.pid, signal.SIGTERM)
+    code, told, trouble = command.ended(30)
+    assert code == 143, trouble
     assert "--resume" in told
     assert "Traceback" not in trouble
     assert place(out)[1] < 150

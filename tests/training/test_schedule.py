@@ -165,8 +165,22 @@ def test_parts_that_tell_classes_apart(planted, tmp_path):
     prototypes = prototypes[:, None].repeat(1, 3, 1)
     prototypes[:, 1] = z.mean(0)
     branch.prototypes.copy_(prototypes.flatten(0, 1)[..., None, None])
-    assert telling_parts(run, first, 2).tolist() == [0, 2]
-    assert telling_parts(run, first, 3).tolist() == [0, 1, 2]
+    assert telling_parts(run, first).tolist()[2] == 1
+
+
+@torch.no_grad()
+def test_branches_start_from_different_parts_the_first_from_the_most_telling_ones(planted, tmp_path, monkeypatch):
+    parts = {"fine_tuning": {**PARTS, "parts": 4}}
+    config = tiny_config("st_protopnet", model={"start": "parts", **LINEAR["st_protopnet"]}, training=parts)
+    run = open_run(config, planted, tmp_path)
+    first = models_of(config, run.model)[0].eval()
+    monkeypatch.setattr("protoexplain.training.part_start.telling_parts", lambda *_: torch.tensor([3, 1, 0, 2]))
+    start_from_parts(run, first)
+    learned = first.branches["parts"].prototypes.view(first.classes, 4, -1)
+    assert run.model.branch_sizes() == [2 * first.classes] * 2
+    for branch, own in zip(run.model.branches.values(), ([1, 3], [0, 2]), strict=True):
+        expected = branch.similarity.written(learned[:, own].flatten(0, 1))
+        torch.testing.assert_close(branch.prototypes.flatten(1), expected)
 
 
 def test_parts_that_nothing_looked_for(planted, tmp_path):

@@ -1,10 +1,7 @@
-"""python two_processes.py DATA OUT: go through all stages in two processes, and write down whether they agree."""
+"""Go through all stages in two processes, and write down whether they agree."""
 
 import json
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from lightning_fabric import Fabric
@@ -94,6 +91,7 @@ def main(fabric, data, out):
         (Path(out) / "told.json").write_text(json.dumps(told))
 
 
-if __name__ == "__main__":
+def launch(data, out):
+    """What both processes found is in OUT/told.json."""
     strategy = DDPStrategy(start_method="fork", process_group_backend="gloo", find_unused_parameters=True)
-    Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(main, *sys.argv[1:])
+    Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(main, data, out)

@@ -37,6 +37,17 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "off_object",
     ),
     "Do its heat maps show what counts?": ("deletion", "insertion"),
+    "What if a part is taken away?": (
+        "funnybirds_overall",
+        "funnybirds_completeness",
+        "funnybirds_controlled_check",
+        "funnybirds_preservation_check",
+        "funnybirds_deletion_check",
+        "funnybirds_distractibility",
+        "funnybirds_correctness",
+        "funnybirds_contrastivity",
+        "funnybirds_background_independence",
+    ),
     "Are its explanations short and varied?": (
         "compactness",
         "explanation_size",

@@ -111,4 +111,4 @@ def measurement_form(library: Library, choice: Choice) -> MeasurementForm:
 
 
 def _forward_passes(metric: Metric) -> int:
-    return sum(getattr(one, "steps", 1) for one in plan_passes(metric.passes, MeasureSettings()))
+    return sum(one.cost for one in plan_passes(metric.passes, MeasureSettings()))

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView, matching_view, view_of
+from protoexplain.data.funnybirds import CHANGED, FunnyBirdsInterventions
 from protoexplain.data.geometry import Geometry
+from protoexplain.data.interventions import Interventions
 from protoexplain.data.loading import Crop, ImageDataset, geometry_of, readable
-from protoexplain.data.records import ImageRecord
+from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.images import image_size
 from protoexplain.metrics.observe.parts import Parts, read_parts
@@ -36,6 +38,7 @@ class Images:
         problems: What was left out, one sentence each.
         training: The training images of the same data set; none of their files was opened.
         notices: What is to be known about which images these are, one sentence each.
+        interventions: Images without parts of the test images, where the data set has such.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Images:
     problems: tuple[str, ...]
     training: tuple[ImageRecord, ...] = ()
     notices: tuple[str, ...] = ()
+    interventions: Interventions | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -119,7 +123,18 @@ def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> 
     images = _read_of(view, chosen, checkpoint.config.data.image_size)
     if not images.records:
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
-    return replace(images, training=view.listed("train"), notices=view.notices)
+    found = interventions_of(view.image_set)
+    return replace(images, training=view.listed("train"), notices=view.notices, interventions=found)
+
+
+def interventions_of(image_set: ImageSet) -> Interventions | None:
+    """The images without parts that a data set holds; None where it has none.
+
+    Raises:
+        UserError: Its tables cannot be read.
+    """
+    held = image_set.source == "funnybirds" and (image_set.root / CHANGED).is_dir()
+    return FunnyBirdsInterventions(image_set.root) if held else None
 
 
 def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:

@@ -15,6 +15,7 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         "training_regions": images.has_training_regions,
         "projection": any(record.projected for record in checkpoint.prototypes) and bool(checkpoint.proof()),
         "foreign": foreign is not None,
+        "interventions": images.interventions is not None,
         "places": not checkpoint.prototypes
         or any((r.map_height, r.map_width) != (1, 1) for r in checkpoint.prototypes),
     }
@@ -45,5 +46,9 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
             "measure a model whose prototypes are parts of pictures",
         ),
         "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
+        "interventions": (
+            f"images without parts of the object, and the data set {images.name} has none",
+            "use FunnyBirds with test_interventions/",
+        ),
     }
     return {need: reasons[need] for need, there in found.items() if not there}

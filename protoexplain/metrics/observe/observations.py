@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protoexplain.data.class_parts import ClassParts
 from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
@@ -38,6 +39,7 @@ class Observations:
         foreign: As `columns`, of images of other things.
         training: As `columns`, of some of the training images.
         patches: The training patches that stand for the prototypes.
+        class_parts: What classes are made of, where there are images without parts.
     """
 
     description: ModelDescription
@@ -50,6 +52,7 @@ class Observations:
     foreign: Mapping[str, Columns] | None = None
     training: Mapping[str, Columns] | None = None
     patches: TrainingPatches | None = None
+    class_parts: ClassParts | None = None
 
     def stacked(self, passes: str, column: str) -> Tensor:
         """[D,N,...]: a column of the passes ``name/...``, in their order."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Geometry
+from protoexplain.data.interventions import Interventions
 from protoexplain.data.loading import batches
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.base import Metric
@@ -81,6 +82,7 @@ def observe(
         foreign_columns,
         training_columns,
         TrainingPatches(checkpoint.prototypes, images.training, images.crop),
+        images.interventions.class_parts if images.interventions else None,
     )
 
 
@@ -112,10 +114,16 @@ class Networks:
         )
 
     def chunk(
-        self, images: Tensor, labels: Tensor, records: Sequence[ImageRecord], geometries: Sequence[Geometry]
+        self,
+        images: Tensor,
+        labels: Tensor,
+        records: Sequence[ImageRecord],
+        geometries: Sequence[Geometry],
+        interventions: Interventions | None = None,
     ) -> Chunk:
         """Images [n,3,S,S] on the device with labels [n], for all passes."""
-        return Chunk(self.model, self.description, images, labels, records, geometries, self.before, self.frozen)
+        given = self.model, self.description, images, labels, records, geometries
+        return Chunk(*given, self.before, self.frozen, interventions)
 
 
 def before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
@@ -175,4 +183,5 @@ class _Observer:
     def _chunk(self, images: Images, indices: Sequence[int], pictures: Tensor) -> Chunk:
         records = [images.records[index] for index in indices]
         geometries = [images.geometries[index] for index in indices]
-        return self.networks.chunk(pictures.to(self.fabric.device), images.labels[indices], records, geometries)
+        labels, given = images.labels[indices], pictures.to(self.fabric.device)
+        return self.networks.chunk(given, labels, records, geometries, images.interventions)

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from protoexplain.data.geometry import Geometry
+from protoexplain.data.interventions import Interventions
 from protoexplain.data.records import ImageRecord
+from protoexplain.metrics.observe.changed_images import ChangedImages
 from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.metrics.observe.noise import fill_with_noise
 from protoexplain.metrics.observe.peaks import peaks
@@ -37,6 +39,7 @@ class Chunk:
         geometries: How the images became inputs.
         before: The model with its prototypes from before projection, where there are such.
         frozen: The backbone as it was before the training, where its weights are at hand.
+        interventions: Images without parts, where the data set has such.
     """
 
     model: PrototypeModel
@@ -47,6 +50,7 @@ class Chunk:
     geometries: Sequence[Geometry]
     before: PrototypeModel | None = None
     frozen: nn.Module | None = None
+    interventions: Interventions | None = None
 
     @cached_property
     def features(self) -> Tensor:
@@ -73,6 +77,15 @@ class Chunk:
             mean = torch.einsum("nk,nkhw->nhw", weights, own.maps)
             heat += mean if mean.shape[1:] == extent else upsample(mean, *extent)
         return heat
+
+    @cached_property
+    def changed(self) -> ChangedImages:
+        """The images without parts."""
+        assert self.interventions is not None
+        logits = self.output.logits
+        return ChangedImages(
+            self.model, self.description, self.interventions, self.images, logits, self.records, self.geometries
+        )
 
     @property
     def ids(self) -> list[str]:

@@ -9,8 +9,10 @@ from protoexplain.metrics.observe import passes
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
+from protoexplain.metrics.observe.part_rules import BASELINES, RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Pass
 from protoexplain.metrics.observe.views import VIEWS, View
+from protoexplain.metrics.observe.without_parts import NamedParts, WithoutItems
 from protoexplain.metrics.settings import MeasureSettings
 
 Kind = Literal[
@@ -26,6 +28,8 @@ Kind = Literal[
     "cells",
     "deletion",
     "insertion",
+    "without",
+    "parts",
 ]
 
 
@@ -48,6 +52,13 @@ def _masked(mode: Mode) -> Callable[[MeasureSettings], list[Pass]]:
     ]
 
 
+def _parts(settings: MeasureSettings) -> list[Pass]:
+    for name in settings.part_rules:
+        find_rule(name)
+    rules = RuleSettings(settings.box_rule, settings.published_parts, settings.seed)
+    return [NamedParts(name, rules) for name in (*settings.part_rules, *BASELINES)]
+
+
 _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
     "unprojected": lambda settings: [passes.Unprojected()],
@@ -61,6 +72,8 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "cells": lambda settings: [Cells()],
     "deletion": _masked("deletion"),
     "insertion": _masked("insertion"),
+    "without": lambda settings: [WithoutItems()],
+    "parts": _parts,
 }
 
 

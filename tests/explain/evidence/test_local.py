@@ -235,7 +235,7 @@ def test_a_picture_that_resembles_nothing_is_said_to(family):
         assert (UNFAMILIAR in explanation.notices) == (not familiar)
 
 
-@pytest.mark.parametrize("family", ["protopnet", "pipnet", "st_protopnet"])
+@pytest.mark.parametrize("family", ["protopnet", "pipnet", "st_protopnet", "cbc"])
 def test_temperature_changes_probabilities_but_neither_scores_nor_their_order(family):
     model, before = MODELS[family], explained(family)
     model.calibration = Calibration(3.0, torch.zeros(len(NAMES), dtype=torch.float64), 9)

@@ -1,0 +1,62 @@
+"""Processes of their own that need not import torch again: they are forked from one process that has."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["protoexplain.training.run", "protoexplain.metrics.runner", "protoexplain.explain.characteristics.measurement"]
+)
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A process and the files of its output and errors."""
+
+    process: BaseProcess
+    out: Path
+    err: Path
+
+    def ended(self, within: float = 200) -> tuple[int, str, str]:
+        """Wait for its end: exit code (of a signal, minus its number), output, errors."""
+        self.process.join(within)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            raise TimeoutError(f"still running after {within} s:\n{self.err.read_text()}")
+        return self.process.exitcode, self.out.read_text(), self.err.read_text()
+
+
+def start(target: Callable[..., object], *arguments: object, folder: Path, env: Mapping[str, str] | None = None):
+    """Call `target` in a process of its own, with more environment variables; its output goes to files in `folder`."""
+    out, err = folder / "output.txt", folder / "errors.txt"
+    environment = {**os.environ, **(env or {})}
+    process = CONTEXT.Process(target=_redirected, args=(out, err, environment, target, arguments))
+    process.start()
+    return Forked(process, out, err)
+
+
+def start_command(*words: object, folder: Path, env: Mapping[str, str] | None = None):
+    """Start the command as its console script does."""
+    return start(_command, *map(str, words), folder=folder, env=env)
+
+
+def _redirected(out, err, environment, target, arguments):
+    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
+
+
+def _command(*words):
+    from protoexplain.cli.main import main
+
+    sys.argv = ["protoexplain", *words]
+    main()
