@@ -180,7 +180,7 @@ def test_train_and_measure(planted, tmp_path):
 
 def test_a_script_of_a_user_is_type_checked():
     """`make test` runs mypy on the files of its configuration."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     checked = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["mypy"]["files"]
     script = root / "tests" / "user_script.py"
     assert str(script.relative_to(root)) in checked
