@@ -66,6 +66,26 @@ def cells_of(labels, generator):
     return columns
 
 
+def attacked(images, count, classes, generator):
+    """What an attack outside boxes and noise of the same size change."""
+
+    def real(*shape):
+        return torch.rand((images, *shape), generator=generator)
+
+    before = real(count)
+    return {
+        f"attack/{kind}": {
+            "target": before.argmax(1),
+            "before": before,
+            "after": real(count),
+            "logits": 6 * real(classes),
+            "displacement": 100 * real().double(),
+            "free": real().double(),
+        }
+        for kind in ("pgd", "uniform")
+    }
+
+
 def without_parts(images, generator):
     """Scores without three parts and four objects, and what two rules and the baselines say of them."""
 
@@ -147,6 +167,7 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE, 1 + real(2).double())
     more = torch.Generator().manual_seed(seed + 1)
     columns["cells"] = cells_of(labels, more)
+    columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
     foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
@@ -188,8 +209,10 @@ def permuted_prototypes(observed, order):
     for name, entry in columns.items():
         for column in entry.keys() & {"peaks", "on_object"}:
             columns[name][column] = slotted(entry[column])
-        for column in entry.keys() & {"activations", "cells", "contributions"}:
+        for column in entry.keys() & {"activations", "cells", "contributions", "before", "after"}:
             columns[name][column] = entry[column][:, order]
+        if "target" in entry:
+            columns[name]["target"] = number[entry["target"]]
     subject_ = replace(
         one,
         ownership=Ownership(one.ownership.owned[order]),

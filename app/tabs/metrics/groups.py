@@ -37,6 +37,12 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "off_object",
     ),
     "Do its heat maps show what counts?": ("deletion", "insertion"),
+    "Does only what is in the box count?": (
+        "misalignment_pac",
+        "misalignment_plc",
+        "misalignment_prc",
+        "misalignment_ac",
+    ),
     "What if a part is taken away?": (
         "funnybirds_overall",
         "funnybirds_completeness",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from protoexplain.metrics.observe import passes
+from protoexplain.metrics.observe.attack import Misaligned
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
@@ -30,6 +31,7 @@ Kind = Literal[
     "insertion",
     "without",
     "parts",
+    "attack",
 ]
 
 
@@ -59,6 +61,12 @@ def _parts(settings: MeasureSettings) -> list[Pass]:
     return [NamedParts(name, rules) for name in (*settings.part_rules, *BASELINES)]
 
 
+def _attack(settings: MeasureSettings) -> list[Pass]:
+    """The attack, and uniform noise of the same size as its baseline."""
+    kinds = dict.fromkeys((settings.attack, settings.attack.model_copy(update={"kind": "uniform"})))
+    return [Misaligned(one, settings.box_rule, settings.seed) for one in kinds]
+
+
 _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
     "unprojected": lambda settings: [passes.Unprojected()],
@@ -74,6 +82,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "insertion": _masked("insertion"),
     "without": lambda settings: [WithoutItems()],
     "parts": _parts,
+    "attack": _attack,
 }
 
 
