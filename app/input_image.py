@@ -44,7 +44,7 @@ class InputImage:
         return self.truth if self.truth in checkpoint.classes else None
 
 
-def see(explainer: Explainer, image: InputImage) -> ForwardResult:
+def run_model(explainer: Explainer, image: InputImage) -> ForwardResult:
     """Run a model on the part of a picture that it is to see.
 
     Raises:

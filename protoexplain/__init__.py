@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         measure,
         train,
     )
+    from protoexplain.api.image_explanations import ImageExplanations
     from protoexplain.api.loaded import LoadedModel
     from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.config import RunConfig, resolve
@@ -38,6 +39,7 @@ _HOMES = {
     "Explainer": "explain.explainer",
     "Explanation": "explain.evidence.local",
     "ImageExplanation": "api.explained",
+    "ImageExplanations": "api.image_explanations",
     "LoadedModel": "api.loaded",
     "PrototypeMetrics": "metrics.prototype_metrics",
     "RunConfig": "config",
@@ -66,6 +68,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "ImageExplanation",
+    "ImageExplanations",
     "LoadedModel",
     "PrototypeMetrics",
     "RunConfig",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import timm
 from pydantic import ValidationError
+from torch.utils.data import Dataset
 
 from protoexplain.api.explained import ImageExplanation
-from protoexplain.api.loaded import ImageLike, LoadedModel
+from protoexplain.api.image_explanations import ImageExplanations
+from protoexplain.api.images import ImageLike
+from protoexplain.api.loaded import LoadedModel
+from protoexplain.api.measuring import measure_dataset
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, preset_names, resolve
+from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.manifest import first_mistake
 from protoexplain.metrics import runner
 from protoexplain.metrics.base import MetricResult
@@ -60,51 +66,64 @@ def explain(
 
 def explain_many(
     model: ModelLike,
-    images: Iterable[ImageLike],
+    images: Iterable[ImageLike] | Mapping[str, ImageLike],
     *,
     rows: int = 5,
+    batch_size: int = 32,
     device: str = "auto",
     watcher: Watcher | None = None,
-) -> Iterator[ImageExplanation]:
-    """Explain images one after the other; the model is loaded once.
+) -> ImageExplanations:
+    """Explain many images, each as `explain`; the model is loaded once and runs on batches.
 
     Args:
         model: See `ModelLike`.
-        images: As in `explain`.
+        images: As in `explain`, or name -> image.
         rows: Prototypes at most, for each.
+        batch_size: Images in one forward pass.
         device: As in `explain`.
-        watcher: Is shown the progress.
+        watcher: Is shown the progress, and which images were left out.
+
+    Returns:
+        An iterator that also gives one table of all rows, and names the images that could not be read.
 
     Raises:
-        UserError: The model or an image cannot be read.
+        UserError: The model cannot be read, or the size of the batch is below 1.
     """
-    given = list(images)
-    for done, explanation in enumerate(_loaded(model, device).explain_many(given, rows=rows), 1):
-        yield explanation
-        if watcher:
-            watcher.progress("explaining", done, len(given))
+    return _loaded(model, device).explain_many(images, rows=rows, batch_size=batch_size, watcher=watcher)
 
 
 def measure(
-    model: ModelLike, data: str | Path, metrics: Sequence[str] | None = None, watcher: Watcher | None = None
+    model: ModelLike,
+    data: str | Path | Dataset[Any],
+    metrics: Sequence[str] | None = None,
+    *,
+    device: str = "auto",
+    watcher: Watcher | None = None,
 ) -> dict[str, MetricResult]:
-    """Measure how far the explanations of a model can be trusted, on the test images of its data set.
+    """Measure how far the explanations of a model can be trusted.
 
     Args:
         model: See `ModelLike`.
-        data: Folder of a data set with the same classes.
+        data: Folder of a data set with the same classes, of which the test images are taken; or a torch data set of
+            pairs (image, label), of which all are, see `measure_dataset`.
         metrics: Names as `list_metrics` gives them; by default all that the data allow.
-        watcher: Is shown the progress.
+        device: Where a model that is yet to be loaded runs.
+        watcher: Is shown the progress, and which metrics and images were left out.
 
     Returns:
         Metric -> its value, interval and baselines.
 
     Raises:
-        UserError: Unreadable, unknown metric, or annotations that a named metric needs are missing.
+        UserError: Unreadable, other classes, unknown metric, or annotations that a named metric needs are missing.
     """
-    checkpoint = model.checkpoint if isinstance(model, LoadedModel) else model
-    source = checkpoint if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
-    return runner.measure(source, Path(data), metrics, watcher=watcher)
+    if isinstance(model, LoadedModel):
+        checkpoint, where = model.checkpoint, model.explainer.device
+    else:
+        checkpoint = model if isinstance(model, Checkpoint) else Checkpoint.load(Path(model))
+        where = resolve_device(device)
+    if isinstance(data, str | Path):
+        return runner.measure(checkpoint, Path(data), metrics, watcher=watcher, fabric=make_fabric(str(where)))
+    return measure_dataset(checkpoint, data, metrics, where, watcher)
 
 
 def train(

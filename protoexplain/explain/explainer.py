@@ -10,12 +10,10 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint, PrototypeRecord
-from protoexplain.data.augmentation import resized
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
@@ -31,16 +29,14 @@ from protoexplain.explain.evidence.local import Explanation, explain_forward_pas
 from protoexplain.explain.evidence.match import Match
 from protoexplain.explain.evidence.occlusion_test import RANDOM_BOXES, BoxOcclusionTest, occlusion_test
 from protoexplain.explain.evidence.what_if import Edit
-from protoexplain.explain.forward_pass import ForwardPass, run_forward
+from protoexplain.explain.forward_pass import ForwardPass, run_forward_batch
+from protoexplain.explain.network_input import RGB, NetworkInput, input_picture, read_input
 from protoexplain.explain.prototypes.patch_pictures import pictures_of
-from protoexplain.io.images import load_image
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Progress
 from protoexplain.regions.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
 from protoexplain.regions.measured_field import measure_fields
-
-RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,12 +151,21 @@ class Explainer:
         """
         if isinstance(image, ForwardResult):
             return image
-        loaded, size = load_image(image), self.checkpoint.config.data.image_size
-        geometry = Geometry.of(loaded.size, box, size)
-        forward_pass = self._run(cut(loaded.rgb, geometry), geometry)
-        return ForwardResult(
-            name or (image.name if isinstance(image, Path) else "image"), loaded.rgb, loaded.notices, forward_pass
+        size = self.checkpoint.config.data.image_size
+        (result,) = self.forward_batch([read_input(image, size, name=name, box=box)])
+        return result
+
+    def forward_batch(self, inputs: Sequence[NetworkInput]) -> list[ForwardResult]:
+        """Run the model once over several images that were read."""
+        passes = run_forward_batch(
+            self.model,
+            torch.stack([one.picture for one in inputs]),
+            [one.geometry for one in inputs],
+            self.checkpoint.classes,
+            self.checkpoint.prototypes,
         )
+        pairs = zip(inputs, passes, strict=True)
+        return [ForwardResult(one.name, one.rgb, one.notices, forward_pass) for one, forward_pass in pairs]
 
     def cropped(self, forward: ForwardResult, largest: int | None = None) -> ForwardResult:
         """The region of an image that became the network's input, as an image of its own.
@@ -190,12 +195,9 @@ class Explainer:
         """Run the model on all of an image."""
         height, width = forward.rgb.shape[:2]
         geometry = Geometry.of((width, height), None, forward.forward_pass.geometry.input_size)
-        return replace(forward, forward_pass=self._run(forward.rgb, geometry))
-
-    def _run(self, rgb: RGB, geometry: Geometry) -> ForwardPass:
-        """Run the model on an image that was cut."""
-        picture = as_picture(resized(rgb, geometry.input_size).rgb)
-        return run_forward(self.model, picture, geometry, self.checkpoint.classes, self.checkpoint.prototypes)
+        whole = NetworkInput(forward.name, forward.rgb, forward.notices, geometry, input_picture(forward.rgb, geometry))
+        (result,) = self.forward_batch([whole])
+        return result
 
     def explain(
         self,
@@ -301,8 +303,3 @@ class Explainer:
     def source(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """The training image of the patch with its box by a rule, None where the prototype has none."""
         return self.pictures.source(prototype, rule)
-
-
-def as_picture(rgb: RGB) -> torch.Tensor:
-    """uint8 [H,W,3] -> float [3,H,W] in [0, 1]."""
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 255

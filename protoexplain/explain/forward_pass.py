@@ -126,7 +126,6 @@ class ForwardPass:
         return torch.tensor(list(labels), dtype=torch.long)
 
 
-@torch.no_grad()
 def run_forward(
     model: PrototypeModel,
     picture: Tensor,
@@ -135,20 +134,39 @@ def run_forward(
     records: Sequence[PrototypeRecord] = (),
 ) -> ForwardPass:
     """Run a model on one picture [3,S,S] in [0, 1]."""
-    picture = picture.to(next(model.parameters()).device)
-    features = model.backbone(picture[None])
+    (forward_pass,) = run_forward_batch(model, picture[None], [geometry], class_names, records)
+    return forward_pass
+
+
+@torch.no_grad()
+def run_forward_batch(
+    model: PrototypeModel,
+    pictures: Tensor,
+    geometries: Sequence[Geometry],
+    class_names: Sequence[str],
+    records: Sequence[PrototypeRecord] = (),
+) -> list[ForwardPass]:
+    """Run a model once on pictures [B,3,S,S] in [0, 1]; each forward pass holds tensors of its own."""
+    pictures = pictures.to(next(model.parameters()).device)
+    features = model.backbone(pictures)
     output = model.from_features(features)
-    return ForwardPass(
-        model,
-        picture,
-        geometry,
-        tuple(class_names),
-        tuple(records),
-        tuple(each.cpu() for maps in model.activation_maps(features) for each in maps[0]),
-        exact(output.activations[0]),
-        model.evidence_scores(output.logits)[0].cpu(),
-        model.probabilities(output.logits)[0].cpu(),
-    )
+    branches = [maps.cpu() for maps in model.activation_maps(features)]
+    activations = exact(output.activations)
+    scores, probabilities = model.evidence_scores(output.logits).cpu(), model.probabilities(output.logits).cpu()
+    return [
+        ForwardPass(
+            model,
+            pictures[b].clone(),
+            geometry,
+            tuple(class_names),
+            tuple(records),
+            tuple(each for maps in branches for each in maps[b].clone()),
+            activations[b].clone(),
+            scores[b].clone(),
+            probabilities[b].clone(),
+        )
+        for b, geometry in enumerate(geometries)
+    ]
 
 
 def _single(evidence: Evidence) -> Evidence:

@@ -12,7 +12,7 @@ from protoexplain.io.json_values import finite
 from protoexplain.report.sections import Accuracy, Gallery, Measure, ModelCard, Refused, Reproduce
 from protoexplain.view.explanation_view import ExplanationView
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "model": "The model and its data",

@@ -93,7 +93,7 @@ def trained(planted, tmp_path_factory):
 
 def shortest(family, planted, out):
     changes = {"schedule": SHORTEST.get(family, {}), "training": {"fine_tuning": {"epochs": 1}, "batch_size": 32}}
-    return tiny_train(family, planted, out, model={"start": "patches"}, **changes)
+    return tiny_train(family, planted, out, **changes)
 
 
 @pytest.fixture

@@ -59,11 +59,11 @@ def hostile(report):
         picture=dataclasses.replace(report.images[0].picture, alt=HOSTILE, boxes=()),
         explanation=dataclasses.replace(explanation, classes=(shown,)),
     )
-    shelf = report.prototypes.shelves[0]
-    weight = dataclasses.replace(shelf.cards[0].weights[0], name=HOSTILE)
-    card = dataclasses.replace(shelf.cards[0], owner=HOSTILE, weights=(weight,), words=(HOSTILE,))
+    section = report.prototypes.sections[0]
+    weight = dataclasses.replace(section.cards[0].weights[0], name=HOSTILE)
+    card = dataclasses.replace(section.cards[0], owner=HOSTILE, weights=(weight,), words=(HOSTILE,))
     prototypes = dataclasses.replace(
-        report.prototypes, findings=(HOSTILE,), shelves=(dataclasses.replace(shelf, heading=HOSTILE, cards=(card,)),)
+        report.prototypes, findings=(HOSTILE,), sections=(dataclasses.replace(section, heading=HOSTILE, cards=(card,)),)
     )
     again = dataclasses.replace(
         report.reproduce,
@@ -104,7 +104,7 @@ class TestEveryFamily:
         assert relative == (family not in ("cbc", "pipnet", "rbf_net"))
         for words in ("relative to the average class", "What an average picture gets", "usually "):
             assert (words in page.text) == relative
-        cards = [card for shelf in report.prototypes.shelves for card in shelf.cards]
+        cards = [card for section in report.prototypes.sections for card in section.cards]
         assert all(f"Prototype {card.index}" in page.text for card in cards)
         assert report.reproduce.weights_sha256 in page.text
 

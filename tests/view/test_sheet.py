@@ -14,7 +14,7 @@ from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explain.attribution.methods import Attribution
 from protoexplain.explain.evidence.local import explain
 from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
-from protoexplain.explain.explainer import as_picture
+from protoexplain.explain.network_input import as_picture
 from protoexplain.explain.overlays import (
     AGAINST_COLOUR,
     FOR_COLOUR,

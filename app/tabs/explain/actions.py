@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.pictures import ServedPictures
 from protoexplain.errors import UserError
 from protoexplain.explain.attribution.attribute import find_method
@@ -26,7 +26,7 @@ def explanation_of(explainer: Explainer, image: InputImage, label: int | None, r
         raise UserError(f"there is no class number {label}", "", "choose one of the list")
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
-    forward = see(explainer, image)
+    forward = run_model(explainer, image)
     return explainer.explain(forward, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.image_predictions import ImagePrediction
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -221,7 +221,7 @@ def ask(explainer: Explainer, session: Session, image: InputImage) -> tuple[Sess
     Raises:
         UserError: The picture cannot be read.
     """
-    forward = see(explainer, image)
+    forward = run_model(explainer, image)
     ranked, query = forward.forward_pass.ranked, session.query
     shown = ranked[: OPTIONS if query.task == DISTINCTION else 1]
     random.Random(f"{query.seed}/{image.key}").shuffle(shown)

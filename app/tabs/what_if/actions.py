@@ -15,7 +15,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.links import Words
 from app.pictures import ServedPictures, prototype_picture
 from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
@@ -237,7 +237,7 @@ class ForwardResults:
             known = self._results.setdefault(explainer, LRUCache(self.size))
             if key in known:
                 return known[key]
-        found = explainer.cropped(see(explainer, image), LARGEST)
+        found = explainer.cropped(run_model(explainer, image), LARGEST)
         with self._lock:
             known[key] = found
         return found

@@ -37,6 +37,6 @@ def count_evidence(model: PrototypeModel, name: str) -> tuple[str, ...]:
         raise UserError(f"evidence cannot be counted as '{name}'", "", nearest_name(name, (SHAPLEY, PRODUCT)))
     if name == PRODUCT:
         model.set_baseline(None)
-    elif model.uses_baseline and model.evidence_kind != SHAPLEY:
+    elif model.evidence_kind is not model.full_evidence_kind:
         return (WITHOUT_STATISTICS,)
     return ()

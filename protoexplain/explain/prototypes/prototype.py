@@ -169,21 +169,22 @@ class _SplitPass:
 @torch.inference_mode()
 def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[int], object]) -> _SplitPass:
     device, done = next(model.parameters()).device, 0
-    owners = model.ownership.labels.split(model.branch_sizes())
-    nearest, own = ([Nearest(k, len(owner)) for owner in owners] for _ in range(2))
+    ownerships = model.ownership.split(model.branch_sizes())
+    nearest, own = ([Nearest(k, size) for size in model.branch_sizes()] for _ in range(2))
     activations = torch.empty(len(dataset), model.num_prototypes)
     for batch in batches(dataset, range(len(dataset)), BATCH):
         features = model.backbone(batch.images[:, 0].to(device))
         labels, indices = batch.labels.to(device), batch.indices.to(device)
         highest = []
-        for (_, branch), owner, collector, own_collector in zip(
-            model.named_branches(), owners, nearest, own, strict=True
+        for (_, branch), ownership, collector, own_collector in zip(
+            model.named_branches(), ownerships, nearest, own, strict=True
         ):
             similarity = branch.similarity_maps(features)
             best, maps = similarity.flatten(2).amax(2), branch.activation_maps(similarity)
             collector.update(best, indices, labels, maps)
-            if bool((owner >= 0).any()):
-                own_collector.update(best, indices, labels, maps, allowed=labels[:, None] == owner)
+            if not ownership.all_shared:
+                allowed = ownership.of_images(labels) & ~ownership.shared
+                own_collector.update(best, indices, labels, maps, allowed=allowed)
             highest.append(maps.flatten(2).amax(2))
         activations[done : done + len(labels)] = torch.cat(highest, 1).cpu()
         done += len(labels)
@@ -222,9 +223,9 @@ def _described(
             nearest=nearest,
             nearest_own=own,
             fires=_number(share),
-            foreign=sum(n.label != owner for n in nearest) / len(nearest) if owner >= 0 and nearest else None,
+            foreign=sum(n.label != owner for n in nearest) / len(nearest) if owner is not None and nearest else None,
         )
-        for owner, nearest, own, share in zip(model.ownership.labels.tolist(), *lists, fires, strict=True)
+        for owner, nearest, own, share in zip(model.ownership.owners, *lists, fires, strict=True)
     ]
 
 
