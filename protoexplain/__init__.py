@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from protoexplain.explain.explainer import Explainer
     from protoexplain.metrics.prototype_metrics import PrototypeMetrics
     from protoexplain.metrics.registry import get_metric, list_metrics
-    from protoexplain.models.registry import family_names, get_family
+    from protoexplain.models.registry import get_family
     from protoexplain.planted import draw
     from protoexplain.training.verify import verify
 
@@ -48,7 +48,6 @@ _HOMES = {
     "draw": "planted",
     "explain": "api.functions",
     "explain_many": "api.functions",
-    "family_names": "models.registry",
     "get_family": "models.registry",
     "list_backbones": "api.functions",
     "list_families": "api.functions",
@@ -77,7 +76,6 @@ __all__ = [
     "draw",
     "explain",
     "explain_many",
-    "family_names",
     "get_family",
     "get_metric",
     "list_backbones",

@@ -60,9 +60,15 @@ class ImageExplanation:
         explained: The numbers and the image.
 
     Example:
-        >>> explanation = px.explain(model, "bird.jpg")  # doctest: +SKIP
-        >>> explanation.predicted.name, explanation.rows[0].heatmap.shape  # doctest: +SKIP
-        ('Fern Kinglet', (180, 240))
+        >>> import protoexplain as px
+        >>> explanation = px.explain("checkpoints/planted-protopnet", "bird.jpg", rows=3, device="cpu")
+        >>> isinstance(explanation, px.ImageExplanation)
+        True
+        >>> x0, y0, x1, y1 = explanation.region
+        >>> explanation.rows[0].heatmap.shape == (y1 - y0, x1 - x0)
+        True
+        >>> explanation.to_frame().shape
+        (3, 11)
     """
 
     def __init__(self, explainer: Explainer, explained: ExplainedImage) -> None:

@@ -48,6 +48,16 @@ class ImageExplanations(Iterator[ImageExplanation]):
 
     Raises:
         UserError: The size of the batch is below 1, or there is one image instead of many.
+
+    Example:
+        >>> import protoexplain as px
+        >>> explanations = px.explain_many("checkpoints/planted-protopnet", ["missing.jpg", "bird.jpg"], device="cpu")
+        >>> isinstance(explanations, px.ImageExplanations)
+        True
+        >>> [explanation.image for explanation in explanations]
+        ['bird.jpg']
+        >>> [image.name for image in explanations.refused]
+        ['missing.jpg']
     """
 
     def __init__(

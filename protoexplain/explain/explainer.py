@@ -88,6 +88,17 @@ class Explainer:
 
     Raises:
         UserError: The checkpoint is damaged, or evidence cannot be counted in such a way.
+
+    Example:
+        >>> import protoexplain as px
+        >>> from pathlib import Path
+        >>> explainer = px.Explainer(Path("checkpoints/planted-protopnet"))
+        >>> forward = explainer.forward(Path("bird.jpg"))
+        >>> forward.picture.shape
+        (160, 160, 3)
+        >>> explained = explainer.explain(forward, top_classes=2, rows=3)
+        >>> [len(shown.found) for shown in explained.explanation.classes]
+        [3, 3]
     """
 
     def __init__(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -22,7 +23,8 @@ def explanation_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of what `Explanation.to_dict` gives; other keys may stand beside the known ones."""
     hints = get_type_hints(Explanation)
     fields: dict[str, Any] = {f.name: (hints[f.name], ...) for f in dataclasses.fields(Explanation) if f.name != "maps"}
-    content: type[BaseModel] = create_model("Explanation", __doc__=Explanation.__doc__, **fields)
+    described, _, _ = (inspect.getdoc(Explanation) or "").partition("\n\nExample:")
+    content: type[BaseModel] = create_model("Explanation", __doc__=described, **fields)
     schema = content.model_json_schema(mode="serialization")
     schema["properties"] = {
         "schema": {"const": SCHEMA_VERSION},

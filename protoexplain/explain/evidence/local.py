@@ -107,6 +107,17 @@ class Explanation:
         familiar: Whether the image resembles what the model has learned; None where held-out images told nothing.
         notices: What was done to the image when it was read, and whether the model abstains or knows nothing like it.
         maps: Prototype -> activation map [H,W]; not part of the JSON.
+
+    Example:
+        >>> import protoexplain as px
+        >>> explanation = px.explain("checkpoints/planted-protopnet", "bird.jpg", device="cpu").explanation
+        >>> isinstance(explanation, px.Explanation)
+        True
+        >>> shown = explanation.classes[0]
+        >>> abs(shown.total() - shown.score) < 1e-4
+        True
+        >>> explanation.unit, explanation.evidence.value
+        ('logit', 'shapley')
     """
 
     image: str
