@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from protoexplain.config import RunConfig, resolve
     from protoexplain.data.reading import read_image_set
     from protoexplain.errors import UserError
-    from protoexplain.explain.evidence.local import Explanation
-    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explanations.evidence.local import Explanation
+    from protoexplain.explanations.explainer import Explainer
     from protoexplain.metrics.prototype_metrics import PrototypeMetrics
     from protoexplain.metrics.registry import get_metric, list_metrics
     from protoexplain.models.registry import get_family
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Checkpoint": "checkpoint.checkpoint",
-    "Explainer": "explain.explainer",
-    "Explanation": "explain.evidence.local",
+    "Explainer": "explanations.explainer",
+    "Explanation": "explanations.evidence.local",
     "ImageExplanation": "api.explained",
     "ImageExplanations": "api.image_explanations",
     "LoadedModel": "api.loaded",

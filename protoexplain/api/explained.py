@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoexplain.checkpoint.prototypes import Edges
-from protoexplain.explain.evidence.local import Explanation, Prediction
-from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.explainer import ExplainedImage, Explainer
+from protoexplain.explanations.evidence.local import Explanation, Prediction
+from protoexplain.explanations.evidence.match import Match
+from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.io.atomic import write_file
 from protoexplain.io.json_values import finite
 from protoexplain.view.build import explanation_view

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from protoexplain.api.explained import ImageExplanation, explanation_frame
 from protoexplain.api.images import ImageLike, as_file
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.network_input import NetworkInput, read_input
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.network_input import NetworkInput, read_input
 from protoexplain.progress import Watcher
 
 if TYPE_CHECKING:

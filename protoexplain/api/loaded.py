@@ -16,8 +16,8 @@ from protoexplain.api.images import ImageLike, as_file
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer, ForwardResult
-from protoexplain.explain.network_input import read_input
+from protoexplain.explanations.explainer import Explainer, ForwardResult
+from protoexplain.explanations.network_input import read_input
 from protoexplain.progress import Watcher
 
 

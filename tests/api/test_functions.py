@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import protoexplain as px
-import protoexplain.explain.explainer
+import protoexplain.explanations.explainer
 
 
 def test_a_loaded_model_is_a_module_that_knows_its_classes(model, file):
@@ -31,7 +31,7 @@ def test_a_loaded_model_is_a_module_that_knows_its_classes(model, file):
 
 
 def test_the_name_of_the_package_explains_too(model, file):
-    assert protoexplain.explain.explainer.Explainer is px.Explainer
+    assert protoexplain.explanations.explainer.Explainer is px.Explainer
     explanation = px.explain(model, file, rows=3)
     assert isinstance(explanation, px.ImageExplanation)
     assert explanation.image == file.name

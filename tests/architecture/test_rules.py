@@ -23,7 +23,7 @@ TEXTS = {
 }
 TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 MOST_LINES = 400
-PICTURES = {"protoexplain/io/images.py", "protoexplain/explain/explainer.py"}
+PICTURES = {"protoexplain/io/images.py", "protoexplain/explanations/explainer.py"}
 """The reader of foreign pictures, and the one that decodes those in checkpoints, which we wrote."""
 
 
