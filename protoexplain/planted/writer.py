@@ -173,9 +173,13 @@ def _write(root: Path, plan: Plan, settings: dict[str, Any], progress: Callable[
     (root / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
 
 
+def jpeg(drawn: Rendering) -> bytes:
+    """The file of a picture."""
+    return cv2.imencode(".jpg", cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
+
+
 def _save(root: Path, stem: str, drawn: Rendering) -> None:
-    jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR), _JPEG)[1]
-    (root / "images" / f"{stem}.jpg").write_bytes(jpeg.tobytes())
+    (root / "images" / f"{stem}.jpg").write_bytes(jpeg(drawn))
     png = cv2.imencode(".png", drawn.mask.astype("uint8") * 255)[1]
     (root / "segmentations" / f"{stem}.png").write_bytes(png.tobytes())
 
