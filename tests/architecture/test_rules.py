@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ TEXTS = {
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 MOST_LINES = 400
-PICTURES = {"protoexplain/io/images.py", "protoexplain/explain/explainer.py"}
+PICTURES = {"protoexplain/io/images.py", "protoexplain/explanations/explainer.py"}
 """The reader of foreign pictures, and the one that decodes those in checkpoints, which we wrote."""
 
 
@@ -123,6 +124,13 @@ def test_actions_and_views_of_the_app_need_no_web_framework(monkeypatch):
     ]
     assert len(names) > 8
     assert all(importlib.import_module(name).__doc__ for name in names)
+
+
+def test_public_names_are_not_those_of_modules():
+    """A module takes the place of a function of its name as soon as it is imported."""
+    modules = {module.name for module in pkgutil.iter_modules(protoexplain.__path__)}
+    assert "explanations" in modules
+    assert modules & set(protoexplain.__all__) == set()
 
 
 def test_public_names():
