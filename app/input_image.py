@@ -8,7 +8,7 @@ from pathlib import Path
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
-from protoexplain.explain.explainer import Explainer, ForwardResult
+from protoexplain.explanations.explainer import Explainer, ForwardResult
 from protoexplain.io.images import load_image
 
 Frame = tuple[float, float, float, float]

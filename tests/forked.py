@@ -10,7 +10,11 @@ from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["protoexplain.training.run", "protoexplain.metrics.runner", "protoexplain.explain.characteristics.measurement"]
+    [
+        "protoexplain.training.run",
+        "protoexplain.metrics.runner",
+        "protoexplain.explanations.characteristics.measurement",
+    ]
 )
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoexplain.checkpoint.prototypes import Edges
-from protoexplain.explain.evidence.local import Explanation, Prediction
-from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.explainer import ExplainedImage, Explainer
+from protoexplain.explanations.evidence.local import Explanation, Prediction
+from protoexplain.explanations.evidence.match import Match
+from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.io.atomic import write_file
 from protoexplain.io.json_values import finite
 from protoexplain.view.build import explanation_view
@@ -60,9 +60,15 @@ class ImageExplanation:
         explained: The numbers and the image.
 
     Example:
-        >>> explanation = px.explain(model, "bird.jpg")  # doctest: +SKIP
-        >>> explanation.predicted.name, explanation.rows[0].heatmap.shape  # doctest: +SKIP
-        ('Fern Kinglet', (180, 240))
+        >>> import protoexplain as px
+        >>> explanation = px.explain("checkpoints/planted-protopnet", "bird.jpg", rows=3, device="cpu")
+        >>> isinstance(explanation, px.ImageExplanation)
+        True
+        >>> x0, y0, x1, y1 = explanation.region
+        >>> explanation.rows[0].heatmap.shape == (y1 - y0, x1 - x0)
+        True
+        >>> explanation.to_frame().shape
+        (3, 11)
     """
 
     def __init__(self, explainer: Explainer, explained: ExplainedImage) -> None:

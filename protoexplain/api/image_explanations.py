@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from protoexplain.api.explained import ImageExplanation, explanation_frame
 from protoexplain.api.images import ImageLike, as_file
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.network_input import NetworkInput, read_input
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.network_input import NetworkInput, read_input
 from protoexplain.progress import Watcher
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ class ImageExplanations(Iterator[ImageExplanation]):
 
     Raises:
         UserError: The size of the batch is below 1, or there is one image instead of many.
+
+    Example:
+        >>> import protoexplain as px
+        >>> explanations = px.explain_many("checkpoints/planted-protopnet", ["missing.jpg", "bird.jpg"], device="cpu")
+        >>> isinstance(explanations, px.ImageExplanations)
+        True
+        >>> [explanation.image for explanation in explanations]
+        ['bird.jpg']
+        >>> [image.name for image in explanations.refused]
+        ['missing.jpg']
     """
 
     def __init__(

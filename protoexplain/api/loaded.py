@@ -16,8 +16,8 @@ from protoexplain.api.images import ImageLike, as_file
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer, ForwardResult
-from protoexplain.explain.network_input import read_input
+from protoexplain.explanations.explainer import Explainer, ForwardResult
+from protoexplain.explanations.network_input import read_input
 from protoexplain.progress import Watcher
 
 
@@ -32,6 +32,17 @@ class LoadedModel(nn.Module):
 
     Raises:
         UserError: The checkpoint is damaged, or there is no such device.
+
+    Example:
+        >>> import protoexplain as px
+        >>> import torch
+        >>> model = px.LoadedModel("checkpoints/planted-protopnet", device="cpu")
+        >>> pictures = model.preprocess("bird.jpg")
+        >>> pictures.shape
+        torch.Size([1, 3, 160, 160])
+        >>> with torch.no_grad():
+        ...     model(pictures).shape
+        torch.Size([1, 20])
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint, device: str = "auto") -> None:

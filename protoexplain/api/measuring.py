@@ -14,7 +14,7 @@ from protoexplain.api.images import as_file
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.records import ImageRecord
 from protoexplain.errors import UserError
-from protoexplain.explain.network_input import NetworkInput, read_input
+from protoexplain.explanations.network_input import NetworkInput, read_input
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.observe.images import Images
 from protoexplain.metrics.observe.needs import missing_needs

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.progress import Progress
 from protoexplain.report.prototype_pictures import InlinePrototypePictures
 from protoexplain.report.sections import Gallery, PrototypeCard, PrototypeGroup, Weight

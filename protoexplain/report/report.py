@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from protoexplain.explain.evidence.local import Explanation
+from protoexplain.explanations.evidence.local import Explanation
 from protoexplain.io.json_values import finite
 from protoexplain.report.sections import Accuracy, Gallery, Measure, ModelCard, Refused, Reproduce
 from protoexplain.view.explanation_view import ExplanationView

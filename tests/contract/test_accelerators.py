@@ -15,14 +15,14 @@ from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions
 from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution.attribute import attribute
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.task import AttributionTask, Target
-from protoexplain.explain.characteristics.distinctions import distinguish, place_of
-from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
-from protoexplain.explain.evidence.what_if import Edit, what_if
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.prototypes.prototype import explain_prototypes
+from protoexplain.explanations.attribution.attribute import attribute
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.attribution.task import AttributionTask, Target
+from protoexplain.explanations.characteristics.distinctions import distinguish, place_of
+from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
+from protoexplain.explanations.evidence.what_if import Edit, what_if
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.prototypes.prototype import explain_prototypes
 from protoexplain.io.cache import DiskCache
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.needs import missing_needs

@@ -13,7 +13,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
-from protoexplain.explain.evidence.local import explain
+from protoexplain.explanations.evidence.local import explain
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.families import protopnet

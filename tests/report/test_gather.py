@@ -8,7 +8,7 @@ import pytest
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.dataset_view import view_of
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
 from protoexplain.report.gallery import gallery
@@ -126,8 +126,8 @@ class TestMeasured:
         assert cards[1].words == ()
 
     def test_characteristics(self, checkpoint_copy, images):
-        from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
-        from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
+        from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
+        from protoexplain.explanations.characteristics.words import about_prototype, prototype_findings
 
         explainer = Explainer(checkpoint_copy)
         measurement = CharacteristicsMeasurement(

@@ -12,9 +12,9 @@ from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
 from app.tabs.compare.comparison import Comparison, MatchView, Row, Side
 from app.tabs.compare.overlap import pair_boxes
-from protoexplain.explain.evidence.match import Match, matches
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import ForwardPass
+from protoexplain.explanations.evidence.match import Match, matches
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.forward_pass import ForwardPass
 from protoexplain.view.build import TOP_CLASSES
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.sentences import LEAST

@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.input_image import InputImage, run_model
 from app.pictures import ServedPictures
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution.attribute import find_method
-from protoexplain.explain.explainer import ExplainedImage, Explainer
+from protoexplain.explanations.attribution.attribute import find_method
+from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.view.build import explanation_view
 from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY, ImagePictures

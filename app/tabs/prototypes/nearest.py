@@ -16,8 +16,8 @@ from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.prototypes.prototype import Neighbour, SplitExplanation, explain_prototypes
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.prototypes.prototype import Neighbour, SplitExplanation, explain_prototypes
 from protoexplain.io.images import load_image
 from protoexplain.view.pictures import Picture, encoded, region_of
 

@@ -17,8 +17,8 @@ from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.evidence.match import matches
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.evidence.match import matches
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.pictures import Picture

@@ -15,7 +15,7 @@ from app.links import encode, parse
 from app.tabs.what_if import view as views
 from app.tabs.what_if.actions import CELLS, ONLY, SLIDERS, ForwardResults, Query, cells, outcome, parse_query
 from protoexplain.errors import UserError
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 
 
 @pytest.fixture(params=["a-protopnet", "b-cbc"])
