@@ -18,6 +18,7 @@ from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.views import VIEWS
 from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.metrics.stats.prototype_sparsity import UniquePrototypes
 from protoexplain.models.contract import Ownership
 
 SIZE, MAP = 64, (4, 4)
@@ -35,7 +36,16 @@ def description(classes=4, per_class=3, shared=False, seed=0, assigned_per_class
     names = tuple(f"class {label}" for label in range(classes))
     sizes = torch.tensor(MAP).expand(count, 2)
     return ModelDescription(
-        names, ownership, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class
+        names,
+        ownership,
+        assigned,
+        branch,
+        weights,
+        weights.clamp_min(0),
+        sizes,
+        SIZE,
+        assigned_per_class,
+        (UniquePrototypes(count // 2, count, 16),) * 2,
     )
 
 
@@ -167,6 +177,10 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE, 1 + real(2).double())
     more = torch.Generator().manual_seed(seed + 1)
     columns["cells"] = cells_of(labels, more)
+    columns["relevance"] = {
+        **{name: torch.rand(images, generator=more).double() for name in ("energy", "mask", "object")},
+        "region": columns["localisation"]["region"],
+    }
     columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}

@@ -22,6 +22,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "stability_pixel_noise",
         "purity",
         "purity_most_often",
+        "prototype_score",
         "augmentation_consistency",
         "augmentation_stability",
     ),
@@ -30,6 +31,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "content_heatmap",
         "outside_inside_ratio",
         "heatmap_iou",
+        "energy_relevance",
+        "mask_relevance",
     ),
     "Does it know the object, or what is around it?": (
         "class_from_background",
@@ -64,6 +67,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "distinctness",
         "redundancy",
         "repeated_patches",
+        "prototype_sparsity",
     ),
 }
 OTHERS: Final = "Further metrics"

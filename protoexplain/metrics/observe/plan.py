@@ -12,6 +12,7 @@ from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
 from protoexplain.metrics.observe.part_rules import BASELINES, RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Pass
+from protoexplain.metrics.observe.relevance import Relevance
 from protoexplain.metrics.observe.views import VIEWS, View
 from protoexplain.metrics.observe.without_parts import NamedParts, WithoutItems
 from protoexplain.metrics.settings import MeasureSettings
@@ -32,6 +33,7 @@ Kind = Literal[
     "without",
     "parts",
     "attack",
+    "relevance",
 ]
 
 
@@ -83,6 +85,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "without": lambda settings: [WithoutItems()],
     "parts": _parts,
     "attack": _attack,
+    "relevance": lambda settings: [Relevance()],
 }
 
 
