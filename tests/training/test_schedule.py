@@ -85,6 +85,7 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
     shown = first.teacher(first.teacher.backbone(images)).argmax(1)
     assert first.teacher.fitted
     owners = run.model.ownership.labels.split(run.model.branch_sizes())
+    assert set(shown.unique().tolist()) >= {0, 1}, "both parts are somewhere"
     for owner, (_, branch) in zip(owners, run.model.named_branches(), strict=True):
         branch.addon.train()
         z = torch.cat([branch.addon(run.model.backbone(part)) for part in images.split(8)])
