@@ -134,8 +134,8 @@ class PartClassifier(PrototypeModel):
         return {name: term for name, term in terms.items() if name in names}
 
     def _part_loss(self, latent: Tensor, labels: Tensor, shown: Tensor) -> Tensor:
-        """Of each cell, which prototype it is most similar to: cells that show a part and cells that show the background
-        count alike.  And of each prototype of a part that is visible, in which cells it is most similar.
+        """Of each cell, which prototype it is most similar to, where those that show a part and those that show the
+        background count alike; and of each prototype whose part is visible, in which cells it is most similar.
         """
         _, branch = self.named_branches()[0]
         prototypes = F.normalize(branch.prototypes.flatten(1), dim=1).view(self.classes, self.parts, -1)
