@@ -161,7 +161,7 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return (values * chosen).sum() / chosen.sum().clamp_min(1)
 
 
-def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float) -> Stage:
+def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float, min_steps: int) -> Stage:
     """Backbone, embedding and prototypes, Adam, learning rates falling to nothing by a cosine from step to step."""
     rates = {"backbone": lr, "addon": lr_head, "prototypes": lr_head}
     decay = Decay(kind="cosine", total=max(1, epochs), gamma=0.01, by_step=True)
@@ -170,5 +170,6 @@ def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float) -> S
         epochs=epochs,
         lr=rates,
         losses={"cross_entropy": 1.0, "parts": weight},
+        min_steps=min_steps,
         decay=dict.fromkeys(rates, decay),
     )
