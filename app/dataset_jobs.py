@@ -12,7 +12,7 @@ from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, JobState, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.io.atomic import write_file
 from protoexplain.io.cache import cache_folder
 from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited

@@ -15,7 +15,7 @@ from app.jobs import Job, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 
 BATCH = 8
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
-from protoexplain.explain.explainer import Explainer, ForwardResult
+from protoexplain.explanations.explainer import Explainer, ForwardResult
 from protoexplain.io.images import load_image
 
 Frame = tuple[float, float, float, float]
@@ -44,7 +44,7 @@ class InputImage:
         return self.truth if self.truth in checkpoint.classes else None
 
 
-def see(explainer: Explainer, image: InputImage) -> ForwardResult:
+def run_model(explainer: Explainer, image: InputImage) -> ForwardResult:
     """Run a model on the part of a picture that it is to see.
 
     Raises:

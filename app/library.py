@@ -17,7 +17,7 @@ from app.tabs.prototypes.nearest import Neighbours
 from app.tabs.report.reports import Reports
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 
 NOWHERE = Address()
 

@@ -14,8 +14,8 @@ from cachetools import LRUCache
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.prototypes.patch_pictures import pictures_of
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.prototypes.patch_pictures import pictures_of
 from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.models.registry import get_family
 

@@ -10,7 +10,7 @@ from app.models import mark_of
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.prototypes.patch_pictures import pictures_of
+from protoexplain.explanations.prototypes.patch_pictures import pictures_of
 from protoexplain.io.images import load_image
 from protoexplain.view.pictures import Picture, region_of
 

@@ -30,7 +30,7 @@ from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import batches
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.models.registry import get_family
 from protoexplain.planted import draw
 from protoexplain.training import projection

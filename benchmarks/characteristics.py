@@ -16,8 +16,8 @@ from benchmarks.birds import LITE0, RESNET34, ModelOnBirds, model_on_birds
 from benchmarks.timing import compare, interleave, settings
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.data.loading import cut, geometry_of
-from protoexplain.explain.characteristics.local_scores import local_scores
-from protoexplain.explain.characteristics.variants import PUBLISHED, variants
+from protoexplain.explanations.characteristics.local_scores import local_scores
+from protoexplain.explanations.characteristics.variants import PUBLISHED, variants
 from protoexplain.io.cache import DiskCache
 from protoexplain.io.images import load_image
 

@@ -17,12 +17,12 @@ from protoexplain.allocator import reuse_freed_memory
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.evidence.contrast import contrast
-from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import explain, explain_forward_pass
-from protoexplain.explain.evidence.occlusion_test import occlusion_test
-from protoexplain.explain.forward_pass import run_forward
-from protoexplain.explain.prototypes.prototype import explain_prototypes
+from protoexplain.explanations.evidence.contrast import contrast
+from protoexplain.explanations.evidence.counterfactual import what_would_change
+from protoexplain.explanations.evidence.local import explain, explain_forward_pass
+from protoexplain.explanations.evidence.occlusion_test import occlusion_test
+from protoexplain.explanations.forward_pass import run_forward
+from protoexplain.explanations.prototypes.prototype import explain_prototypes
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 

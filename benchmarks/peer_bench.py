@@ -20,8 +20,8 @@ from protoexplain.config import resolve
 from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import batches
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.overlays import draw_box, match_heat
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.overlays import draw_box, match_heat
 from protoexplain.training import projection
 from protoexplain.training.provenance import provenance
 from protoexplain.training.run import train

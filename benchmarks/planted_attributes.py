@@ -26,12 +26,12 @@ from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoint
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord
-from protoexplain.explain.characteristics.calibration import disturbance, related
-from protoexplain.explain.characteristics.distinctions import Distinction, calibrated, distinguish, place_of
-from protoexplain.explain.characteristics.local_scores import LocalScores, local_scores
-from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS, RGB
-from protoexplain.explain.characteristics.variants import PUBLISHED, variants
+from protoexplain.explanations.characteristics.calibration import disturbance, related
+from protoexplain.explanations.characteristics.distinctions import Distinction, calibrated, distinguish, place_of
+from protoexplain.explanations.characteristics.local_scores import LocalScores, local_scores
+from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS, RGB
+from protoexplain.explanations.characteristics.variants import PUBLISHED, variants
 from protoexplain.io.images import load_image
 from protoexplain.planted import Twins, image_seed, plan, render
 from protoexplain.planted.plumage import number

@@ -20,11 +20,11 @@ import torch
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset
-from protoexplain.explain.evidence.contrast import contrast
-from protoexplain.explain.evidence.counting import PRODUCT, SHAPLEY
-from protoexplain.explain.evidence.local import explain_forward_pass
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import ForwardPass, run_forward
+from protoexplain.explanations.evidence.contrast import contrast
+from protoexplain.explanations.evidence.counting import PRODUCT, SHAPLEY
+from protoexplain.explanations.evidence.local import explain_forward_pass
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.forward_pass import ForwardPass, run_forward
 from protoexplain.metrics.scores.compactness import rows_to_carry
 from protoexplain.regions.box_rules import DEFAULT, PUBLISHED
 

@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.digits import write_digits
 from benchmarks.timing import Settings, interleave, run_command, settings, show
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 
 HELP_TARGET = 1.0
 COMMANDS = {

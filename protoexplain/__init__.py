@@ -20,24 +20,26 @@ if TYPE_CHECKING:
         measure,
         train,
     )
+    from protoexplain.api.image_explanations import ImageExplanations
     from protoexplain.api.loaded import LoadedModel
     from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.config import RunConfig, resolve
     from protoexplain.data.reading import read_image_set
     from protoexplain.errors import UserError
-    from protoexplain.explain.evidence.local import Explanation
-    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explanations.evidence.local import Explanation
+    from protoexplain.explanations.explainer import Explainer
     from protoexplain.metrics.prototype_metrics import PrototypeMetrics
     from protoexplain.metrics.registry import get_metric, list_metrics
-    from protoexplain.models.registry import family_names, get_family
+    from protoexplain.models.registry import get_family
     from protoexplain.planted import draw
     from protoexplain.training.verify import verify
 
 _HOMES = {
     "Checkpoint": "checkpoint.checkpoint",
-    "Explainer": "explain.explainer",
-    "Explanation": "explain.evidence.local",
+    "Explainer": "explanations.explainer",
+    "Explanation": "explanations.evidence.local",
     "ImageExplanation": "api.explained",
+    "ImageExplanations": "api.image_explanations",
     "LoadedModel": "api.loaded",
     "PrototypeMetrics": "metrics.prototype_metrics",
     "RunConfig": "config",
@@ -46,7 +48,6 @@ _HOMES = {
     "draw": "planted",
     "explain": "api.functions",
     "explain_many": "api.functions",
-    "family_names": "models.registry",
     "get_family": "models.registry",
     "list_backbones": "api.functions",
     "list_families": "api.functions",
@@ -66,6 +67,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "ImageExplanation",
+    "ImageExplanations",
     "LoadedModel",
     "PrototypeMetrics",
     "RunConfig",
@@ -74,7 +76,6 @@ __all__ = [
     "draw",
     "explain",
     "explain_many",
-    "family_names",
     "get_family",
     "get_metric",
     "list_backbones",

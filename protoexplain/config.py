@@ -94,7 +94,23 @@ class TrainingConfig(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything that determines a run."""
+    """Everything that determines a run: the family, its model and schedule, data and training.
+
+    It cannot be changed; `resolve` makes one from a preset or a file and checks all keys and values.
+
+    Raises:
+        pydantic.ValidationError: Unknown keys or ill values.
+
+    Example:
+        >>> import protoexplain as px
+        >>> config = px.resolve("planted-protopnet")
+        >>> isinstance(config, px.RunConfig)
+        True
+        >>> config.family, config.data.image_size
+        ('protopnet', 160)
+        >>> config.to_yaml().splitlines()[0]
+        'family: protopnet'
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -177,6 +193,15 @@ def resolve(source: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
 
     Raises:
         UserError: Neither a preset nor a file, an unreadable file, unknown or ill-valued keys.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.resolve("planted-protopnet", ["training.seed=3"]).training.seed
+        3
+        >>> px.resolve("planted-protopnt")
+        Traceback (most recent call last):
+        protoexplain.errors.UserError: 'planted-protopnt' is neither a preset nor a file
+        ...
     """
     raw = read_preset(str(source)) if str(source) in preset_names() else _read_file(Path(source))
     for assignment in assignments:

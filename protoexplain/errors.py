@@ -13,6 +13,14 @@ class UserError(Exception):
         what: What is wrong, with the offending value.
         where: The file, line, key or argument.
         fix: What to do about it.
+
+    Example:
+        >>> import protoexplain as px
+        >>> try:
+        ...     px.load("no-such-folder")
+        ... except px.UserError as error:
+        ...     error.what, error.where
+        ('no such checkpoint', 'no-such-folder')
     """
 
     def __init__(self, what: str, where: str = "", fix: str = "") -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.forward_pass import run_forward
+from protoexplain.explanations.forward_pass import run_forward
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import LOGITS, PROBABILITIES, Ownership

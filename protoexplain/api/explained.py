@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protoexplain.checkpoint.prototypes import Edges
-from protoexplain.explain.evidence.local import Explanation, Prediction
-from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.explainer import ExplainedImage, Explainer
+from protoexplain.explanations.evidence.local import Explanation, Prediction
+from protoexplain.explanations.evidence.match import Match
+from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.io.atomic import write_file
 from protoexplain.io.json_values import finite
 from protoexplain.view.build import explanation_view
@@ -59,9 +60,15 @@ class ImageExplanation:
         explained: The numbers and the image.
 
     Example:
-        >>> explanation = px.explain(model, "bird.jpg")  # doctest: +SKIP
-        >>> explanation.predicted.name, explanation.rows[0].heatmap.shape  # doctest: +SKIP
-        ('Fern Kinglet', (180, 240))
+        >>> import protoexplain as px
+        >>> explanation = px.explain("checkpoints/planted-protopnet", "bird.jpg", rows=3, device="cpu")
+        >>> isinstance(explanation, px.ImageExplanation)
+        True
+        >>> x0, y0, x1, y1 = explanation.region
+        >>> explanation.rows[0].heatmap.shape == (y1 - y0, x1 - x0)
+        True
+        >>> explanation.to_frame().shape
+        (3, 11)
     """
 
     def __init__(self, explainer: Explainer, explained: ExplainedImage) -> None:
@@ -92,6 +99,11 @@ class ImageExplanation:
         """The class that the model names."""
         return self.predictions[0]
 
+    @cached_property
+    def class_names(self) -> dict[int, str]:
+        """By label."""
+        return {entry.label: entry.name for entry in self.predictions}
+
     @property
     def region(self) -> Edges:
         """The part of the image that the model saw, (x0, y0, x1, y1) in its pixels."""
@@ -101,8 +113,7 @@ class ImageExplanation:
     @cached_property
     def rows(self) -> tuple[ExplainedRow, ...]:
         """The prototypes that were found, by the size of what they add to the score of the explained class."""
-        names = {entry.label: entry.name for entry in self.predictions}
-        return tuple(self._row(match, names.get(match.prototype_label)) for match in self._found)
+        return tuple(self._row(match, self.class_names.get(match.prototype_label)) for match in self._found)
 
     @property
     def _found(self) -> tuple[Match, ...]:
@@ -141,19 +152,7 @@ class ImageExplanation:
 
     def to_frame(self) -> pandas.DataFrame:
         """The rows as a table: image, class, prototype, owner, similarity, usual, evidence, x0, y0, x1, y1."""
-        import pandas
-
-        shown = self.explanation.classes[0].name
-        return pandas.DataFrame(
-            [
-                (self.image, shown, row.prototype, row.owner, row.similarity, row.usual, row.evidence, *row.box)
-                for row in self.rows
-            ],
-            columns=[
-                *("image", "class", "prototype", "owner", "similarity", "usual", "evidence"),
-                *("x0", "y0", "x1", "y1"),
-            ],
-        )
+        return explanation_frame([self])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; explanation.schema.json describes it."""
@@ -166,3 +165,29 @@ class ImageExplanation:
             UserError: The file cannot be written.
         """
         write_file(Path(path), json.dumps(finite(self.to_dict()), indent=2, ensure_ascii=False) + "\n")
+
+
+_COLUMNS = ("image", "class", "prototype", "owner", "similarity", "usual", "evidence", "x0", "y0", "x1", "y1")
+
+
+def explanation_frame(explanations: Iterable[ImageExplanation]) -> pandas.DataFrame:
+    """The rows of explanations, one after the other, as a table with the columns of `ImageExplanation.to_frame`."""
+    import pandas
+
+    rows: list[tuple[object, ...]] = []
+    for one in explanations:
+        (shown, *_), names = one.explanation.classes, one.class_names
+        rows += (
+            (
+                one.image,
+                shown.name,
+                m.prototype,
+                names.get(m.prototype_label),
+                m.similarity,
+                m.usual,
+                m.presence,
+                *m.box,
+            )
+            for m in shown.found
+        )
+    return pandas.DataFrame(rows, columns=list(_COLUMNS))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import timm
 from pydantic import ValidationError
+from torch.utils.data import Dataset
 
 from protoexplain.api.explained import ImageExplanation
-from protoexplain.api.loaded import ImageLike, LoadedModel
+from protoexplain.api.image_explanations import ImageExplanations
+from protoexplain.api.images import ImageLike
+from protoexplain.api.loaded import LoadedModel
+from protoexplain.api.measuring import measure_dataset
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, preset_names, resolve
+from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
+from protoexplain.fabric import make_fabric
 from protoexplain.io.manifest import first_mistake
 from protoexplain.metrics import runner
 from protoexplain.metrics.base import MetricResult
@@ -28,14 +34,23 @@ ModelLike = LoadedModel | Checkpoint | str | Path
 
 
 def load(checkpoint: str | Path | Checkpoint, device: str = "auto") -> LoadedModel:
-    """Load a trained model.
+    """Load a trained model; every file is compared with its SHA-256, and nothing in it is executed.
 
     Args:
-        checkpoint: Folder, or loaded.
-        device: ``auto``, ``cpu``, ``cuda`` ...
+        checkpoint: Folder of a checkpoint, or one that was read by `Checkpoint.load`.
+        device: ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Returns:
+        A torch module in eval mode: images [B,3,S,S] in [0, 1] -> class scores [B,C].
 
     Raises:
-        UserError: The checkpoint is damaged, or there is no such device.
+        UserError: No such checkpoint, a damaged one, or no such device.
+
+    Example:
+        >>> import protoexplain as px
+        >>> model = px.load("checkpoints/planted-protopnet", device="cpu")
+        >>> len(model.classes), model.image_size
+        (20, 160)
     """
     return LoadedModel(checkpoint, device)
 
@@ -43,68 +58,114 @@ def load(checkpoint: str | Path | Checkpoint, device: str = "auto") -> LoadedMod
 def explain(
     model: ModelLike, image: ImageLike, *, class_name: str | None = None, rows: int = 5, device: str = "auto"
 ) -> ImageExplanation:
-    """Explain what a model says about one image.
+    """Explain what a model says about one image: which prototypes it finds, where, and what each adds to the score.
 
     Args:
-        model: See `ModelLike`.
-        image: A file, a PIL image, an array [H,W,3] or a tensor [3,H,W]; whole numbers are 0 to 255, others 0 to 1.
+        model: A loaded model, a checkpoint, or the folder of one.
+        image: A file, a PIL image, an array [H,W] or [H,W,3] or a tensor [3,H,W] of any size; whole numbers are 0 to
+            255, others 0 to 1.  A model that was trained on boxes expects an image that is cut to the object.
         class_name: The class to explain; the best one by default.
-        rows: Prototypes at most.
+        rows: Prototypes at most, by the size of what they add.
         device: Where a model that is yet to be loaded runs.
+
+    Returns:
+        Predictions, rows and pictures.  Similarities are in the unit of the family, evidence in logits or, for
+        families whose scores are probabilities, in probability.
 
     Raises:
         UserError: The model or the image cannot be read, or the model has no such class.
+
+    Example:
+        >>> import protoexplain as px
+        >>> model = px.load("checkpoints/planted-protopnet", device="cpu")
+        >>> explanation = px.explain(model, "bird.jpg", rows=3)
+        >>> explanation.predicted.name in model.classes
+        True
+        >>> [row.prototype for row in explanation.rows] == list(explanation.to_frame()["prototype"])
+        True
     """
     return _loaded(model, device).explain(image, class_name=class_name, rows=rows)
 
 
 def explain_many(
     model: ModelLike,
-    images: Iterable[ImageLike],
+    images: Iterable[ImageLike] | Mapping[str, ImageLike],
     *,
     rows: int = 5,
+    batch_size: int = 32,
     device: str = "auto",
     watcher: Watcher | None = None,
-) -> Iterator[ImageExplanation]:
-    """Explain images one after the other; the model is loaded once.
+) -> ImageExplanations:
+    """Explain many images, each as `explain`; the model is loaded once and runs on batches.
 
     Args:
-        model: See `ModelLike`.
-        images: As in `explain`.
-        rows: Prototypes at most, for each.
-        device: As in `explain`.
-        watcher: Is shown the progress.
+        model: A loaded model, a checkpoint, or the folder of one.
+        images: Images as for `explain`, or name -> image; an array [N,H,W,3] or a tensor [N,3,H,W] is N images.
+        rows: Prototypes at most, for each image.
+        batch_size: Images in one forward pass, at least 1.
+        device: Where a model that is yet to be loaded runs.
+        watcher: Is shown the progress in images, and which ones were left out; without it a warning tells.
+
+    Returns:
+        An iterator over the explanations in the order of the images; it also gives one table of all rows, and names
+        the images that could not be read.
 
     Raises:
-        UserError: The model or an image cannot be read.
+        UserError: The model cannot be read, or the size of the batch is below 1.
+
+    Example:
+        >>> import protoexplain as px
+        >>> model = px.load("checkpoints/planted-protopnet", device="cpu")
+        >>> table = px.explain_many(model, ["bird.jpg", "other.jpg"], rows=2, batch_size=2).to_frame()
+        >>> table["image"].tolist()
+        ['bird.jpg', 'bird.jpg', 'other.jpg', 'other.jpg']
     """
-    given = list(images)
-    for done, explanation in enumerate(_loaded(model, device).explain_many(given, rows=rows), 1):
-        yield explanation
-        if watcher:
-            watcher.progress("explaining", done, len(given))
+    return _loaded(model, device).explain_many(images, rows=rows, batch_size=batch_size, watcher=watcher)
 
 
 def measure(
-    model: ModelLike, data: str | Path, metrics: Sequence[str] | None = None, watcher: Watcher | None = None
+    model: ModelLike,
+    data: str | Path | Dataset[Any],
+    metrics: Sequence[str] | None = None,
+    *,
+    device: str = "auto",
+    watcher: Watcher | None = None,
 ) -> dict[str, MetricResult]:
-    """Measure how far the explanations of a model can be trusted, on the test images of its data set.
+    """Measure how far the explanations of a model can be trusted.
 
     Args:
-        model: See `ModelLike`.
-        data: Folder of a data set with the same classes.
+        model: A loaded model, a checkpoint, or the folder of one.
+        data: Folder of a data set with the model's classes, whose test images are taken; or a torch data set of pairs
+            (image, label), all of which are taken.  Its images are as for `explain`; its labels are whole numbers
+            from 0, the model's or, where the data set names its ``classes``, the numbers of these.
         metrics: Names as `list_metrics` gives them; by default all that the data allow.
-        watcher: Is shown the progress.
+        device: Where a model that is yet to be loaded runs.
+        watcher: Is shown the progress, and which metrics and images were left out.
 
     Returns:
-        Metric -> its value, interval and baselines.
+        Metric -> its result: ``score.value`` in its ``unit`` with the 95 % interval from ``score.low`` to
+        ``score.high``, baselines, curves and settings.
 
     Raises:
-        UserError: Unreadable, unknown metric, or annotations that a named metric needs are missing.
+        UserError: Unreadable, other classes, an unknown metric, or one that needs parts, masks or boxes which the
+            data do not have.
+
+    Example:
+        >>> import protoexplain as px
+        >>> from torch.utils.data import StackDataset
+        >>> pairs = StackDataset(["bird.jpg", "other.jpg"], [0, 1])
+        >>> result = px.measure("checkpoints/planted-protopnet", pairs, ["accuracy"], device="cpu")["accuracy"]
+        >>> result.score.value, result.unit, result.score.n_used
+        (1.0, '', 2)
     """
-    checkpoint = model.checkpoint if isinstance(model, LoadedModel) else model
-    source = checkpoint if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
-    return runner.measure(source, Path(data), metrics, watcher=watcher)
+    if isinstance(model, LoadedModel):
+        checkpoint, where = model.checkpoint, model.explainer.device
+    else:
+        checkpoint = model if isinstance(model, Checkpoint) else Checkpoint.load(Path(model))
+        where = resolve_device(device)
+    if isinstance(data, str | Path):
+        return runner.measure(checkpoint, Path(data), metrics, watcher=watcher, fabric=make_fabric(str(where)))
+    return measure_dataset(checkpoint, data, metrics, where, watcher)
 
 
 def train(
@@ -120,14 +181,26 @@ def train(
 
     Args:
         config: Name of a preset, a YAML file, or a configuration.
-        data: Folder of the data set.
+        data: Folder of the data set: class folders, or CUB-200-2011, Stanford Cars or Dogs as published.
         out: New folder of the run; the checkpoint lies in it.
         assignments: Changes such as ``schedule.warm_epochs=3``; not for a configuration, which is complete.
-        device: Where the trained model is loaded; the training's own is part of its configuration.
+        device: Where the trained model is loaded; the training's own is ``training.accelerator``.
         watcher: Is shown the progress.
 
+    Returns:
+        The trained model.
+
     Raises:
-        UserError: Unknown preset or keys, bad data, a folder in use; as `protoexplain.training.run.train`.
+        UserError: Unknown preset or keys, bad data, or a folder in use.
+
+    Example:
+        >>> import protoexplain as px
+        >>> small = ["model.backbone.name=test_efficientnet", "model.backbone.weights=none",
+        ...          "data.image_size=32", "schedule.warm_epochs=1", "schedule.projections=[1]",
+        ...          "schedule.last_layer_epochs=1", "training.passes=1", "training.accelerator=cpu"]
+        >>> model = px.train("cub-protopnet-resnet34", "birds", "run", assignments=small, device="cpu")
+        >>> model.image_size
+        32
     """
     settings = config if isinstance(config, RunConfig) else resolve(config, assignments)
     result = run.train(settings, Path(out), data_path=Path(data), watcher=watcher)
@@ -142,17 +215,27 @@ def create_model(
     pretrained: bool = True,
     **settings: Any,  # noqa: ANN401
 ) -> PrototypeModel:
-    """An untrained model as a torch module; calling it with [B,3,S,S] in [0, 1] gives `PrototypeOutput`.
+    """An untrained model as a torch module: images [B,3,S,S] in [0, 1] -> `PrototypeOutput`.
+
+    Its ``logits`` are class scores [B,C], its ``activations`` those of all P prototypes [B,P].
 
     Args:
         family: Name as `list_families` gives it.
-        num_classes: How many.
+        num_classes: Number C of classes, at least 1.
         backbone: Name of a network as `list_backbones` gives it; the family's default otherwise.
         pretrained: Whether its weights are loaded.
         settings: Further keys of the family's configuration, such as ``prototypes_per_class=5``.
 
     Raises:
         UserError: Unknown family, network or key, or weights that cannot be found.
+
+    Example:
+        >>> import protoexplain as px
+        >>> import torch
+        >>> model = px.create_model("protopnet", 3, "resnet18", pretrained=False, prototypes_per_class=2)
+        >>> output = model(torch.rand(4, 3, 64, 64))
+        >>> output.logits.shape, output.activations.shape
+        (torch.Size([4, 3]), torch.Size([4, 6]))
     """
     entry = get_family(family)
     if num_classes < 1:
@@ -166,17 +249,41 @@ def create_model(
 
 
 def list_families() -> list[str]:
-    """Names of the model families."""
+    """Names of the model families: the built-in ones, then those of installed packages.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.list_families()[:3]
+        ['cbc', 'evalprotopnet', 'pipnet']
+    """
     return family_names()
 
 
 def list_presets(pattern: str = "*") -> list[str]:
-    """Names of the presets for training that match a pattern such as ``quick-*``."""
+    """Names of the presets for training.
+
+    Args:
+        pattern: Of shell style, which they match.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.list_presets("cars-pro*")
+        ['cars-protopnet-resnet34']
+    """
     return [name for name in preset_names() if fnmatch(name, pattern)]
 
 
 def list_backbones(pattern: str = "*") -> list[str]:
-    """Names of the networks that can stand below the prototypes (timm's) that match a pattern such as ``resnet*``."""
+    """Names of the networks that can stand below the prototypes; they are timm's.
+
+    Args:
+        pattern: Of shell style, which they match.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.list_backbones("resnet3?")
+        ['resnet34']
+    """
     return [name for name in timm.list_models() if fnmatch(name, pattern)]
 
 

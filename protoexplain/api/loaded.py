@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from protoexplain.api.explained import ImageExplanation
+from protoexplain.api.image_explanations import ImageExplanations
+from protoexplain.api.images import ImageLike, as_file
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer, ForwardResult
-
-ImageLike = str | Path | Image.Image | NDArray[np.generic] | Tensor
-"""A file, a PIL image, an array [H,W] or [H,W,3] or a tensor [3,H,W]; whole numbers are 0 to 255, others 0 to 1."""
+from protoexplain.explanations.explainer import Explainer, ForwardResult
+from protoexplain.explanations.network_input import read_input
+from protoexplain.progress import Watcher
 
 
 class LoadedModel(nn.Module):
@@ -35,6 +32,17 @@ class LoadedModel(nn.Module):
 
     Raises:
         UserError: The checkpoint is damaged, or there is no such device.
+
+    Example:
+        >>> import protoexplain as px
+        >>> import torch
+        >>> model = px.LoadedModel("checkpoints/planted-protopnet", device="cpu")
+        >>> pictures = model.preprocess("bird.jpg")
+        >>> pictures.shape
+        torch.Size([1, 3, 160, 160])
+        >>> with torch.no_grad():
+        ...     model(pictures).shape
+        torch.Size([1, 20])
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint, device: str = "auto") -> None:
@@ -80,7 +88,7 @@ class LoadedModel(nn.Module):
         Raises:
             UserError: It cannot be read.
         """
-        return self.run(image).forward_pass.picture[None]
+        return read_input(as_file(image), self.image_size).picture[None].to(self.explainer.device)
 
     def run(self, image: ImageLike) -> ForwardResult:
         """One forward pass over an image.
@@ -88,9 +96,7 @@ class LoadedModel(nn.Module):
         Raises:
             UserError: It cannot be read.
         """
-        if isinstance(image, str | Path):
-            return self.explainer.forward(Path(image))
-        return self.explainer.forward(_as_file(image))
+        return self.explainer.forward(as_file(image))
 
     def explain(self, image: ImageLike, *, class_name: str | None = None, rows: int = 5) -> ImageExplanation:
         """Explain one image.
@@ -107,13 +113,26 @@ class LoadedModel(nn.Module):
         explained = self.explainer.explain(self.run(image), labels=labels, top_classes=1, rows=rows)
         return ImageExplanation(self.explainer, explained)
 
-    def explain_many(self, images: Iterable[ImageLike], *, rows: int = 5) -> Iterator[ImageExplanation]:
-        """Explain images one after the other, as `explain`; only one is in memory at a time.
+    def explain_many(
+        self,
+        images: Iterable[ImageLike] | Mapping[str, ImageLike],
+        *,
+        rows: int = 5,
+        batch_size: int = 32,
+        watcher: Watcher | None = None,
+    ) -> ImageExplanations:
+        """Explain many images in batches, each as `explain`.
+
+        Args:
+            images: To explain, or name -> image.
+            rows: Prototypes at most, for each.
+            batch_size: Images in one forward pass.
+            watcher: Is shown the progress.
 
         Raises:
-            UserError: An image cannot be read.
+            UserError: The size of the batch is below 1.
         """
-        return (self.explain(image, rows=rows) for image in images)
+        return ImageExplanations(self.explainer, images, rows=rows, batch_size=batch_size, watcher=watcher)
 
     def save(self, folder: str | Path) -> None:
         """Write the checkpoint to a new folder, which `load` reads.
@@ -167,25 +186,3 @@ pipeline_tag: image-classification
 tags: [interpretability, prototypes, protoexplain]
 ---
 """
-
-
-def _as_file(image: Image.Image | NDArray[np.generic] | Tensor) -> io.BytesIO:
-    """As lossless PNG, so that images in memory are checked and read like files."""
-    if isinstance(image, Tensor):
-        array = image.detach().cpu().numpy()
-        array = array.transpose(1, 2, 0) if array.ndim == 3 else array
-    else:
-        array = np.asarray(image) if not isinstance(image, Image.Image) else np.asarray(image.convert("RGB"))
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        fix = "give [H,W] or [H,W,3] as an array, [3,H,W] as a tensor"
-        raise UserError(f"an image cannot have the shape {array.shape}", "", fix)
-    if not np.issubdtype(array.dtype, np.integer):
-        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise UserError("values of the image lie outside of 0 to 1", "", "divide them by 255, or give uint8")
-        array = (array * 255).round()
-    elif array.min() < 0 or array.max() > 255:
-        raise UserError("values of the image lie outside of 0 to 255", "", "give uint8")
-    stream = io.BytesIO()
-    Image.fromarray(array.astype(np.uint8)).save(stream, "PNG")
-    stream.seek(0)
-    return stream

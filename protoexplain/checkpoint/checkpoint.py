@@ -40,7 +40,8 @@ from protoexplain.checkpoint.model_card import measurements_card, model_card
 from protoexplain.checkpoint.prototype_maps import MAPS, read_maps, write_maps
 from protoexplain.checkpoint.prototypes import FORMAT, Contents, DataInfo, PrototypeRecord, parse_contents
 from protoexplain.checkpoint.split_ids import SPLIT, SplitIds, parse_split_ids
-from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
+from protoexplain.checkpoint.stored_config import read_config
+from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, require_writable, write_file, write_folder
 from protoexplain.io.json_values import finite
@@ -91,6 +92,15 @@ class Checkpoint:
         metrics: What was measured, in the training and since then; JSON values.
         versions: Package -> version.
         command: How to make it again; may be empty.
+
+    Example:
+        >>> import protoexplain as px
+        >>> from pathlib import Path
+        >>> checkpoint = px.Checkpoint.load(Path("checkpoints/planted-protopnet"))
+        >>> checkpoint.config.family, len(checkpoint.classes), len(checkpoint.prototypes)
+        ('protopnet', 20, 100)
+        >>> checkpoint.owner_name(0) == checkpoint.classes[0]
+        True
     """
 
     path: Path
@@ -145,7 +155,7 @@ class Checkpoint:
             path=path,
             sha256=manifest.sha256,
             weights_sha256=weights_sha256,
-            config=_read_config(path / CONFIG),
+            config=read_config(path / CONFIG, _FIX),
             classes=contents.classes,
             data=contents.data,
             prototypes=contents.prototypes,
@@ -384,14 +394,3 @@ def add_metrics(checkpoint: Path | Checkpoint, measured: Mapping[str, Any]) -> C
         write_file(place / CARD, measurements_card(metrics, weights))
         shown = metrics  # what another program added meanwhile is not in this card, which may have replaced its card
     return replace(loaded, metrics=metrics)
-
-
-def _read_config(path: Path) -> RunConfig:
-    text = read_limited(path, MAX_YAML_BYTES).decode(errors="replace")
-    content = read_yaml(text, str(path))
-    if not isinstance(content, dict):
-        raise UserError("the configuration is not a table of keys", str(path), _FIX)
-    try:
-        return parse(content)
-    except UserError as error:
-        raise UserError(error.what, str(path), _FIX) from error

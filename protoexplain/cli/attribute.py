@@ -53,10 +53,10 @@ def attribute(
     from protoexplain.cli.explain import forward_file
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.attribution.attribute import DEFAULT_NEIGHBOURHOOD
-    from protoexplain.explain.attribution.fit import NEIGHBOURHOODS
-    from protoexplain.explain.attribution.task import Target
-    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explanations.attribution.attribute import DEFAULT_NEIGHBOURHOOD
+    from protoexplain.explanations.attribution.fit import NEIGHBOURHOODS
+    from protoexplain.explanations.attribution.task import Target
+    from protoexplain.explanations.explainer import Explainer
     from protoexplain.io.atomic import write_file
     from protoexplain.view.attribution_sheet import attribution_sheet, error_table
     from protoexplain.view.sentences import about_fit

@@ -11,7 +11,7 @@ from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.cli.results import CopyTo, add_results, open_for_results
 
 if TYPE_CHECKING:
-    from protoexplain.explain.characteristics.table import Characteristics
+    from protoexplain.explanations.characteristics.table import Characteristics
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +31,12 @@ def characteristics(
     """Measure which visible characteristics each prototype rests on.  An interrupted run goes on where it stopped."""
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.characteristics.appearance import likeness
-    from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
-    from protoexplain.explain.characteristics.pairs import PAIRS, find_pairs
-    from protoexplain.explain.characteristics.table import METRIC
-    from protoexplain.explain.characteristics.words import about_prototype
-    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explanations.characteristics.appearance import likeness
+    from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
+    from protoexplain.explanations.characteristics.pairs import PAIRS, find_pairs
+    from protoexplain.explanations.characteristics.table import METRIC
+    from protoexplain.explanations.characteristics.words import about_prototype
+    from protoexplain.explanations.explainer import Explainer
 
     explainer = Explainer(open_for_results(checkpoint, copy_to), resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
@@ -71,8 +71,8 @@ def _print_table(found: Characteristics) -> None:
     from math import nan
     from statistics import fmean
 
-    from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
-    from protoexplain.explain.characteristics.words import Verdict, prototype_findings
+    from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
+    from protoexplain.explanations.characteristics.words import Verdict, prototype_findings
 
     prototypes = range(len(found.activation))
     findings = [one for prototype in prototypes for one in prototype_findings(found, prototype)]

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protoexplain.data.dataset_view import DatasetView
-    from protoexplain.explain.evidence.match import Match
-    from protoexplain.explain.evidence.what_if import Edit
-    from protoexplain.explain.explainer import ExplainedImage, Explainer, ForwardResult
-    from protoexplain.explain.overlays import RGB
+    from protoexplain.explanations.evidence.match import Match
+    from protoexplain.explanations.evidence.what_if import Edit
+    from protoexplain.explanations.explainer import ExplainedImage, Explainer, ForwardResult
+    from protoexplain.explanations.overlays import RGB
     from protoexplain.regions.box_rules import BoxRule
 
 
@@ -70,8 +70,8 @@ def explain(
 
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.attribution.attribute import find_method
-    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explanations.attribution.attribute import find_method
+    from protoexplain.explanations.explainer import Explainer
     from protoexplain.io.atomic import write_file
 
     explainer = Explainer(checkpoint, resolve_device(device), evidence)
@@ -118,7 +118,7 @@ def explain(
 
 def _edit(changes: list[str]) -> Edit | None:
     """From words such as hue=0.1; None where there are none."""
-    from protoexplain.explain.evidence.what_if import Edit
+    from protoexplain.explanations.evidence.what_if import Edit
 
     strengths = {}
     for word in changes:
@@ -141,9 +141,9 @@ def _answers(
     rule: BoxRule,
 ) -> tuple[bytes, dict[str, Any]]:
     """The sheet of the first class, and the answers beside the explanation as JSON values."""
-    from protoexplain.explain.attribution.methods import METHODS
-    from protoexplain.explain.evidence.local import ABSTAINED, UNFAMILIAR
-    from protoexplain.explain.evidence.what_if import what_if
+    from protoexplain.explanations.attribution.methods import METHODS
+    from protoexplain.explanations.evidence.local import ABSTAINED, UNFAMILIAR
+    from protoexplain.explanations.evidence.what_if import what_if
     from protoexplain.view.build import explanation_view
     from protoexplain.view.sentences import about_decision, about_pictures, about_what_if
     from protoexplain.view.sheet import SheetPictures, sheet
@@ -191,8 +191,8 @@ def _answers(
 
 def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable[[Match], RGB]:
     """Match -> the attribution of its activation, over what the model saw."""
-    from protoexplain.explain.attribution.task import Target
-    from protoexplain.explain.overlays import attribution_overlay
+    from protoexplain.explanations.attribution.task import Target
+    from protoexplain.explanations.overlays import attribution_overlay
 
     def heat(match: Match) -> RGB:
         found = explainer.attribute(result.forward, Target("prototype", match.prototype), [method], [])

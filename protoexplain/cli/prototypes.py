@@ -34,9 +34,9 @@ def prototypes(
 
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.characteristics.words import about_prototype
-    from protoexplain.explain.explainer import Explainer
-    from protoexplain.explain.prototypes.prototype import explain_prototypes
+    from protoexplain.explanations.characteristics.words import about_prototype
+    from protoexplain.explanations.explainer import Explainer
+    from protoexplain.explanations.prototypes.prototype import explain_prototypes
     from protoexplain.io.atomic import write_file
     from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
 

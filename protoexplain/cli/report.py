@@ -38,7 +38,7 @@ def report(
     """Write a report: the model, how far to trust it, the given images explained, its prototypes, how to repeat it."""
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
-    from protoexplain.explain.explainer import Explainer
+    from protoexplain.explanations.explainer import Explainer
     from protoexplain.report.formats import require_format, write_report
     from protoexplain.report.gather import SECTIONS, Wanted, gather, given_images, require_sections
     from protoexplain.report.wording import printable

@@ -116,11 +116,6 @@ def _light(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray
     return [_mirrored(_affine(frame, size, rng), rng)]
 
 
-def _light_noise(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """`light`, then noise."""
-    return [_noisy(_light(frame, size, rng)[0], rng)]
-
-
 def _affine_noise(frame: Frame, size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """`light` without the flip, which makes the left side of an object the right one, then noise."""
     return [_noisy(_affine(frame, size, rng), rng)]
@@ -223,7 +218,6 @@ AUGMENTATIONS = {
         Augmentation("cbc", 2, _cbc),
         Augmentation("elastic", 1, _elastic, resized),
         Augmentation("light", 1, _light),
-        Augmentation("light_noise", 1, _light_noise),
         Augmentation("affine_noise", 1, _affine_noise),
         Augmentation("light_two_views", 2, _light_two_views),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 PartSet = int
@@ -53,16 +54,8 @@ class ClassParts:
         """
         if published and label == len(self.variants) - 1:
             return ()
-        shared = [self.shared(label, other) for other in range(len(self.variants)) if other != label]
-        found: list[PartSet] = []
-        for size in range(1, len(self.names) + 1):
-            for chosen in combinations(range(len(self.names)), size):
-                parts = part_set(chosen)
-                if all(parts & ~common for common in shared) and not any(
-                    smaller & parts == smaller for smaller in found
-                ):
-                    found.append(parts)
-        return tuple(found)
+        shared = {self.shared(label, other) for other in range(len(self.variants)) if other != label}
+        return _minimal_sets(frozenset(shared), len(self.names))
 
     def contrast(self, label: int) -> Contrast | None:
         """The first two classes, in order, that share two parts each with a class, and no part both; None without."""
@@ -78,6 +71,18 @@ class ClassParts:
         """The parts of which two classes have the same variant."""
         pairs = zip(self.variants[label], self.variants[other], strict=True)
         return part_set(part for part, (own, its) in enumerate(pairs) if own == its)
+
+
+@lru_cache(maxsize=1024)
+def _minimal_sets(shared: frozenset[PartSet], count: int) -> tuple[PartSet, ...]:
+    """The smallest sets of so many parts that lie in none of the shared ones."""
+    found: list[PartSet] = []
+    for size in range(1, count + 1):
+        for chosen in combinations(range(count), size):
+            parts = part_set(chosen)
+            if all(parts & ~common for common in shared) and not any(smaller & parts == smaller for smaller in found):
+                found.append(parts)
+    return tuple(found)
 
 
 def part_set(parts: Iterable[int]) -> PartSet:

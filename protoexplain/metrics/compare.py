@@ -36,13 +36,13 @@ class MeasuredModel:
 
     Args:
         results: By metric.
-        labels: Class of each prototype, -1 where shared.
+        owners: Class of each prototype, None where it is shared.
         patches: What identifies each prototype: branch, image and cell of its training patch.
         classes: Names by label.
     """
 
     results: Mapping[str, MetricResult]
-    labels: tuple[int, ...]
+    owners: tuple[int | None, ...]
     patches: tuple[tuple[str, str | None, int, int], ...]
     classes: tuple[str, ...]
 
@@ -50,7 +50,12 @@ class MeasuredModel:
     def of(cls, checkpoint: Checkpoint, results: Mapping[str, MetricResult]) -> MeasuredModel:
         records = checkpoint.prototypes
         patches = tuple((record.branch, record.image_id, record.row, record.column) for record in records)
-        return cls(results, tuple(record.label for record in records), patches, checkpoint.classes)
+        return cls(results, tuple(record.owner for record in records), patches, checkpoint.classes)
+
+    def units(self) -> np.ndarray:
+        """int [P]: the group of each prototype that is drawn anew: its class, or itself where it is shared."""
+        alone = len(self.classes) + np.arange(len(self.owners))
+        return np.array([alone[p] if owner is None else owner for p, owner in enumerate(self.owners)], dtype=int)
 
 
 @dataclass(frozen=True)
@@ -181,13 +186,12 @@ def _interval(
 
 def _prototype_units(first: MeasuredModel, second: MeasuredModel) -> tuple[Pairing, list[np.ndarray]]:
     """What is drawn anew for scores over prototypes: groups of the prototypes of each model."""
-    owners = [np.array(model.labels) for model in (first, second)]
-    if first.patches == second.patches and first.labels == second.labels and first.classes == second.classes:
-        alone = len(first.classes) + np.arange(len(owners[0]))
-        return "prototypes", [np.where(owner < 0, alone, owner) for owner in owners]
-    if first.classes == second.classes and all((owner >= 0).all() for owner in owners):
-        return "classes", owners
-    return "unpaired", [np.where(owner < 0, len(owner) + np.arange(len(owner)), owner) for owner in owners]
+    units = [model.units() for model in (first, second)]
+    if first.patches == second.patches and first.owners == second.owners and first.classes == second.classes:
+        return "prototypes", units
+    if first.classes == second.classes and None not in (*first.owners, *second.owners):
+        return "classes", units
+    return "unpaired", units
 
 
 def _joined(values: Sequence[Numbers], units: Sequence[np.ndarray]) -> Numbers:

@@ -38,6 +38,15 @@ class PrototypeMetrics:
 
     Raises:
         UserError: Unknown metric or setting.
+
+    Example:
+        >>> import protoexplain as px
+        >>> import torch
+        >>> model = px.load("checkpoints/planted-protopnet", device="cpu")
+        >>> metrics = px.PrototypeMetrics(model.checkpoint, ["accuracy"])
+        >>> metrics.update(model.preprocess("bird.jpg"), torch.tensor([0]))
+        >>> metrics.compute()["accuracy"].score.value
+        1.0
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.backbones import Backbone, BackboneConfig
 from protoexplain.models.calibration import Calibration
-from protoexplain.models.contract import LOGITS, EvidenceKind, Ownership, PrototypeSource
+from protoexplain.models.contract import EVERYWHERE, LOGITS, EvidenceKind, Ownership, PrototypeSource
 from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.similarity import Similarity, gather_patches
 from protoexplain.models.stage import Stage
@@ -38,9 +38,9 @@ class FamilyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: BackboneConfig = BackboneConfig()
-    start: Literal["random", "patches", "parts"] = "random"
-    """Prototypes start as random numbers (published), as random patches of training images of their class if any, or
-    as mean patches of the parts of the object that tell classes apart."""
+    start: Literal["random", "parts"] = "random"
+    """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
+    apart."""
 
 
 def identity(similarity: Tensor) -> Tensor:
@@ -160,8 +160,7 @@ class PrototypeModel(nn.Module):
     """int64 [P], the labels of `ownership`, as checkpoints hold them."""
     prototype_source = PrototypeSource.PROJECTED
     score_unit = LOGITS
-    silent_below: float | None = None
-    """A prototype whose best similarity is lower was never found; None where similarities have no such level."""
+    detection = EVERYWHERE
     statistics: ActivationStatistics | None = None
     """Of the training images; None before they were gathered."""
     calibration: Calibration | None = None
@@ -246,9 +245,10 @@ class PrototypeModel(nn.Module):
         return logits - logits.mean(1, keepdim=True) if self.evidence_kind.relative else logits
 
     @property
-    def uses_baseline(self) -> bool:
-        """Whether evidence counts from usual activations where these are known."""
-        return all(branch.head.uses_baseline for _, branch in self.named_branches())
+    def full_evidence_kind(self) -> EvidenceKind:
+        """How evidence is counted where usual activations are known."""
+        (_, branch), *_ = self.named_branches()
+        return branch.head.full_evidence_kind
 
     def set_statistics(self, statistics: ActivationStatistics | None) -> None:
         """Let the model know what the training images give to its prototypes; evidence then counts from what is usual.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from protoexplain.models import losses
 from protoexplain.models.base import Branch, BranchOutput, FamilyConfig, PrototypeModel, PrototypeOutput
-from protoexplain.models.contract import LOG_NORMALISED, Ownership, PrototypeSource
+from protoexplain.models.contract import LOG_NORMALISED, Detection, Ownership, PrototypeSource
 from protoexplain.models.heads import Head, SharedHead
 from protoexplain.models.similarity import ChannelAxes
 from protoexplain.models.stage import Decay, Stage
@@ -79,7 +79,7 @@ class ComponentNet(PrototypeModel):
     """One branch of components that all classes share."""
 
     prototype_source = PrototypeSource.ILLUSTRATED
-    silent_below: float = 0.1
+    detection = Detection(0.1)
     """As CBC at inference."""
 
     def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int, head: Head) -> None:

@@ -1,7 +1,8 @@
 """What varies between families, as values that a family provides and everybody else asks for.
 
-Which classes own a prototype (`Ownership`), how it is tied to images (`PrototypeSource`), what class scores are
-measured in (`ScoreUnit`), how evidence counts (`EvidenceKind`), and where in a picture it lies (`best_cells`).
+Which classes own a prototype (`Ownership`), how it is tied to images (`PrototypeSource`), when it counts as found
+(`Detection`), what class scores are measured in (`ScoreUnit`), how evidence counts (`EvidenceKind`), and where in a
+picture it lies (`best_cells`).
 B images, P prototypes, C classes, H x W cells.
 """
 
@@ -60,6 +61,12 @@ class Ownership:
     def all_shared(self) -> bool:
         return bool(self.shared.all())
 
+    @property
+    def owners(self) -> list[int | None]:
+        """The one class of each prototype, None where it is shared."""
+        pairs = zip(self.labels.tolist(), self.shared.tolist(), strict=True)
+        return [None if shared else label for label, shared in pairs]
+
     def is_shared(self, prototype: int) -> bool:
         return bool(self.shared[prototype])
 
@@ -105,6 +112,30 @@ class PrototypeSource(StrEnum):
     @property
     def decoded(self) -> bool:
         return self is PrototypeSource.DECODED
+
+
+@dataclass(frozen=True)
+class Detection:
+    """When a prototype counts as found in an image.
+
+    Args:
+        level: It is found where its best similarity is higher; None where similarities have no such level, so that
+            every prototype lies somewhere in every image.
+    """
+
+    level: float | None = None
+
+    @property
+    def can_fail(self) -> bool:
+        """Whether a prototype may be in no image at all."""
+        return self.level is not None
+
+    def found(self, similarity: Tensor) -> Tensor:
+        """Best similarities of any shape -> bool of that shape."""
+        return similarity > (-torch.inf if self.level is None else self.level)
+
+
+EVERYWHERE = Detection()
 
 
 @dataclass(frozen=True)

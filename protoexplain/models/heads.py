@@ -47,12 +47,13 @@ class Evidence:
 class Head(nn.Module):
     """Base of all heads."""
 
-    uses_baseline = False
-    """Whether evidence counts from usual activations where these are known."""
+    full_evidence_kind = EvidenceKind.PRODUCT
+    """How evidence is counted where usual activations are known."""
 
     @property
     def evidence_kind(self) -> EvidenceKind:
-        return EvidenceKind.PRODUCT
+        """How evidence is counted now."""
+        return self.full_evidence_kind
 
     def forward(self, activations: Tensor) -> Tensor:
         """[B,P] -> [B,C]."""
@@ -103,7 +104,7 @@ class LinearHead(Head):
     """
 
     usual: Tensor | None
-    uses_baseline = True
+    full_evidence_kind = EvidenceKind.SHAPLEY
 
     def __init__(self, ownership: Ownership, own: float = 1.0, other: float = -0.5) -> None:
         super().__init__()
@@ -113,10 +114,10 @@ class LinearHead(Head):
 
     @property
     def evidence_kind(self) -> EvidenceKind:
-        return EvidenceKind.PRODUCT if self.usual is None else EvidenceKind.SHAPLEY
+        return EvidenceKind.PRODUCT if self.usual is None else self.full_evidence_kind
 
     def set_baseline(self, usual: Tensor | None) -> None:
-        if self.uses_baseline:
+        if self.full_evidence_kind.relative:
             self.usual = None if usual is None else usual.to(self.weight.detach())
 
     def class_weights(self) -> Tensor:
@@ -163,7 +164,7 @@ class NonNegativeHead(SharedHead):
     What is found counts as a whole, since its score is zero, and the model abstains, exactly where nothing was found.
     """
 
-    uses_baseline = False
+    full_evidence_kind = EvidenceKind.PRODUCT
 
 
 class RectifiedHead(NonNegativeHead):
@@ -250,6 +251,8 @@ class ReasoningHead(Head):
         classes: Number of classes C.
     """
 
+    full_evidence_kind = EvidenceKind.REASONING
+
     def __init__(self, prototypes: int, classes: int) -> None:
         super().__init__()
         self.joint_logits = nn.Parameter(0.6 - 0.2 * torch.randn(2 * prototypes, classes))
@@ -267,10 +270,6 @@ class ReasoningHead(Head):
     def class_weights(self) -> Tensor:
         positive, negative = self.reasoning()
         return (positive - negative).T
-
-    @property
-    def evidence_kind(self) -> EvidenceKind:
-        return EvidenceKind.REASONING
 
     def presence_weights(self) -> Tensor:
         return self.reasoning()[0].T

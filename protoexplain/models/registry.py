@@ -17,7 +17,18 @@ def family_names() -> list[str]:
 def get_family(name: str) -> Family:
     """Import the one file of a family.
 
+    Args:
+        name: As `list_families` gives it.
+
+    Returns:
+        Its title, paper, configuration, schedule, and how its models are built.
+
     Raises:
         UserError: No family of that name; says which was probably meant.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.get_family("protopnet").title
+        'ProtoPNet'
     """
     return FAMILIES.find(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import cv2
@@ -22,6 +23,7 @@ from protoexplain.planted.canvas import (
     transform,
     warp,
 )
+from protoexplain.planted.classes import Region
 from protoexplain.planted.plumage import Plumage, number
 
 FINER: Final = 2  # birds are drawn at twice the size of the picture and then reduced
@@ -50,21 +52,29 @@ class Painter:
         self.trunk: Bytes = np.zeros((self.side, self.side), np.uint8)
         fill(self.trunk, self.outline)
 
-    def paint(self, plumes: Plumage) -> tuple[Bytes, Bytes]:
+    def paint(self, plumes: Plumage, without: Collection[Region] = ()) -> tuple[Bytes, Bytes]:
         """Draw the bird.
+
+        Args:
+            plumes: Its parts.
+            without: Of tail, legs, beak and wing those that are not drawn.
 
         Returns:
             The picture (size, size, 3) and the number of the region that shows at each pixel (size, size).
         """
         head, wing = self.camera @ self.pose.frame("head"), self.camera @ self.pose.frame("wing")
-        self._place(plumes.tail, self.camera @ self.pose.frame("tail"))
-        self._leg(plumes.leg, near=False)
-        self._leg(plumes.leg, near=True)
+        if "tail" not in without:
+            self._place(plumes.tail, self.camera @ self.pose.frame("tail"))
+        if "legs" not in without:
+            self._leg(plumes.leg, near=False)
+            self._leg(plumes.leg, near=True)
         self._place(plumes.crest, head)
-        self._place(plumes.beak, head)
+        if "beak" not in without:
+            self._place(plumes.beak, head)
         self._trunk([(plumes.body, self.camera @ affine(1, self.pose.plump, 0, 0, 0)), (plumes.head, head)])
-        self._shadow(plumes.wing, wing)
-        self._place(plumes.wing, wing)
+        if "wing" not in without:
+            self._shadow(plumes.wing, wing)
+            self._place(plumes.wing, wing)
         self._round()
         size = (self.side // FINER,) * 2
         picture = cv2.resize(self.canvas, size, interpolation=cv2.INTER_AREA)

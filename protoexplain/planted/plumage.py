@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,14 @@ from protoexplain.planted.patterns import Plane, noise, pattern
 from protoexplain.planted.shapes import EYE, HEAD_RADIUS, Sheet
 
 _SWING = 0.25  # lightness added and taken away at full contrast
+NO_SHAPE = "none"
+"""Of an eye that is not drawn."""
+_SHAPES: Mapping[Region, Callable[[str, float], Sheet]] = {
+    "tail": shapes.tail,
+    "crown": shapes.crest,
+    "beak": shapes.beak,
+    "wing": shapes.wing,
+}
 
 
 @dataclass(frozen=True)
@@ -35,19 +44,18 @@ class Plumage:
     leg: tuple[int, int, int]
 
 
-@lru_cache(maxsize=64)
 def plumage(bird: BirdClass, unit: float) -> Plumage:
     """All parts of a class, at `unit` pixels per bird unit."""
+    look = bird.appearance
+    legs = look("legs")
     return Plumage(
-        tail=_painted(shapes.tail(bird.appearance("tail").shape, unit), bird.appearance("tail"), "tail"),
-        crest=_painted(shapes.crest(bird.appearance("crown").shape, unit), bird.appearance("crown"), "crown"),
-        beak=_painted(shapes.beak(bird.appearance("beak").shape, unit), bird.appearance("beak"), "beak"),
-        body=_body(bird, unit),
-        head=_head(bird, unit),
-        wing=_painted(shapes.wing(bird.appearance("wing").shape, unit), bird.appearance("wing"), "wing"),
-        leg=colour.rgb(
-            bird.appearance("legs").hue, bird.appearance("legs").saturation, bird.appearance("legs").lightness
-        ),
+        tail=_painted("tail", look("tail"), unit),
+        crest=_painted("crown", look("crown"), unit),
+        beak=_painted("beak", look("beak"), unit),
+        body=_body(look("belly"), look("breast"), look("back"), unit),
+        head=_head(look("crown"), look("throat"), look("eye"), look("back"), unit),
+        wing=_painted("wing", look("wing"), unit),
+        leg=colour.rgb(legs.hue, legs.saturation, legs.lightness),
     )
 
 
@@ -82,7 +90,10 @@ def _stencil(sheet: Sheet, picture: Bytes, alpha: Bytes, labels: Bytes) -> Stenc
     return Stencil(np.dstack([opaque, alpha[part]]), sheet.unit, origin, labels[part].copy())
 
 
-def _painted(sheet: Sheet, appearance: Appearance, region: Region) -> Stencil:
+@lru_cache(maxsize=256)
+def _painted(region: Region, appearance: Appearance, unit: float) -> Stencil:
+    """The part that a region has of its own."""
+    sheet = _SHAPES[region](appearance.shape, unit)
     picture = _lit(_coloured(appearance, sheet), sheet.relief)
     labels = np.where(sheet.alpha > 127, number(region), 0).astype(np.uint8)
     return _stencil(sheet, picture, sheet.alpha, labels)
@@ -114,34 +125,35 @@ def _down(sheet: Sheet, seed: int) -> Bytes:
     return np.clip(shapes.NEUTRAL + 9 * fine, 90, 170).astype(np.uint8)
 
 
-def _body(bird: BirdClass, unit: float) -> Stencil:
+@lru_cache(maxsize=64)
+def _body(belly: Appearance, breast: Appearance, back: Appearance, unit: float) -> Stencil:
     sheet = Sheet(unit, (-0.46, -0.46, 0.52, 0.36))
     x, y = sheet.grid()
     jag = noise(x.shape, (0.02 * unit, 0.035 * unit), 2, 21) * 0.008
     above = _ramp(-0.055 - 0.30 * x - y + jag, 0.05)
     front = _ramp(x - 0.055 - 0.22 * y + jag, 0.06) * (1 - above)
     picture, labels = _layered(
-        _coloured(bird.appearance("belly"), sheet),
+        _coloured(belly, sheet),
         number("belly"),
         [
-            (front, _coloured(bird.appearance("breast"), sheet), number("breast")),
-            (above, _coloured(bird.appearance("back"), sheet), number("back")),
+            (front, _coloured(breast, sheet), number("breast")),
+            (above, _coloured(back, sheet), number("back")),
         ],
     )
     full = np.full(x.shape, 255, np.uint8)
     return _stencil(sheet, _lit(picture, _down(sheet, 22)), full, labels)
 
 
-def _head(bird: BirdClass, unit: float) -> Stencil:
+@lru_cache(maxsize=64)
+def _head(crown: Appearance, throat: Appearance, eye: Appearance, back: Appearance, unit: float) -> Stencil:
     sheet = Sheet(unit, (-0.30, -0.26, 0.26, 0.34))
     x, y = sheet.grid()
     jag = noise(x.shape, (0.015 * unit, 0.03 * unit), 2, 23) * 0.006
     cap = _ramp(-0.052 - 0.05 * x - y + jag, 0.02)
     bib = _ramp(y - 0.035 + jag, 0.025) * _ramp(x + 0.03 - 0.05 * y + jag, 0.04)
-    eye = bird.appearance("eye")
     layers = [
-        (bib, _coloured(bird.appearance("throat"), sheet), number("throat")),
-        (cap, _coloured(bird.appearance("crown"), sheet), number("crown")),
+        (bib, _coloured(throat, sheet), number("throat")),
+        (cap, _coloured(crown, sheet), number("crown")),
     ]
     distance = _distance(x, y, *EYE)
     if eye.shape == "stripe":
@@ -151,16 +163,17 @@ def _head(bird: BirdClass, unit: float) -> Stencil:
     if eye.shape == "ring":
         layers.append((_ramp(0.050 - distance, 0.008), _plain((238, 234, 224), x.shape), number("eye")))
     iris = colour.rgb(eye.hue, eye.saturation, eye.lightness)
-    layers += [
+    visible = eye.shape != NO_SHAPE
+    layers += visible * [
         (_ramp(0.038 - distance, 0.008), _plain((22, 18, 18), x.shape), number("eye")),
         (_ramp(0.031 - distance, 0.006), _plain(iris, x.shape), number("eye")),
         (_ramp(0.020 - distance, 0.006), _plain((10, 8, 10), x.shape), number("eye")),
     ]
-    picture, labels = _layered(_coloured(bird.appearance("back"), sheet), number("back"), layers)
+    picture, labels = _layered(_coloured(back, sheet), number("back"), layers)
     relief = np.where(distance < 0.05, shapes.NEUTRAL, _down(sheet, 24)).astype(np.uint8)
     picture = _lit(picture, relief)
     glint = _ramp(0.010 - _distance(x, y, EYE[0] + 0.010, EYE[1] - 0.012), 0.006)
-    picture, _ = _layered(picture, 0, [(glint, _plain((255, 255, 255), x.shape), 0)])
+    picture, _ = _layered(picture, 0, visible * [(glint, _plain((255, 255, 255), x.shape), 0)])
     reach = _distance(x, y, 0.01, -0.005)
     down_front = np.clip((x + 0.5 * y) / 0.15, 0, 1) * np.clip(y / 0.1, 0, 1)
     alpha = _ramp(HEAD_RADIUS * (1.22 + 0.12 * down_front) - reach + jag, 0.06)

@@ -36,7 +36,7 @@ class _Item:
 
 
 def draw(
-    out: Path,
+    out: str | Path,
     *,
     classes: int = 20,
     train_per_class: int = 30,
@@ -45,7 +45,9 @@ def draw(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw the data set into a new folder; a finished set with the same settings is left as it is.
+    """Draw the planted birds into a new folder, in the layout of CUB-200-2011.
+
+    A finished set with the same settings is left as it is.
 
     Args:
         out: Folder to be made.  It appears only when everything is written.
@@ -58,6 +60,12 @@ def draw(
 
     Raises:
         UserError: An argument is out of range, or `out` holds something else.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.draw("drawn", classes=2, train_per_class=1, test_per_class=1, size=32)
+        >>> px.read_image_set("drawn").counts("train")
+        [1, 1]
     """
     settings = {
         "format": "planted birds",
@@ -165,9 +173,13 @@ def _write(root: Path, plan: Plan, settings: dict[str, Any], progress: Callable[
     (root / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
 
 
+def jpeg(drawn: Rendering) -> bytes:
+    """The file of a picture."""
+    return cv2.imencode(".jpg", cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
+
+
 def _save(root: Path, stem: str, drawn: Rendering) -> None:
-    jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn.image, cv2.COLOR_RGB2BGR), _JPEG)[1]
-    (root / "images" / f"{stem}.jpg").write_bytes(jpeg.tobytes())
+    (root / "images" / f"{stem}.jpg").write_bytes(jpeg(drawn))
     png = cv2.imencode(".png", drawn.mask.astype("uint8") * 255)[1]
     (root / "segmentations" / f"{stem}.png").write_bytes(png.tobytes())
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.progress import Progress
 from protoexplain.report.prototype_pictures import InlinePrototypePictures
 from protoexplain.report.sections import Gallery, PrototypeCard, PrototypeGroup, Weight
@@ -43,22 +43,23 @@ def gallery(
     checkpoint = explainer.checkpoint
     records = _chosen(checkpoint.prototypes, first, most)
     weights = explainer.model.class_weights().detach().cpu()
-    cards: dict[int, list[PrototypeCard]] = {}
+    cards: dict[int | None, list[PrototypeCard]] = {}
     for done, record in enumerate(records, 1):
-        cards.setdefault(record.label, []).append(_card(checkpoint, pictures, record, weights, words[record.index]))
+        cards.setdefault(record.owner, []).append(_card(checkpoint, pictures, record, weights, words[record.index]))
         if progress:
             progress(done, len(records))
-    groups = (
-        PrototypeGroup(checkpoint.classes[label] if label >= 0 else "", tuple(cards[label])) for label in sorted(cards)
-    )
-    return Gallery(len(checkpoint.prototypes), len(records), checkpoint.findings, tuple(groups))
+    shared = [PrototypeGroup("", tuple(cards.pop(None)))] if None in cards else []
+    owned = [
+        PrototypeGroup(name, tuple(cards[label])) for label, name in enumerate(checkpoint.classes) if label in cards
+    ]
+    return Gallery(len(checkpoint.prototypes), len(records), checkpoint.findings, (*shared, *owned))
 
 
 def _chosen(records: Sequence[PrototypeRecord], first: Sequence[int], most: int) -> list[PrototypeRecord]:
     """The first ones, then one of each class in turn; in the order of the model."""
-    groups: dict[int, list[int]] = {}
+    groups: dict[int | None, list[int]] = {}
     for record in records:
-        groups.setdefault(record.label, []).append(record.index)
+        groups.setdefault(record.owner, []).append(record.index)
     in_turn = [index for turn in zip_longest(*groups.values()) for index in turn if index is not None]
     chosen = list(dict.fromkeys([*first, *in_turn]))[:most]
     return [records[index] for index in sorted(chosen)]

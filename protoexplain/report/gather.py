@@ -15,8 +15,8 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.explainer import Explainer, ForwardResult
+from protoexplain.explanations.evidence.match import Match
+from protoexplain.explanations.explainer import Explainer, ForwardResult
 from protoexplain.models.registry import get_family
 from protoexplain.report.gallery import gallery
 from protoexplain.report.measured import accuracy, measures, prototype_words

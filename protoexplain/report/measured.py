@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.explain.characteristics.table import Characteristics, known_characteristics
-from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
+from protoexplain.explanations.characteristics.table import Characteristics, known_characteristics
+from protoexplain.explanations.characteristics.words import about_prototype, prototype_findings
 from protoexplain.metrics.base import MetricResult
 from protoexplain.metrics.cached_results import cached_results
 from protoexplain.metrics.registry import get_metric, list_metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
-from protoexplain.explain.prototypes.patch_pictures import PatchPictures
+from protoexplain.explanations.prototypes.patch_pictures import PatchPictures
 from protoexplain.io.images import load_image
 from protoexplain.view.pictures import Picture, encoded, region_of, stored
 

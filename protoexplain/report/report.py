@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from protoexplain.explain.evidence.local import Explanation
+from protoexplain.explanations.evidence.local import Explanation
 from protoexplain.io.json_values import finite
 from protoexplain.report.sections import Accuracy, Gallery, Measure, ModelCard, Refused, Reproduce
 from protoexplain.view.explanation_view import ExplanationView
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "model": "The model and its data",

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, create_model
 
-from protoexplain.explain.schema import explanation_schema
+from protoexplain.explanations.schema import explanation_schema
 from protoexplain.io.atomic import write_file
 from protoexplain.report.report import SCHEMA_VERSION, Report
 from protoexplain.view.explanation_view import ExplanationView

@@ -153,13 +153,13 @@ class Gallery:
         total: Of the model.
         shown: In this report.
         findings: What was found when they were checked after training, one sentence each.
-        shelves: The prototypes by class.
+        sections: The prototypes by class.
     """
 
     total: int
     shown: int
     findings: tuple[str, ...]
-    shelves: tuple[PrototypeGroup, ...]
+    sections: tuple[PrototypeGroup, ...]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord, shared_patches
 from protoexplain.data.loading import Crop
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.contract import Detection
 from protoexplain.regions.object_cells import cells_beside_object
 
 
@@ -53,8 +55,8 @@ def diagnose(
         nearest: Labels [P,k] of the images nearest to each prototype (as of `Responses`), if known.
     """
     findings = [unprojected(prototypes), repeated(prototypes), on_background(prototypes, images, crop)]
-    if model.silent_below is not None:
-        quiet = silent(prototypes, model.silent_below)
+    if model.detection.can_fail:
+        quiet = silent(prototypes, model.detection)
         findings += [quiet, without_prototypes(model.class_weights(), quiet.prototypes)]
     if nearest is not None and any(record.owner is not None for record in prototypes):
         findings.append(for_other_classes(prototypes, nearest, images))
@@ -89,19 +91,21 @@ def on_background(prototypes: Sequence[PrototypeRecord], images: Sequence[ImageR
 
 def for_other_classes(prototypes: Sequence[PrototypeRecord], nearest: Tensor, images: Sequence[ImageRecord]) -> Finding:
     """Prototypes whose own class has less than half of the nearest images that it could have."""
-    counts = torch.bincount(torch.tensor([image.label for image in images]))
-    labels = torch.tensor([record.label for record in prototypes])
-    own = (nearest.cpu() == labels[:, None]).sum(1)
-    possible = counts[labels.clamp_min(0)].clamp_max(nearest.shape[1])
-    found = tuple(((own * 2 < possible) & (labels >= 0)).nonzero()[:, 0].tolist())
+    counts = Counter(image.label for image in images)
+    found = tuple(
+        index
+        for index, (record, labels) in enumerate(zip(prototypes, nearest.tolist(), strict=True))
+        if record.owner is not None and 2 * labels.count(record.owner) < min(counts[record.owner], len(labels))
+    )
     sentence = f"{_of(found, prototypes)} fire mostly for other classes among their {nearest.shape[1]} nearest images"
     return Finding("other classes", sentence, found)
 
 
-def silent(prototypes: Sequence[PrototypeRecord], level: float) -> Finding:
-    """Shared prototypes whose best similarity in the training images is below a level."""
-    found = _indices(r for r in prototypes if r.similarity is None or r.similarity < level)
-    return Finding("silent", f"{_of(found, prototypes)} never exceed {level} on any training image", found)
+def silent(prototypes: Sequence[PrototypeRecord], detection: Detection) -> Finding:
+    """Prototypes that are found in no training image."""
+    best = torch.tensor([-torch.inf if record.similarity is None else record.similarity for record in prototypes])
+    found = _indices(record for record, there in zip(prototypes, detection.found(best), strict=True) if not there)
+    return Finding("silent", f"{_of(found, prototypes)} never exceed {detection.level} on any training image", found)
 
 
 def without_prototypes(class_weights: Tensor, silent_ones: Sequence[int]) -> Finding:

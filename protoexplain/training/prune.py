@@ -22,9 +22,8 @@ def nearest_of(similarity: Tensor, labels: Tensor, k: int = K) -> Tensor:
 
 def unfaithful(nearest: Tensor, ownership: Ownership, threshold: int = 3) -> Tensor:
     """[P]: True where fewer than `threshold` nearest images have the prototype's class; never for shared ones."""
-    labels = ownership.labels.to(nearest.device)
-    own = (nearest == labels[:, None]).sum(1)
-    return (own < threshold) & (labels >= 0)
+    own = (nearest == ownership.labels.to(nearest.device)[:, None]).sum(1)
+    return (own < threshold) & ~ownership.shared.to(nearest.device)
 
 
 def prune(model: PrototypeModel, to_prune: Tensor) -> None:

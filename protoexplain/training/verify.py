@@ -78,7 +78,7 @@ def verify(
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> VerifyReport:
-    """Check a checkpoint.
+    """Check a checkpoint: its files are whole, and its prototypes are the training patches that they are said to be.
 
     Args:
         checkpoint: Loaded, with or without verification.
@@ -86,8 +86,17 @@ def verify(
         device: Where the model runs.
         progress: Told (done, total) in training images while the search is repeated.
 
+    Returns:
+        One answer for each question; ``passed`` where all are right.
+
     Raises:
         UserError: A training image cannot be read.
+
+    Example:
+        >>> import protoexplain as px
+        >>> report = px.verify(px.load("checkpoints/planted-protopnet", device="cpu").checkpoint)
+        >>> report.passed, [check.name for check in report.checks]
+        (True, ['files', 'weights'])
     """
     checks = [_files(checkpoint)]
     try:

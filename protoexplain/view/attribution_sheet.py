@@ -8,9 +8,9 @@ import math
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from protoexplain.explain.attribution.attribute import Attributions
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.overlays import RGB, attribution_overlay
+from protoexplain.explanations.attribution.attribute import Attributions
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.overlays import RGB, attribution_overlay
 from protoexplain.view.sentences import about_fit
 
 _COLUMNS = 4

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from protoexplain.checkpoint.prototypes import Edges
-from protoexplain.explain.characteristics.match_characteristics import MatchCharacteristics
-from protoexplain.explain.characteristics.table import Characteristics
-from protoexplain.explain.characteristics.words import about_prototype
-from protoexplain.explain.evidence.local import ClassExplanation, Explanation
-from protoexplain.explain.evidence.match import Match, Statement
-from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
+from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
+from protoexplain.explanations.characteristics.table import Characteristics
+from protoexplain.explanations.characteristics.words import about_prototype
+from protoexplain.explanations.evidence.local import ClassExplanation, Explanation
+from protoexplain.explanations.evidence.match import Match, Statement
+from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.view.explanation_view import ExplanationView, Rows, RowView, Sum
 from protoexplain.view.numbers import amount
 from protoexplain.view.pictures import Picture

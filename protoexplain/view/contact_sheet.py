@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import ImageDataset, cut, geometry_of
-from protoexplain.explain.overlays import AGAINST_COLOUR, RGB, draw_box
-from protoexplain.explain.prototypes.prototype import Neighbour, PrototypeExplanation
+from protoexplain.explanations.overlays import AGAINST_COLOUR, RGB, draw_box
+from protoexplain.explanations.prototypes.prototype import Neighbour, PrototypeExplanation
 from protoexplain.io.images import load_image
 
 _TILE, _GAP, _LINE, _QUALITY = 132, 8, 17, 85

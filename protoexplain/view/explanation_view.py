@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protoexplain.explain.evidence.local import ClassExplanation, Explanation, Prediction
+from protoexplain.explanations.evidence.local import ClassExplanation, Explanation, Prediction
 from protoexplain.view.pictures import Picture
 
 

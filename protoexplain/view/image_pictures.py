@@ -8,11 +8,11 @@ from typing import Protocol
 
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.task import Target
-from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.explainer import Explainer, ForwardResult
-from protoexplain.explain.overlays import RGB, heat_overlay
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.attribution.task import Target
+from protoexplain.explanations.evidence.match import Match
+from protoexplain.explanations.explainer import Explainer, ForwardResult
+from protoexplain.explanations.overlays import RGB, heat_overlay
 from protoexplain.regions.boxes import upsample
 from protoexplain.view.pictures import Picture, Region, cut_out, encoded, fitted, heat_layer, region_of
 

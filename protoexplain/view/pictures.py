@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from protoexplain.data.geometry import Box
-from protoexplain.explain.overlays import RGB, heat_colours_of, heat_level
+from protoexplain.explanations.overlays import RGB, heat_colours_of, heat_level
 from protoexplain.io.images import load_image
 
 _QUALITY = 86

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from protoexplain.explain.attribution.attribute import Attributions
-from protoexplain.explain.attribution.fit import NEIGHBOURHOODS
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.evidence.contrast import Contrast
-from protoexplain.explain.evidence.counterfactual import Change
-from protoexplain.explain.evidence.local import ClassExplanation
-from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
-from protoexplain.explain.evidence.what_if import Shift, WhatIf
+from protoexplain.explanations.attribution.attribute import Attributions
+from protoexplain.explanations.attribution.fit import NEIGHBOURHOODS
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.evidence.contrast import Contrast
+from protoexplain.explanations.evidence.counterfactual import Change
+from protoexplain.explanations.evidence.local import ClassExplanation
+from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
+from protoexplain.explanations.evidence.what_if import Shift, WhatIf
 from protoexplain.models.contract import EvidenceKind
 
 

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
-from protoexplain.explain.evidence.local import Explanation
-from protoexplain.explain.evidence.match import Match
-from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR, RGB, draw_box, match_heat
+from protoexplain.explanations.evidence.local import Explanation
+from protoexplain.explanations.evidence.match import Match
+from protoexplain.explanations.overlays import AGAINST_COLOUR, FOR_COLOUR, RGB, draw_box, match_heat
 from protoexplain.view.explanation_view import ExplanationView, RowView
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import about_absence, about_pictures, about_score

@@ -21,7 +21,7 @@ from app.tabs.prototypes.details import prototype_details
 from app.templating import error_message
 from app.widgets import ROOT
 from protoexplain.errors import UserError
-from protoexplain.explain.overlays import AGAINST_COLOUR, FOR_COLOUR
+from protoexplain.explanations.overlays import AGAINST_COLOUR, FOR_COLOUR
 from protoexplain.view.explanation_view import Rows
 from protoexplain.view.numbers import amount, ordinal, percent, readable, signed
 

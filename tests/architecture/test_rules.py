@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -21,17 +22,21 @@ TEXTS = {
     for folder in ("protoexplain", "app")
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 MOST_LINES = 400
-PICTURES = {"protoexplain/io/images.py", "protoexplain/explain/explainer.py"}
+PICTURES = {"protoexplain/io/images.py", "protoexplain/explanations/explainer.py"}
 """The reader of foreign pictures, and the one that decodes those in checkpoints, which we wrote."""
+
+
+@functools.cache
+def trees():
+    return {name: ast.parse(text) for name, text in TEXTS.items()}
 
 
 @functools.cache
 def calls():
     """(file and line, dotted name, arguments by name or place) of each call in the code."""
     found = []
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
@@ -42,7 +47,7 @@ def calls():
 
 def imports():
     """(file, dotted name) of all that the code imports, wherever it does."""
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 yield from ((name, alias.name) for alias in node.names)
@@ -84,7 +89,7 @@ def test_no_family_is_asked_for_by_name():
     names = set(family_names())
     offenders = [
         f"{file}:{node.lineno}"
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         if "/families/" not in file
         for node in ast.walk(tree)
         if isinstance(node, ast.Compare | ast.MatchValue)
@@ -119,6 +124,13 @@ def test_actions_and_views_of_the_app_need_no_web_framework(monkeypatch):
     ]
     assert len(names) > 8
     assert all(importlib.import_module(name).__doc__ for name in names)
+
+
+def test_public_names_are_not_those_of_modules():
+    """A module takes the place of a function of its name as soon as it is imported."""
+    modules = {module.name for module in pkgutil.iter_modules(protoexplain.__path__)}
+    assert "explanations" in modules
+    assert modules & set(protoexplain.__all__) == set()
 
 
 def test_public_names():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from forked import start_command
 
 import app
 
@@ -23,24 +21,18 @@ def running(checkpoints, birds, folder):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = folder / "app.log"
-    command = ["-m", "protoexplain", "app", "--checkpoints", checkpoints, "--data", birds, "--port", port]
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
-        )
+    command = ["app", "--checkpoints", checkpoints, "--data", birds, "--port", port]
+    started = start_command(*command, folder=folder, env={"XDG_CACHE_HOME": str(folder / "cache")})
     try:
         expected = f"Running on http://127.0.0.1:{port}"
         deadline = time.monotonic() + STARTS_WITHIN
-        while expected not in log.read_text():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the app did not start:\n{log.read_text()}")
+        while not (started.out.exists() and expected in started.out.read_text()):
+            if not started.process.is_alive() or time.monotonic() > deadline:
+                pytest.fail(f"the app did not start:\n{started.err.read_text()}")
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        assert process.wait(20) in (0, 143)
-        assert str(Path(app.__file__).parent) not in log.read_text(), "our code is in a traceback"
+        started.process.terminate()
+        code, told, trouble = started.ended(20)
+        assert code in (0, 143)
+        assert str(Path(app.__file__).parent) not in told + trouble, "our code is in a traceback"

@@ -22,6 +22,7 @@ def test_a_report_is_made_looked_at_and_taken_along(open_page):
     page = open_page("?model=b-cbc&tab=report", ".report-settings")
     expect(page.locator(".report-settings :checked")).to_have_count(7)
     page.get_by_label("How to make it again").uncheck()
+    page.get_by_label("The prototypes").uncheck()
     page.locator(".tick input").nth(2).check()
     page.wait_for_url(re.compile("pictures=chosen.1"))
     page.get_by_role("button", name="Make the report").click()
@@ -33,7 +34,7 @@ def test_a_report_is_made_looked_at_and_taken_along(open_page):
     name, content = downloaded(page, "JSON, for programs")
     assert name == "report-b-cbc.json"
     report = json.loads(content)
-    assert report["reproduce"] is None
+    assert (report["reproduce"], report["prototypes"]) == (None, None)
     assert len(report["images"]) == 2
     assert downloaded(page, "PDF")[1].startswith(b"%PDF-")
     assert downloaded(page, "Web page")[1].lstrip().startswith(b"<!doctype html>")
@@ -46,7 +47,7 @@ def test_a_report_is_made_looked_at_and_taken_along(open_page):
 
 
 def test_hostile_names_are_text_in_the_preview(open_page):
-    page = open_page("?model=c-hostile&tab=report&sections=model.images", ".report-settings")
+    page = open_page("?model=c-hostile&tab=report&sections=images", ".report-settings")
     page.get_by_role("button", name="Make the report").click()
     frame = page.frame_locator("iframe.preview")
     expect(frame.locator("article.explained h3")).to_contain_text("onerror", timeout=MADE_WITHIN)

@@ -10,8 +10,8 @@ import pytest
 from forked import start_command
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
-from protoexplain.explain.characteristics.table import Characteristics
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explanations.characteristics.table import Characteristics
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from PIL import Image
 
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.characteristics.calibration import Calibration
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
-from protoexplain.explain.characteristics.table import Characteristics, Table
-from protoexplain.explain.evidence.local import SCHEMA_VERSION
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.evidence.local import SCHEMA_VERSION
+from protoexplain.explanations.explainer import Explainer
 
 
 def every_prototype(count):

@@ -9,7 +9,7 @@ from unsplit import add_pictures, as_of_older_program, class_folders, ids, seede
 from protoexplain.cli.explain import forward_file
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.progress import Silent
 from protoexplain.report.gather import given_images

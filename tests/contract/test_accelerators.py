@@ -15,14 +15,14 @@ from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions
 from protoexplain.editing.save import edit
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution.attribute import attribute
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.task import AttributionTask, Target
-from protoexplain.explain.characteristics.distinctions import distinguish, place_of
-from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
-from protoexplain.explain.evidence.what_if import Edit, what_if
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.prototypes.prototype import explain_prototypes
+from protoexplain.explanations.attribution.attribute import attribute
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.attribution.task import AttributionTask, Target
+from protoexplain.explanations.characteristics.distinctions import distinguish, place_of
+from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
+from protoexplain.explanations.evidence.what_if import Edit, what_if
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.prototypes.prototype import explain_prototypes
 from protoexplain.io.cache import DiskCache
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.needs import missing_needs
@@ -93,7 +93,7 @@ def trained(planted, tmp_path_factory):
 
 def shortest(family, planted, out):
     changes = {"schedule": SHORTEST.get(family, {}), "training": {"fine_tuning": {"epochs": 1}, "batch_size": 32}}
-    return tiny_train(family, planted, out, model={"start": "patches"}, **changes)
+    return tiny_train(family, planted, out, **changes)
 
 
 @pytest.fixture

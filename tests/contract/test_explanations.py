@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.evidence.contrast import contrast
-from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import SCHEMA_VERSION, explain_forward_pass
-from protoexplain.explain.forward_pass import run_forward
-from protoexplain.explain.schema import SCHEMA_FILE
+from protoexplain.explanations.evidence.contrast import contrast
+from protoexplain.explanations.evidence.counterfactual import what_would_change
+from protoexplain.explanations.evidence.local import SCHEMA_VERSION, explain_forward_pass
+from protoexplain.explanations.forward_pass import run_forward
+from protoexplain.explanations.schema import SCHEMA_FILE
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.registry import family_names
 

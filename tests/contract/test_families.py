@@ -13,7 +13,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
-from protoexplain.explain.evidence.local import explain
+from protoexplain.explanations.evidence.local import explain
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.families import protopnet
@@ -139,7 +139,7 @@ def test_evidence_counts_from_what_is_usual_and_changes_no_score(family, model):
     model.set_statistics(statistics(model, features))
     assert model.evidence_kind == KINDS.get(family, "shapley")
     assert torch.equal(model.from_features(features).logits, before)
-    if model.uses_baseline:
+    if model.full_evidence_kind.relative:
         torch.testing.assert_close(model.missing(), activations.mean(0))
         usual = model.evidence(activations.mean(0, keepdim=True), torch.arange(4))
         torch.testing.assert_close(usual.presence, torch.zeros_like(usual.presence), atol=1e-4, rtol=0)

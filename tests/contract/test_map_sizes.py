@@ -18,11 +18,11 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.editing.candidates import box_of, candidates
 from protoexplain.editing.preview import open_preview
-from protoexplain.explain.attribution.task import Target
-from protoexplain.explain.characteristics.distinctions import place_of
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.overlays import match_heat
-from protoexplain.explain.prototypes.prototype import explain_prototypes
+from protoexplain.explanations.attribution.task import Target
+from protoexplain.explanations.characteristics.distinctions import place_of
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.overlays import match_heat
+from protoexplain.explanations.prototypes.prototype import explain_prototypes
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.model_description import describe_model
 from protoexplain.metrics.observe.passes import Chunk, Patches

@@ -296,11 +296,11 @@ class TestLoader:
 
     @pytest.mark.slow
     def test_workers_that_are_started_afresh(self, records):
-        """As on macOS and Windows, and from Python 3.14 on: nothing is inherited, everything is sent."""
+        """As from Python 3.14 on, and as on macOS and Windows: nothing is inherited, everything is sent."""
         datasets = [ImageDataset(records, "box", 24, name) for name in ("st_cropped", "protopnet")]
         usual = multiprocessing.get_start_method()
         expected = passes(Loader(datasets), datasets)
-        multiprocessing.set_start_method("spawn", force=True)
+        multiprocessing.set_start_method("forkserver", force=True)
         try:
             found = passes(Loader(datasets, workers=1), datasets)
         finally:

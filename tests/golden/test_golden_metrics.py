@@ -9,7 +9,7 @@ from golden_vectors import Vectors, close, st_protopnet
 from torch import nn
 
 from protoexplain.data.augmentation import resized
-from protoexplain.explain.explainer import as_picture
+from protoexplain.explanations.network_input import as_picture
 from protoexplain.metrics.observe.localisation import LEVELS, localisation, stretched
 from protoexplain.metrics.observe.masking import area, heat_ranks, masked_scores
 from protoexplain.metrics.observe.model_description import ModelDescription, describe_model

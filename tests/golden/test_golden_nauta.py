@@ -9,9 +9,9 @@ from golden_vectors import Vectors, close
 from test_golden_protopnet import branch_of, model_with
 from torch import Tensor, nn
 
-from protoexplain.explain.characteristics.global_scores import weighted_mean
-from protoexplain.explain.characteristics.local_scores import from_features, local_scores
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explanations.characteristics.global_scores import weighted_mean
+from protoexplain.explanations.characteristics.local_scores import from_features, local_scores
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.models.families.protopnet import ProtoPNet
 
 pytestmark = pytest.mark.golden

@@ -204,7 +204,8 @@ class TestShapley:
     def test_heads_that_count_from_nothing_are_not_told_what_is_usual(self, kind):
         head = head_of(kind, 3, 2)
         head.set_baseline(torch.ones(3))
-        assert not head.uses_baseline
+        assert not head.full_evidence_kind.relative
+        assert head.evidence_kind is head.full_evidence_kind
         assert head.average_evidence(torch.rand(1, 3)) is None
         assert not head.missing().any()
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from protoexplain.config import resolve
 from protoexplain.data.geometry import Geometry
-from protoexplain.explain.evidence.local import ABSTAINED, explain
+from protoexplain.explanations.evidence.local import ABSTAINED, explain
 from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig, PIPNetSchedule, stages
 
 CLASSES, CHANNELS = ("Wren", "Robin", "Crow"), 6

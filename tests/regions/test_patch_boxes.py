@@ -12,8 +12,8 @@ from unsplit import as_of_older_program
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import geometry_of
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.evidence.match import matches
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.evidence.match import matches
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.regions.box_rules import BestCell, Percentile
 from protoexplain.regions.patch_boxes import marked_by
 

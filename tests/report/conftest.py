@@ -8,7 +8,7 @@ import pytest
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of
 from protoexplain.data.reading import read_image_set
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.report.gather import gather, given_images
 
 

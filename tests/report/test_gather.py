@@ -8,7 +8,7 @@ import pytest
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.dataset_view import view_of
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
 from protoexplain.report.gallery import gallery
@@ -121,13 +121,13 @@ class TestMeasured:
         assert consistency.not_beaten == ("centre peak",)
         assert (consistency.least, consistency.greatest) == (0, 100)
         assert (stranger.value, stranger.least, stranger.better) == (None, None, "lower")
-        cards = {card.index: card for shelf in report.prototypes.shelves for card in shelf.cards}
+        cards = {card.index: card for section in report.prototypes.sections for card in section.cards}
         assert cards[0].words == ("Looks at the beak in 75% of the test pictures of its class that show it.",)
         assert cards[1].words == ()
 
     def test_characteristics(self, checkpoint_copy, images):
-        from protoexplain.explain.characteristics.measurement import CharacteristicsMeasurement
-        from protoexplain.explain.characteristics.words import about_prototype, prototype_findings
+        from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
+        from protoexplain.explanations.characteristics.words import about_prototype, prototype_findings
 
         explainer = Explainer(checkpoint_copy)
         measurement = CharacteristicsMeasurement(
@@ -136,11 +136,11 @@ class TestMeasured:
         found = measurement.run(images.split("train"), "train", images.fingerprint())
         add_metrics(checkpoint_copy.path, found.to_metrics())
         report = gather(Explainer(checkpoint_copy.path), wanted=Wanted(("prototypes",)))
-        for shelf in report.prototypes.shelves:
-            for card in shelf.cards:
+        for section in report.prototypes.sections:
+            for card in section.cards:
                 told = (about_prototype(found, card.index, "it"),) if prototype_findings(found, card.index) else ()
                 assert card.words == told
-        assert any(card.words for shelf in report.prototypes.shelves for card in shelf.cards)
+        assert any(card.words for section in report.prototypes.sections for card in section.cards)
 
     @pytest.mark.parametrize("table", [{"interpretability": [1]}, {"characteristics": {"train": {"x": 1}}}])
     def test_damaged_tables(self, checkpoint_copy, table):
@@ -156,22 +156,22 @@ class TestGallery:
         words = [()] * len(checkpoint.prototypes)
         last = checkpoint.prototypes[-1].index
         found = gallery(explainer, InlinePrototypePictures(explainer.pictures, {}), words, [last], most=5)
-        shown = [card.index for shelf in found.shelves for card in shelf.cards]
+        shown = [card.index for section in found.sections for card in section.cards]
         assert (found.shown, found.total, len(shown)) == (5, len(words), 5)
         assert last in shown
-        assert [shelf.heading for shelf in found.shelves] == list(checkpoint.classes)
+        assert [section.heading for section in found.sections] == list(checkpoint.classes)
         assert shown == sorted(shown)
 
     def test_weights_are_the_models(self, reports, explainers):
         for family in ("protopnet", "cbc"):
             weights = explainers(family).model.class_weights().detach()
             names = explainers(family).checkpoint.classes
-            for shelf in reports(family).prototypes.shelves:
-                for card in shelf.cards:
+            for section in reports(family).prototypes.sections:
+                for card in section.cards:
                     assert all(
                         w.value == pytest.approx(float(weights[names.index(w.name), card.index])) for w in card.weights
                     )
-                    assert (card.owner is None) == (shelf.heading == "")
+                    assert (card.owner is None) == (section.heading == "")
                     if card.owner is None:
                         assert card.weights[0].value == pytest.approx(float(weights[:, card.index].max()))
 

@@ -11,6 +11,7 @@ from small_runs import SIZE, fresh, project, run_data
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
+from protoexplain.models.contract import Detection
 from protoexplain.training import diagnose as module
 from protoexplain.training.diagnose import diagnose
 from protoexplain.training.provenance import provenance
@@ -88,8 +89,8 @@ def test_other_classes_counts_what_a_small_class_could_have(tmp_path):
 
 
 def test_silent_and_classes_that_rely_on_them():
-    records = [replace(at(i, "a", label=-1), similarity=s) for i, s in enumerate([0.9, 0.05, None, 0.1])]
-    quiet = module.silent(records, 0.1)
+    records = [replace(at(i, "a", label=-1), similarity=s) for i, s in enumerate([0.9, 0.05, None, 0.11])]
+    quiet = module.silent(records, Detection(0.1))
     assert quiet.prototypes == (1, 2)
     weights = torch.tensor(
         [[0.7, 0.1, 0.1, 0.1], [0.0, 0.9, 0.1, 0.0], [-0.5, 0.0, 0.0, 0.9], [0.25, 0.25, 0.25, 0.25]]

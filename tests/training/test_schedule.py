@@ -1,4 +1,4 @@
-"""What comes before the family's own stages: a plain classifier, and prototypes that start from patches."""
+"""What comes before the family's own stages: a plain classifier, and prototypes that start from parts of the object."""
 
 import inspect
 
@@ -10,7 +10,6 @@ from torch import nn
 from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
-from protoexplain.models.similarity import patches_of
 from protoexplain.training import engine, initial
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
@@ -107,6 +106,7 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
     shown = first.teacher(first.teacher.backbone(images)).argmax(1)
     assert first.teacher.fitted
     owners = run.model.ownership.labels.split(run.model.branch_sizes())
+    assert set(shown.unique().tolist()) >= {0, 1}, "both parts are somewhere"
     for owner, (_, branch) in zip(owners, run.model.named_branches(), strict=True):
         branch.addon.train()
         z = torch.cat([branch.addon(run.model.backbone(part)) for part in images.split(8)])
@@ -234,44 +234,3 @@ def test_pooled_classifier_scores_the_mean_of_normalised_features():
     features = torch.randn(2, plain.norm.num_features, 4, 4)
     expected = plain.head(features.mean((2, 3)) / (1 + plain.norm.eps) ** 0.5)
     torch.testing.assert_close(plain.from_features(features).logits, expected)
-
-
-@pytest.mark.parametrize("family", ["protopnet", "st_protopnet", "evalprotopnet"])
-def test_prototypes_start_from_patches_of_their_class(family, planted, tmp_path):
-    run = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
-    start(run, run.model)
-    model = run.model
-    images, labels = pictures(run)
-    owners = model.ownership.labels.split(model.branch_sizes())
-    with torch.no_grad():
-        for owner, (_, branch) in zip(owners, model.named_branches(), strict=True):
-            branch.addon.eval()
-            patches = patches_of(branch.addon(model.backbone(images)), branch.prototypes).transpose(1, 2)
-            written = branch.similarity.written(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
-            for prototype, label in zip(branch.prototypes.flatten(1), owner, strict=True):
-                gaps = (written - prototype).norm(dim=2).amin(1)
-                assert gaps[labels == label].min() < 1e-4
-    flat = torch.cat([branch.prototypes.flatten(1) for _, branch in model.named_branches()])
-    assert len(flat.unique(dim=0)) == len(flat)
-    again = open_run(tiny_config(family, model={"start": "patches"}), planted, tmp_path)
-    start(again, again.model)
-    assert torch.equal(flat, torch.cat([b.prototypes.flatten(1) for _, b in again.model.named_branches()]))
-
-
-@torch.no_grad()
-def test_shared_prototypes_start_from_patches_of_any_image(planted, tmp_path):
-    config = tiny_config("prototypedl", model={"start": "patches", "latent_channels": 0, "prototypes": 5})
-    run = open_run(config, planted, tmp_path)
-    start(run, run.model)
-    ((_, branch),) = run.model.named_branches()
-    images, _ = pictures(run)
-    gaps = torch.cdist(branch.prototypes.flatten(1), branch.addon(run.model.backbone(images)).flatten(1))
-    assert gaps.amin(1).max() < 1e-2
-    assert len(set(gaps.argmin(1).tolist())) == 5
-
-
-def test_components_start_as_they_are(planted, tmp_path):
-    run = open_run(tiny_config("cbc", model={"start": "patches"}), planted, tmp_path)
-    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-    start(run, run.model)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())

@@ -16,8 +16,8 @@ from protoexplain.checkpoint.prototype_maps import MAPS
 from protoexplain.checkpoint.prototypes import parse_contents
 from protoexplain.checkpoint.split_ids import SPLIT
 from protoexplain.errors import UserError
-from protoexplain.explain.evidence.counting import WITHOUT_STATISTICS
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.evidence.counting import WITHOUT_STATISTICS
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.planted import draw
 from protoexplain.regions.box_rules import PUBLISHED

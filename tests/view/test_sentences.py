@@ -6,12 +6,12 @@ import pytest
 import torch
 from toy_models import dots, forward, linear, reasoning
 
-from protoexplain.explain.attribution.attribute import Attributions
-from protoexplain.explain.attribution.task import Target
-from protoexplain.explain.evidence.contrast import contrast
-from protoexplain.explain.evidence.counterfactual import what_would_change
-from protoexplain.explain.evidence.local import explain_forward_pass
-from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
+from protoexplain.explanations.attribution.attribute import Attributions
+from protoexplain.explanations.attribution.task import Target
+from protoexplain.explanations.evidence.contrast import contrast
+from protoexplain.explanations.evidence.counterfactual import what_would_change
+from protoexplain.explanations.evidence.local import explain_forward_pass
+from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.view.attribution_sheet import by_fit, caption, error_table
 from protoexplain.view.sentences import about_absence, about_blanking, about_change, about_contrast, about_fit
 

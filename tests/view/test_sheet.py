@@ -11,11 +11,11 @@ from PIL import Image
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.geometry import Box, Geometry
-from protoexplain.explain.attribution.methods import Attribution
-from protoexplain.explain.evidence.local import explain
-from protoexplain.explain.evidence.occlusion_test import BoxOcclusionTest
-from protoexplain.explain.explainer import as_picture
-from protoexplain.explain.overlays import (
+from protoexplain.explanations.attribution.methods import Attribution
+from protoexplain.explanations.evidence.local import explain
+from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
+from protoexplain.explanations.network_input import as_picture
+from protoexplain.explanations.overlays import (
     AGAINST_COLOUR,
     FOR_COLOUR,
     attribution_overlay,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
 from app.tabs.compare.comparison import Comparison, MatchView, Row, Side
 from app.tabs.compare.overlap import pair_boxes
-from protoexplain.explain.evidence.match import Match, matches
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.forward_pass import ForwardPass
+from protoexplain.explanations.evidence.match import Match, matches
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.forward_pass import ForwardPass
 from protoexplain.view.build import TOP_CLASSES
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.sentences import LEAST
@@ -50,7 +50,7 @@ def default_other_image(explainer: Explainer, image: InputImage, images: Sequenc
     Raises:
         UserError: The picture cannot be read.
     """
-    forward_pass = see(explainer, image).forward_pass
+    forward_pass = run_model(explainer, image).forward_pass
     second = forward_pass.class_names[forward_pass.ranked[1]] if len(forward_pass.class_names) > 1 else None
     others = [other for other in images if other.key != image.key]
     return next((other for other in others if other.truth == second), others[0] if others else None)
@@ -139,7 +139,7 @@ class _ImageInModel:
             explainer,
             image,
             title,
-            ImagePictures(explainer, see(explainer, image), ServedPictures(explainer.checkpoint)),
+            ImagePictures(explainer, run_model(explainer, image), ServedPictures(explainer.checkpoint)),
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protoexplain.explain.forward_pass import Prediction
+from protoexplain.explanations.forward_pass import Prediction
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.pictures import Picture
 

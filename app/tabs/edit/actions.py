@@ -26,8 +26,8 @@ from protoexplain.editing.decisions import (
 from protoexplain.editing.preview import TRAIN, EditPreview
 from protoexplain.editing.report import Change, Report
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.overlays import RGB
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.overlays import RGB
 from protoexplain.training.diagnose import repeated
 from protoexplain.view.pictures import Picture, encoded, region_of
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.pictures import ServedPictures
 from protoexplain.errors import UserError
-from protoexplain.explain.attribution.attribute import find_method
-from protoexplain.explain.explainer import ExplainedImage, Explainer
+from protoexplain.explanations.attribution.attribute import find_method
+from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.view.build import explanation_view
 from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY, ImagePictures
@@ -26,7 +26,7 @@ def explanation_of(explainer: Explainer, image: InputImage, label: int | None, r
         raise UserError(f"there is no class number {label}", "", "choose one of the list")
     if rows not in ROWS:
         raise UserError(f"{rows} rows cannot be shown", "", f"choose {', '.join(map(str, ROWS))}")
-    forward = see(explainer, image)
+    forward = run_model(explainer, image)
     return explainer.explain(forward, labels=None if label is None else [label], top_classes=1, rows=rows)
 
 

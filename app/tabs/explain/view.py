@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from app.links import encode
 from app.templating import page
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.evidence.local import Prediction
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.evidence.local import Prediction
 from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY
 from protoexplain.view.numbers import percent, readable

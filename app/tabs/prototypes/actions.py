@@ -14,7 +14,7 @@ from app.pictures import prototype_address
 from app.tabs.prototypes.measures import Measure, Value, measures
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 
 NUMBER, CLASS = "number", "class"
 Metrics = Mapping[str, Any]

@@ -16,7 +16,7 @@ from app.tabs.prototypes.measures import Measure, measures
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.training.diagnose import on_background, repeated
 from protoexplain.view.pictures import Picture

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.errors import UserError
-from protoexplain.explain.characteristics.table import Characteristics, known_characteristics
-from protoexplain.explain.characteristics.words import PHRASES, Finding, about_prototype, prototype_findings
+from protoexplain.explanations.characteristics.table import Characteristics, known_characteristics
+from protoexplain.explanations.characteristics.words import PHRASES, Finding, about_prototype, prototype_findings
 
 PARTS: Final = 8
 

@@ -10,10 +10,10 @@ import torch
 
 from app.tabs.prototypes.measured_facts import sound_characteristics
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
-from protoexplain.explain.characteristics.table import METRIC as CHARACTERISTICS
-from protoexplain.explain.characteristics.table import Characteristics
-from protoexplain.explain.characteristics.words import PHRASES
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.characteristics.table import METRIC as CHARACTERISTICS
+from protoexplain.explanations.characteristics.table import Characteristics
+from protoexplain.explanations.characteristics.words import PHRASES
+from protoexplain.explanations.explainer import Explainer
 
 SIMILARITY, WEIGHT = "similarity", "weight"
 TABLES = (INTERPRETABILITY, CHARACTERISTICS)

@@ -16,8 +16,8 @@ from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
-from protoexplain.explain.prototypes.prototype import Neighbour, SplitExplanation, explain_prototypes
+from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.prototypes.prototype import Neighbour, SplitExplanation, explain_prototypes
 from protoexplain.io.images import load_image
 from protoexplain.view.pictures import Picture, encoded, region_of
 
@@ -121,7 +121,7 @@ def nearest_images(
     """
     if images is None or search.result is None or index not in range(len(search.result)):
         return ()
-    owner = explainer.checkpoint.prototypes[index].label
+    owner = explainer.checkpoint.prototypes[index].owner
     return tuple(
         NearestInSplit(
             TITLES.get(split, split),
@@ -133,7 +133,7 @@ def nearest_images(
     )
 
 
-def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int) -> NearImage:
+def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int | None) -> NearImage:
     record = next((record for record in images.records if record.id == near.image), None)
     picture, name = None, explainer.checkpoint.classes[near.label]
     if record is not None:
@@ -151,5 +151,5 @@ def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int) 
             picture = None
     explainable = record is not None and record.split == "test"
     return NearImage(
-        near.image, name, None if owner < 0 else owner == near.label, near.similarity, picture, explainable
+        near.image, name, None if owner is None else owner == near.label, near.similarity, picture, explainable
     )

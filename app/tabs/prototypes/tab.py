@@ -21,7 +21,7 @@ from app.tabs.prototypes.details import prototype_details
 from app.tabs.prototypes.nearest import nearest_images
 from app.templating import loading
 from app.widgets import form, html
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.image_predictions import ImagePrediction
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.links import Words, number
 from app.pictures import ServedPictures, prototype_picture
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
-from protoexplain.explain.evidence.match import matches
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.evidence.match import matches
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.stats.wilson import wilson
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.pictures import Picture
@@ -221,7 +221,7 @@ def ask(explainer: Explainer, session: Session, image: InputImage) -> tuple[Sess
     Raises:
         UserError: The picture cannot be read.
     """
-    forward = see(explainer, image)
+    forward = run_model(explainer, image)
     ranked, query = forward.forward_pass.ranked, session.query
     shown = ranked[: OPTIONS if query.task == DISTINCTION else 1]
     random.Random(f"{query.seed}/{image.key}").shuffle(shown)

@@ -8,7 +8,7 @@ from app.input_image import InputImage, region_of_interest
 from app.library import Choice, Library
 from app.links import Words
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.report.gather import Given, Wanted, require_sections
 from protoexplain.report.report import SECTIONS
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.jobs import Job, JobKey, JobQueue, JobState, RunningJob
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.report.formats import FORMATS, render
 from protoexplain.report.gather import Given, Wanted, gather
 

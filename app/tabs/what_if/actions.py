@@ -15,12 +15,12 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.links import Words
 from app.pictures import ServedPictures, prototype_picture
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
-from protoexplain.explain.evidence.what_if import Edit, Shift, WhatIf, what_if
-from protoexplain.explain.explainer import Explainer, ForwardResult
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explanations.evidence.what_if import Edit, Shift, WhatIf, what_if
+from protoexplain.explanations.explainer import Explainer, ForwardResult
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.pictures import Picture
@@ -237,7 +237,7 @@ class ForwardResults:
             known = self._results.setdefault(explainer, LRUCache(self.size))
             if key in known:
                 return known[key]
-        found = explainer.cropped(see(explainer, image), LARGEST)
+        found = explainer.cropped(run_model(explainer, image), LARGEST)
         with self._lock:
             known[key] = found
         return found

@@ -22,6 +22,8 @@ from protoexplain.errors import UserError
 from protoexplain.io.images import image_size
 from protoexplain.metrics.observe.parts import Parts, read_parts
 from protoexplain.metrics.stats.randomness import seed_of
+from protoexplain.planted.interventions import PlantedInterventions
+from protoexplain.planted.writer import SETTINGS_FILE
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,14 @@ def read_test_images(checkpoint: Checkpoint, data: Path, per_class: int = 0) -> 
 
 
 def interventions_of(image_set: ImageSet) -> Interventions | None:
-    """The images without parts that a data set holds; None where it has none.
+    """The images without parts that a data set holds, or that can be drawn of it; None where there are none.
 
     Raises:
         UserError: Its tables cannot be read.
     """
-    held = image_set.source == "funnybirds" and (image_set.root / CHANGED).is_dir()
-    return FunnyBirdsInterventions(image_set.root) if held else None
+    if image_set.source == "funnybirds" and (image_set.root / CHANGED).is_dir():
+        return FunnyBirdsInterventions(image_set.root)
+    return PlantedInterventions(image_set.root) if (image_set.root / SETTINGS_FILE).is_file() else None
 
 
 def read_foreign_images(checkpoint: Checkpoint, folder: Path) -> Images:

@@ -48,7 +48,7 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
         "interventions": (
             f"images without parts of the object, and the data set {images.name} has none",
-            "use FunnyBirds with test_interventions/",
+            "use FunnyBirds with test_interventions/, or planted birds",
         ),
     }
     return {need: reasons[need] for need, there in found.items() if not there}

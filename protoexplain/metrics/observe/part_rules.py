@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explain.attribution.attribute import attribute
-from protoexplain.explain.attribution.methods import METHODS
-from protoexplain.explain.attribution.task import AttributionTask, Target
-from protoexplain.explain.forward_pass import run_forward
+from protoexplain.explanations.attribution.attribute import attribute
+from protoexplain.explanations.attribution.methods import METHODS
+from protoexplain.explanations.attribution.task import AttributionTask, Target
+from protoexplain.explanations.forward_pass import run_forward
 from protoexplain.metrics.observe.changed_images import ExplainedPicture
 from protoexplain.metrics.stats.part_importance import (
     NamedItems,

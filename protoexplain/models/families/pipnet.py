@@ -53,7 +53,7 @@ class PIPNet(NonNegativeNet):
     def finalize(self, similarity: Tensor) -> None:
         """Prototypes that are found in no training image lose their weights."""
         weight = self.head_weight()
-        weight[:, similarity.to(weight.device) <= self.silent_below] = 0
+        weight[:, ~self.detection.found(similarity).to(weight.device)] = 0
 
 
 def stages(schedule: PIPNetSchedule) -> list[Stage]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.library import Choice
 from app.tabs.compare import view as views
 from app.tabs.compare.actions import MODELS, PICTURES, Query, default_other_image, parse_query, two_models, two_pictures
@@ -33,7 +33,7 @@ def input_images(examples, explainer):
 
 
 def scores(explainer, input_image):
-    return see(explainer, input_image).forward_pass.scores
+    return run_model(explainer, input_image).forward_pass.scores
 
 
 def other_decision(explainer, input_images):
@@ -107,7 +107,7 @@ def test_a_model_compared_with_itself_agrees_everywhere(explainer, input_images)
 
 
 def test_the_suggested_partner_is_of_the_class_that_comes_second(explainer, input_images):
-    forward_pass = see(explainer, input_images[0]).forward_pass
+    forward_pass = run_model(explainer, input_images[0]).forward_pass
     second = forward_pass.class_names[forward_pass.ranked[1]]
     assert default_other_image(explainer, input_images[0], input_images).truth == second
     assert default_other_image(explainer, input_images[0], input_images[:1]) is None

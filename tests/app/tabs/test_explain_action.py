@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.input_image import InputImage, see
+from app.input_image import InputImage, run_model
 from app.tabs.explain.actions import explain_image
 from protoexplain.errors import UserError
 from protoexplain.regions.boxes import upsample
@@ -134,7 +134,7 @@ def test_rows_say_what_is_usual_and_their_heat_maps_share_its_scale(protopnet, i
     )
     for row in (*case.of_kind("for"), *case.of_kind("against")):
         assert row.usual == pytest.approx(float(statistics.usual[row.prototype]))
-    seen = see(protopnet, input_image)
+    seen = run_model(protopnet, input_image)
     row = case.of_kind("for")[0]
     heat = upsample(seen.forward_pass.maps[row.prototype], LAYER_SIDE, LAYER_SIDE).numpy()
     drawn = [heat_layer(heat, "", ends).source for ends in (statistics.span(row.prototype), None)]

@@ -15,10 +15,10 @@ from app.tabs.prototypes.actions import Query, gallery, orders
 from app.tabs.prototypes.details import prototype_details
 from app.tabs.prototypes.measured_facts import measured_facts
 from app.tabs.prototypes.measures import measures
-from protoexplain.explain.characteristics.calibration import Calibration
-from protoexplain.explain.characteristics.global_scores import Estimates
-from protoexplain.explain.characteristics.table import Characteristics, Table
-from protoexplain.explain.characteristics.words import about_prototype
+from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.global_scores import Estimates
+from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.words import about_prototype
 from protoexplain.metrics.runner import measure
 
 TOTAL = 16

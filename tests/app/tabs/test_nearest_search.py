@@ -13,7 +13,7 @@ from app.jobs import JobQueue, JobState
 from app.tabs.prototypes import view as views
 from app.tabs.prototypes.nearest import NEAREST, SPLITS, NearestPatches, Search, nearest_images
 from protoexplain.data.dataset_view import matching_view
-from protoexplain.explain.prototypes.prototype import explain_prototypes
+from protoexplain.explanations.prototypes.prototype import explain_prototypes
 
 
 @pytest.fixture

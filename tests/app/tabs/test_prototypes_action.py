@@ -12,7 +12,7 @@ from app.tabs.prototypes.actions import Query, gallery, orders
 from app.tabs.prototypes.details import prototype_details
 from app.tabs.prototypes.measures import measures
 from protoexplain.errors import UserError
-from protoexplain.explain.explainer import Explainer
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.models.registry import family_names, get_family
 
 TINY = {"name": "test_efficientnet", "stride": 16, "weights": "none"}

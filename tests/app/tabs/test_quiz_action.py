@@ -10,7 +10,7 @@ import json
 import pytest
 
 from app.image_predictions import ImagePrediction
-from app.input_image import see
+from app.input_image import run_model
 from app.tabs.quiz import view as views
 from app.tabs.quiz.actions import AGREEMENT, DISTINCTION, Query, answer, ask, begin, parse_query, score, wilson
 from app.tabs.quiz.results import as_csv, as_json
@@ -69,7 +69,7 @@ def test_four_classes_are_shown_one_of_which_is_the_decision(explainer, input_im
     session, question = asked(explainer, input_images, begun(explainer, input_images, guesses, Query()))
     item = session.open
     input_image = next(s for s in input_images if s.key == item.image)
-    ranked = see(explainer, input_image).forward_pass.ranked
+    ranked = run_model(explainer, input_image).forward_pass.ranked
     assert item.decided == ranked[0]
     assert sorted(item.shown) == sorted(ranked[:4])
     assert len(question.options) == 4

@@ -10,12 +10,12 @@ import math
 import numpy as np
 import pytest
 
-from app.input_image import see
+from app.input_image import run_model
 from app.links import encode, parse
 from app.tabs.what_if import view as views
 from app.tabs.what_if.actions import CELLS, ONLY, SLIDERS, ForwardResults, Query, cells, outcome, parse_query
 from protoexplain.errors import UserError
-from protoexplain.explain.characteristics.perturbations import MODIFICATIONS
+from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 
 
 @pytest.fixture(params=["a-protopnet", "b-cbc"])
@@ -51,7 +51,7 @@ def test_there_is_a_slider_for_every_characteristic():
 
 def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_image):
     shown = outcome(explainer, ForwardResults(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
-    scores = see(explainer, input_image).forward_pass.scores
+    scores = run_model(explainer, input_image).forward_pass.scores
     found = shown.found
     assert shown.changed
     assert found.named.before.label == int(scores.argmax())
@@ -102,7 +102,7 @@ def test_what_was_seen_is_kept_within_bounds_and_goes_with_the_model(store, exam
 
 @pytest.mark.parametrize("use", ["grey", "mean", "blur", ONLY])
 def test_a_painted_part_is_blanked_or_alone_changed(explainer, input_image, use):
-    seen = explainer.cropped(see(explainer, input_image))
+    seen = explainer.cropped(run_model(explainer, input_image))
     edited = Query({"brightness": 0.5}, painted(), use).edit(seen.rgb)
     half = seen.rgb.shape[0] // 2 - 1
     lower = seen.rgb if use == ONLY else MODIFICATIONS["brightness"](seen.rgb, 0.5)

@@ -1,0 +1,1 @@
+"""Explanations of images by a model's prototypes."""

@@ -1,0 +1,156 @@
+"""What would change the answer: the smallest set of prototypes without which the model predicts another class.
+
+Without a prototype means: as if it were found as in an average picture, no more and no less; or, where evidence does
+not count from what is usual, as if it had not been found at all, with an activation of zero.  All heads are affine in
+the activations, so removals shrink the lead of the predicted class independently of each other, and for a fixed rival
+the largest effects first are the smallest set; the smallest over all rivals is the smallest of all.  Forgetting a
+prototype would be something else where the weights of a class have a fixed sum (CBC, RBF-net, EvalProtoPNet): the
+others would then gain weight.  The answer is verified by computing the scores anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from protoexplain.errors import UserError
+from protoexplain.explanations.evidence.match import Match, matches
+from protoexplain.explanations.forward_pass import ForwardPass, Prediction
+from protoexplain.models.precision import exact
+from protoexplain.regions.box_rules import DEFAULT, BoxRule
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A prototype that is left out.
+
+    Args:
+        match: What it says about the predicted class, and where.
+        effect: By how much the lead of the predicted class over the rival shrinks.
+    """
+
+    match: Match
+    effect: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """The smallest change of the evidence that turns the prediction.
+
+    Args:
+        predicted: The class that the model predicts.
+        rival: The class that overtakes it, as it is now.
+        removed: The prototypes to leave out, largest effect first.
+        predicted_after: The predicted class without them.
+        rival_after: The rival without them.
+        outcome: The class that the model then predicts: the rival, unless a third class gains more.
+        as_usual: Whether the removed prototypes are left as in an average picture; otherwise as if not found at all.
+    """
+
+    predicted: Prediction
+    rival: Prediction
+    removed: tuple[Removal, ...]
+    predicted_after: Prediction
+    rival_after: Prediction
+    outcome: Prediction
+    as_usual: bool
+
+    @property
+    def lead(self) -> float:
+        """Of the predicted class over the rival, in the unit of the scores."""
+        return self.predicted.score - self.rival.score
+
+    @property
+    def lead_after(self) -> float:
+        """The same without the removed prototypes, by the scores that were computed anew; negative."""
+        return self.predicted_after.score - self.rival_after.score
+
+    def check(self) -> float:
+        """How far lead and effects are from adding up to the new lead, by the size of scores above one."""
+        largest = max(1.0, *(abs(p.score) for p in (self.predicted, self.rival, self.predicted_after)))
+        return abs(self.lead - sum(removal.effect for removal in self.removed) - self.lead_after) / largest
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "lead": self.lead, "lead_after": self.lead_after, "additive_error": self.check()}
+
+
+def what_would_change(
+    forward_pass: ForwardPass, rival: int | None = None, box_rule: BoxRule = DEFAULT
+) -> Change | None:
+    """The fewest prototypes without which another class overtakes the predicted one.
+
+    Args:
+        forward_pass: The picture.
+        rival: Label of the class that is to overtake; by default the one that needs the fewest removals.
+        box_rule: How boxes are drawn.
+
+    Returns:
+        None where no removal of prototypes lets the rival, or any class, overtake.
+
+    Raises:
+        UserError: No such class, or the predicted one.
+    """
+    predicted = forward_pass.ranked[0]
+    rivals = [label for label in range(len(forward_pass.class_names)) if label != predicted]
+    if rival is not None:
+        forward_pass.require_labels([rival])
+        if rival == predicted:
+            raise UserError(
+                "this class is predicted already",
+                forward_pass.class_names[rival],
+                "name the class that is to overtake it",
+            )
+        rivals = [rival]
+    effects, leads = _effects(forward_pass, predicted, rivals), _leads(forward_pass, predicted, rivals)
+    ordered, order = effects.clamp_min(0).sort(dim=1, descending=True, stable=True)
+    gained = ordered.cumsum(1)
+    enough = gained > leads[:, None]
+    possible = enough.any(1)
+    if not bool(possible.any()):
+        return None
+    needed = torch.where(possible, enough.long().argmax(1), effects.shape[1])
+    surplus = gained.gather(1, needed.clamp_max(effects.shape[1] - 1)[:, None])[:, 0] - leads
+    fewest = (needed == needed.min()).nonzero()[:, 0]
+    row = int(fewest[surplus[fewest].argmax()])
+    for count in range(int(needed[row]) + 1, int((ordered[row] > 0).sum()) + 1):
+        change = _without(forward_pass, predicted, rivals[row], order[row, :count].tolist(), effects[row], box_rule)
+        if change.lead_after < 0:
+            return change
+    return None
+
+
+def _effects(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
+    """[R,P]: what each prototype adds to the lead of the predicted class over each rival beyond not being found."""
+    weights, missing = exact(forward_pass.model.class_weights().detach()), exact(forward_pass.model.missing())
+    return (forward_pass.activations - missing) * (weights[predicted] - weights[rivals])
+
+
+def _leads(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
+    """[R], in float64."""
+    evidence = forward_pass.evidence([predicted, *rivals])
+    scores = (evidence.presence + evidence.absence).sum(0) + evidence.bias
+    return scores[0] - scores[1:]
+
+
+@torch.no_grad()
+def _without(
+    forward_pass: ForwardPass, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
+) -> Change:
+    """Compute the scores anew as if some prototypes had not been found."""
+    activations = forward_pass.activations.clone()
+    activations[removed] = exact(forward_pass.model.missing())[removed]
+    after = forward_pass.with_activations(activations)
+    (found,) = matches(forward_pass, [predicted], removed, box_rule)
+    return Change(
+        predicted=forward_pass.prediction(predicted),
+        rival=forward_pass.prediction(rival),
+        removed=tuple(Removal(found[p], float(effects[p])) for p in removed),
+        predicted_after=after.prediction(predicted),
+        rival_after=after.prediction(rival),
+        outcome=after.prediction(after.ranked[0]),
+        as_usual=forward_pass.evidence_kind.relative,
+    )
