@@ -9,13 +9,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "protoexplain.training.run",
-        "protoexplain.metrics.runner",
-        "protoexplain.explanations.characteristics.measurement",
-    ]
+PRELOADED = (
+    "protoexplain.training.run",
+    "protoexplain.metrics.runner",
+    "protoexplain.explanations.characteristics.measurement",
 )
+CONTEXT.set_forkserver_preload(list(PRELOADED))
 
 
 @dataclass(frozen=True)

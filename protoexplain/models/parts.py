@@ -27,6 +27,10 @@ from protoexplain.models.stage import Decay, Stage
 CHANNELS, HIDDEN, BACKGROUNDS = 64, 64, 4
 SCALE, TEMPERATURE = 15.0, 0.1
 """Of the mean similarity in the class scores, and of similarities in the patch-prototype cross entropy."""
+PLACE = 0.5
+"""Weight of the cross entropy over the cells beside that over the prototypes."""
+_UNLIKELY = -1e9
+"""Logarithm of next to nothing, with a gradient."""
 
 
 class PartTeacher(nn.Module):
@@ -130,17 +134,23 @@ class PartClassifier(PrototypeModel):
         return {name: term for name, term in terms.items() if name in names}
 
     def _part_loss(self, latent: Tensor, labels: Tensor, shown: Tensor) -> Tensor:
-        """Cells that show a part, and cells that show the background, count half each."""
+        """Of each cell, which prototype it is most similar to, where those that show a part and those that show the
+        background count alike; and of each prototype whose part is visible, in which cells it is most similar.
+        """
         _, branch = self.named_branches()[0]
         prototypes = F.normalize(branch.prototypes.flatten(1), dim=1).view(self.classes, self.parts, -1)
         background = F.normalize(self.background.flatten(1), dim=1).expand(len(labels), -1, -1)
         compared = torch.cat([prototypes[labels], background], 1)
-        likely = (compared @ F.normalize(latent.flatten(2), dim=1) / TEMPERATURE).log_softmax(1)
+        similarity = compared @ F.normalize(latent.flatten(2), dim=1) / TEMPERATURE
+        likely = similarity.log_softmax(1)
         target = shown.flatten(1)
         on_object = target < self.parts
         of_part = likely.gather(1, target.clamp_max(self.parts - 1)[:, None])[:, 0]
         of_background = likely[:, self.parts :].logsumexp(1)
-        return -(_mean(of_part, on_object) + _mean(of_background, ~on_object))
+        cells = target[:, None] == torch.arange(self.parts, device=target.device)[:, None]
+        places = similarity[:, : self.parts].log_softmax(2).masked_fill(~cells, _UNLIKELY).logsumexp(2)
+        of_cells = _mean(of_part, on_object) + _mean(of_background, ~on_object)
+        return -(of_cells + PLACE * _mean(places, cells.any(2)))
 
 
 def _taught(output: PrototypeOutput, shown: Tensor) -> PartOutput:
@@ -151,7 +161,7 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return (values * chosen).sum() / chosen.sum().clamp_min(1)
 
 
-def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float) -> Stage:
+def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float, min_steps: int) -> Stage:
     """Backbone, embedding and prototypes, Adam, learning rates falling to nothing by a cosine from step to step."""
     rates = {"backbone": lr, "addon": lr_head, "prototypes": lr_head}
     decay = Decay(kind="cosine", total=max(1, epochs), gamma=0.01, by_step=True)
@@ -160,5 +170,6 @@ def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float) -> S
         epochs=epochs,
         lr=rates,
         losses={"cross_entropy": 1.0, "parts": weight},
+        min_steps=min_steps,
         decay=dict.fromkeys(rates, decay),
     )

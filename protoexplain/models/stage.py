@@ -66,6 +66,8 @@ class Stage(BaseModel):
     optimizer: Literal["adam", "adamw"] = "adam"
     batch_size: int | None = Field(None, ge=1)
     """None takes the run's batch size."""
+    min_steps: int = Field(0, ge=0)
+    """Where the images are too few for so many steps in all, an epoch shows each of them several times."""
     alternate: bool = False
     """Train one branch per step in turn (ST-ProtoPNet)."""
     project: bool = False

@@ -33,12 +33,14 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
     optimizer = fabric.setup_optimizers(raw_optimizer)
     assert isinstance(optimizer, torch.optim.Optimizer)
     batch_size = max(1, (stage.batch_size or training.batch_size) // fabric.world_size)
+    steps_of_pass = -(-len(inputs) // (batch_size * fabric.world_size))
+    passes = max(training.passes, -(-stage.min_steps // max(1, stage.epochs * steps_of_pass)))
+    steps = passes * steps_of_pass
     while state.epoch < stage.epochs:
         number = state.epoch + 1
         done = state.epochs_done.get(stage.name, 0)
         engine.set_training_mode(trainer.model, training.published_batch_norm)
         epoch = state.stage * EPOCHS_PER_STAGE + state.epoch
-        steps = training.passes * -(-len(inputs) // (batch_size * fabric.world_size))
         engine.set_learning_rates(raw_optimizer, stage, done + 1 + state.sums.steps / steps)
         label = f"{stage.name} {number}/{stage.epochs}"
         settings = engine.StepSettings(
@@ -52,7 +54,6 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         def after_step(
             sums: engine.EpochSums,
             label: str = label,
-            steps: int = steps,
             done: int = done,
             opt: torch.optim.Optimizer = raw_optimizer,
         ) -> None:
@@ -66,7 +67,7 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
             step,
             trainer.model,
             optimizer,
-            _passes(trainer, inputs, epoch, batch_size, state.sums.steps),
+            _passes(trainer, inputs, epoch, passes, batch_size),
             settings,
             state.sums,
             lambda indices: ", ".join(trainer.data.train[i].id for i in indices.unique().tolist()),
@@ -79,12 +80,12 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         trainer.callbacks.save_state(False)
 
 
-def _passes(trainer: Trainer, inputs: Inputs, epoch: int, batch_size: int, start: int) -> Iterator[InputBatch]:
-    """The batches of an epoch from step `start` on: every image once in each pass."""
-    training, fabric = trainer.config.training, trainer.fabric
-    for number in range(training.passes):
-        drawn = epoch * training.passes + number
-        order = shard(epoch_order(len(inputs), training.seed, drawn), fabric.global_rank, fabric.world_size)
+def _passes(trainer: Trainer, inputs: Inputs, epoch: int, passes: int, batch_size: int) -> Iterator[InputBatch]:
+    """The batches of an epoch from the step on that it has come to: every image once in each pass."""
+    seed, fabric, start = trainer.config.training.seed, trainer.fabric, trainer.state.sums.steps
+    for number in range(passes):
+        drawn = epoch * passes + number
+        order = shard(epoch_order(len(inputs), seed, drawn), fabric.global_rank, fabric.world_size)
         steps = -(-len(order) // batch_size)
         if start < steps:
             yield from inputs.epoch(drawn, order, batch_size, start)

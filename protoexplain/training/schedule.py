@@ -16,8 +16,8 @@ def stages_of(config: RunConfig) -> list[Stage]:
     if not first.epochs:
         return own
     if first.parts:
-        return [part_fine_tuning(first.epochs, first.lr, first.lr_head, first.part_weight), *own]
-    return [fine_tuning(first.epochs, first.lr, first.lr_head), *own]
+        return [part_fine_tuning(first.epochs, first.lr, first.lr_head, first.part_weight, first.min_steps), *own]
+    return [fine_tuning(first.epochs, first.lr, first.lr_head, first.min_steps), *own]
 
 
 def models_of(config: RunConfig, model: PrototypeModel) -> list[PrototypeModel]:

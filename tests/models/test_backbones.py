@@ -24,6 +24,17 @@ def random(name: str, **settings: object) -> Backbone:
     return Backbone(BackboneConfig(name=name, weights="none", **settings)).eval()
 
 
+@pytest.fixture(autouse=True)
+def _small_classifier_of_vgg(monkeypatch):
+    """Backbones have no classifier; that of a VGG takes most of the time of making one."""
+    make = timm.create_model
+
+    def create_model(name, **settings):
+        return make(name, **settings, **({"mlp_ratio": 1 / 64} if name.startswith("vgg") else {}))
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+
+
 @torch.no_grad()
 def shape(backbone: Backbone, pixels: int) -> list[int]:
     features = backbone(torch.rand(1, 3, pixels, pixels))

@@ -1,6 +1,5 @@
 """The classifier over parts: what its cost asks of each cell, and a teacher that stays as it is."""
 
-import math
 
 import pytest
 import torch
@@ -8,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from protoexplain.models.backbones import Backbone, BackboneConfig
-from protoexplain.models.parts import BACKGROUNDS, SCALE, TEMPERATURE, PartClassifier, PartOutput
+from protoexplain.models.parts import BACKGROUNDS, PLACE, SCALE, TEMPERATURE, PartClassifier, PartOutput
 
 CLASSES, PARTS = 3, 2
 
@@ -60,7 +59,16 @@ def test_part_cost_equals_a_slow_loop(model):
                     of_parts.append(-likely[part].log())
                 else:
                     of_background.append(-likely[PARTS:].sum().log())
-    expected = torch.stack(of_parts).mean() + torch.stack(of_background).mean()
+    places = []
+    for image in range(2):
+        for part in range(PARTS):
+            here = (shown[image] == part).flatten()
+            if here.any():
+                cosine = prototypes[labels[image] * PARTS + part] @ z[image].flatten(1)
+                places.append(-(cosine / TEMPERATURE).softmax(0)[here].sum().log())
+    assert len(places) == 2 * PARTS
+    of_cells = torch.stack(of_parts).mean() + torch.stack(of_background).mean()
+    expected = of_cells + PLACE * torch.stack(places).mean()
     terms = model.loss_terms(output, labels, frozenset({"parts", "cross_entropy"}))
     torch.testing.assert_close(terms["parts"], expected)
     torch.testing.assert_close(terms["cross_entropy"], F.cross_entropy(output.logits, labels))
@@ -69,8 +77,9 @@ def test_part_cost_equals_a_slow_loop(model):
 def test_part_cost_where_no_cell_shows_a_part(model):
     output = taught(model.eval(), torch.randn(1, 5, 2, 2), torch.full((1, 2, 2), PARTS))
     cost = model.loss_terms(output, torch.tensor([0]), frozenset({"parts"}))["parts"]
-    assert math.isfinite(float(cost.detach()))
-    assert float(cost.detach()) > 0
+    assert 0 < float(cost.detach()) < 1e3
+    cost.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.branches["parts"].addon.parameters())
 
 
 def test_gradients_reach_all_but_the_teacher(model):

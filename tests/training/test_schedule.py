@@ -10,7 +10,7 @@ from torch import nn
 from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
-from protoexplain.training import initial
+from protoexplain.training import engine, initial
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over, telling_parts
@@ -36,6 +36,27 @@ def test_fine_tuning_trains_a_plain_classifier_on_the_same_backbone():
     assert plain.backbone is model.backbone
     assert all(other is model for other in others)
     assert len(others) == len(rest) + 1
+
+
+@pytest.mark.parametrize(("min_steps", "passes"), [(0, 1), (3, 1), (13, 3)])
+def test_few_images_are_shown_more_often(min_steps, passes, planted, tmp_path, monkeypatch):
+    taken, shown = [], []
+    train_epoch = engine.train_epoch
+
+    def counted(*arguments):
+        train_epoch(*arguments)
+        taken.append(arguments[6].steps)
+
+    monkeypatch.setattr(engine, "train_epoch", counted)
+    monkeypatch.setattr(engine, "set_learning_rates", lambda *arguments: shown.append(arguments[2]))
+    config = tiny_config("protopnet", training={"batch_size": 8, "fine_tuning": {"epochs": 2, "min_steps": min_steps}})
+    run = open_run(config, planted, tmp_path)
+    run.model = models_of(config, run.model)[0]
+    of_pass = -(-len(run.data.train) // 8)
+    assert 2 * of_pass * (passes - 1) < max(1, min_steps) <= 2 * of_pass * passes
+    run.fit(stages_of(config)[0])
+    assert taken == [passes * of_pass] * 2
+    assert max(shown) == pytest.approx(3)
 
 
 PARTS = {"epochs": 2, "parts": 2}
