@@ -17,7 +17,7 @@ def compute(observed: Observations, settings: MetricSettings) -> Score:
 
 METRIC = Metric(
     title="Mask relevance",
-    help="Share of the hottest tenth of the pixels of the most similar prototype's map that lies on the object. High is "
+    help="Share of the hottest tenth of the pixels of the strongest prototype's map that lies on the object. High is "
     "good; pixels at random get the share of the object.",
     higher_is_better=True,
     passes=frozenset({"relevance"}),
