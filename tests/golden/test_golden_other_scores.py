@@ -1,11 +1,19 @@
-"""Relevance (CaBRNet), prototype sparsity (ProtoPNeXt)."""
+"""Relevance (CaBRNet), prototype sparsity (ProtoPNeXt), consistency and stability over active images."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 from golden_vectors import close
 
 from protoexplain.metrics.scores.prototype_score import combined
+from protoexplain.metrics.stats.conditioned import (
+    active_images,
+    consistent,
+    mean_over_active,
+    part_counts,
+    still_active,
+)
 from protoexplain.metrics.stats.prototype_sparsity import unique_prototypes
 from protoexplain.metrics.stats.relevance import energy_relevance, mask_relevance
 
@@ -41,3 +49,30 @@ def test_prototype_score(golden):
     assert score * v.number("accuracy") == pytest.approx(v.number("objective"), abs=1e-12)
     capped = float(combined(v.number("large_sparsity"), stability, consistency))
     assert capped == pytest.approx(v.number("prototype_score_capped"), abs=1e-12)
+
+
+@pytest.mark.parametrize(("rule", "level"), [("relative", 0.5), ("absolute", 0.6), ("topk", 10)])
+def test_conditioned_consistency(golden, rule, level):
+    v = golden("conditioned_consistency")
+    activations, noisy, visible = v.tensor("activations"), v.tensor("activations_noisy"), v.tensor("visible")
+    hits, after = v.tensor("hits"), v.tensor("hits_noisy")
+    result = v.under(f"{rule}_")
+    active = active_images(activations, rule, level)
+    assert torch.equal(active, result.tensor("active"))
+    shown, hit = part_counts(active, visible, hits)
+    close((hit / shown).masked_fill(shown < 2, torch.nan), result["frequency"], atol=1e-7)
+    found = consistent(shown, hit, 0.8)
+    assert 100 * float(found.nanmean()) == pytest.approx(result.number("consistency"), abs=1e-6)
+    assert float(found.isnan().double().mean()) == pytest.approx(result.number("undefined_share"), abs=1e-6)
+    stable = mean_over_active((hits == after).all(2), active)
+    close(stable, result["stability_per_prototype"], atol=1e-9)
+    assert 100 * float(stable.nanmean()) == pytest.approx(result.number("stability"), abs=1e-4)
+    kept = mean_over_active(still_active(activations, noisy, active, rule, level), active)
+    close(kept, result["kept_per_prototype"], atol=1e-9)
+
+
+def test_all_images_active_and_no_least_number(golden):
+    v = golden("conditioned_consistency")
+    everything = torch.ones_like(v.tensor("activations"), dtype=torch.bool)
+    found = consistent(*part_counts(everything, v.tensor("visible"), v.tensor("hits")), 0.8, least=1)
+    assert 100 * float(found.mean()) == pytest.approx(v.number("all_images_consistency"))

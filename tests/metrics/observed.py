@@ -181,6 +181,10 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
         **{name: torch.rand(images, generator=more).double() for name in ("energy", "mask", "object")},
         "region": columns["localisation"]["region"],
     }
+    columns["all_peaks"] = {
+        **{name: torch.randint(SIZE, (images, count, 2), generator=more).short() for name in ("all", "noisy")},
+        "noisy_activations": torch.rand(images, count, generator=more),
+    }
     columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
@@ -223,7 +227,16 @@ def permuted_prototypes(observed, order):
     for name, entry in columns.items():
         for column in entry.keys() & {"peaks", "on_object"}:
             columns[name][column] = slotted(entry[column])
-        for column in entry.keys() & {"activations", "cells", "contributions", "before", "after"}:
+        for column in entry.keys() & {
+            "activations",
+            "cells",
+            "contributions",
+            "before",
+            "after",
+            "all",
+            "noisy",
+            "noisy_activations",
+        }:
             columns[name][column] = entry[column][:, order]
         if "target" in entry:
             columns[name]["target"] = number[entry["target"]]

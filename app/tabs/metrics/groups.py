@@ -19,6 +19,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "consistency",
         "part_consistency",
         "stability",
+        "conditioned_consistency",
+        "conditioned_stability",
         "stability_pixel_noise",
         "purity",
         "purity_most_often",

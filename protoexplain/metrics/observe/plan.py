@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from protoexplain.metrics.observe import passes
+from protoexplain.metrics.observe.all_peaks import AllPeaks
 from protoexplain.metrics.observe.attack import Misaligned
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
@@ -34,10 +35,11 @@ Kind = Literal[
     "parts",
     "attack",
     "relevance",
+    "all_peaks",
 ]
 
 
-def _noise(settings: MeasureSettings) -> list[Pass]:
+def _noise(settings: MeasureSettings) -> list[passes.Noise]:
     limit, seed = settings.noise_limit, settings.seed
     draws = [(f"noisy/{draw}", draw, settings.noise) for draw in range(settings.draws)]
     levels = [(f"noise level/{level}", 0, level) for level in settings.noise_levels]
@@ -75,7 +77,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "lead": lambda settings: [passes.Lead()],
     "patches": lambda settings: [passes.Patches()],
     "peaks": lambda settings: [passes.Peaks()],
-    "noisy": _noise,
+    "noisy": lambda settings: [*_noise(settings)],
     "pixel_noise": _pixel_noise,
     "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
     "localisation": lambda settings: [Localisation(settings.seed)],
@@ -86,6 +88,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "parts": _parts,
     "attack": _attack,
     "relevance": lambda settings: [Relevance()],
+    "all_peaks": lambda settings: [AllPeaks(_noise(settings)[0])],
 }
 
 
