@@ -14,6 +14,14 @@ from protoexplain.metrics.stats.conditioned import (
     part_counts,
     still_active,
 )
+from protoexplain.metrics.stats.part_masks import (
+    box_overlap,
+    peaks_of,
+    pooled_pixels,
+    region_overlap,
+    strongest_of,
+    united_masks,
+)
 from protoexplain.metrics.stats.prototype_sparsity import unique_prototypes
 from protoexplain.metrics.stats.relevance import energy_relevance, mask_relevance
 
@@ -76,3 +84,30 @@ def test_all_images_active_and_no_least_number(golden):
     everything = torch.ones_like(v.tensor("activations"), dtype=torch.bool)
     found = consistent(*part_counts(everything, v.tensor("visible"), v.tensor("hits")), 0.8, least=1)
     assert 100 * float(found.mean()) == pytest.approx(v.number("all_images_consistency"))
+
+
+def test_distinct_and_complete_parts(golden):
+    v = golden("nonparametric_metrics")
+    for row, maps in enumerate(v.tensor("own_maps")):
+        pixels, region = pooled_pixels(maps), v.tensor("masks")[row] > 0
+        centres = peaks_of(pixels)
+        assert torch.equal(centres, v.tensor("peak_yx")[row])
+        for side in (72, 56):
+            assert box_overlap(centres, side) == pytest.approx(float(v[f"mean_iou_box{side}"][row]), abs=1e-6)
+        for name, level in (("thresh6", 0.6), ("thresh7", 0.7)):
+            mask = united_masks(pixels, level)
+            assert int((mask & region).sum()) == int(v[f"intersection_area_{name}"][row])
+            assert region_overlap(mask, region) == pytest.approx(float(v[f"iou_{name}"][row]), abs=1e-6)
+
+
+def test_strongest_maps_of_a_class(golden):
+    """Seven prototypes a class, of which five count."""
+    v = golden("nonparametric_metrics")
+    for row, label in enumerate(v["labels"].tolist()):
+        maps = v.tensor("other_maps")[row, 7 * label : 7 * label + 7]
+        pixels = pooled_pixels(maps[strongest_of(maps.amax((1, 2)))])
+        assert torch.equal(peaks_of(pixels), v.tensor("other_peak_yx")[row])
+        assert box_overlap(peaks_of(pixels)) == pytest.approx(float(v["other_mean_iou_box72"][row]), abs=1e-6)
+        region = v.tensor("masks")[row] > 0
+        found = region_overlap(united_masks(pixels), region)
+        assert found == pytest.approx(float(v["other_iou_thresh6"][row]), abs=1e-6)

@@ -185,6 +185,9 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
         **{name: torch.randint(SIZE, (images, count, 2), generator=more).short() for name in ("all", "noisy")},
         "noisy_activations": torch.rand(images, count, generator=more),
     }
+    columns["part_cover"] = {
+        name: torch.rand(images, generator=more).double() for name in ("overlap", "random", "covered", "object")
+    }
     columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}

@@ -67,6 +67,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "used_prototypes",
         "weight_sparsity",
         "distinctness",
+        "part_distinctiveness",
+        "part_comprehensiveness",
         "redundancy",
         "repeated_patches",
         "prototype_sparsity",

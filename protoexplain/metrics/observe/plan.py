@@ -11,6 +11,7 @@ from protoexplain.metrics.observe.attack import Misaligned
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
+from protoexplain.metrics.observe.part_cover import PartCover
 from protoexplain.metrics.observe.part_rules import BASELINES, RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Pass
 from protoexplain.metrics.observe.relevance import Relevance
@@ -36,6 +37,7 @@ Kind = Literal[
     "attack",
     "relevance",
     "all_peaks",
+    "part_cover",
 ]
 
 
@@ -88,6 +90,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "parts": _parts,
     "attack": _attack,
     "relevance": lambda settings: [Relevance()],
+    "part_cover": lambda settings: [PartCover(settings.seed)],
     "all_peaks": lambda settings: [AllPeaks(_noise(settings)[0])],
 }
 
