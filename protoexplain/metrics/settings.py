@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,25 @@ from protoexplain.metrics.registry import get_metric, list_metrics
 PUBLISHED_SIZE, PUBLISHED_HALF_WINDOW = 224, 36
 RESNET_DEVIATION = 0.225
 """Standard deviation, of the range of pixels, by which ResNets normalise."""
+
+
+class AttackSettings(BaseModel):
+    """Of the attack outside the boxes of prototypes; the defaults are those that are published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["pgd", "uniform"] = "pgd"
+    """Projected gradient descent; or its random start alone, which is all that the published program does."""
+    target: Literal["top", "own"] = "top"
+    """The prototype that fires most, of any class; or all of the image's class."""
+    limit: float = Field(0.4, gt=0)
+    """Largest change of a value of the normalised input."""
+    step: float = Field(0.01, gt=0)
+    """Change of a value in one step."""
+    steps: int = Field(40, ge=1)
+    """Of the gradient descent."""
+    margin: int = Field(10, ge=0)
+    """Pixels around boxes that stay as they are, at 224 x 224; in proportion for other sizes."""
 
 
 class MeasureSettings(BaseModel):
@@ -50,6 +69,8 @@ class MeasureSettings(BaseModel):
     """Rules by which explanations name parts, where images without parts are at hand; the first gives the scores."""
     box_rule: str = "peak"
     """How the boxes of prototypes are drawn that names of parts and attacks start from."""
+    attack: AttackSettings = AttackSettings()
+    """Of the misalignment scores."""
     published_parts: bool = False
     """Name parts as the published FunnyBirds program does, which finds no sufficient parts for the last class and names
     what is not in the image where an attribution is negative as a whole."""

@@ -45,6 +45,11 @@ def upsample(maps: Tensor, height: int, width: int) -> Tensor:
     return rows @ (maps - lowest) @ columns.T + lowest
 
 
+def upsample_bilinear(maps: Tensor, size: int) -> Tensor:
+    """Bilinear upsampling of maps [N,h,w] to [N,S,S], half-pixel centres."""
+    return F.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+
+
 def high_activation_boxes(maps: Tensor, percentile: float = 95.0) -> list[Box]:
     """Tight bounds of the pixels at or above a percentile (linear interpolation) of each map [N,H,W]."""
     maps = maps.detach().cpu()

@@ -18,6 +18,7 @@ from protoexplain.metrics.observe.parts import Parts
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.views import VIEWS
 from protoexplain.metrics.settings import MeasureSettings
+from protoexplain.metrics.stats.prototype_sparsity import UniquePrototypes
 from protoexplain.models.contract import Ownership
 
 SIZE, MAP = 64, (4, 4)
@@ -35,7 +36,16 @@ def description(classes=4, per_class=3, shared=False, seed=0, assigned_per_class
     names = tuple(f"class {label}" for label in range(classes))
     sizes = torch.tensor(MAP).expand(count, 2)
     return ModelDescription(
-        names, ownership, assigned, branch, weights, weights.clamp_min(0), sizes, SIZE, assigned_per_class
+        names,
+        ownership,
+        assigned,
+        branch,
+        weights,
+        weights.clamp_min(0),
+        sizes,
+        SIZE,
+        assigned_per_class,
+        (UniquePrototypes(count // 2, count, 16),) * 2,
     )
 
 
@@ -64,6 +74,26 @@ def cells_of(labels, generator):
         columns[name][..., 0] += labels[:, None]
         columns[f"{name} found"] = torch.rand(len(labels), 2, generator=generator) < 0.8
     return columns
+
+
+def attacked(images, count, classes, generator):
+    """What an attack outside boxes and noise of the same size change."""
+
+    def real(*shape):
+        return torch.rand((images, *shape), generator=generator)
+
+    before = real(count)
+    return {
+        f"attack/{kind}": {
+            "target": before.argmax(1),
+            "before": before,
+            "after": real(count),
+            "logits": 6 * real(classes),
+            "displacement": 100 * real().double(),
+            "free": real().double(),
+        }
+        for kind in ("pgd", "uniform")
+    }
 
 
 def without_parts(images, generator):
@@ -147,6 +177,15 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE, 1 + real(2).double())
     more = torch.Generator().manual_seed(seed + 1)
     columns["cells"] = cells_of(labels, more)
+    columns["relevance"] = {
+        **{name: torch.rand(images, generator=more).double() for name in ("energy", "mask", "object")},
+        "region": columns["localisation"]["region"],
+    }
+    columns["all_peaks"] = {
+        **{name: torch.randint(SIZE, (images, count, 2), generator=more).short() for name in ("all", "noisy")},
+        "noisy_activations": torch.rand(images, count, generator=more),
+    }
+    columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
     foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
@@ -188,8 +227,19 @@ def permuted_prototypes(observed, order):
     for name, entry in columns.items():
         for column in entry.keys() & {"peaks", "on_object"}:
             columns[name][column] = slotted(entry[column])
-        for column in entry.keys() & {"activations", "cells", "contributions"}:
+        for column in entry.keys() & {
+            "activations",
+            "cells",
+            "contributions",
+            "before",
+            "after",
+            "all",
+            "noisy",
+            "noisy_activations",
+        }:
             columns[name][column] = entry[column][:, order]
+        if "target" in entry:
+            columns[name]["target"] = number[entry["target"]]
     subject_ = replace(
         one,
         ownership=Ownership(one.ownership.owned[order]),

@@ -20,7 +20,7 @@ from protoexplain.metrics.runner import measure
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import family_names
 
-QUICK = {"steps": 3, "draws": 2, "resamples": 100, "part_rules": ["maps"]}
+QUICK = {"steps": 3, "draws": 2, "resamples": 100, "part_rules": ["maps"], "attack": {"steps": 2}}
 CHEAP = ["consistency", "stability", "accuracy", "purity", "pointing_game"]
 
 

@@ -13,7 +13,7 @@ from lightning_fabric.strategies import DDPStrategy
 from protoexplain.cli.main import main as console_script
 from protoexplain.metrics.runner import measure
 
-SETTINGS = {"steps": 2, "draws": 2, "resamples": 100, "batch_size": 3, "part_rules": ["boxes"]}
+SETTINGS = {"steps": 2, "draws": 2, "resamples": 100, "batch_size": 3, "part_rules": ["boxes"], "attack": {"steps": 2}}
 
 
 def plain(results):

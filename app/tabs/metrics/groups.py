@@ -19,9 +19,12 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "consistency",
         "part_consistency",
         "stability",
+        "conditioned_consistency",
+        "conditioned_stability",
         "stability_pixel_noise",
         "purity",
         "purity_most_often",
+        "prototype_score",
         "augmentation_consistency",
         "augmentation_stability",
     ),
@@ -30,6 +33,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "content_heatmap",
         "outside_inside_ratio",
         "heatmap_iou",
+        "energy_relevance",
+        "mask_relevance",
     ),
     "Does it know the object, or what is around it?": (
         "class_from_background",
@@ -37,6 +42,12 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "off_object",
     ),
     "Do its heat maps show what counts?": ("deletion", "insertion"),
+    "Does only what is in the box count?": (
+        "misalignment_pac",
+        "misalignment_plc",
+        "misalignment_prc",
+        "misalignment_ac",
+    ),
     "What if a part is taken away?": (
         "funnybirds_overall",
         "funnybirds_completeness",
@@ -58,6 +69,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "distinctness",
         "redundancy",
         "repeated_patches",
+        "prototype_sparsity",
     ),
 }
 OTHERS: Final = "Further metrics"

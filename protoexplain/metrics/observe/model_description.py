@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protoexplain.models.base import PrototypeModel
+from protoexplain.metrics.stats.prototype_sparsity import UniquePrototypes, unique_prototypes
+from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
+from protoexplain.models.similarity import Projection, RectifiedCosine
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ModelDescription:
         map_sizes: int64 [P,2], (h, w) of each prototype's similarity map.
         size: Side S of the input.
         shared_per_class: How many prototypes a class was given, where they are shared.
+        unique: Of each branch, how many of its prototypes differ.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +45,7 @@ class ModelDescription:
     map_sizes: Tensor
     size: int
     shared_per_class: int
+    unique: tuple[UniquePrototypes, ...] = ()
 
     @property
     def num_prototypes(self) -> int:
@@ -104,7 +108,14 @@ def describe_model(model: PrototypeModel, classes: Sequence[str], size: int, sha
         map_sizes=torch.cat([torch.tensor(each.shape[2:]).expand(each.shape[1], 2) for each in maps]),
         size=size,
         shared_per_class=shared_per_class,
+        unique=tuple(_unique(branch, features) for _, branch in model.named_branches()),
     )
+
+
+def _unique(branch: Branch, features: Tensor) -> UniquePrototypes:
+    height, width = branch.addon(features).shape[2:]
+    directions = isinstance(branch.similarity, Projection | RectifiedCosine)
+    return unique_prototypes(branch.prototypes, directions, height * width)
 
 
 def assign(ownership: Ownership, class_weights: Tensor, shared_per_class: int) -> Tensor:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from protoexplain.metrics.observe import passes
+from protoexplain.metrics.observe.all_peaks import AllPeaks
+from protoexplain.metrics.observe.attack import Misaligned
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
 from protoexplain.metrics.observe.part_rules import BASELINES, RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Pass
+from protoexplain.metrics.observe.relevance import Relevance
 from protoexplain.metrics.observe.views import VIEWS, View
 from protoexplain.metrics.observe.without_parts import NamedParts, WithoutItems
 from protoexplain.metrics.settings import MeasureSettings
@@ -30,10 +33,13 @@ Kind = Literal[
     "insertion",
     "without",
     "parts",
+    "attack",
+    "relevance",
+    "all_peaks",
 ]
 
 
-def _noise(settings: MeasureSettings) -> list[Pass]:
+def _noise(settings: MeasureSettings) -> list[passes.Noise]:
     limit, seed = settings.noise_limit, settings.seed
     draws = [(f"noisy/{draw}", draw, settings.noise) for draw in range(settings.draws)]
     levels = [(f"noise level/{level}", 0, level) for level in settings.noise_levels]
@@ -59,13 +65,19 @@ def _parts(settings: MeasureSettings) -> list[Pass]:
     return [NamedParts(name, rules) for name in (*settings.part_rules, *BASELINES)]
 
 
+def _attack(settings: MeasureSettings) -> list[Pass]:
+    """The attack, and uniform noise of the same size as its baseline."""
+    kinds = dict.fromkeys((settings.attack, settings.attack.model_copy(update={"kind": "uniform"})))
+    return [Misaligned(one, settings.box_rule, settings.seed) for one in kinds]
+
+
 _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
     "unprojected": lambda settings: [passes.Unprojected()],
     "lead": lambda settings: [passes.Lead()],
     "patches": lambda settings: [passes.Patches()],
     "peaks": lambda settings: [passes.Peaks()],
-    "noisy": _noise,
+    "noisy": lambda settings: [*_noise(settings)],
     "pixel_noise": _pixel_noise,
     "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
     "localisation": lambda settings: [Localisation(settings.seed)],
@@ -74,6 +86,9 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "insertion": _masked("insertion"),
     "without": lambda settings: [WithoutItems()],
     "parts": _parts,
+    "attack": _attack,
+    "relevance": lambda settings: [Relevance()],
+    "all_peaks": lambda settings: [AllPeaks(_noise(settings)[0])],
 }
 
 

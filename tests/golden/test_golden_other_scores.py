@@ -1,0 +1,78 @@
+"""Relevance (CaBRNet), prototype sparsity (ProtoPNeXt), consistency and stability over active images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from golden_vectors import close
+
+from protoexplain.metrics.scores.prototype_score import combined
+from protoexplain.metrics.stats.conditioned import (
+    active_images,
+    consistent,
+    mean_over_active,
+    part_counts,
+    still_active,
+)
+from protoexplain.metrics.stats.prototype_sparsity import unique_prototypes
+from protoexplain.metrics.stats.relevance import energy_relevance, mask_relevance
+
+pytestmark = pytest.mark.golden
+
+
+def test_relevance(golden):
+    v = golden("mask_relevance")
+    heat, region = v.tensor("attribution"), v.tensor("segmentation").sum(3) > 0
+    close(energy_relevance(heat, region), v["energy_relevance"], atol=1e-6)
+    for share in (0.1, 0.05, 0.25, 1.0):
+        close(mask_relevance(heat, region, share), v[f"mask_relevance_{share}"], atol=1e-12)
+    close(region.double().mean((1, 2)), v["object_share"], atol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["a", "b", "c"])
+@pytest.mark.parametrize("kind", ["cosine", "l2"])
+def test_sparsity(golden, case, kind):
+    v = golden("prototype_sparsity").under(f"{case}_")
+    height, width = v["latent"].tolist()
+    found = unique_prototypes(v.tensor("prototypes"), kind == "cosine", height * width)
+    assert found.prototypes == int(v[f"{kind}_unique_prototypes"])
+    assert found.parts == int(v[f"{kind}_unique_parts"])
+    assert found.sparsity(int(v["num_classes"])) == pytest.approx(v.number(f"{kind}_sparsity"), abs=1e-12)
+    assert found.sparsity(1) == pytest.approx(v.number(f"{kind}_classless_sparsity"), abs=1e-12)
+
+
+def test_prototype_score(golden):
+    v = golden("prototype_sparsity")
+    stability, consistency = v.tensor("stability"), v.tensor("consistency")
+    score = float(combined(v.number("a_cosine_sparsity"), stability, consistency))
+    assert score == pytest.approx(v.number("prototype_score"), abs=1e-12)
+    assert score * v.number("accuracy") == pytest.approx(v.number("objective"), abs=1e-12)
+    capped = float(combined(v.number("large_sparsity"), stability, consistency))
+    assert capped == pytest.approx(v.number("prototype_score_capped"), abs=1e-12)
+
+
+@pytest.mark.parametrize(("rule", "level"), [("relative", 0.5), ("absolute", 0.6), ("topk", 10)])
+def test_conditioned_consistency(golden, rule, level):
+    v = golden("conditioned_consistency")
+    activations, noisy, visible = v.tensor("activations"), v.tensor("activations_noisy"), v.tensor("visible")
+    hits, after = v.tensor("hits"), v.tensor("hits_noisy")
+    result = v.under(f"{rule}_")
+    active = active_images(activations, rule, level)
+    assert torch.equal(active, result.tensor("active"))
+    shown, hit = part_counts(active, visible, hits)
+    close((hit / shown).masked_fill(shown < 2, torch.nan), result["frequency"], atol=1e-7)
+    found = consistent(shown, hit, 0.8)
+    assert 100 * float(found.nanmean()) == pytest.approx(result.number("consistency"), abs=1e-6)
+    assert float(found.isnan().double().mean()) == pytest.approx(result.number("undefined_share"), abs=1e-6)
+    stable = mean_over_active((hits == after).all(2), active)
+    close(stable, result["stability_per_prototype"], atol=1e-9)
+    assert 100 * float(stable.nanmean()) == pytest.approx(result.number("stability"), abs=1e-4)
+    kept = mean_over_active(still_active(activations, noisy, active, rule, level), active)
+    close(kept, result["kept_per_prototype"], atol=1e-9)
+
+
+def test_all_images_active_and_no_least_number(golden):
+    v = golden("conditioned_consistency")
+    everything = torch.ones_like(v.tensor("activations"), dtype=torch.bool)
+    found = consistent(*part_counts(everything, v.tensor("visible"), v.tensor("hits")), 0.8, least=1)
+    assert 100 * float(found.mean()) == pytest.approx(v.number("all_images_consistency"))
