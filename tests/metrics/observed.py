@@ -10,6 +10,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.class_parts import ClassParts
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
+from protoexplain.metrics.observe.box_noise import MEASURES
 from protoexplain.metrics.observe.localisation import LEVELS, Region
 from protoexplain.metrics.observe.model_description import ModelDescription, assign
 from protoexplain.metrics.observe.observations import Observations
@@ -188,6 +189,7 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     columns["part_cover"] = {
         name: torch.rand(images, generator=more).double() for name in ("overlap", "random", "covered", "object")
     }
+    columns["box_noise"] = {name: torch.rand(images, 5, generator=more).double() for name in (*MEASURES, "random")}
     columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
     training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}

@@ -47,6 +47,13 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "misalignment_plc",
         "misalignment_prc",
         "misalignment_ac",
+        "quanproto_vlc",
+        "quanproto_vac",
+        "quanproto_plc",
+        "quanproto_psc",
+        "quanproto_prc",
+        "quanproto_palc",
+        "quanproto_pac",
     ),
     "What if a part is taken away?": (
         "funnybirds_overall",

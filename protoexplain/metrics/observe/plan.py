@@ -8,6 +8,7 @@ from typing import Literal
 from protoexplain.metrics.observe import passes
 from protoexplain.metrics.observe.all_peaks import AllPeaks
 from protoexplain.metrics.observe.attack import Misaligned
+from protoexplain.metrics.observe.box_noise import BoxNoise
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
@@ -38,6 +39,7 @@ Kind = Literal[
     "relevance",
     "all_peaks",
     "part_cover",
+    "box_noise",
 ]
 
 
@@ -90,6 +92,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "parts": _parts,
     "attack": _attack,
     "relevance": lambda settings: [Relevance()],
+    "box_noise": lambda settings: [BoxNoise(settings.seed)],
     "part_cover": lambda settings: [PartCover(settings.seed)],
     "all_peaks": lambda settings: [AllPeaks(_noise(settings)[0])],
 }
