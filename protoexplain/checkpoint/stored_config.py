@@ -10,7 +10,6 @@ from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import read_limited
 
-
 _RETIRED = {("model", "start", "patches"): "random", ("data", "augmentation", "light_noise"): "affine_noise"}
 """Values that earlier versions trained with and this one does not know, and the nearest that it knows.  They say how a
 training went that is over; the model is the same.
