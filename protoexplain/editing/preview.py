@@ -101,7 +101,7 @@ def open_preview(
         checkpoint: To be edited.
         data: Folder of the data set that it was trained on.
         progress: Told (done, total) in pictures.
-        device: Where the model features at them, as `resolve_device`.
+        device: Where the model looks at them, as `resolve_device`.
 
     Raises:
         UserError: Another data set, pictures that cannot be read, too little room on the disk, or no such device.

@@ -63,7 +63,7 @@ def edit(
         out: The new checkpoint.
         watcher: Is shown the progress.
         command: How to make it again, for the model card.
-        device: Where the model features at the pictures, as `resolve_device`.
+        device: Where the model looks at the pictures, as `resolve_device`.
 
     Raises:
         UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or

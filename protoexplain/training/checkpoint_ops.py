@@ -60,7 +60,7 @@ def reproject(
         proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
         allowed = projection_cells(trainer.config, trainer.data.train, trainer.data.crop)
         patches = projection.search_latents(model, train.batches(trainer.fabric.device), allowed=allowed)
-        projection.write(model, patches)
+        projection.replace_prototypes(model, patches)
         similarity, tested = train.similarity_to(model), test.similarity_to(model)
         projected, held = accuracy_of(model, tested, test.labels), _features(trainer, "validation")
         _refit(trainer, similarity, train.labels, held, epochs)

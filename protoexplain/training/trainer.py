@@ -91,7 +91,7 @@ class Trainer:
         state, before = self.state, self._accuracies()
         state.proof = {name: b.prototypes.detach().cpu().clone() for name, b in self.model.named_branches()}
         state.patches = self.find_patches()
-        projection.write(self.model, state.patches)
+        projection.replace_prototypes(self.model, state.patches)
         after = self._accuracies()
         row = {
             f"{split}_{when}": value[split]

@@ -217,7 +217,7 @@ def _gap(similarity: Similarity, z: Tensor, prototype: Tensor, record: Prototype
     if map_size(z, one) != (record.map_height, record.map_width):
         return math.inf
     cell = torch.tensor([[record.row * record.map_width + record.column]], device=z.device)
-    written = similarity.written(gather_patches(z, one, cell)[0])
+    written = similarity.prototypes_from(gather_patches(z, one, cell)[0])
     return float((written - one.flatten(1)).norm() / one.norm())
 
 

@@ -74,7 +74,7 @@ def sample_checkpoint(
     patches = projection.search(model, [loaded])
     proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
     if model.prototype_source.projected:
-        projection.write(model, patches)
+        projection.replace_prototypes(model, patches)
     _fit_head(model, loaded, steps)
     _look(model, loaded)
     written = model.prototype_source.projected

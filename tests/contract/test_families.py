@@ -303,14 +303,14 @@ def test_projected_prototypes_are_their_patches(run):
     if not run.model.prototype_source.projected:
         assert same_tensors(before, run.model.state_dict())
         return
-    projection.write(run.model, found)
+    projection.replace_prototypes(run.model, found)
     images, _ = pictures(run)
     for patches, (_, branch) in zip(found, run.model.named_branches(), strict=True):
         for p, index in enumerate(patches.image.tolist()):
             z = branch.addon(run.model.backbone(images[index : index + 1]))
             own = branch.prototypes[p : p + 1]
             cell = patches.row[p] * patches.maps.shape[2] + patches.column[p]
-            expected = branch.similarity.written(gather_patches(z, own, cell.view(1, 1))[0])
+            expected = branch.similarity.prototypes_from(gather_patches(z, own, cell.view(1, 1))[0])
             torch.testing.assert_close(own.flatten(1), expected, rtol=1e-4, atol=1e-5)
     others = {name for name in before if not name.endswith("prototypes")}
     assert same_tensors({n: before[n] for n in others}, {n: run.model.state_dict()[n] for n in others})
@@ -324,7 +324,7 @@ def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
     found = run.find_patches()
     if run.model.prototype_source.projected:
-        projection.write(run.model, found)
+        projection.replace_prototypes(run.model, found)
     written = run.model.prototype_source.projected
     run.save(tmp_path / "kept", run.origin_of(found, written), proof if written else {}, {}, "")
     checkpoint = Checkpoint.load(tmp_path / "kept")

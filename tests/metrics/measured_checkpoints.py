@@ -20,7 +20,7 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
     proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
     found = run.find_patches()
     if run.model.prototype_source.projected:
-        projection.write(run.model, found)
+        projection.replace_prototypes(run.model, found)
     written = run.model.prototype_source.projected
     run.save(path, run.origin_of(found, written), proof if written else {}, {}, "")
     return Checkpoint.load(path)

@@ -12,7 +12,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.data.loading import batches
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.models.registry import get_family
-from protoexplain.training.projection import search, write
+from protoexplain.training.projection import replace_prototypes, search
 from protoexplain.training.provenance import data_info, provenance
 
 CLASSES = ("Wren", "Robin", "Crow")
@@ -63,7 +63,7 @@ def project(config, model, data):
     proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
     patches = search(model, clean_batches(data, config))
     if model.prototype_source.projected:
-        write(model, patches)
+        replace_prototypes(model, patches)
     return patches, proof if model.prototype_source.projected else {}
 
 
