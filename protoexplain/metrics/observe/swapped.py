@@ -86,4 +86,4 @@ def _with_patches(model: PrototypeModel, images: ImageDataset, seed: int) -> Pro
 
 def _written(similarity: Similarity, prototypes: Tensor) -> Tensor:
     """As projection would write patches [P,D,h,w]."""
-    return similarity.written(prototypes.flatten(1)).view(prototypes.shape)
+    return similarity.prototypes_from(prototypes.flatten(1)).view(prototypes.shape)
