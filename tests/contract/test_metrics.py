@@ -220,7 +220,7 @@ def test_needs_of_a_bare_data_set_are_explained():
         crop="full",
         interventions=None,
     )
-    checkpoint = SimpleNamespace(prototypes=(), proof=dict)
+    checkpoint = SimpleNamespace(prototypes=(), before_projection=dict)
     found = missing_needs(checkpoint, images, None)
     assert set(found) == {"parts", "regions", "training_regions", "projection", "foreign", "interventions"}
     assert "My pictures has none" in found["parts"][0]
