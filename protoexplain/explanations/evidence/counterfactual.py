@@ -129,7 +129,7 @@ def _effects(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Te
         exact(forward_pass.model.class_weights().detach()),
         exact(forward_pass.model.baseline_activations()),
     )
-    return (forward_pass.activations - missing) * (weights[predicted] - weights[rivals])
+    return (forward_pass.activations - baseline) * (weights[predicted] - weights[rivals])
 
 
 def _leads(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
