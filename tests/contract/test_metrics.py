@@ -221,7 +221,7 @@ def test_needs_of_a_bare_data_set_are_explained():
         interventions=None,
         training=(),
     )
-    checkpoint = SimpleNamespace(prototypes=(), proof=dict)
+    checkpoint = SimpleNamespace(prototypes=(), before_projection=dict)
     found = missing_needs(checkpoint, images, None)
     assert set(found) == {
         "parts",

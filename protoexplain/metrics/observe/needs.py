@@ -13,7 +13,8 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         "parts": images.has_parts,
         "regions": images.has_regions,
         "training_regions": images.has_training_regions,
-        "projection": any(record.projected for record in checkpoint.prototypes) and bool(checkpoint.proof()),
+        "projection": any(record.projected for record in checkpoint.prototypes)
+        and bool(checkpoint.before_projection()),
         "foreign": foreign is not None,
         "interventions": images.interventions is not None,
         "training_images": bool(images.training),

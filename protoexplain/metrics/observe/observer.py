@@ -142,9 +142,9 @@ class Networks:
 
 def before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
     """A copy of the model with its prototypes from before projection."""
-    before, proof = copy.deepcopy(model), checkpoint.proof()
+    before, before_projection = copy.deepcopy(model), checkpoint.before_projection()
     for name, branch in before.named_branches():
-        branch.prototypes.data = proof[name].to(branch.prototypes)
+        branch.prototypes.data = before_projection[name].to(branch.prototypes)
     return before
 
 
