@@ -92,7 +92,7 @@ def make_checkpoint(folder: Path, data: Path, per_class: int, size: int) -> None
         data=data_info(read),
         records=described.records,
         pictures=described.pictures,
-        proof={},
+        before_projection={},
         metrics={},
     )
 
