@@ -86,7 +86,7 @@ def test_trouble_is_told_and_can_be_tried_again(edits, ready):
 
 def test_latent_maps_that_had_to_make_room_are_computed_again(edits, ready, store, monkeypatch):
     checkpoint, *_ = ready
-    monkeypatch.setattr(edits, "_features", LRUCache(1))
+    monkeypatch.setattr(edits, "_previews", LRUCache(1))
     answer(edits, store.explainer("b-cbc").checkpoint)
     assert edits.preview(checkpoint) is None
     assert answer(edits, checkpoint).result is not None
