@@ -192,7 +192,13 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     columns["box_noise"] = {name: torch.rand(images, 5, generator=more).double() for name in (*MEASURES, "random")}
     columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
-    training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
+    names = ("own", "random patches", "random numbers")
+    columns["swapped"] = {"label": labels, **{name: real(count) for name in names}}
+    swapped = {name: torch.rand(classes * 8, count, generator=more) for name in names}
+    training = {
+        "cells": cells_of(torch.arange(classes).repeat(8), more),
+        "swapped": {"label": torch.arange(classes).repeat(8), **swapped},
+    }
     foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
     ids = tuple(f"{image:03}.jpg" for image in range(images))
     chosen = MeasureSettings(**{"resamples": 200, "half_window": 12, **settings})
@@ -245,6 +251,9 @@ def permuted_prototypes(observed, order):
             columns[name][column] = entry[column][:, order]
         if "target" in entry:
             columns[name]["target"] = number[entry["target"]]
+    columns["swapped"] = {n: t if n == "label" else t[:, order] for n, t in columns["swapped"].items()}
+    training = dict(observed.training)
+    training["swapped"] = {n: t if n == "label" else t[:, order] for n, t in training["swapped"].items()}
     subject_ = replace(
         one,
         ownership=Ownership(one.ownership.owned[order]),
@@ -255,7 +264,13 @@ def permuted_prototypes(observed, order):
         map_sizes=one.map_sizes[order],
     )
     records = [replace(observed.patches.records[old], index=new) for new, old in enumerate(order.tolist())]
-    return replace(observed, description=subject_, columns=columns, patches=replace(observed.patches, records=records))
+    return replace(
+        observed,
+        description=subject_,
+        columns=columns,
+        training=training,
+        patches=replace(observed.patches, records=records),
+    )
 
 
 def score_of(metric, observed, **settings):

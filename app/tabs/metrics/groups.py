@@ -40,6 +40,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "class_from_background",
         "class_from_object",
         "off_object",
+        "swapped_prototypes",
     ),
     "Do its heat maps show what counts?": ("deletion", "insertion"),
     "Does only what is in the box count?": (

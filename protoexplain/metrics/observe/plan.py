@@ -16,6 +16,7 @@ from protoexplain.metrics.observe.part_cover import PartCover
 from protoexplain.metrics.observe.part_rules import BASELINES, RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Pass
 from protoexplain.metrics.observe.relevance import Relevance
+from protoexplain.metrics.observe.swapped import Swapped
 from protoexplain.metrics.observe.views import VIEWS, View
 from protoexplain.metrics.observe.without_parts import NamedParts, WithoutItems
 from protoexplain.metrics.settings import MeasureSettings
@@ -40,6 +41,7 @@ Kind = Literal[
     "all_peaks",
     "part_cover",
     "box_noise",
+    "swapped",
 ]
 
 
@@ -92,6 +94,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "parts": _parts,
     "attack": _attack,
     "relevance": lambda settings: [Relevance()],
+    "swapped": lambda settings: [Swapped(settings.seed)],
     "box_noise": lambda settings: [BoxNoise(settings.seed)],
     "part_cover": lambda settings: [PartCover(settings.seed)],
     "all_peaks": lambda settings: [AllPeaks(_noise(settings)[0])],
