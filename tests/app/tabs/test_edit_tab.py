@@ -136,7 +136,7 @@ def test_saving_ends_though_a_refit_was_running(handlers, edits, refit_ends, che
 
 
 def test_saving_ends_though_the_latent_maps_had_to_make_room(handlers, edits, checkpoint, state, store, monkeypatch):
-    monkeypatch.setattr(edits, "_features", ForgetsAll())
+    monkeypatch.setattr(edits, "_previews", ForgetsAll())
     now, *_ = press(handlers, state, "do=refit")
     now, overview = followed(handlers, now)
     assert "Before and after" in overview
