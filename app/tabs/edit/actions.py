@@ -24,7 +24,7 @@ from protoexplain.editing.decisions import (
     Reason,
 )
 from protoexplain.editing.preview import TRAIN, EditPreview
-from protoexplain.editing.report import Change, Report
+from protoexplain.editing.report import Change, EditReport
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.overlays import RGB
@@ -141,7 +141,7 @@ def parse_query(words: Words) -> Query:
     return Query(number(words, "class"), words.get("found") == "1")
 
 
-def marks_of(checkpoint: Checkpoint, report: Report | None) -> dict[int, tuple[str, ...]]:
+def marks_of(checkpoint: Checkpoint, report: EditReport | None) -> dict[int, tuple[str, ...]]:
     """Prototype -> what is wrong with it, by the report; without one, what the checkpoint itself tells."""
     concerned = report.concerned if report else {"repeated": repeated(checkpoint.prototypes).prototypes}
     marks: dict[int, tuple[str, ...]] = {}
@@ -151,7 +151,7 @@ def marks_of(checkpoint: Checkpoint, report: Report | None) -> dict[int, tuple[s
     return marks
 
 
-def gallery(explainer: Explainer, history: History, report: Report | None, query: Query) -> tuple[MarkedTile, ...]:
+def gallery(explainer: Explainer, history: History, report: EditReport | None, query: Query) -> tuple[MarkedTile, ...]:
     """The prototypes that are asked for: those with findings first."""
     checkpoint = explainer.checkpoint
     label = query.label if query.label in range(len(checkpoint.classes)) else None
@@ -167,7 +167,7 @@ def open_prototype(
     checkpoint: Checkpoint,
     preview: EditPreview | None,
     history: History,
-    report: Report | None,
+    report: EditReport | None,
     index: int,
     place: int | None,
 ) -> OpenPrototype:
@@ -249,7 +249,9 @@ def parse_decision(preview: EditPreview | None, words: Words, prototype: int, wh
     return Decision.model_validate({**fields, "do": REPROJECT, **place})
 
 
-def changed_predictions(examples: Examples, checkpoint: Checkpoint, report: Report) -> tuple[ChangedPrediction, ...]:
+def changed_predictions(
+    examples: Examples, checkpoint: Checkpoint, report: EditReport
+) -> tuple[ChangedPrediction, ...]:
     """Test pictures that are named otherwise: those that are now wrong first."""
     tokens = {image.key: image.token for image in examples.of(checkpoint)} if report.changed else {}
     ordered = sorted(report.changed, key=lambda change: (not change.lost, not change.gained))

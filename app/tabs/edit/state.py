@@ -83,10 +83,10 @@ def step(edits: Edits, root: Path, checkpoint: Checkpoint, now: EditState, words
     """
     history, prototype = now.about(checkpoint), number(words, "prototype")
     if "open" in words:
-        edits.request_preview(checkpoint)
+        edits.request_report(checkpoint)
         return replace(now, prototype=number(words, "open"), place=None, note="")
     if prototype is not None and ("cell" in words or words.get("do") in ("remove", "reproject")):
-        decision = parse_decision(edits.features(checkpoint), words, prototype, now.who, today)
+        decision = parse_decision(edits.preview(checkpoint), words, prototype, now.who, today)
         decided = now.with_history(checkpoint, history.decide(decision))
         return replace(decided, prototype=None, place=None, note="")
     match words.get("do"):
@@ -101,7 +101,7 @@ def step(edits: Edits, root: Path, checkpoint: Checkpoint, now: EditState, words
         case "undo" | "redo" as direction:
             return now.with_history(checkpoint, STEPS[direction](history))
         case "refit" if history.now:
-            edits.request_preview(checkpoint, history.now)
+            edits.request_report(checkpoint, history.now)
         case "save" if history.now:
             place = new_place(root, words.get("name", ""))
             edits.save(checkpoint, history.now, place)

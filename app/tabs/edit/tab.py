@@ -43,7 +43,7 @@ def build(library: Library, chosen: gr.State) -> None:
         if library.examples.images_of(checkpoint) is None:
             needed = views.without_data(checkpoint.data.name, library.examples.folder is not None)
             return [replace(now, waiting=False), needed, "", "", gr.Timer(active=False)]
-        edits.request_preview(checkpoint)
+        edits.request_report(checkpoint)
         return shown(choice, now)
 
     def on_click(choice: Choice, now: EditState, words: Words) -> list[Any]:
@@ -69,21 +69,21 @@ def build(library: Library, chosen: gr.State) -> None:
         """All areas; `in_one` shows an error beside the open prototype."""
         explainer = library.explainer(choice)
         checkpoint, history = explainer.checkpoint, now.about(explainer.checkpoint)
-        first = edits.preview(checkpoint, ())
-        preview = edits.preview(checkpoint, history.now) if history.now else first
+        first = edits.report(checkpoint, ())
+        decided = edits.report(checkpoint, history.now) if history.now else first
         saving: Job[Any] = edits.saving(checkpoint, now.to_save, root / now.saving) if now.saving else Job()
         if now.saving and not saving.under_way:
             now = replace(now, saving="", saved=now.saving if saving.finished else "")
             error = error or saving.error
-        report, features = preview.result or first.result, edits.features(checkpoint)
-        jobs = (saving, preview, first)
-        busy = next((job for job in jobs if job.under_way), first if preview.state == JobState.NEW else preview)
-        changes = actions.changed_predictions(library.examples, checkpoint, preview.result) if preview.result else ()
+        report, preview = decided.result or first.result, edits.preview(checkpoint)
+        jobs = (saving, decided, first)
+        busy = next((job for job in jobs if job.under_way), first if decided.state == JobState.NEW else decided)
+        changes = actions.changed_predictions(library.examples, checkpoint, decided.result) if decided.result else ()
         overview = views.overview(
             now,
             history,
             busy,
-            preview.result,
+            decided.result,
             checkpoint.classes,
             {r.index: checkpoint.owner_name(r.index) for r in checkpoint.prototypes},
             changes,
@@ -94,12 +94,12 @@ def build(library: Library, chosen: gr.State) -> None:
         )
         one = ""
         if now.prototype is not None:
-            opened = actions.open_prototype(checkpoint, features, history, report, now.prototype, now.place)
+            opened = actions.open_prototype(checkpoint, preview, history, report, now.prototype, now.place)
             one = views.one(opened, now.reason, now.note, now.who, error if in_one else None)
         tiles = actions.gallery(explainer, history, report, now.query)
         total = len(checkpoint.prototypes)
         gallery = views.gallery(tiles, total, now.query, checkpoint.classes, first.finished, now.prototype)
-        now = replace(now, waiting=busy.under_way, offered=bool(one) and features is not None)
+        now = replace(now, waiting=busy.under_way, offered=bool(one) and preview is not None)
         return [now, overview, one, gallery, gr.Timer(active=busy.under_way)]
 
     def on_error(message: str) -> list[Any]:
