@@ -32,10 +32,8 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         engine.take_over(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)
     assert isinstance(optimizer, torch.optim.Optimizer)
-    batch_size = max(1, (stage.batch_size or training.batch_size) // fabric.world_size)
-    steps_of_pass = -(-len(inputs) // (batch_size * fabric.world_size))
-    passes = max(training.passes, -(-stage.min_steps // max(1, stage.epochs * steps_of_pass)))
-    steps = passes * steps_of_pass
+    batch_size, of_epoch = _batch_size(trainer, stage), passes(trainer, stage, len(inputs))
+    steps = of_epoch * _steps_of_pass(trainer, stage, len(inputs))
     while state.epoch < stage.epochs:
         number = state.epoch + 1
         done = state.epochs_done.get(stage.name, 0)
@@ -67,7 +65,7 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
             step,
             trainer.model,
             optimizer,
-            _passes(trainer, inputs, epoch, passes, batch_size),
+            _passes(trainer, inputs, epoch, of_epoch, batch_size),
             settings,
             state.sums,
             lambda indices: ", ".join(trainer.data.train[i].id for i in indices.unique().tolist()),
@@ -80,11 +78,25 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         trainer.callbacks.save_state(False)
 
 
-def _passes(trainer: Trainer, inputs: Inputs, epoch: int, passes: int, batch_size: int) -> Iterator[InputBatch]:
+def passes(trainer: Trainer, stage: Stage, images: int) -> int:
+    """How often an epoch of a stage shows each of so many images."""
+    steps = max(1, stage.epochs * _steps_of_pass(trainer, stage, images))
+    return max(trainer.config.training.passes, -(-stage.min_steps // steps))
+
+
+def _batch_size(trainer: Trainer, stage: Stage) -> int:
+    return max(1, (stage.batch_size or trainer.config.training.batch_size) // trainer.fabric.world_size)
+
+
+def _steps_of_pass(trainer: Trainer, stage: Stage, images: int) -> int:
+    return -(-images // (_batch_size(trainer, stage) * trainer.fabric.world_size))
+
+
+def _passes(trainer: Trainer, inputs: Inputs, epoch: int, count: int, batch_size: int) -> Iterator[InputBatch]:
     """The batches of an epoch from the step on that it has come to: every image once in each pass."""
     seed, fabric, start = trainer.config.training.seed, trainer.fabric, trainer.state.sums.steps
-    for number in range(passes):
-        drawn = epoch * passes + number
+    for number in range(count):
+        drawn = epoch * count + number
         order = shard(epoch_order(len(inputs), seed, drawn), fabric.global_rank, fabric.world_size)
         steps = -(-len(order) // batch_size)
         if start < steps:

@@ -31,8 +31,19 @@ def input_kind(trainer: Trainer, stage: Stage, trained: frozenset[str]) -> Kind:
     return "features"
 
 
-def make_inputs(trainer: Trainer, kind: Kind, records: tuple[ImageRecord, ...], augmented: bool, what: str) -> Inputs:
-    """Pictures, or a cache that is filled now."""
+def make_inputs(
+    trainer: Trainer, kind: Kind, records: tuple[ImageRecord, ...], augmented: bool, what: str, shown: int
+) -> Inputs:
+    """Pictures, or a cache that is filled now.
+
+    Args:
+        trainer: Of the stage.
+        kind: What its epochs train on.
+        records: The images.
+        augmented: Whether pictures are changed at random; a cache then holds `training.cached_views` of each.
+        what: Name of the work, for people.
+        shown: How often each image will be shown; no more views of it are cached.
+    """
     pictures = trainer.pictures.inputs(records, augmented)
     if kind == "images" or not records:
         return pictures
@@ -44,7 +55,8 @@ def make_inputs(trainer: Trainer, kind: Kind, records: tuple[ImageRecord, ...], 
         features = model.backbone(images.to(device))
         return (features if kind == "features" else model.activations(features)).float().cpu()
 
-    draws = trainer.config.training.cached_views if augmented and trainer.config.data.augmentation != "none" else 1
+    several = augmented and trainer.config.data.augmentation != "none"
+    draws = max(1, min(trainer.config.training.cached_views, shown)) if several else 1
     return cache(
         trainer.fabric,
         kind,

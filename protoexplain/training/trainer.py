@@ -23,7 +23,7 @@ from protoexplain.models.stage import Stage
 from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks, Interrupted
-from protoexplain.training.epochs import train_epochs
+from protoexplain.training.epochs import passes, train_epochs
 from protoexplain.training.inputs import Inputs
 from protoexplain.training.pictures import Pictures
 from protoexplain.training.provenance import Provenance, provenance
@@ -69,9 +69,10 @@ class Trainer:
                 self.state.patches, self.state.proof = [], {}
             engine.set_training_mode(self.model, self.config.training.published_batch_norm)
             kind = input_kind(self, stage, trained)
-            inputs = make_inputs(self, kind, self.data.train, True, stage.name)
+            shown = stage.epochs * passes(self, stage, len(self.data.train))
+            inputs = make_inputs(self, kind, self.data.train, True, stage.name, shown)
             self.model.eval()
-            validation = make_inputs(self, kind, self.data.validation, False, f"{stage.name}, validation")
+            validation = make_inputs(self, kind, self.data.validation, False, f"{stage.name}, validation", 1)
             train_epochs(self, stage, trained, inputs, validation)
         if stage.project:
             self.push(stage.name)

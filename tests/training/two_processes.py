@@ -51,9 +51,9 @@ def same_caches(run, alone, kind, few):
     run.model.eval()
     whole, run.callbacks.watcher = run.data, shares
     run.data = with_train(whole, whole.train[:1]) if few else whole
-    shared = make_inputs(run, kind, run.data.train, True, "x").values.clone()
+    shared = make_inputs(run, kind, run.data.train, True, "x", 9).values.clone()
     run.callbacks.watcher, run.fabric = Silent(), alone
-    expected = make_inputs(run, kind, run.data.train, True, "x").values
+    expected = make_inputs(run, kind, run.data.train, True, "x", 9).values
     equal = float(torch.allclose(shared, expected, rtol=1e-3, atol=1e-3))
     run.fabric, run.data = together, whole
     counts = together.all_gather(torch.tensor([max(shares.totals, default=0), equal]))
