@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from app.examples import Examples
-from app.links import Words, number
+from app.links import Parameters, number
 from app.pictures import prototype_picture
 from app.tabs.prototypes.actions import Tile, relied_on, tile
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -136,9 +136,9 @@ class ChangedPrediction:
     change: Change
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address."""
-    return Query(number(words, "class"), words.get("found") == "1")
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address."""
+    return Query(number(parameters, "class"), parameters.get("found") == "1")
 
 
 def marks_of(checkpoint: Checkpoint, report: EditReport | None) -> dict[int, tuple[str, ...]]:
@@ -220,12 +220,14 @@ def open_prototype(
     return OpenPrototype(**{**vars(shown), "offers": offers, "pictures": pictures, "board": board})
 
 
-def parse_decision(preview: EditPreview | None, words: Words, prototype: int, who: str, date: str) -> Decision:
+def parse_decision(
+    preview: EditPreview | None, parameters: Parameters, prototype: int, who: str, date: str
+) -> Decision:
     """What a visitor decided.
 
     Args:
         preview: Of the checkpoint.
-        words: Of the form: reason, note, and either `do` or a cell.
+        parameters: Of the form: reason, note, and either `do` or a cell.
         prototype: Its number.
         who: Decides.
         date: Of today.
@@ -233,14 +235,14 @@ def parse_decision(preview: EditPreview | None, words: Words, prototype: int, wh
     Raises:
         UserError: No reason or no patch was chosen, or one that cannot be used.
     """
-    reason = next((known for known in REASONS if known == words.get("reason")), None)
+    reason = next((known for known in REASONS if known == parameters.get("reason")), None)
     if reason is None:
         raise UserError("no reason was chosen", "", "say why the prototype is unwanted")
-    note = words.get("note", "")[:LONGEST_NOTE]
+    note = parameters.get("note", "")[:LONGEST_NOTE]
     fields = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
-    if words.get("do") == "remove" and "cell" not in words:
+    if parameters.get("do") == "remove" and "cell" not in parameters:
         return Decision.model_validate({**fields, "do": REMOVE})
-    chosen = words.get("cell") or words.get("spot", "")
+    chosen = parameters.get("cell") or parameters.get("spot", "")
     parts = chosen.split(",")
     if preview is None or len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError("no patch was chosen", "", "choose one of those that are offered, or a cell of a picture")
