@@ -82,7 +82,7 @@ def make_checkpoint(folder: Path, data: Path, per_class: int, size: int) -> None
             own = latent[labels == owner]
             branch.prototypes.data[index, :, 0, 0] = own[index % len(own), :, int(torch.randint(own.shape[2], ()))]
     patches = projection.search(model, loaded)
-    projection.write(model, patches)
+    projection.replace_prototypes(model, patches)
     described = provenance(model, patches, read.train, read.crop, size, projected=True)
     save_checkpoint(
         folder,
@@ -92,7 +92,7 @@ def make_checkpoint(folder: Path, data: Path, per_class: int, size: int) -> None
         data=data_info(read),
         records=described.records,
         pictures=described.pictures,
-        proof={},
+        before_projection={},
         metrics={},
     )
 

@@ -29,7 +29,7 @@ MASKED, FOREIGN = ("deletion", "insertion"), {"foreign_accepted", "foreign_auroc
 
 def parts_of_the_work(checkpoint: Checkpoint, masked: int) -> Iterator[tuple[list[str], dict[str, int]]]:
     """Metrics that are measured together, and their settings."""
-    left_out = MASKED if checkpoint.proof() else (*MASKED, "projection_gap")
+    left_out = MASKED if checkpoint.before_projection() else (*MASKED, "projection_gap")
     yield [name for name in list_metrics() if name not in left_out], {}
     yield list(MASKED), {"images_per_class": masked}
 

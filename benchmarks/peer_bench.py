@@ -93,7 +93,7 @@ def project(explainer: Explainer, data: DatasetView, pictures: bool) -> None:
             for batch in batches(dataset, range(len(dataset)), config.training.batch_size)
         ),
     )
-    projection.write(model, found)
+    projection.replace_prototypes(model, found)
     if pictures:
         provenance(model, found, data.train, data.crop, config.data.image_size, projected=True)
 

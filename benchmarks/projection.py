@@ -34,7 +34,7 @@ def project(birds: ModelOnBirds, thumbs: Path) -> int:
     """Everything; returns the number of different images."""
     before = [branch.prototypes.detach().clone() for _, branch in birds.model.named_branches()]
     patches = search(birds)
-    projection.write(birds.model, patches)
+    projection.replace_prototypes(birds.model, patches)
     data, size = birds.data, birds.config.data.image_size
     origin = provenance(birds.model, patches, data.train, data.crop, size, projected=True)
     thumbs.mkdir(exist_ok=True)

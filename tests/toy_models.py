@@ -12,7 +12,7 @@ from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import LOGITS, PROBABILITIES, Ownership
 from protoexplain.models.heads import LinearHead, ReasoningHead
-from protoexplain.models.similarity import Projection
+from protoexplain.models.similarity import DotProduct
 
 SIDE = 8
 NAMES = ("Wren", "Robin", "Crow")
@@ -25,7 +25,7 @@ class ToyModel(PrototypeModel):
 
     def __init__(self, head, labels):
         prototypes = torch.eye(3)[: len(labels)].view(-1, 3, 1, 1)
-        branch = Branch(nn.Identity(), prototypes, Projection(), head)
+        branch = Branch(nn.Identity(), prototypes, DotProduct(), head)
         super().__init__(nn.Identity(), {"main": branch}, Ownership.of_labels(torch.tensor(labels), len(NAMES)))
         self.score_unit = PROBABILITIES if isinstance(head, ReasoningHead) else LOGITS
         self.eval()

@@ -252,7 +252,7 @@ class Checkpoint:
         sentences = (entry.get("sentence") if isinstance(entry, dict) else entry for entry in entries)
         return tuple(sentence for sentence in sentences if isinstance(sentence, str))
 
-    def proof(self) -> dict[str, Tensor]:
+    def before_projection(self) -> dict[str, Tensor]:
         """Prototypes before projection [P,D,h,w], branch by branch; empty where none were projected.
 
         Raises:
@@ -312,7 +312,7 @@ def save_checkpoint(
     data: DataInfo,
     records: Sequence[PrototypeRecord],
     pictures: Mapping[str, bytes],
-    proof: Mapping[str, Tensor],
+    before_projection: Mapping[str, Tensor],
     metrics: Mapping[str, Any],
     split: SplitIds | None = None,
     maps: Sequence[Tensor | None] | None = None,
@@ -328,7 +328,7 @@ def save_checkpoint(
         data: What it was trained on.
         records: One for each prototype, in order.
         pictures: File name -> encoded picture, as the records name them.
-        proof: Branch -> prototypes before projection; empty where none were projected.
+        before_projection: Branch -> prototypes before projection; empty where none were projected.
         metrics: JSON values; numbers that are not finite become null.
         split: The images that it was trained, chosen and tested on; None where that is unknown.
         maps: Activation map [H,W] of each prototype over its source picture, None where it has none.
@@ -349,8 +349,8 @@ def save_checkpoint(
         for name, picture in pictures.items():
             (folder / THUMBS / name).write_bytes(picture)
         write_tensors(folder / MODEL, model.state_dict())
-        if proof:
-            write_tensors(folder / PROOF, proof)
+        if before_projection:
+            write_tensors(folder / PROOF, before_projection)
         if split is not None:
             (folder / SPLIT).write_bytes(split.to_json())
         if maps is not None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import read_limited
+
+_RETIRED = {("model", "start", "patches"): "random", ("data", "augmentation", "light_noise"): "affine_noise"}
+"""Values that earlier versions trained with and this one does not know, and the nearest that it knows.  They say how a
+training went that is over; the model is the same.
+"""
 
 
 def read_config(path: Path, fix: str) -> RunConfig:
@@ -24,6 +31,15 @@ def read_config(path: Path, fix: str) -> RunConfig:
     if not isinstance(content, dict):
         raise UserError("the configuration is not a table of keys", str(path), fix)
     try:
-        return parse(content)
+        return parse(_of_today(content))
     except UserError as error:
         raise UserError(error.what, str(path), fix) from error
+
+
+def _of_today(content: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(content)
+    for (group, key, value), instead in _RETIRED.items():
+        settings = found.get(group)
+        if isinstance(settings, Mapping) and settings.get(key) == value:
+            found[group] = {**settings, key: instead}
+    return found

@@ -103,7 +103,7 @@ def spot(preview: EditPreview, prototype: int, place: int, row: int, column: int
         raise UserError(what, where, f"rows go from 0 to {height - 1}, columns from 0 to {width - 1}")
     z, learned = features.latents[name][place : place + 1], preview.learned(prototype)
     patch = gather_patches(z, learned, torch.tensor([[row * width + column]]))[0]
-    written = branch.similarity.written(patch).view_as(learned).clone()
+    written = branch.similarity.prototypes_from(patch).view_as(learned).clone()
     similarity = branch.similarity.maps(z, learned)[0, 0, row, column]
     own_map = branch.similarity.maps(z, written)[0, 0]
     return Spot(image.id, place, row, column, float(similarity), written, own_map)

@@ -35,14 +35,14 @@ class EditPreview:
         checkpoint: The parent of what is made.
         data: What it was trained on.
         model: Without its backbone, on the CPU, in eval mode.
-        proof: Branch -> prototypes before they were written, where they were.
+        before_projection: Branch -> prototypes before they were written, where they were.
         features: By split.
     """
 
     checkpoint: Checkpoint
     data: DatasetView
     model: PrototypeModel
-    proof: Mapping[str, Tensor]
+    before_projection: Mapping[str, Tensor]
     features: Mapping[str, FeatureCache]
     _beside: dict[tuple[str, int, int], Tensor | None] = field(default_factory=dict, repr=False)
 
@@ -64,7 +64,7 @@ class EditPreview:
     def learned(self, prototype: int) -> Tensor:
         """A prototype [1,D,h,w] as it was before a patch was written into it."""
         name, branch, own = self.place(prototype)
-        known = self.proof.get(name)
+        known = self.before_projection.get(name)
         return (branch.prototypes.detach() if known is None else known)[own : own + 1].clone()
 
     def map_of(self, prototype: int) -> tuple[int, int]:
@@ -101,7 +101,7 @@ def open_preview(
         checkpoint: To be edited.
         data: Folder of the data set that it was trained on.
         progress: Told (done, total) in pictures.
-        device: Where the model features at them, as `resolve_device`.
+        device: Where the model looks at them, as `resolve_device`.
 
     Raises:
         UserError: Another data set, pictures that cannot be read, too little room on the disk, or no such device.
@@ -128,8 +128,8 @@ def open_preview(
         pictures = ImageInputs(read.dataset(images, checkpoint.config.data))
         features[name] = compute_features(model, pictures, where, _BATCH, report_progress)
         done += len(images)
-    proof = {name: tensor.clone() for name, tensor in checkpoint.proof().items()}
-    return EditPreview(checkpoint, read, without_backbone(model).cpu().eval(), proof, features)
+    before_projection = {name: tensor.clone() for name, tensor in checkpoint.before_projection().items()}
+    return EditPreview(checkpoint, read, without_backbone(model).cpu().eval(), before_projection, features)
 
 
 def without_backbone(model: PrototypeModel) -> PrototypeModel:

@@ -63,7 +63,7 @@ def edit(
         out: The new checkpoint.
         watcher: Is shown the progress.
         command: How to make it again, for the model card.
-        device: Where the model features at the pictures, as `resolve_device`.
+        device: Where the model looks at the pictures, as `resolve_device`.
 
     Raises:
         UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or
@@ -123,7 +123,7 @@ def save(
         data=data_info(preview.data),
         records=origin.records,
         pictures=origin.pictures,
-        proof=_proof(preview, edited),
+        before_projection=_before_projection(preview, edited),
         split=preview.data.split_ids,
         maps=origin.maps,
         metrics={
@@ -161,17 +161,17 @@ def _require_place(out: Path) -> None:
     require_writable(out.parent)
 
 
-def _proof(preview: EditPreview, edited: Edited) -> dict[str, Tensor]:
+def _before_projection(preview: EditPreview, edited: Edited) -> dict[str, Tensor]:
     """Prototypes before any patch was written into them, without those removed."""
-    proof, start = {}, 0
+    before_projection, start = {}, 0
     kept = torch.tensor(edited.kept)
     for (name, branch), size in zip(preview.model.named_branches(), preview.model.branch_sizes(), strict=True):
         inside = kept[(kept >= start) & (kept < start + size)] - start
         moved = any(start <= prototype < start + size for prototype in edited.moved)
-        if name in preview.proof or moved:
-            proof[name] = preview.proof.get(name, branch.prototypes.detach())[inside]
+        if name in preview.before_projection or moved:
+            before_projection[name] = preview.before_projection.get(name, branch.prototypes.detach())[inside]
         start += size
-    return proof
+    return before_projection
 
 
 def _origin(preview: EditPreview, edited: Edited, progress: Progress | None) -> Provenance:

@@ -37,7 +37,7 @@ class PrototypeMetrics:
         device: On which the model runs.
 
     Raises:
-        UserError: Unknown metric or setting.
+        UserError: Unknown metric or setting, or a metric that needs images without parts.
 
     Example:
         >>> import protoexplain as px
@@ -57,6 +57,13 @@ class PrototypeMetrics:
         device: str | torch.device = "cpu",
     ) -> None:
         self._checkpoint, self._metrics = checkpoint, {name: get_metric(name) for name in names}
+        for name, metric in self._metrics.items():
+            if "interventions" in metric.needs:
+                raise UserError(
+                    f"{name} needs images without parts, and batches have none",
+                    name,
+                    "measure a data set that has them",
+                )
         self._settings, self._own = parse_settings(settings or {}, names)
         kinds = {kind for metric in self._metrics.values() for kind in metric.passes}
         self._passes = plan_passes(kinds, self._settings)

@@ -257,14 +257,14 @@ class PrototypeModel(nn.Module):
         """
         self.statistics = statistics
         if statistics is not None:
-            self.set_baseline(statistics.usual)
+            self.set_baseline_activations(statistics.usual)
 
-    def set_baseline(self, usual: Tensor | None) -> None:
+    def set_baseline_activations(self, activations: Tensor | None) -> None:
         """Let evidence count from these activations [P], where the family's does so, or from zero."""
         sizes = self.branch_sizes()
-        parts = [None] * len(sizes) if usual is None else usual.split(sizes)
+        parts = [None] * len(sizes) if activations is None else activations.split(sizes)
         for (_, branch), part in zip(self.named_branches(), parts, strict=True):
-            branch.head.set_baseline(part)
+            branch.head.set_baseline_activations(part)
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
         """What the chosen classes [k] lose: with the evidence it adds up to one.  None where the heads know no such."""
@@ -284,9 +284,9 @@ class PrototypeModel(nn.Module):
         """[C,P]: what one unit of each prototype's activation adds to each class score by being found."""
         return torch.cat([branch.head.presence_weights() for _, branch in self.named_branches()], 1)
 
-    def missing(self) -> Tensor:
-        """[P]: activations at which prototypes count as not found, so that they have no evidence by presence."""
-        return torch.cat([branch.head.missing() for _, branch in self.named_branches()])
+    def baseline_activations(self) -> Tensor:
+        """[P]: activations from which evidence by presence counts (`Head.baseline_activations`)."""
+        return torch.cat([branch.head.baseline_activations() for _, branch in self.named_branches()])
 
     def decoded_prototypes(self) -> Tensor:
         """Pictures [P,3,S,S] in [0, 1] of the prototypes, of models that draw them."""

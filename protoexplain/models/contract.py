@@ -186,7 +186,6 @@ def best_cells(maps: Tensor) -> list[tuple[int, int]]:
     Each prototype has one window, at the first maximum of its map, and all that explanations and metrics say of its
     place comes from here.  A family whose prototypes have several windows (deformable parts) gives as map the summed
     similarity of the windows by the cell of their anchor, which keeps the maximum of the map equal to the activation.
-    The other windows then follow from the anchor: this function returns them after it, and the rules for boxes, which
-    are its only users that need all of them, draw the region around all.
+    The other windows follow from the anchor; no family has any so far, and this function gives the anchor alone.
     """
     return [divmod(cell, maps.shape[-1]) for cell in maps.flatten(1).argmax(1).tolist()]

@@ -67,7 +67,7 @@ class Head(nn.Module):
         """Evidence for the average class, k = 1, that evidence is given relative to; None where it is absolute."""
         return None
 
-    def set_baseline(self, usual: Tensor | None) -> None:
+    def set_baseline_activations(self, activations: Tensor | None) -> None:
         """Let evidence count from these activations [P], or from zero; other heads than linear ones do neither."""
 
     def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence | None:
@@ -82,8 +82,11 @@ class Head(nn.Module):
         """[C,P]: what one unit of activation adds to a class score by being found, whatever evidence counts from."""
         return self.class_weights()
 
-    def missing(self) -> Tensor:
-        """[P]: activations at which prototypes count as not found, and have no evidence by presence."""
+    def baseline_activations(self) -> Tensor:
+        """[P]: activations from which evidence by presence counts: the usual ones where they were set, or zero.
+
+        At these a prototype counts as not found.
+        """
         weights = self.class_weights().detach()
         return weights.new_zeros(weights.shape[1])
 
@@ -116,9 +119,9 @@ class LinearHead(Head):
     def evidence_kind(self) -> EvidenceKind:
         return EvidenceKind.PRODUCT if self.usual is None else self.full_evidence_kind
 
-    def set_baseline(self, usual: Tensor | None) -> None:
+    def set_baseline_activations(self, activations: Tensor | None) -> None:
         if self.full_evidence_kind.relative:
-            self.usual = None if usual is None else usual.to(self.weight.detach())
+            self.usual = None if activations is None else activations.to(self.weight.detach())
 
     def class_weights(self) -> Tensor:
         return self.weight
@@ -137,12 +140,12 @@ class LinearHead(Head):
 
     def _counted(self, activations: Tensor, weights: Tensor) -> Evidence:
         """Evidence under weights [k,P]."""
-        weights, usual = weights.to(activations), self.missing().to(activations)
-        presence = (activations - usual)[:, :, None] * weights.T
-        return Evidence(presence, torch.zeros_like(presence), weights @ usual)
+        weights, baseline = weights.to(activations), self.baseline_activations().to(activations)
+        presence = (activations - baseline)[:, :, None] * weights.T
+        return Evidence(presence, torch.zeros_like(presence), weights @ baseline)
 
-    def missing(self) -> Tensor:
-        return super().missing() if self.usual is None else self.usual
+    def baseline_activations(self) -> Tensor:
+        return super().baseline_activations() if self.usual is None else self.usual
 
     def select(self, prototypes: Tensor) -> None:
         self.weight = nn.Parameter(self.weight.detach()[..., prototypes].clone())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NearestPatches:
-    """NearestPatches of each prototype, nearest first.
+    """The nearest patches of each prototype, nearest first.
 
     Args:
         similarity: [P,k] as projection measures it; -inf where there were fewer than k images.

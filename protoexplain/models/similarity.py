@@ -1,13 +1,17 @@
 """Similarities between latent patches and prototypes.  Higher always means closer.
 
 A squared distance enters as its negative, so cluster cost, projection and explanation are written once for
-distances and similarities.  Shapes: B images, D channels, H x W map, P prototypes of D x h x w, L = H' * W'
-cells with H' = H - h + 1.  Cells are numbered row by row.
+distances and similarities.  What the head sees is an increasing function of the similarity, the activation: that of
+ProtoPNet (`LogActivation`) makes of distances what its paper calls the similarity score.
+
+Shapes: B images, D channels, H x W map, P prototypes of D x h x w, L = H' * W' cells with H' = H - h + 1.  Cells are
+numbered row by row.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -28,8 +32,8 @@ class Similarity(Protocol):
     def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
         """The closest patch of each image: value [B,P] (differentiable) and cell [B,P]."""
 
-    def written(self, patches: Tensor) -> Tensor:
-        """The prototypes [P,D*h*w] that projection writes for the chosen patches [P,D*h*w]."""
+    def prototypes_from(self, patches: Tensor) -> Tensor:
+        """The prototypes [P,D*h*w] that projection makes of the patches [P,D*h*w] that it chose."""
 
 
 def patches_of(z: Tensor, prototypes: Tensor) -> Tensor:
@@ -148,12 +152,26 @@ class NegativeSquaredL2:
         distances, cells = _NearestPatch.apply(tokens, prototypes.flatten(1))
         return -distances, cells
 
-    def written(self, patches: Tensor) -> Tensor:
+    def prototypes_from(self, patches: Tensor) -> Tensor:
         return patches
 
 
-class Projection:
-    """<z, p/|p|>: the length of z along the prototype (ST-ProtoPNet on crops); the feature is not normalised."""
+@dataclass(frozen=True)
+class LogActivation:
+    """ln((d + 1) / (d + epsilon)) of a squared distance d = -similarity; range (0, ln(1/epsilon)] (ProtoPNet)."""
+
+    epsilon: float
+
+    def __call__(self, similarity: Tensor) -> Tensor:
+        return torch.log((1 - similarity) / (self.epsilon - similarity))
+
+
+class DotProduct:
+    """<z, p/|p|>, the dot product with the prototype of length one; range (-inf, inf), as z keeps its length.
+
+    ST-ProtoPNet on crops (Wang et al. 2023), after TesNet (Wang et al. 2021), which call it the projection of a patch
+    onto a prototype.  It is not the projection of prototypes onto training patches ("push").
+    """
 
     @in_float32
     def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
@@ -163,11 +181,11 @@ class Projection:
         values, cells = self.maps(z, prototypes).flatten(2).max(2)
         return values, cells
 
-    def written(self, patches: Tensor) -> Tensor:
+    def prototypes_from(self, patches: Tensor) -> Tensor:
         return F.normalize(patches, dim=1)
 
 
-class Cosine(Projection):
+class Cosine(DotProduct):
     """cos(z, p), range [-1, 1] (ST-ProtoPNet on whole images)."""
 
     @in_float32
@@ -176,7 +194,7 @@ class Cosine(Projection):
         return _as_map(F.normalize(prototypes.flatten(1), dim=1) @ tokens, z, prototypes)
 
 
-class RectifiedCosine(Projection):
+class RectifiedCosine(DotProduct):
     """ReLU of the mean cosine over the h * w positions, divided by 1.01: range [0, 1) (cosine ProtoPNet, 2026).
 
     As published, small constants under the roots keep lengths from zero, and a negative cosine has no gradient.
@@ -192,7 +210,7 @@ class RectifiedCosine(Projection):
         cosines = (prototypes / lengths).flatten(1) @ patches_of(cells, prototypes)
         return _as_map(F.relu(cosines / (positions * self._MARGIN)), z, prototypes)
 
-    def written(self, patches: Tensor) -> Tensor:
+    def prototypes_from(self, patches: Tensor) -> Tensor:
         return patches
 
 
@@ -212,5 +230,5 @@ class ChannelAxes:
         values, cells = self.maps(z, prototypes).flatten(2).max(2)
         return values, cells
 
-    def written(self, patches: Tensor) -> Tensor:
+    def prototypes_from(self, patches: Tensor) -> Tensor:
         return patches

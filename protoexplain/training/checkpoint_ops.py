@@ -57,10 +57,10 @@ def reproject(
     with closing(trainer):
         model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
-        proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
+        before_projection = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
         allowed = projection_cells(trainer.config, trainer.data.train, trainer.data.crop)
         patches = projection.search_latents(model, train.batches(trainer.fabric.device), allowed=allowed)
-        projection.write(model, patches)
+        projection.replace_prototypes(model, patches)
         similarity, tested = train.similarity_to(model), test.similarity_to(model)
         projected, held = accuracy_of(model, tested, test.labels), _features(trainer, "validation")
         _refit(trainer, similarity, train.labels, held, epochs)
@@ -76,7 +76,7 @@ def reproject(
             "calibration": _calibrate(model, held, tested, test.labels),
         }
         latents = train.batches(trainer.fabric.device)
-        return trainer.save(out, replace(origin, records=records), proof, metrics, command, latents)
+        return trainer.save(out, replace(origin, records=records), before_projection, metrics, command, latents)
 
 
 def prune(
@@ -106,11 +106,11 @@ def prune(
         if not kept:
             raise UserError("every prototype would be pruned", str(path), "lower --threshold")
         without_prototypes = int((~model.ownership.owned.cpu()[~to_prune].any(0)).sum())
-        before_projection = checkpoint.proof()
-        proof = {
-            name: before_projection[name][~part]
+        parents = checkpoint.before_projection()
+        before_projection = {
+            name: parents[name][~part]
             for part, (name, _) in zip(to_prune.split(model.branch_sizes()), model.named_branches(), strict=True)
-            if name in before_projection
+            if name in parents
         }
         remove(model, to_prune)
         similarity, tested = train.similarity[:, kept], test.similarity[:, kept]
@@ -126,7 +126,7 @@ def prune(
             "calibration": _calibrate(model, held, tested, test.labels),
         }
         latents = train.batches(trainer.fabric.device)
-        return trainer.save(out, origin, proof, metrics, command, latents)
+        return trainer.save(out, origin, before_projection, metrics, command, latents)
 
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Trainer, Checkpoint]:

@@ -85,7 +85,7 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     if all(taken):
         of_class = learned.prototypes.detach().view(first.classes, first.parts, -1)
         for branch, owner, own in zip(branches, owners, parts, strict=True):
-            chosen = branch.similarity.written(of_class[:, own].flatten(0, 1))
+            chosen = branch.similarity.prototypes_from(of_class[:, own].flatten(0, 1))
             branch.prototypes.data[owner.argsort(stable=True)] = chosen.view_as(branch.prototypes)
     else:
         _write_means(run, first.teacher, parts)
@@ -161,7 +161,7 @@ def _write_means(run: Trainer, teacher: PartTeacher, parts: Sequence[Tensor]) ->
     owners = model.ownership.labels.split(model.branch_sizes())
     for branch, owner, total, own in zip(branches, owners, totals, parts, strict=True):
         known = count[:, own].flatten() > 0
-        written = branch.similarity.written((total / count.clamp_min(1)[..., None])[:, own].flatten(0, 1))
+        written = branch.similarity.prototypes_from((total / count.clamp_min(1)[..., None])[:, own].flatten(0, 1))
         rows = owner.argsort(stable=True)[known]
         branch.prototypes.data[rows] = written[known].view(-1, *branch.prototypes.shape[1:])
     model.eval()

@@ -188,8 +188,8 @@ def _groups(labels: Tensor, shared: bool) -> list[tuple[int | None, Tensor]]:
 
 
 @torch.no_grad()
-def write(model: PrototypeModel, patches: list[Patches]) -> None:
+def replace_prototypes(model: PrototypeModel, patches: list[Patches]) -> None:
     """Replace each prototype by its patch; those without one stay as they are."""
     for found, (_, branch) in zip(patches, model.named_branches(), strict=True):
-        written = branch.similarity.written(found.patch).view_as(branch.prototypes)
+        written = branch.similarity.prototypes_from(found.patch).view_as(branch.prototypes)
         branch.prototypes.data[found.found] = written[found.found].to(branch.prototypes)

@@ -221,10 +221,12 @@ def _save(trainer: Trainer, path: Path, snapshot: Snapshot, metrics: dict[str, A
         "kept": snapshot.place,
         "calibration": calibrate_model(model, validation, test),
     }
-    proof = snapshot.proof if snapshot.patches else {}
+    before_projection = snapshot.proof if snapshot.patches else {}
     result: RunResult | None = None
     if fabric.global_rank == 0:
-        result = trainer.save(path, trainer.origin_of(patches, bool(proof)), proof, row, command)
+        result = trainer.save(
+            path, trainer.origin_of(patches, bool(before_projection)), before_projection, row, command
+        )
     everywhere = fabric.broadcast(result)
     assert everywhere is not None
     return everywhere

@@ -33,7 +33,7 @@ class Snapshot:
     Args:
         weights: State dict on the CPU.
         patches: Where the prototypes lie, by branch; empty where they lie on no patch.
-        proof: Prototypes as they were before projection, by branch name.
+        proof: Prototypes as they were before projection, by branch name; named as in the saved state.
         accuracy: On the validation images, NaN without them.
         place: Stage and epoch, for people.
     """
@@ -57,7 +57,7 @@ class RunState:
         epochs_done: Stage name -> epochs trained under it.
         optimizers: Stage name -> state dict.
         patches: Where the prototypes lie now; empty if they moved since.
-        proof: Prototypes before the last projection, by branch name.
+        proof: Prototypes before the last projection, by branch name; named as in the saved state.
         best: Best eligible weights by validation accuracy.
         probe: What a linear probe on the backbone gave before training, as JSON values.
         projections: One row per projection with accuracies before and after.

@@ -91,7 +91,7 @@ class Trainer:
         state, before = self.state, self._accuracies()
         state.proof = {name: b.prototypes.detach().cpu().clone() for name, b in self.model.named_branches()}
         state.patches = self.find_patches()
-        projection.write(self.model, state.patches)
+        projection.replace_prototypes(self.model, state.patches)
         after = self._accuracies()
         row = {
             f"{split}_{when}": value[split]
@@ -148,7 +148,7 @@ class Trainer:
         self,
         path: Path,
         origin: Provenance,
-        proof: Mapping[str, Tensor],
+        before_projection: Mapping[str, Tensor],
         metrics: dict[str, Any],
         command: str,
         latents: Iterable[projection.LatentBatch] | None = None,
@@ -158,7 +158,7 @@ class Trainer:
         Args:
             path: The checkpoint to be.
             origin: Of all prototypes.
-            proof: Prototypes before they were written from their patches, by branch; empty where none were.
+            before_projection: Prototypes before they were written from their patches, by branch; empty where none were.
             metrics: What was measured.
             command: How to make it again.
             latents: Of all training images; by default the network computes them here.
@@ -166,7 +166,9 @@ class Trainer:
         if latents is None:
             everything = list(range(len(self.data.train)))
             latents = projection.latent_batches(self.model.eval(), self.clean_batches(everything, "usual activations"))
-        return save_model(self.model, self.data, self.config, path, origin, proof, metrics, command, latents)
+        return save_model(
+            self.model, self.data, self.config, path, origin, before_projection, metrics, command, latents
+        )
 
     # ------------------------------------------------------------------ images
 

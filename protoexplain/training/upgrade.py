@@ -88,7 +88,7 @@ class _PrototypeMaps:
 
     def __init__(self, checkpoint: Checkpoint, view: DatasetView) -> None:
         self.found: list[Tensor | None] = [None] * len(checkpoint.prototypes)
-        self._proof = checkpoint.proof()
+        self._before_projection = checkpoint.before_projection()
         numbers = {record.id: number for number, record in enumerate(view.train)}
         self._wanted: dict[tuple[int, str], list[PrototypeRecord]] = defaultdict(list)
         for record in checkpoint.prototypes:
@@ -100,7 +100,7 @@ class _PrototypeMaps:
         for latents, labels, indices in seen:
             start = 0
             for z, (name, branch) in zip(latents, model.named_branches(), strict=True):
-                learned = self._proof.get(name, branch.prototypes.detach())
+                learned = self._before_projection.get(name, branch.prototypes.detach())
                 for row, image in enumerate(indices.tolist()):
                     own = [record.index for record in self._wanted.get((image, name), ())]
                     if own:

@@ -217,7 +217,7 @@ def _gap(similarity: Similarity, z: Tensor, prototype: Tensor, record: Prototype
     if map_size(z, one) != (record.map_height, record.map_width):
         return math.inf
     cell = torch.tensor([[record.row * record.map_width + record.column]], device=z.device)
-    written = similarity.written(gather_patches(z, one, cell)[0])
+    written = similarity.prototypes_from(gather_patches(z, one, cell)[0])
     return float((written - one.flatten(1)).norm() / one.norm())
 
 
@@ -233,7 +233,7 @@ def _nothing_nearer(
     Prototypes whose patch a person chose are left out.
     """
     name = "nearest patches"
-    trouble = _restore_proof(checkpoint, model)
+    trouble = _restore_prototypes(checkpoint, model)
     if trouble:
         return Check(name, False, trouble)
     allowed = projection_cells(checkpoint.config, data.train, data.crop)
@@ -258,15 +258,15 @@ def _nothing_nearer(
     return Check(name, not offenders, detail, tuple(offenders))
 
 
-def _restore_proof(checkpoint: Checkpoint, model: PrototypeModel) -> str:
+def _restore_prototypes(checkpoint: Checkpoint, model: PrototypeModel) -> str:
     """Put the prototypes from before projection into the model; what prevents it, if anything."""
     if not any(record.projected for record in checkpoint.prototypes):
         return ""
-    proof = checkpoint.proof()
+    before_projection = checkpoint.before_projection()
     for name, branch in model.named_branches():
         if not len(branch.prototypes):
             continue
-        before = proof.get(name)
+        before = before_projection.get(name)
         if before is None or before.shape != branch.prototypes.shape:
             return f"there is no proof of the projection of branch {name}"
         branch.prototypes.data = before.to(branch.prototypes)

@@ -72,9 +72,9 @@ def sample_checkpoint(
     loaded = _loaded(run_data, image_size)
     _start_from_patches(model, loaded)
     patches = projection.search(model, [loaded])
-    proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
+    before_projection = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
     if model.prototype_source.projected:
-        projection.write(model, patches)
+        projection.replace_prototypes(model, patches)
     _fit_head(model, loaded, steps)
     _look(model, loaded)
     written = model.prototype_source.projected
@@ -87,7 +87,7 @@ def sample_checkpoint(
         data=data_info(run_data),
         records=described.records,
         pictures=described.pictures,
-        proof=proof if written else {},
+        before_projection=before_projection if written else {},
         split=run_data.split_ids,
         maps=described.maps,
         metrics={"test_accuracy": 0.875},

@@ -126,7 +126,7 @@ def test_probabilities_never_round_to_certainty(share, text):
 
 @pytest.mark.parametrize(
     ("value", "by_probability", "text"),
-    [(2.314, False, "+2.31"), (-0.5, False, "\N{MINUS SIGN}0.50"), (0.031, True, "+3.1 %"), (-0.001, False, "+0.00")],
+    [(2.314, False, "+2.31"), (-0.5, False, "\N{MINUS SIGN}0.50"), (0.031, True, "+0.031"), (-0.001, False, "+0.00")],
 )
 def test_evidence_carries_its_sign(value, by_probability, text):
     assert amount(value, by_probability) == text

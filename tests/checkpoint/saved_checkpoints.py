@@ -62,7 +62,7 @@ def save(path, config, model, records=None, **changes):
         "classes": CLASSES,
         "data": DATA,
         "pictures": {name: b"picture of " + name.encode() for r in records for name in (r.patch, r.source) if name},
-        "proof": {name: branch.prototypes + 1 for name, branch in model.named_branches()},
+        "before_projection": {name: branch.prototypes + 1 for name, branch in model.named_branches()},
         "metrics": {
             "test_accuracy": 0.75,
             "nothing": float("nan"),

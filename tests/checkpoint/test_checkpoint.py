@@ -44,7 +44,7 @@ def test_round_trip_is_exact(family, tmp_path):
     assert checkpoint.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert checkpoint.picture(1, "patch") == b"picture of patch-1.jpg"
     assert checkpoint.picture(1, "source") == b"picture of image-0.jpg"
-    assert {n: t.shape for n, t in checkpoint.proof().items()} == {
+    assert {n: t.shape for n, t in checkpoint.before_projection().items()} == {
         n: b.prototypes.shape for n, b in model.named_branches()
     }
     assert not again.training
@@ -73,7 +73,7 @@ def test_what_the_training_images_give_comes_back(family, tmp_path):
         name: values.tolist() for name, values in vars(known).items()
     }
     assert again.evidence_kind == model.evidence_kind
-    assert torch.equal(again.missing(), model.missing())
+    assert torch.equal(again.baseline_activations(), model.baseline_activations())
     if family != "prototypedl":
         assert (tmp_path / "old" / MODEL).read_bytes() == (tmp_path / "new" / MODEL).read_bytes()
 
@@ -109,17 +109,17 @@ def test_prototype_without_image_has_no_picture(tmp_path):
 
 def test_model_that_was_never_projected_has_no_proof(tmp_path):
     config, model = built("protopnet")
-    checkpoint = save(tmp_path / "best", config, model, proof={})
+    checkpoint = save(tmp_path / "best", config, model, before_projection={})
     assert not (checkpoint.path / "proof.safetensors").exists()
-    assert checkpoint.proof() == {}
+    assert checkpoint.before_projection() == {}
 
 
 def test_proof_comes_in_the_order_of_the_branches(tmp_path):
     config, model = built("st_protopnet")
     checkpoint = save(tmp_path / "best", config, model)
-    assert list(checkpoint.proof()) == ["trivial", "support"]
+    assert list(checkpoint.before_projection()) == ["trivial", "support"]
     for name, branch in model.named_branches():
-        assert torch.equal(checkpoint.proof()[name], branch.prototypes + 1)
+        assert torch.equal(checkpoint.before_projection()[name], branch.prototypes + 1)
 
 
 def test_files_and_permissions(tmp_path):

@@ -97,7 +97,9 @@ def test_pickles_are_refused_and_never_executed(folder, tmp_path):
         (copy / name).write_bytes(pickled)
         assert name in refused(lambda copy=copy: Checkpoint.load(copy))
         reseal(copy)
-        assert name in refused(lambda copy=copy: (Checkpoint.load(copy).model(), Checkpoint.load(copy).proof()))
+        assert name in refused(
+            lambda copy=copy: (Checkpoint.load(copy).model(), Checkpoint.load(copy).before_projection())
+        )
     torch.save(Payload(marker), folder / "model.pt")
     assert "model.pt" in refused(lambda: Checkpoint.load(folder))
     reseal(folder)
@@ -144,7 +146,7 @@ def test_unfit_tensors_are_refused(folder, name):
 def test_proof_that_is_not_finite_is_refused(folder):
     save_file({"main": torch.tensor([float("nan")])}, folder / "proof.safetensors")
     reseal(folder)
-    assert "proof.safetensors" in refused(lambda: Checkpoint.load(folder).proof())
+    assert "proof.safetensors" in refused(lambda: Checkpoint.load(folder).before_projection())
 
 
 def change_json(folder, change, name="prototypes.json"):

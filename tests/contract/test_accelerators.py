@@ -268,7 +268,7 @@ def test_checkpoint_of_an_accelerator_on_a_computer_without(trained, planted, tm
         data=made.data,
         records=made.prototypes,
         pictures=rework.pictures_of(made, range(len(made.prototypes))),
-        proof=made.proof(),
+        before_projection=made.before_projection(),
         metrics={},
     )
     projected = rework.reproject(foreign.path, planted, tmp_path / "projected", Silent(), "", epochs=1)

@@ -90,7 +90,7 @@ def test_what_would_change_turns_the_prediction(family, seed):
         return
     activations = forward_pass.activations.float()[None].clone()
     removed = [removal.match.prototype for removal in change.removed]
-    activations[0, removed] = forward_pass.model.missing()[removed]
+    activations[0, removed] = forward_pass.model.baseline_activations()[removed]
     scores = forward_pass.model.from_activations(activations).logits[0]
     assert int(scores.argmax()) == change.outcome.label != forward_pass.ranked[0]
     assert change.check() <= ADDS_UP

@@ -140,19 +140,19 @@ def test_evidence_counts_from_what_is_usual_and_changes_no_score(family, model):
     assert model.evidence_kind == KINDS.get(family, "shapley")
     assert torch.equal(model.from_features(features).logits, before)
     if model.full_evidence_kind.relative:
-        torch.testing.assert_close(model.missing(), activations.mean(0))
+        torch.testing.assert_close(model.baseline_activations(), activations.mean(0))
         usual = model.evidence(activations.mean(0, keepdim=True), torch.arange(4))
         torch.testing.assert_close(usual.presence, torch.zeros_like(usual.presence), atol=1e-4, rtol=0)
         torch.testing.assert_close(usual.bias, model.evidence_scores(before).mean(0), atol=1e-4, rtol=1e-5)
         assert float(model.evidence(activations, torch.arange(4)).presence.sum(2).abs().max()) < 1e-4, "over classes"
     kept = torch.arange(1, model.num_prototypes)
-    expected = model.missing()[kept]
+    expected = model.baseline_activations()[kept]
     model.select(kept)
-    assert torch.equal(model.missing(), expected)
+    assert torch.equal(model.baseline_activations(), expected)
     torch.testing.assert_close(model.statistics.usual, activations.mean(0)[kept])
-    model.set_baseline(None)
+    model.set_baseline_activations(None)
     assert model.evidence_kind == KINDS.get(family, "product")
-    assert not model.missing().any()
+    assert not model.baseline_activations().any()
 
 
 @torch.no_grad()
@@ -303,14 +303,14 @@ def test_projected_prototypes_are_their_patches(run):
     if not run.model.prototype_source.projected:
         assert same_tensors(before, run.model.state_dict())
         return
-    projection.write(run.model, found)
+    projection.replace_prototypes(run.model, found)
     images, _ = pictures(run)
     for patches, (_, branch) in zip(found, run.model.named_branches(), strict=True):
         for p, index in enumerate(patches.image.tolist()):
             z = branch.addon(run.model.backbone(images[index : index + 1]))
             own = branch.prototypes[p : p + 1]
             cell = patches.row[p] * patches.maps.shape[2] + patches.column[p]
-            expected = branch.similarity.written(gather_patches(z, own, cell.view(1, 1))[0])
+            expected = branch.similarity.prototypes_from(gather_patches(z, own, cell.view(1, 1))[0])
             torch.testing.assert_close(own.flatten(1), expected, rtol=1e-4, atol=1e-5)
     others = {name for name in before if not name.endswith("prototypes")}
     assert same_tensors({n: before[n] for n in others}, {n: run.model.state_dict()[n] for n in others})
@@ -321,12 +321,12 @@ def test_projected_prototypes_are_their_patches(run):
 
 def test_checkpoint_gives_the_same_model_and_names_the_patches(run, tmp_path):
     moved(run.model)
-    proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
+    before_projection = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
     found = run.find_patches()
     if run.model.prototype_source.projected:
-        projection.write(run.model, found)
+        projection.replace_prototypes(run.model, found)
     written = run.model.prototype_source.projected
-    run.save(tmp_path / "kept", run.origin_of(found, written), proof if written else {}, {}, "")
+    run.save(tmp_path / "kept", run.origin_of(found, written), before_projection if written else {}, {}, "")
     checkpoint = Checkpoint.load(tmp_path / "kept")
     loaded = checkpoint.model()
     assert same_tensors(run.model.state_dict(), loaded.state_dict())

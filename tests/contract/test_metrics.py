@@ -219,10 +219,19 @@ def test_needs_of_a_bare_data_set_are_explained():
         has_training_regions=False,
         crop="full",
         interventions=None,
+        training=(),
     )
-    checkpoint = SimpleNamespace(prototypes=(), proof=dict)
+    checkpoint = SimpleNamespace(prototypes=(), before_projection=dict)
     found = missing_needs(checkpoint, images, None)
-    assert set(found) == {"parts", "regions", "training_regions", "projection", "foreign", "interventions"}
+    assert set(found) == {
+        "parts",
+        "regions",
+        "training_regions",
+        "projection",
+        "foreign",
+        "interventions",
+        "training_images",
+    }
     assert "My pictures has none" in found["parts"][0]
     assert "augmentation_consistency" in found["parts"][1]
     assert "bounding boxes" in found["regions"][1]

@@ -91,7 +91,7 @@ def test_moved_prototype_equals_its_patch(family, bench):
     width = made.map_of(number)[1]
     prototype = dict(edited.model.named_branches())[name].prototypes[own : own + 1].detach()
     patch = gather_patches(z, prototype, torch.tensor([[chosen.row * width + chosen.column]]))[0]
-    assert torch.equal(prototype.flatten(1), branch.similarity.written(patch))
+    assert torch.equal(prototype.flatten(1), branch.similarity.prototypes_from(patch))
     assert not torch.equal(prototype[0], branch.prototypes[own])
     whole, dataset = whole_model(made, edited), made.pictures()
     pictures = torch.stack([dataset[i][0][0] for i in range(len(dataset))])

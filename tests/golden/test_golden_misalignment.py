@@ -20,9 +20,8 @@ from protoexplain.metrics.settings import AttackSettings
 from protoexplain.metrics.stats.misalignment import activation_change, displacement, rank_change
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
-from protoexplain.models.families.protopnet import _LogActivation
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.similarity import NegativeSquaredL2
+from protoexplain.models.similarity import LogActivation, NegativeSquaredL2
 from protoexplain.regions.box_rules import PUBLISHED, boxes_of
 
 pytestmark = pytest.mark.golden
@@ -83,7 +82,7 @@ def model(v) -> PrototypeModel:
     head = LinearHead(ownership)
     head.weight.data = v.tensor("last_layer")
     prototypes = v.tensor("prototypes")[:, :, None, None]
-    branch = Branch(nn.Identity(), prototypes, NegativeSquaredL2(), head, _LogActivation(1e-4))
+    branch = Branch(nn.Identity(), prototypes, NegativeSquaredL2(), head, LogActivation(1e-4))
     return PrototypeModel(Backbone(v), {"main": branch}, ownership).eval()
 
 

@@ -1,11 +1,27 @@
-"""Relevance (CaBRNet), prototype sparsity (ProtoPNeXt)."""
+"""Relevance (CaBRNet), prototype sparsity (ProtoPNeXt), consistency and stability over active images."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 from golden_vectors import close
 
 from protoexplain.metrics.scores.prototype_score import combined
+from protoexplain.metrics.stats.conditioned import (
+    active_images,
+    consistent,
+    mean_over_active,
+    part_counts,
+    still_active,
+)
+from protoexplain.metrics.stats.part_masks import (
+    box_overlap,
+    peaks_of,
+    pooled_pixels,
+    region_overlap,
+    strongest_of,
+    united_masks,
+)
 from protoexplain.metrics.stats.prototype_sparsity import unique_prototypes
 from protoexplain.metrics.stats.relevance import energy_relevance, mask_relevance
 
@@ -41,3 +57,57 @@ def test_prototype_score(golden):
     assert score * v.number("accuracy") == pytest.approx(v.number("objective"), abs=1e-12)
     capped = float(combined(v.number("large_sparsity"), stability, consistency))
     assert capped == pytest.approx(v.number("prototype_score_capped"), abs=1e-12)
+
+
+@pytest.mark.parametrize(("rule", "level"), [("relative", 0.5), ("absolute", 0.6), ("topk", 10)])
+def test_conditioned_consistency(golden, rule, level):
+    v = golden("conditioned_consistency")
+    activations, noisy, visible = v.tensor("activations"), v.tensor("activations_noisy"), v.tensor("visible")
+    hits, after = v.tensor("hits"), v.tensor("hits_noisy")
+    result = v.under(f"{rule}_")
+    active = active_images(activations, rule, level)
+    assert torch.equal(active, result.tensor("active"))
+    shown, hit = part_counts(active, visible, hits)
+    close((hit / shown).masked_fill(shown < 2, torch.nan), result["frequency"], atol=1e-7)
+    found = consistent(shown, hit, 0.8)
+    assert 100 * float(found.nanmean()) == pytest.approx(result.number("consistency"), abs=1e-6)
+    assert float(found.isnan().double().mean()) == pytest.approx(result.number("undefined_share"), abs=1e-6)
+    stable = mean_over_active((hits == after).all(2), active)
+    close(stable, result["stability_per_prototype"], atol=1e-9)
+    assert 100 * float(stable.nanmean()) == pytest.approx(result.number("stability"), abs=1e-4)
+    kept = mean_over_active(still_active(activations, noisy, active, rule, level), active)
+    close(kept, result["kept_per_prototype"], atol=1e-9)
+
+
+def test_all_images_active_and_no_least_number(golden):
+    v = golden("conditioned_consistency")
+    everything = torch.ones_like(v.tensor("activations"), dtype=torch.bool)
+    found = consistent(*part_counts(everything, v.tensor("visible"), v.tensor("hits")), 0.8, least=1)
+    assert 100 * float(found.mean()) == pytest.approx(v.number("all_images_consistency"))
+
+
+def test_distinct_and_complete_parts(golden):
+    v = golden("nonparametric_metrics")
+    for row, maps in enumerate(v.tensor("own_maps")):
+        pixels, region = pooled_pixels(maps), v.tensor("masks")[row] > 0
+        centres = peaks_of(pixels)
+        assert torch.equal(centres, v.tensor("peak_yx")[row])
+        for side in (72, 56):
+            assert box_overlap(centres, side) == pytest.approx(float(v[f"mean_iou_box{side}"][row]), abs=1e-6)
+        for name, level in (("thresh6", 0.6), ("thresh7", 0.7)):
+            mask = united_masks(pixels, level)
+            assert int((mask & region).sum()) == int(v[f"intersection_area_{name}"][row])
+            assert region_overlap(mask, region) == pytest.approx(float(v[f"iou_{name}"][row]), abs=1e-6)
+
+
+def test_strongest_maps_of_a_class(golden):
+    """Seven prototypes a class, of which five count."""
+    v = golden("nonparametric_metrics")
+    for row, label in enumerate(v["labels"].tolist()):
+        maps = v.tensor("other_maps")[row, 7 * label : 7 * label + 7]
+        pixels = pooled_pixels(maps[strongest_of(maps.amax((1, 2)))])
+        assert torch.equal(peaks_of(pixels), v.tensor("other_peak_yx")[row])
+        assert box_overlap(peaks_of(pixels)) == pytest.approx(float(v["other_mean_iou_box72"][row]), abs=1e-6)
+        region = v.tensor("masks")[row] > 0
+        found = region_overlap(united_masks(pixels), region)
+        assert found == pytest.approx(float(v["other_iou_thresh6"][row]), abs=1e-6)

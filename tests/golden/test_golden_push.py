@@ -107,7 +107,7 @@ def test_protopnet(golden, name, from_features):
     clear = patches.found[:, None, None] & (patches.maps < -0.01)
     close((activations + offset)[clear], v.tensor("self_activation_maps")[clear], atol=1e-3)
 
-    projection.write(model, [patches])
+    projection.replace_prototypes(model, [patches])
     written = branch.prototypes.detach()
     close(written[patches.found], v["prototypes_after"][patches.found], atol=0 if from_features else 1e-5)
     close(written[~patches.found], v["prototypes_before"][~patches.found], atol=0)
@@ -137,7 +137,7 @@ def test_st_protopnet(golden, variant):
             f"bound_boxes_{name}",
             f"receptive_field_boxes_{name}",
         )
-    projection.write(model, found)
+    projection.replace_prototypes(model, found)
     for (name, branch), patches in zip(model.named_branches(), found, strict=True):
         written, hit = branch.prototypes.detach().flatten(1), patches.found
         close(written[hit], v[f"prototypes_{name}_after"][hit], atol=1e-5)

@@ -57,7 +57,7 @@ def test_heads(golden, variant):
                 "addon_out": z,
                 "similarity_maps": branch.activation(branch.similarity_maps(features)),
                 "loss_similarities": compared,
-                "push_features": branch.similarity.written(z.flatten(2)).view_as(z),
+                "push_features": branch.similarity.prototypes_from(z.flatten(2)).view_as(z),
                 "push_distances": -branch.similarity_maps(features),
             }
             for key, value in actual.items():

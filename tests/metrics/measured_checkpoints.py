@@ -17,12 +17,12 @@ def keep_checkpoint(family, planted, path, seed=0, **changes):
         for _, branch in run.model.named_branches():
             for parameter in branch.head.parameters():
                 parameter.add_(torch.rand(parameter.shape, generator=torch.Generator().manual_seed(seed)))
-    proof = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
+    before_projection = {name: branch.prototypes.detach().clone() for name, branch in run.model.named_branches()}
     found = run.find_patches()
     if run.model.prototype_source.projected:
-        projection.write(run.model, found)
+        projection.replace_prototypes(run.model, found)
     written = run.model.prototype_source.projected
-    run.save(path, run.origin_of(found, written), proof if written else {}, {}, "")
+    run.save(path, run.origin_of(found, written), before_projection if written else {}, {}, "")
     return Checkpoint.load(path)
 
 

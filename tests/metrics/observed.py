@@ -10,6 +10,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.class_parts import ClassParts
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
+from protoexplain.metrics.observe.box_noise import MEASURES
 from protoexplain.metrics.observe.localisation import LEVELS, Region
 from protoexplain.metrics.observe.model_description import ModelDescription, assign
 from protoexplain.metrics.observe.observations import Observations
@@ -181,9 +182,23 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
         **{name: torch.rand(images, generator=more).double() for name in ("energy", "mask", "object")},
         "region": columns["localisation"]["region"],
     }
+    columns["all_peaks"] = {
+        **{name: torch.randint(SIZE, (images, count, 2), generator=more).short() for name in ("all", "noisy")},
+        "noisy_activations": torch.rand(images, count, generator=more),
+    }
+    columns["part_cover"] = {
+        name: torch.rand(images, generator=more).double() for name in ("overlap", "random", "covered", "object")
+    }
+    columns["box_noise"] = {name: torch.rand(images, 5, generator=more).double() for name in (*MEASURES, "random")}
     columns |= attacked(images, count, classes, torch.Generator().manual_seed(seed + 3))
     columns |= without_parts(images, torch.Generator().manual_seed(seed + 2))
-    training = {"cells": cells_of(torch.arange(classes).repeat(8), more)}
+    names = ("own", "random patches", "random numbers")
+    columns["swapped"] = {"label": labels, **{name: real(count) for name in names}}
+    swapped = {name: torch.rand(classes * 8, count, generator=more) for name in names}
+    training = {
+        "cells": cells_of(torch.arange(classes).repeat(8), more),
+        "swapped": {"label": torch.arange(classes).repeat(8), **swapped},
+    }
     foreign = {"scores": {"logits": 6 * torch.rand(11, classes, generator=generator) - 2}}
     ids = tuple(f"{image:03}.jpg" for image in range(images))
     chosen = MeasureSettings(**{"resamples": 200, "half_window": 12, **settings})
@@ -223,10 +238,22 @@ def permuted_prototypes(observed, order):
     for name, entry in columns.items():
         for column in entry.keys() & {"peaks", "on_object"}:
             columns[name][column] = slotted(entry[column])
-        for column in entry.keys() & {"activations", "cells", "contributions", "before", "after"}:
+        for column in entry.keys() & {
+            "activations",
+            "cells",
+            "contributions",
+            "before",
+            "after",
+            "all",
+            "noisy",
+            "noisy_activations",
+        }:
             columns[name][column] = entry[column][:, order]
         if "target" in entry:
             columns[name]["target"] = number[entry["target"]]
+    columns["swapped"] = {n: t if n == "label" else t[:, order] for n, t in columns["swapped"].items()}
+    training = dict(observed.training)
+    training["swapped"] = {n: t if n == "label" else t[:, order] for n, t in training["swapped"].items()}
     subject_ = replace(
         one,
         ownership=Ownership(one.ownership.owned[order]),
@@ -237,7 +264,13 @@ def permuted_prototypes(observed, order):
         map_sizes=one.map_sizes[order],
     )
     records = [replace(observed.patches.records[old], index=new) for new, old in enumerate(order.tolist())]
-    return replace(observed, description=subject_, columns=columns, patches=replace(observed.patches, records=records))
+    return replace(
+        observed,
+        description=subject_,
+        columns=columns,
+        training=training,
+        patches=replace(observed.patches, records=records),
+    )
 
 
 def score_of(metric, observed, **settings):

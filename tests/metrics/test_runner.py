@@ -283,7 +283,7 @@ def test_gap_uses_the_prototypes_from_before(checkpoints, planted):
     model = checkpoint.model()
     before = before_projection(checkpoint, model)
     (_, old), (_, new) = before.named_branches()[0], model.named_branches()[0]
-    assert torch.equal(old.prototypes, checkpoint.proof()["main"])
+    assert torch.equal(old.prototypes, checkpoint.before_projection()["main"])
     assert not torch.equal(old.prototypes, new.prototypes)
     score = measure(checkpoint, planted, ["projection_gap"])["projection_gap"].score
     assert score.value == pytest.approx(score.details["before"] - score.details["after"])

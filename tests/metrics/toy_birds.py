@@ -22,7 +22,7 @@ from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.similarity import Projection
+from protoexplain.models.similarity import DotProduct
 
 SIZE = 48
 NAMES = ("beak", "eye", "foot", "tail", "wing")
@@ -94,7 +94,7 @@ def model_of(weights):
     """A model with the weights [C,D] of the colours; each prototype is a colour."""
     head = LinearHead(Ownership.of_all(BODY + 1, len(VARIANTS)))
     head.weight.data = weights
-    branch = Branch(nn.Identity(), torch.eye(BODY + 1).view(-1, BODY + 1, 1, 1), Projection(), head)
+    branch = Branch(nn.Identity(), torch.eye(BODY + 1).view(-1, BODY + 1, 1, 1), DotProduct(), head)
     return PrototypeModel(_Colours(), {"main": branch}, Ownership.of_all(BODY + 1, len(VARIANTS))).eval()
 
 

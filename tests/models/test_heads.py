@@ -155,20 +155,20 @@ class TestDistance:
             head(batch)
         head.eval()
         evidence = head.evidence(batch.mean(0, keepdim=True), torch.arange(3))
-        torch.testing.assert_close(head.missing(), batch.mean(0))
+        torch.testing.assert_close(head.baseline_activations(), batch.mean(0))
         torch.testing.assert_close(evidence.presence, torch.zeros(1, 5, 3), atol=1e-5, rtol=0)
         torch.testing.assert_close(evidence.bias, head(batch).mean(0))
 
     def test_usual_activations_stay_at_inference_and_are_forgotten_with_their_prototypes(self):
         head = DistanceHead(4, 2)
         head(-torch.rand(6, 4))
-        usual = head.missing().clone()
+        usual = head.baseline_activations().clone()
         head.eval()(-torch.rand(6, 4))
         with torch.no_grad():
             head.train()(-torch.rand(6, 4))
-        assert torch.equal(head.missing(), usual)
+        assert torch.equal(head.baseline_activations(), usual)
         head.select(torch.tensor([0, 3]))
-        assert torch.equal(head.missing(), usual[[0, 3]])
+        assert torch.equal(head.baseline_activations(), usual[[0, 3]])
 
     def test_nearer_than_usual_speaks_for_the_class_that_weighs_it(self):
         head = DistanceHead(1, 2).eval()
@@ -184,7 +184,7 @@ class TestShapley:
         torch.manual_seed(0)
         head, activations, usual = head_of("linear", 4, 3), torch.rand(1, 4).double(), torch.rand(4).double()
         head.weight.data = torch.randn(3, 4).double()
-        head.set_baseline(usual)
+        head.set_baseline_activations(usual)
 
         def relative(found):
             scores = head(torch.where(torch.tensor([p in found for p in range(4)]), activations, usual))
@@ -203,24 +203,24 @@ class TestShapley:
     @pytest.mark.parametrize("kind", ["rectified", "softmax", "reasoning"])
     def test_heads_that_count_from_nothing_are_not_told_what_is_usual(self, kind):
         head = head_of(kind, 3, 2)
-        head.set_baseline(torch.ones(3))
+        head.set_baseline_activations(torch.ones(3))
         assert not head.full_evidence_kind.relative
         assert head.evidence_kind is head.full_evidence_kind
         assert head.average_evidence(torch.rand(1, 3)) is None
-        assert not head.missing().any()
+        assert not head.baseline_activations().any()
 
     @pytest.mark.parametrize("kind", ["linear", "aggregation"])
     def test_what_is_usual_is_no_weight(self, kind):
         head, names = head_of(kind, 3, 3), list(head_of(kind, 3, 3).state_dict())
-        head.set_baseline(torch.rand(3))
+        head.set_baseline_activations(torch.rand(3))
         assert list(head.state_dict()) == names
-        usual = head.missing()
+        usual = head.baseline_activations()
         head.select(torch.tensor([0, 2]))
-        assert torch.equal(head.missing(), usual[[0, 2]])
+        assert torch.equal(head.baseline_activations(), usual[[0, 2]])
 
     def test_presence_weights_do_not_depend_on_what_is_usual(self):
         head = head_of("linear", 3, 2)
-        head.set_baseline(torch.rand(3))
+        head.set_baseline_activations(torch.rand(3))
         assert torch.equal(head.presence_weights(), head.class_weights())
         assert torch.equal((reasoning := head_of("reasoning", 3, 2)).presence_weights(), reasoning.reasoning()[0].T)
 

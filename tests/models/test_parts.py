@@ -1,6 +1,5 @@
 """The classifier over parts: what its cost asks of each cell, and a teacher that stays as it is."""
 
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -13,14 +13,14 @@ from protoexplain.models import similarity as module
 from protoexplain.models.similarity import (
     ChannelAxes,
     Cosine,
+    DotProduct,
     NegativeSquaredL2,
-    Projection,
     Similarity,
     gather_patches,
     map_size,
 )
 
-PATCHED: list[Similarity] = [NegativeSquaredL2(), Projection(), Cosine()]
+PATCHED: list[Similarity] = [NegativeSquaredL2(), DotProduct(), Cosine()]
 
 
 def naive(similarity: Similarity, z: Tensor, prototypes: Tensor) -> Tensor:
@@ -117,16 +117,16 @@ def test_gathered_patches_are_the_winning_ones():
     torch.testing.assert_close(-(patches - prototypes.flatten(1)).square().sum(2), best)
 
 
-@pytest.mark.parametrize("similarity", [Projection(), Cosine()])
+@pytest.mark.parametrize("similarity", [DotProduct(), Cosine()])
 def test_direction_similarities_write_unit_patches_and_ignore_the_length_of_prototypes(similarity):
     z, prototypes = torch.randn(2, 4, 3, 3), torch.randn(5, 4, 1, 1)
     torch.testing.assert_close(similarity.maps(z, 7 * prototypes), similarity.maps(z, prototypes))
-    torch.testing.assert_close(similarity.written(torch.randn(5, 4)).norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(similarity.prototypes_from(torch.randn(5, 4)).norm(dim=1), torch.ones(5))
 
 
 def test_negative_squared_distance_writes_the_patch_itself():
     patches = torch.randn(3, 8)
-    assert torch.equal(NegativeSquaredL2().written(patches), patches)
+    assert torch.equal(NegativeSquaredL2().prototypes_from(patches), patches)
 
 
 class TestChannelAxes:

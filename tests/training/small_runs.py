@@ -12,7 +12,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.data.loading import batches
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.models.registry import get_family
-from protoexplain.training.projection import search, write
+from protoexplain.training.projection import replace_prototypes, search
 from protoexplain.training.provenance import data_info, provenance
 
 CLASSES = ("Wren", "Robin", "Crow")
@@ -60,15 +60,15 @@ def fresh(family, classes=CLASSES, **model):
 
 def project(config, model, data):
     """Patches, and the prototypes as they were before."""
-    proof = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
+    before_projection = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
     patches = search(model, clean_batches(data, config))
     if model.prototype_source.projected:
-        write(model, patches)
-    return patches, proof if model.prototype_source.projected else {}
+        replace_prototypes(model, patches)
+    return patches, before_projection if model.prototype_source.projected else {}
 
 
-def save(path, config, model, data, patches, proof, change=lambda records: records):
-    origin = provenance(model, patches, data.train, data.crop, SIZE, projected=bool(proof))
+def save(path, config, model, data, patches, before_projection, change=lambda records: records):
+    origin = provenance(model, patches, data.train, data.crop, SIZE, projected=bool(before_projection))
     return save_checkpoint(
         path,
         model=model,
@@ -77,7 +77,7 @@ def save(path, config, model, data, patches, proof, change=lambda records: recor
         data=data_info(data),
         records=change(origin.records),
         pictures=origin.pictures,
-        proof=proof,
+        before_projection=before_projection,
         split=data.split_ids,
         maps=origin.maps,
         metrics={},

@@ -115,7 +115,7 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
             for part, row in enumerate(rows):
                 cells = z[labels == label].permute(0, 2, 3, 1)[shown[labels == label] == part]
                 if len(cells):
-                    expected = branch.similarity.written(cells.mean(0, keepdim=True))[0]
+                    expected = branch.similarity.prototypes_from(cells.mean(0, keepdim=True))[0]
                     torch.testing.assert_close(branch.prototypes[row].flatten(), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -201,7 +201,7 @@ def test_branches_start_from_different_parts_the_first_from_the_most_telling_one
     learned = first.branches["parts"].prototypes.view(first.classes, 4, -1)
     assert run.model.branch_sizes() == [2 * first.classes] * 2
     for branch, own in zip(run.model.branches.values(), ([1, 3], [0, 2]), strict=True):
-        expected = branch.similarity.written(learned[:, own].flatten(0, 1))
+        expected = branch.similarity.prototypes_from(learned[:, own].flatten(0, 1))
         torch.testing.assert_close(branch.prototypes.flatten(1), expected)
 
 

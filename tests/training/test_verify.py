@@ -24,8 +24,8 @@ def data(tmp_path_factory):
 
 def trained(path, data, family="protopnet", **changes):
     config, model = fresh(family)
-    patches, proof = project(config, model, data)
-    return save(path, config, model, data, patches, proof, **changes)
+    patches, before_projection = project(config, model, data)
+    return save(path, config, model, data, patches, before_projection, **changes)
 
 
 def failed(report):
@@ -69,10 +69,13 @@ def test_without_data_only_the_files_are_checked(tmp_path, data):
 
 def saved_again(path, checkpoint, change, kept=None):
     """The checkpoint with a changed model, perhaps with some of its prototypes only, and fitting hashes."""
-    model, proof, records = checkpoint.model(), checkpoint.proof(), checkpoint.prototypes
+    model, before_projection, records = checkpoint.model(), checkpoint.before_projection(), checkpoint.prototypes
     if kept is not None:
         model.select(torch.tensor(kept))
-        proof, records = {name: before[kept] for name, before in proof.items()}, select(records, kept)
+        before_projection, records = (
+            {name: before[kept] for name, before in before_projection.items()},
+            select(records, kept),
+        )
     change(model)
     return save_checkpoint(
         path,
@@ -82,7 +85,7 @@ def saved_again(path, checkpoint, change, kept=None):
         data=checkpoint.data,
         records=records,
         pictures={name: b"" for record in records for name in (record.patch, record.source)},
-        proof=proof,
+        before_projection=before_projection,
         metrics={},
     )
 
@@ -152,19 +155,23 @@ def test_features_that_drifted_are_found(tmp_path, data):
 def second_best(data, config):
     """Patches and proof where prototype 2 took a patch of another image than the nearest one."""
     _, model = fresh("protopnet")
-    best, proof = project(config, model, data)
+    best, before_projection = project(config, model, data)
     hidden = int(best[0].image[2])
     left = tuple(record for i, record in enumerate(data.train) if i != hidden)
     fewer = dataclasses.replace(data, image_set=dataclasses.replace(data.image_set, records=left))
     _, model = fresh("protopnet")
     patches, _ = project(config, model, fewer)
-    return model, [dataclasses.replace(patches[0], image=patches[0].image + (patches[0].image >= hidden))], proof
+    return (
+        model,
+        [dataclasses.replace(patches[0], image=patches[0].image + (patches[0].image >= hidden))],
+        before_projection,
+    )
 
 
 def test_nearer_patch_is_found(tmp_path, data):
     config, _ = fresh("protopnet")
-    model, patches, proof = second_best(data, config)
-    checkpoint = save(tmp_path / "best", config, model, data, patches, proof)
+    model, patches, before_projection = second_best(data, config)
+    checkpoint = save(tmp_path / "best", config, model, data, patches, before_projection)
     report = verify(checkpoint, data)
     assert list(failed(report)) == ["nearest patches"]
     offenders = failed(report)["nearest patches"].offenders

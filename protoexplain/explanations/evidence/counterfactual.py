@@ -125,8 +125,11 @@ def what_would_change(
 
 def _effects(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
     """[R,P]: what each prototype adds to the lead of the predicted class over each rival beyond not being found."""
-    weights, missing = exact(forward_pass.model.class_weights().detach()), exact(forward_pass.model.missing())
-    return (forward_pass.activations - missing) * (weights[predicted] - weights[rivals])
+    weights, baseline = (
+        exact(forward_pass.model.class_weights().detach()),
+        exact(forward_pass.model.baseline_activations()),
+    )
+    return (forward_pass.activations - baseline) * (weights[predicted] - weights[rivals])
 
 
 def _leads(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tensor:
@@ -142,7 +145,7 @@ def _without(
 ) -> Change:
     """Compute the scores anew as if some prototypes had not been found."""
     activations = forward_pass.activations.clone()
-    activations[removed] = exact(forward_pass.model.missing())[removed]
+    activations[removed] = exact(forward_pass.model.baseline_activations())[removed]
     after = forward_pass.with_activations(activations)
     (found,) = matches(forward_pass, [predicted], removed, box_rule)
     return Change(

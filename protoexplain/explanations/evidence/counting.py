@@ -36,7 +36,7 @@ def count_evidence(model: PrototypeModel, name: str) -> tuple[str, ...]:
     if name not in (SHAPLEY, PRODUCT):
         raise UserError(f"evidence cannot be counted as '{name}'", "", nearest_name(name, (SHAPLEY, PRODUCT)))
     if name == PRODUCT:
-        model.set_baseline(None)
+        model.set_baseline_activations(None)
     elif model.evidence_kind is not model.full_evidence_kind:
         return (WITHOUT_STATISTICS,)
     return ()

@@ -97,7 +97,7 @@ def _numbers(
     kinds["lacking"] = nothing if disagreement is None else _columns(disagreement.absence, chosen)
     similarity = forward_pass.activations[chosen].tolist()
     counted = forward_pass.evidence_kind.relative
-    usual = forward_pass.model.missing()[chosen].tolist() if counted else [None] * len(chosen)
+    usual = forward_pass.model.baseline_activations()[chosen].tolist() if counted else [None] * len(chosen)
     owners = forward_pass.model.ownership.labels[chosen].tolist()
     return [
         {

@@ -16,7 +16,7 @@ from torch import Tensor
 from protoexplain.metrics.stats.prototype_sparsity import UniquePrototypes, unique_prototypes
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
-from protoexplain.models.similarity import Projection, RectifiedCosine
+from protoexplain.models.similarity import DotProduct, RectifiedCosine
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def describe_model(model: PrototypeModel, classes: Sequence[str], size: int, sha
 
 def _unique(branch: Branch, features: Tensor) -> UniquePrototypes:
     height, width = branch.addon(features).shape[2:]
-    directions = isinstance(branch.similarity, Projection | RectifiedCosine)
+    directions = isinstance(branch.similarity, DotProduct | RectifiedCosine)
     return unique_prototypes(branch.prototypes, directions, height * width)
 
 

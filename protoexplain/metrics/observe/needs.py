@@ -13,9 +13,11 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         "parts": images.has_parts,
         "regions": images.has_regions,
         "training_regions": images.has_training_regions,
-        "projection": any(record.projected for record in checkpoint.prototypes) and bool(checkpoint.proof()),
+        "projection": any(record.projected for record in checkpoint.prototypes)
+        and bool(checkpoint.before_projection()),
         "foreign": foreign is not None,
         "interventions": images.interventions is not None,
+        "training_images": bool(images.training),
         "places": not checkpoint.prototypes
         or any((r.map_height, r.map_width) != (1, 1) for r in checkpoint.prototypes),
     }
@@ -46,6 +48,10 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
             "measure a model whose prototypes are parts of pictures",
         ),
         "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
+        "training_images": (
+            f"training images, and the data set {images.name} has none",
+            "measure on the data set that the model was trained on",
+        ),
         "interventions": (
             f"images without parts of the object, and the data set {images.name} has none",
             "use FunnyBirds with test_interventions/, or planted birds",

@@ -6,8 +6,8 @@ Each process observes its own chunks; the first process gets the table of all of
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from protoexplain.metrics.observe.passes import Chunk, Pass
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.plan import Kind, plan_passes
 from protoexplain.metrics.observe.store import ChunkStore, split_into_chunks
+from protoexplain.metrics.observe.swapped import OTHERS, PATCHES, swapped_models
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.models.backbones import Backbone, before_training
 from protoexplain.models.base import FamilyConfig, PrototypeModel
@@ -61,13 +62,16 @@ def observe(
     kinds = {kind for metric in metrics for kind in metric.passes}
     training_kinds = {kind for metric in metrics for kind in metric.training}
     networks = Networks.of(checkpoint, kinds, settings, fabric.device)
+    sample = sample_training_images(images, settings.training_images, settings.seed) if training_kinds else None
+    if "swapped" in kinds and sample is not None:
+        sources = {PATCHES: sample, **({OTHERS: foreign} if foreign else {})}
+        networks = networks.with_swapped(sources, settings.seed)
     observer = _Observer(networks, checkpoint, settings, folder, fabric, watcher)
     columns = observer.run(images, plan_passes(kinds, settings), "looking at test images")
     foreign_columns = training_columns = None
     if foreign:
         foreign_columns = observer.run(foreign, plan_passes({"scores"}, settings), "looking at foreign images")
-    if training_kinds:
-        sample = sample_training_images(images, settings.training_images, settings.seed)
+    if sample is not None:
         training_columns = observer.run(sample, plan_passes(training_kinds, settings), "looking at training images")
     if columns is None:
         return None
@@ -95,12 +99,22 @@ class Networks:
         description: Of the model.
         before: The model with its prototypes from before projection, where a pass needs it.
         frozen: The backbone as it was before the training, where a pass needs it and its weights are at hand.
+        swapped: Copies of the model with other prototypes, where a pass needs them.
+        swapped_from: Names the images that these are patches of.
     """
 
     model: PrototypeModel
     description: ModelDescription
     before: PrototypeModel | None
     frozen: Backbone | None
+    swapped: Mapping[str, PrototypeModel] = field(default_factory=dict)
+    swapped_from: str = ""
+
+    def with_swapped(self, sources: Mapping[str, Images], seed: int) -> Networks:
+        """The same with copies of the model whose prototypes are patches of images, or random numbers."""
+        swapped = swapped_models(self.model, {name: images.dataset() for name, images in sources.items()}, seed)
+        names = "|".join(images.inputs_fingerprint for images in sources.values())
+        return replace(self, swapped=swapped, swapped_from=names)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, kinds: Set[Kind], settings: MeasureSettings, device: torch.device) -> Networks:
@@ -123,14 +137,14 @@ class Networks:
     ) -> Chunk:
         """Images [n,3,S,S] on the device with labels [n], for all passes."""
         given = self.model, self.description, images, labels, records, geometries
-        return Chunk(*given, self.before, self.frozen, interventions)
+        return Chunk(*given, self.before, self.frozen, interventions, self.swapped)
 
 
 def before_projection(checkpoint: Checkpoint, model: PrototypeModel) -> PrototypeModel:
     """A copy of the model with its prototypes from before projection."""
-    before, proof = copy.deepcopy(model), checkpoint.proof()
+    before, before_projection = copy.deepcopy(model), checkpoint.before_projection()
     for name, branch in before.named_branches():
-        branch.prototypes.data = proof[name].to(branch.prototypes)
+        branch.prototypes.data = before_projection[name].to(branch.prototypes)
     return before
 
 
@@ -158,7 +172,7 @@ class _Observer:
         """The columns of all passes, in the first process; chunks whose files are there are not observed again."""
         size = self.settings.batch_size
         shared, frozen = self.networks.description.shared_per_class, self.networks.frozen is not None
-        model = f"{self.checkpoint.weights_sha256}|{shared}|{frozen}"
+        model = f"{self.checkpoint.weights_sha256}|{shared}|{frozen}|{self.networks.swapped_from}"
         store = ChunkStore(self.folder, f"{model}|{images.inputs_fingerprint}|{size}")
         chunks = split_into_chunks(len(images.records), size)
         own = range(self.fabric.global_rank, len(chunks), self.fabric.world_size)

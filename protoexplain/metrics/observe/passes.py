@@ -6,8 +6,8 @@ its representation names all that its numbers depend on.  K prototypes of an ima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -40,6 +40,7 @@ class Chunk:
         before: The model with its prototypes from before projection, where there are such.
         frozen: The backbone as it was before the training, where its weights are at hand.
         interventions: Images without parts, where the data set has such.
+        swapped: Copies of the model with other prototypes, by what stands in for its own.
     """
 
     model: PrototypeModel
@@ -51,6 +52,7 @@ class Chunk:
     before: PrototypeModel | None = None
     frozen: nn.Module | None = None
     interventions: Interventions | None = None
+    swapped: Mapping[str, PrototypeModel] = field(default_factory=dict)
 
     @cached_property
     def features(self) -> Tensor:

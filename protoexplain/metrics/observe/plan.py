@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from protoexplain.metrics.observe import passes
+from protoexplain.metrics.observe.all_peaks import AllPeaks
 from protoexplain.metrics.observe.attack import Misaligned
+from protoexplain.metrics.observe.box_noise import BoxNoise
 from protoexplain.metrics.observe.cells import Cells
 from protoexplain.metrics.observe.localisation import Localisation
 from protoexplain.metrics.observe.masking import Masked, Mode
+from protoexplain.metrics.observe.part_cover import PartCover
 from protoexplain.metrics.observe.part_rules import BASELINES, RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Pass
 from protoexplain.metrics.observe.relevance import Relevance
+from protoexplain.metrics.observe.swapped import Swapped
 from protoexplain.metrics.observe.views import VIEWS, View
 from protoexplain.metrics.observe.without_parts import NamedParts, WithoutItems
 from protoexplain.metrics.settings import MeasureSettings
@@ -34,10 +38,14 @@ Kind = Literal[
     "parts",
     "attack",
     "relevance",
+    "all_peaks",
+    "part_cover",
+    "box_noise",
+    "swapped",
 ]
 
 
-def _noise(settings: MeasureSettings) -> list[Pass]:
+def _noise(settings: MeasureSettings) -> list[passes.Noise]:
     limit, seed = settings.noise_limit, settings.seed
     draws = [(f"noisy/{draw}", draw, settings.noise) for draw in range(settings.draws)]
     levels = [(f"noise level/{level}", 0, level) for level in settings.noise_levels]
@@ -75,7 +83,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "lead": lambda settings: [passes.Lead()],
     "patches": lambda settings: [passes.Patches()],
     "peaks": lambda settings: [passes.Peaks()],
-    "noisy": _noise,
+    "noisy": lambda settings: [*_noise(settings)],
     "pixel_noise": _pixel_noise,
     "views": lambda settings: [View(view, settings.seed) for view in VIEWS],
     "localisation": lambda settings: [Localisation(settings.seed)],
@@ -86,6 +94,10 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "parts": _parts,
     "attack": _attack,
     "relevance": lambda settings: [Relevance()],
+    "swapped": lambda settings: [Swapped(settings.seed)],
+    "box_noise": lambda settings: [BoxNoise(settings.seed)],
+    "part_cover": lambda settings: [PartCover(settings.seed)],
+    "all_peaks": lambda settings: [AllPeaks(_noise(settings)[0])],
 }
 
 

@@ -20,7 +20,7 @@ from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeMode
 from protoexplain.models.contract import Ownership
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import AggregationHead, LinearHead
-from protoexplain.models.similarity import Cosine, Projection
+from protoexplain.models.similarity import Cosine, DotProduct
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 SHALLOW_STRIDE = 4
@@ -96,7 +96,7 @@ class EvalProtoPNet(PrototypeModel):
         branch = Branch(
             addon=normalised(addon, channels, config.feature_norm),
             prototypes=torch.rand(len(ownership.owned), config.prototype_channels, 1, 1),
-            similarity=Projection(),
+            similarity=DotProduct(),
             head=head(ownership),
             loss_similarity=Cosine(),
         )

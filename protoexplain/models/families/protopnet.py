@@ -18,7 +18,7 @@ from protoexplain.models import losses
 from protoexplain.models.base import Branch, Family, FamilyConfig, PrototypeModel, PrototypeOutput, identity
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.similarity import NegativeSquaredL2, RectifiedCosine
+from protoexplain.models.similarity import LogActivation, NegativeSquaredL2, RectifiedCosine
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 
@@ -64,19 +64,6 @@ class ProtoPNetSchedule(ProjectedSchedule):
     last_layer_epochs: int = Field(20, ge=0)
     decay: Decay = Decay(kind="step", every=5, gamma=0.1)
     losses: ProtoPNetLosses = ProtoPNetLosses()
-
-
-def log_activation(epsilon: float, similarity: Tensor) -> Tensor:
-    """ln((d + 1) / (d + epsilon)) with d = -similarity; range (0, ln(1/epsilon)]."""
-    return torch.log((1 - similarity) / (epsilon - similarity))
-
-
-class _LogActivation:
-    def __init__(self, epsilon: float) -> None:
-        self.epsilon = epsilon
-
-    def __call__(self, similarity: Tensor) -> Tensor:
-        return log_activation(self.epsilon, similarity)
 
 
 def addon_layers(channels: int, depth: int, kind: str) -> nn.Sequential:
@@ -147,7 +134,7 @@ class ProtoPNet(PrototypeModel):
             prototypes=torch.rand(len(ownership.owned), config.prototype_channels, *config.prototype_size),
             similarity=RectifiedCosine() if cosine else NegativeSquaredL2(),
             head=LinearHead(ownership, other=config.other_class_weight),
-            activation=identity if cosine or config.activation == "linear" else _LogActivation(config.epsilon),
+            activation=identity if cosine or config.activation == "linear" else LogActivation(config.epsilon),
         )
         super().__init__(backbone, {"main": branch}, ownership)
         self.floor = -float(branch.prototypes[0].numel()) if config.published_saturation else None

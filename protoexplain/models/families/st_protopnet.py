@@ -28,7 +28,7 @@ from protoexplain.models.base import (
 from protoexplain.models.contract import Ownership
 from protoexplain.models.families.protopnet import initialised, normalised
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.similarity import Cosine, Projection
+from protoexplain.models.similarity import Cosine, DotProduct
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
 
 TRIVIAL, SUPPORT = "trivial", "support"
@@ -103,7 +103,7 @@ class STProtoPNet(PrototypeModel):
             name: Branch(
                 addon=_addon(config, channels),
                 prototypes=torch.rand(len(ownership.owned), config.prototype_channels, 1, 1),
-                similarity=Projection() if cropped else Cosine(),
+                similarity=DotProduct() if cropped else Cosine(),
                 head=LinearHead(ownership, other=config.other_class_weight),
                 activation=identity if cropped else F.relu,
                 loss_similarity=Cosine() if cropped else None,

@@ -24,7 +24,7 @@ def test_the_published_product_on_demand():
     model = knowing(linear(torch.eye(3).tolist()))
     assert count_evidence(model, PRODUCT) == ()
     assert model.evidence_kind == "product"
-    assert not model.missing().any()
+    assert not model.baseline_activations().any()
     assert model.statistics is not None, "heat maps keep their scale"
 
 

@@ -17,7 +17,7 @@ from protoexplain.metrics.stats.misalignment_scores import of_target
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.similarity import Projection
+from protoexplain.models.similarity import DotProduct
 
 SIZE = 32
 
@@ -42,7 +42,7 @@ def chunk_of(leak, count=3):
     for number, label in enumerate(labels.tolist()):
         images[number, label, 12:20, 12:20] = 1
     ownership = Ownership.class_major(1, 3)
-    branch = Branch(nn.Identity(), torch.eye(3).view(3, 3, 1, 1), Projection(), LinearHead(ownership))
+    branch = Branch(nn.Identity(), torch.eye(3).view(3, 3, 1, 1), DotProduct(), LinearHead(ownership))
     model = PrototypeModel(Bright(leak), {"main": branch}, ownership).eval()
     records = [ImageRecord(f"{number}.png", Path(), label, "test") for number, label in enumerate(labels.tolist())]
     described = describe_model(model, ("red", "green", "blue"), SIZE, 3)
