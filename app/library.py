@@ -9,7 +9,7 @@ from pathlib import Path
 from app.examples import Examples
 from app.image_predictions import PredictionJobs
 from app.input_image import Frame, InputImage
-from app.links import Address, Words
+from app.links import Address, Parameters
 from app.measurements import Measurements
 from app.models import ModelStore
 from app.tabs.edit.edits import Edits
@@ -42,13 +42,13 @@ class Choice:
     asked: Address = NOWHERE
     visit: int = 0
 
-    def words_for(self, tab: str) -> Words:
+    def parameters_for(self, tab: str) -> Parameters:
         """What a link asked of a tab."""
         return self.asked.of(tab)
 
     @property
     def address(self) -> Mapping[str, str]:
-        """The words for model and image; uploads stay with their owner."""
+        """The parameters for model and image; uploads stay with their owner."""
         return {"model": self.model} if self.upload else {"model": self.model, "image": self.image}
 
 

@@ -29,7 +29,7 @@ from app.network import check_host, listen
 from app.panel.actions import default_checkpoint
 from app.tabs.edit.edits import Edits
 from app.tabs.explain.actions import explain_image
-from app.tabs.prototypes.nearest import NearestPatches
+from app.tabs.prototypes.nearest import NearestPatchSearch
 from app.tabs.report.reports import Reports
 from app.uploads import LARGEST, make_folder
 from protoexplain.checkpoint.folders import shipped_checkpoints
@@ -171,7 +171,7 @@ def create_app(
         examples,
         image_predictions=DatasetJobs(PredictTestImages(), examples, jobs),
         measurements=Measurements(examples, jobs, device=str(where)),
-        neighbours=DatasetJobs(NearestPatches(), examples, jobs),
+        neighbours=DatasetJobs(NearestPatchSearch(), examples, jobs),
         reports=Reports(jobs),
         edits=Edits(examples, jobs, str(where)),
     )

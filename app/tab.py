@@ -15,13 +15,13 @@ import gradio as gr
 
 from app import tabs
 from app.library import Choice, Library
-from app.links import form_words
+from app.links import form_parameters
 from app.widgets import QUIET, show_errors
 
 POLL_SECONDS = 0.7
 """Between two questions how far a job is."""
 Handler = Callable[..., list[Any]]
-"""(choice, state, words) -> a value for each output."""
+"""(choice, state, parameters) -> a value for each output."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Tab:
     """A way to look at a checkpoint and a picture.
 
     Args:
-        name: That of its folder; the word for it in addresses.
+        name: That of its folder; the value of `tab` in addresses.
         title: For people.
         order: Tabs stand in this order.
         build: (library, choice) lays out the tab and wires it.  The state `choice` holds the `Choice`; it changes only
             while the tab is open, and when the tab is opened after another choice was made, so a tab that listens to
             its changes does no work unseen.  The HTML that a tab shows says in `data-address`, as a part of a query,
-            what would bring a visitor back to it; the tab finds that again in `Choice.words_for`.
+            what would bring a visitor back to it; the tab finds that again in `Choice.parameters_for`.
     """
 
     name: str
@@ -60,7 +60,7 @@ def polling_timer() -> gr.Timer:
 class TabEvents:
     """Calls the handlers of a tab, and fills its widgets with what they return.
 
-    A handler takes the choice of the visitor, the state of the tab, and the words that a link or a form says, and
+    A handler takes the choice of the visitor, the state of the tab, and the parameters that a link or a form says, and
     returns a value for each output.
 
     Args:
@@ -87,16 +87,16 @@ class TabEvents:
         """A link, another model, or another picture.
 
         Args:
-            handler: Takes the words of the link.
+            handler: Takes the parameters of the link.
             of_model: Whether the tab shows nothing of the picture, so that it stays as it is until `state.model` is
                 no longer the chosen one or a link asks for something.
         """
 
         def handle(choice: Choice, state: Any) -> list[Any]:  # noqa: ANN401
-            words = choice.words_for(self.name)
-            if of_model and not words and choice.model == state.model:
+            parameters = choice.parameters_for(self.name)
+            if of_model and not parameters and choice.model == state.model:
                 return self.unchanged()
-            return handler(choice, state, words)
+            return handler(choice, state, parameters)
 
         self._call(self.chosen.change, _named_after(handler, handle))
 
@@ -105,7 +105,7 @@ class TabEvents:
         form: gr.HTML,
         handler: Handler,
         *,
-        read: Callable[[str], Any] = form_words,
+        read: Callable[[str], Any] = form_parameters,
         outputs: Sequence[Any] | None = None,
         on_error: Callable[[str], list[Any]] | None = None,
         trigger_mode: str = "multiple",

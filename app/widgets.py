@@ -40,7 +40,7 @@ def script(*files: str) -> str:
 
 
 def form(elem_id: str) -> gr.HTML:
-    """A place for a form of ours; its event ``query`` tells the fields as `query`, the words of an address."""
+    """A place for a form of ours; its event ``query`` tells the fields as `query`, the parameters of an address."""
     return html(elem_id=elem_id, js_on_load=script("theme/form.js"))
 
 

@@ -26,7 +26,7 @@ def forward_passes(birds: ModelOnBirds) -> None:
         birds.model(images)
 
 
-def search(birds: ModelOnBirds) -> list[projection.Patches]:
+def search(birds: ModelOnBirds) -> list[projection.BestPatches]:
     return projection.search(birds.model, birds.batches(birds.dataset()))
 
 

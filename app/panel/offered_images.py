@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.image_predictions import ImagePrediction, PredictionJob
 from app.input_image import InputImage
 from app.library import Choice, Library
-from app.links import Words, number
+from app.links import Parameters, number
 
 ALL, WRONG, UNSURE = "all", "wrong", "unsure"
 PAGE, MOST = 36, 2000
@@ -40,11 +40,11 @@ class OfferedImages:
     waiting: bool
 
 
-def parse_query(words: Words) -> Query:
+def parse_query(parameters: Parameters) -> Query:
     """From the fields of the form."""
-    show = words.get("show", ALL)
-    count = min(max(number(words, "count") or PAGE, PAGE), MOST)
-    return Query(show if show in (ALL, WRONG, UNSURE) else ALL, number(words, "of"), count)
+    show = parameters.get("show", ALL)
+    count = min(max(number(parameters, "count") or PAGE, PAGE), MOST)
+    return Query(show if show in (ALL, WRONG, UNSURE) else ALL, number(parameters, "of"), count)
 
 
 def offered_images(library: Library, choice: Choice, query: Query) -> OfferedImages:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import Address, form_words, parse
+from app.links import Address, form_parameters, parse
 from app.models import titles
 from app.navigation import NavigationState
 from app.panel import view as views
@@ -135,7 +135,7 @@ def wire(
 
     @toast_errors
     def on_query(choice: Choice, event: gr.EventData) -> list[Any]:
-        return pictured(choice, parse_query(form_words(str(event.query))))
+        return pictured(choice, parse_query(form_parameters(str(event.query))))
 
     @toast_errors
     def on_tick(choice: Choice, query: Query) -> list[Any]:

@@ -19,7 +19,7 @@ def intro() -> str:
 
 def address(choice: Choice) -> str:
     """What a link to the shown model and picture says."""
-    return page("panel/address.html", words=choice.address, own=bool(choice.upload))
+    return page("panel/address.html", parameters=choice.address, own=bool(choice.upload))
 
 
 def facts(shown: Facts, broken: Sequence[Broken] = ()) -> str:

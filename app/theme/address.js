@@ -1,4 +1,4 @@
-/* The address bar says what is shown: the shared words from #address, those of the open tab from its own
+/* The address bar says what is shown: the shared parameters from #address, those of the open tab from its own
    [data-address].  While either is missing, the address stays as it came. */
 (() => {
   const addressIn = (place) => document.querySelector(`${place} [data-address]`)?.dataset.address;
@@ -19,12 +19,12 @@
     mark(new URLSearchParams(shared).get("image"));
     document.dispatchEvent(new Event("view-changed"));
     if (own === undefined) return;
-    const words = new URLSearchParams(shared);
-    words.set("tab", tab);
-    for (const [name, value] of new URLSearchParams(own)) words.set(name, value);
+    const parameters = new URLSearchParams(shared);
+    parameters.set("tab", tab);
+    for (const [name, value] of new URLSearchParams(own)) parameters.set(name, value);
     const theme = new URLSearchParams(location.search).get("__theme");
-    if (theme) words.set("__theme", theme);
-    const query = `?${words}`;
+    if (theme) parameters.set("__theme", theme);
+    const query = `?${parameters}`;
     if (query !== location.search) history.replaceState(history.state, "", location.pathname + query);
   };
 

@@ -1,4 +1,4 @@
-/* A form tells its fields as words of an address: at once, text a moment after the last key; with the attribute
+/* A form tells its fields as parameters of an address: at once, text a moment after the last key; with the attribute
    data-on-submit only when it is sent. */
 let due = 0;
 const send = (form, button) => trigger("query", { query: new URLSearchParams(new FormData(form, button)).toString() });

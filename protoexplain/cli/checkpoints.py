@@ -79,7 +79,7 @@ def edit(
     Reasons are background, spurious, duplicate and other.
     """
     from protoexplain.editing.decisions import read_decisions
-    from protoexplain.editing.save import edit as edit_checkpoint
+    from protoexplain.editing.edit import edit as edit_checkpoint
 
     read = read_decisions(decisions)
     with watching() as watcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Format = Literal["text", "csv", "latex", "markdown", "json"]
 Metrics = Annotated[
-    str | None, typer.Option("--metrics", "-m", help="Names with commas; by default all that the data allow.")
+    str | None, typer.Option("--metrics", "-m", help="Names or patterns with commas; by default all that data allow.")
 ]
 Form = Annotated[Format, typer.Option("--format", "-f", help="Of what is printed or written.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File for it instead of standard output.")]
@@ -135,7 +136,11 @@ def _resumable() -> Iterator[ProgressWatcher]:
 
 
 def _names(text: str | None) -> list[str] | None:
-    return [name.strip().replace("-", "_") for name in text.split(",") if name.strip()] if text else None
+    """Names of metrics; patterns such as `funnybirds_*` become all that fit, in their order."""
+    from protoexplain.metrics.registry import list_metrics
+
+    given = [name.strip().replace("-", "_") for name in (text or "").split(",") if name.strip()]
+    return [fit for name in given for fit in fnmatch.filter(list_metrics(), name) or [name]] or None
 
 
 def _settings(assignments: list[str], images: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
-from protoexplain.editing.edit import Edited
+from protoexplain.editing.carry_out import Edited
 from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview
 from protoexplain.metrics.stats.explanation_sizes import EvidenceSettings, used
 from protoexplain.metrics.stats.wilson import wilson
@@ -82,7 +82,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Report:
+class EditReport:
     """Before and after.
 
     Args:
@@ -136,7 +136,7 @@ def _count(value: int | None) -> str:
     return "unknown" if value is None else str(value)
 
 
-def report(preview: EditPreview, parent: Edited, edited: Edited, epochs: int) -> Report:
+def report(preview: EditPreview, parent: Edited, edited: Edited, epochs: int) -> EditReport:
     """Compare an edited model with its parent."""
     findings = findings_of(preview, edited, records_of(preview, edited))
     before = sizes(preview, parent, findings_of(preview, parent, preview.checkpoint.prototypes))
@@ -148,7 +148,7 @@ def report(preview: EditPreview, parent: Edited, edited: Edited, epochs: int) ->
         if one != two
     )
     concerned = {finding.kind: tuple(edited.kept[i] for i in finding.prototypes) for finding in findings}
-    return Report(before, sizes(preview, edited, findings), changed, concerned, epochs)
+    return EditReport(before, sizes(preview, edited, findings), changed, concerned, epochs)
 
 
 def guesses(edited: Edited, split: str) -> list[int]:

@@ -18,20 +18,19 @@ from torch import Tensor
 from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
 from protoexplain.checkpoint.model_card import EDITS
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
-from protoexplain.devices import AUTO
-from protoexplain.editing.decisions import Decision, Decisions
-from protoexplain.editing.edit import Edited, carry_out, refit
-from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview, open_preview
-from protoexplain.editing.report import Report, findings_of, report
+from protoexplain.editing.carry_out import Edited
+from protoexplain.editing.decisions import Decision
+from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview
+from protoexplain.editing.report import EditReport, findings_of
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import require_writable
 from protoexplain.models.base import PrototypeModel
-from protoexplain.progress import Progress, Silent, Watcher
+from protoexplain.progress import Progress
 from protoexplain.training.checkpoint_ops import pictures_of
 from protoexplain.training.diagnose import Finding
 from protoexplain.training.feature_cache import scores_of
 from protoexplain.training.held_out import calibrate_model
-from protoexplain.training.projection import Patches
+from protoexplain.training.projection import BestPatches
 from protoexplain.training.provenance import Provenance, data_info, provenance
 from protoexplain.training.responses import responses
 
@@ -41,57 +40,17 @@ class EditResult:
     """Args: checkpoint: the new one; report: what the edit changed; findings: what is wrong with its prototypes."""
 
     checkpoint: Checkpoint
-    report: Report
+    report: EditReport
     findings: tuple[Finding, ...]
 
 
-def edit(
-    path: Path,
-    decisions: Decisions,
-    data: Path,
-    out: Path,
-    watcher: Watcher | None = None,
-    command: str = "",
-    device: str = AUTO,
-) -> EditResult:
-    """Carry out a file of decisions: edit, refit the head, save a new checkpoint.
-
-    Args:
-        path: The checkpoint to be edited; it stays as it is.
-        decisions: What is unwanted, and what is done about it.
-        data: The data set that it was trained on.
-        out: The new checkpoint.
-        watcher: Is shown the progress.
-        command: How to make it again, for the model card.
-        device: Where the model looks at the pictures, as `resolve_device`.
-
-    Raises:
-        UserError: `out` exists, the decisions are about another checkpoint or cannot be carried out, other data, or
-            there is no such device.
-    """
-    shown = watcher or Silent()
-    _require_place(out)
-    checkpoint = Checkpoint.load(path)
-    meant = decisions.weights_sha256
-    if meant and meant != checkpoint.weights_sha256:
-        raise UserError(
-            f"the decisions are about a checkpoint whose weights have the SHA-256 {meant[:16]}…",
-            f"{path}, {checkpoint.weights_sha256[:16]}…",
-            "name that checkpoint, or leave weights_sha256 out of the file if the numbers mean the same prototypes",
-        )
-    preview = open_preview(
-        checkpoint, data, lambda done, total: shown.progress("looking at pictures", done, total), device
-    )
-    for notice in preview.data.notices:
-        shown.line(notice)
-    edited = carry_out(preview, decisions.decisions)
-    epochs = refit(preview, edited, decisions.epochs, shown)
-    found = report(preview, carry_out(preview, ()), edited, epochs)
-    return save(preview, edited, found, out, command)
-
-
 def save(
-    preview: EditPreview, edited: Edited, found: Report, out: Path, command: str = "", progress: Progress | None = None
+    preview: EditPreview,
+    edited: Edited,
+    found: EditReport,
+    out: Path,
+    command: str = "",
+    progress: Progress | None = None,
 ) -> EditResult:
     """Write an edited model as a new checkpoint.
 
@@ -106,7 +65,7 @@ def save(
     Raises:
         UserError: The folder exists or cannot be written, or a picture can no longer be read.
     """
-    _require_place(out)
+    require_free(out)
     parent = preview.checkpoint
     model = whole_model(preview, edited)
     latents = preview.features[TRAIN].batches(torch.device("cpu"))
@@ -154,7 +113,7 @@ def whole_model(preview: EditPreview, edited: Edited) -> PrototypeModel:
     return model.eval()
 
 
-def _require_place(out: Path) -> None:
+def require_free(out: Path) -> None:
     """Refuse a name that is taken, or a place that cannot be written, before the work."""
     if out.exists():
         raise UserError("there is something under this name already", str(out), "choose another name")
@@ -196,7 +155,7 @@ def _cut_out(preview: EditPreview, edited: Edited, progress: Progress | None) ->
         own = {index - start: spot for index, spot in moved.items() if start <= index < start + size}
         start += size
         height, width = next((spot.map.shape for spot in own.values()), (1, 1))
-        found = Patches(
+        found = BestPatches(
             image=torch.full((size,), -1),
             row=torch.full((size,), -1),
             column=torch.full((size,), -1),

@@ -135,6 +135,7 @@ class MetricResult:
 
 
 _RESULT = TypeAdapter(MetricResult)
+_COSTLY: frozenset[Kind] = frozenset({"without", "attack"})
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,11 @@ class Metric:
     needs: frozenset[Need] = frozenset()
     settings: type[MetricSettings] = MetricSettings
     training: frozenset[Kind] = frozenset()
+
+    @property
+    def costly(self) -> bool:
+        """Whether each image takes dozens of pictures or passes more, so that it is measured only when it is named."""
+        return not self.passes.isdisjoint(_COSTLY)
 
     def measure(self, name: str, observed: Observations, settings: BaseModel) -> MetricResult:
         """Compute the score, and add title, unit and all settings to it."""

@@ -99,23 +99,27 @@ def measurable(
     Args:
         names: Of metrics.
         missing: Unmet need -> (what is missing, what would provide it).
-        required: Whether a metric that cannot be measured is an error; otherwise the watcher is shown its name.
+        required: Whether they were named, so that one that cannot be measured is an error; otherwise the watcher is
+            shown its name, and costly ones are left out, too.
         watcher: Is shown which metrics are left out.
 
     Raises:
         UserError: A required metric cannot be measured.
     """
-    wanted = []
+    wanted: list[str] = []
+    costly: list[str] = []
     for name in dict.fromkeys(names):
         metric = get_metric(name)
         need = next((need for need in sorted(metric.needs) if need in missing), None)
         if need is None:
-            wanted.append(name)
+            (costly if metric.costly and not required else wanted).append(name)
             continue
         what, fix = missing[need]
         if required:
             raise UserError(f"{name} needs {what}", "--metrics", fix)
         watcher.line(f"left out: {name} needs {what}")
+    if costly:
+        watcher.line(f"not measured unless named, since they take dozens of passes an image: {', '.join(costly)}")
     return wanted
 
 

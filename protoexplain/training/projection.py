@@ -25,7 +25,7 @@ Allowed = Callable[[list[int], tuple[int, int]], Tensor]
 
 
 @dataclass(frozen=True)
-class Patches:
+class BestPatches:
     """The best patch of each prototype of one branch.
 
     Args:
@@ -50,7 +50,7 @@ class Patches:
         return self.image >= 0
 
 
-def _wins(challenger: Patches, holder: Patches) -> Tensor:
+def _wins(challenger: BestPatches, holder: BestPatches) -> Tensor:
     """Where the challenger is closer, or as close on an earlier image."""
     gap = challenger.similarity - holder.similarity
     noise = RELATIVE_TIE * holder.similarity.abs().nan_to_num(posinf=0) + ABSOLUTE_TIE
@@ -58,29 +58,29 @@ def _wins(challenger: Patches, holder: Patches) -> Tensor:
     return challenger.found & (~holder.found | (gap > noise) | earlier)
 
 
-def merge(holder: Patches, challenger: Patches) -> Patches:
+def merge(holder: BestPatches, challenger: BestPatches) -> BestPatches:
     """The better patch of each prototype."""
     wins = _wins(challenger, holder)
 
     def pick(new: Tensor, old: Tensor) -> Tensor:
         return torch.where(wins.view(-1, *[1] * (old.dim() - 1)), new, old)
 
-    return Patches(*(pick(getattr(challenger, f.name), getattr(holder, f.name)) for f in fields(Patches)))
+    return BestPatches(*(pick(getattr(challenger, f.name), getattr(holder, f.name)) for f in fields(BestPatches)))
 
 
-def merge_all(parts: list[Patches]) -> Patches:
+def merge_all(parts: list[BestPatches]) -> BestPatches:
     """The best patches over several searches."""
     return reduce(merge, parts)
 
 
-def to_cpu(patches: Patches) -> Patches:
-    return Patches(*(getattr(patches, f.name).cpu() for f in fields(Patches)))
+def to_cpu(patches: BestPatches) -> BestPatches:
+    return BestPatches(*(getattr(patches, f.name).cpu() for f in fields(BestPatches)))
 
 
-def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1)) -> Patches:
+def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1)) -> BestPatches:
     count, device = len(prototypes), prototypes.device
     none = torch.full((count,), -1, device=device)
-    return Patches(
+    return BestPatches(
         image=none,
         row=none.clone(),
         column=none.clone(),
@@ -90,7 +90,7 @@ def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1
     )
 
 
-def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor, allowed: Tensor | None) -> Patches:
+def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor, allowed: Tensor | None) -> BestPatches:
     """Best patches of some prototypes over images that all qualify for them, in the allowed cells [B,H,W]."""
     maps = branch.similarity.maps(z, prototypes)
     compared = maps if allowed is None else maps.masked_fill(~allowed[:, None], -torch.inf)
@@ -104,7 +104,7 @@ def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor, a
     for one in image.unique():
         mine = image == one
         patch[mine] = gather_patches(z[one : one + 1], prototypes, cell[mine][None])[0]
-    return Patches(
+    return BestPatches(
         image=indices[image],
         row=cell // maps.shape[3],
         column=cell % maps.shape[3],
@@ -114,11 +114,11 @@ def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor, a
     )
 
 
-def _update(holder: Patches, chosen: Tensor, found: Patches) -> None:
+def _update(holder: BestPatches, chosen: Tensor, found: BestPatches) -> None:
     """Let the patches found for some prototypes compete with those held."""
-    held = Patches(*(getattr(holder, f.name)[chosen] for f in fields(Patches)))
+    held = BestPatches(*(getattr(holder, f.name)[chosen] for f in fields(BestPatches)))
     better = merge(held, found)
-    for f in fields(Patches):
+    for f in fields(BestPatches):
         getattr(holder, f.name)[chosen] = getattr(better, f.name)
 
 
@@ -128,7 +128,7 @@ def search(
     batches: Iterable[tuple[Tensor, Tensor, Tensor]],
     any_class: bool = False,
     allowed: Allowed | None = None,
-) -> list[Patches]:
+) -> list[BestPatches]:
     """One pass over the training images.
 
     Args:
@@ -154,10 +154,10 @@ def latent_batches(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor
 @torch.inference_mode()
 def search_latents(
     model: PrototypeModel, batches: Iterable[LatentBatch], any_class: bool = False, allowed: Allowed | None = None
-) -> list[Patches]:
+) -> list[BestPatches]:
     """As `search`, of training images that the network has seen already."""
     owners = model.ownership.split(model.branch_sizes())
-    best: list[Patches | None] = [None] * len(owners)
+    best: list[BestPatches | None] = [None] * len(owners)
     for latents, labels, indices in batches:
         masks: dict[tuple[int, int], Tensor] = {}
         for b, (z, (_, branch), owner) in enumerate(zip(latents, model.named_branches(), owners, strict=True)):
@@ -188,7 +188,7 @@ def _groups(labels: Tensor, shared: bool) -> list[tuple[int | None, Tensor]]:
 
 
 @torch.no_grad()
-def replace_prototypes(model: PrototypeModel, patches: list[Patches]) -> None:
+def replace_prototypes(model: PrototypeModel, patches: list[BestPatches]) -> None:
     """Replace each prototype by its patch; those without one stay as they are."""
     for found, (_, branch) in zip(patches, model.named_branches(), strict=True):
         written = branch.similarity.prototypes_from(found.patch).view_as(branch.prototypes)

@@ -27,7 +27,7 @@ from protoexplain.io.images import load_image, sha256_of
 from protoexplain.models.base import PrototypeModel
 from protoexplain.progress import Progress
 from protoexplain.regions.box_rules import DEFAULT
-from protoexplain.training.projection import Patches
+from protoexplain.training.projection import BestPatches
 
 SOURCE_QUALITY, PATCH_QUALITY = 88, 90
 _MAPS_AT_ONCE = 64
@@ -51,7 +51,7 @@ class Provenance:
 
 def provenance(
     model: PrototypeModel,
-    patches: Sequence[Patches],
+    patches: Sequence[BestPatches],
     images: Sequence[ImageRecord],
     crop: Crop,
     size: int,
@@ -110,7 +110,7 @@ def _drawn(model: PrototypeModel, records: Sequence[PrototypeRecord]) -> dict[st
 
 
 @torch.no_grad()
-def _activation_maps(model: PrototypeModel, patches: Sequence[Patches]) -> list[Tensor]:
+def _activation_maps(model: PrototypeModel, patches: Sequence[BestPatches]) -> list[Tensor]:
     """[P,H,W] of the prototypes of each branch, each on its image."""
     branches = zip(patches, model.named_branches(), strict=True)
     return [branch.activation_maps(found.maps) for found, (_, branch) in branches]
@@ -118,7 +118,7 @@ def _activation_maps(model: PrototypeModel, patches: Sequence[Patches]) -> list[
 
 def _records_of(
     model: PrototypeModel,
-    patches: Sequence[Patches],
+    patches: Sequence[BestPatches],
     maps: Sequence[Tensor],
     images: Sequence[ImageRecord],
     size: int,

@@ -21,7 +21,7 @@ from protoexplain.errors import UserError
 from protoexplain.io.atomic import write_file
 from protoexplain.models.base import PrototypeModel
 from protoexplain.training.engine import EpochSums
-from protoexplain.training.projection import Patches
+from protoexplain.training.projection import BestPatches
 
 STATE_FILE = "state.pt"
 
@@ -39,7 +39,7 @@ class Snapshot:
     """
 
     weights: dict[str, Tensor]
-    patches: list[Patches]
+    patches: list[BestPatches]
     proof: dict[str, Tensor]
     accuracy: float
     place: str
@@ -71,7 +71,7 @@ class RunState:
     started: bool = False
     epochs_done: dict[str, int] = field(default_factory=dict)
     optimizers: dict[str, Any] = field(default_factory=dict)
-    patches: list[Patches] = field(default_factory=list)
+    patches: list[BestPatches] = field(default_factory=list)
     proof: dict[str, Tensor] = field(default_factory=dict)
     best: Snapshot | None = None
     probe: dict[str, Any] | None = None
@@ -163,12 +163,12 @@ def load_state(folder: Path, models: Sequence[PrototypeModel], run_id: str) -> R
     )
 
 
-def _plain(patches: list[Patches]) -> list[dict[str, Tensor]]:
+def _plain(patches: list[BestPatches]) -> list[dict[str, Tensor]]:
     return [vars(found) for found in patches]
 
 
-def _patches(plain: list[Mapping[str, Tensor]]) -> list[Patches]:
-    return [Patches(**found) for found in plain]
+def _patches(plain: list[Mapping[str, Tensor]]) -> list[BestPatches]:
+    return [BestPatches(**found) for found in plain]
 
 
 def _random_states() -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Trainer:
         self.callbacks.watcher.line(f"projection: test accuracy {before['test']:.1%} before, {after['test']:.1%} after")
         self.keep_if_best(after["validation"], "projection")
 
-    def find_patches(self) -> list[projection.Patches]:
+    def find_patches(self) -> list[projection.BestPatches]:
         """The nearest training patch of each prototype, by branch, over all processes."""
         self.model.eval()
         fabric = self.fabric
@@ -114,7 +114,7 @@ class Trainer:
             return [projection.to_cpu(patches) for patches in found]
         gathered = [{name: fabric.all_gather(tensor) for name, tensor in vars(patches).items()} for patches in found]
         by_rank = [
-            [projection.Patches(**{name: t[rank] for name, t in each.items()}) for rank in range(fabric.world_size)]
+            [projection.BestPatches(**{name: t[rank] for name, t in each.items()}) for rank in range(fabric.world_size)]
             for each in gathered
         ]
         return [projection.to_cpu(projection.merge_all(parts)) for parts in by_rank]
@@ -127,7 +127,7 @@ class Trainer:
 
     # ------------------------------------------------------------------ checkpoints
 
-    def origin_of(self, patches: Sequence[projection.Patches], projected: bool) -> Provenance:
+    def origin_of(self, patches: Sequence[projection.BestPatches], projected: bool) -> Provenance:
         """Where the prototypes come from, with pictures.
 
         Args:

@@ -15,7 +15,7 @@ from app.library import Library
 from app.measurements import Measurements
 from app.models import ModelStore
 from app.tabs.edit.edits import Edits
-from app.tabs.prototypes.nearest import NearestPatches
+from app.tabs.prototypes.nearest import NearestPatchSearch
 from app.tabs.report.reports import Reports
 
 
@@ -73,7 +73,7 @@ def measurements(examples, jobs, tmp_path):
 
 @pytest.fixture
 def neighbours(examples, jobs, tmp_path):
-    return DatasetJobs(NearestPatches(), examples, jobs, tmp_path / "neighbours")
+    return DatasetJobs(NearestPatchSearch(), examples, jobs, tmp_path / "neighbours")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from app.tabs.compare.actions import two_models, two_pictures
 from app.tabs.explain.actions import explain_image
 from app.tabs.prototypes.actions import Query, gallery
 from app.tabs.prototypes.details import prototype_details
-from app.tabs.prototypes.nearest import NearestPatches
+from app.tabs.prototypes.nearest import NearestPatchSearch
 from protoexplain.errors import UserError
 
 
@@ -38,7 +38,7 @@ def test_answers_are_those_of_the_cpu(name, folder, examples):
         assert {key: guess.label for key, guess in guesses[0].items()} == {
             key: guess.label for key, guess in guesses[1].items()
         }
-        nearest = [NearestPatches().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
+        nearest = [NearestPatchSearch().run(examples, one, RunningJob(Job(), Requests())) for one in (here, there)]
         for mine, other in zip(*nearest, strict=True):
             assert [n.image for n in mine["test"].nearest] == [n.image for n in other["test"].nearest]
         assert len(gallery(there, Query(sort="weight")).tiles) == len(gallery(here, Query(sort="weight")).tiles) > 0

@@ -21,13 +21,15 @@ def test_a_link_says_model_image_tab_and_words_of_the_tab():
 )
 def test_what_is_written_is_read_again(words):
     short = {name: value[:100] for name, value in words.items()}
-    assert dict(parse(encode({**short, "tab": "t"})).words) == {name: value for name, value in short.items() if value}
+    assert dict(parse(encode({**short, "tab": "t"})).parameters) == {
+        name: value for name, value in short.items() if value
+    }
 
 
 @given(st.text())
 def test_any_text_can_be_an_address(text):
     address = parse(text)
-    assert all(name.isidentifier() and value.isprintable() for name, value in address.words)
+    assert all(name.isidentifier() and value.isprintable() for name, value in address.parameters)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def test_a_link_opens_the_same_view(library):
     words = "&".join(f"{name}={value}" for name, value in before.address.items())
     choice = follow_link(library, parse(f"{words}&tab=prototypes&prototype=3"), None, TABS).choice
     assert choice.address == before.address
-    assert choice.words_for("prototypes") == {"prototype": "3"}
-    assert choice.words_for("explain") == {}
+    assert choice.parameters_for("prototypes") == {"prototype": "3"}
+    assert choice.parameters_for("explain") == {}
 
 
 def test_what_a_link_does_not_say_stays(library):

@@ -13,7 +13,7 @@ from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions
-from protoexplain.editing.save import edit
+from protoexplain.editing.edit import edit
 from protoexplain.errors import UserError
 from protoexplain.explanations.attribution.attribute import attribute
 from protoexplain.explanations.attribution.methods import METHODS

@@ -25,7 +25,7 @@ from protoexplain.explanations.overlays import match_heat
 from protoexplain.explanations.prototypes.prototype import explain_prototypes
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.model_description import describe_model
-from protoexplain.metrics.observe.passes import Chunk, Patches
+from protoexplain.metrics.observe.passes import BestCells, Chunk
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.runner import measure
 from protoexplain.metrics.scores.purity import patch_edges
@@ -200,7 +200,7 @@ def test_what_metrics_see_is_each_prototypes_own_map(explainer, made, planted):
     features = model.backbone(pictures)
     similarity = [m for _, b in model.named_branches() for m in b.similarity_maps(features).unbind(1)]
     activated = [m for part in model.activation_maps(features) for m in part.unbind(1)]
-    cells = Patches()(chunk)["cells"]
+    cells = BestCells()(chunk)["cells"]
     for image, label in enumerate(images.labels.tolist()):
         for slot, prototype in enumerate(description.assigned[label].tolist()):
             assert torch.equal(chunk.own_peaks[image, slot].long(), peaks(similarity[prototype][image], SIZE))

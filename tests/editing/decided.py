@@ -7,10 +7,11 @@ from statistics_of_images import knows_its_images
 
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.editing.decisions import Decision
+from protoexplain.models.registry import family_names
 from protoexplain.training.verify import verify
 
-FAMILIES = ["protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "pipnet", "prototypedl"]
-WRITING = FAMILIES[:3]
+FAMILIES = family_names()
+WRITING = ["protopnet", "st_protopnet", "evalprotopnet"]
 """Those whose prototypes are projected, so that they can be moved to other patches."""
 
 

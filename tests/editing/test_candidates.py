@@ -4,7 +4,7 @@ import pytest
 from decided import moved
 
 from protoexplain.editing.candidates import box_of, candidates, spot
-from protoexplain.editing.edit import carry_out
+from protoexplain.editing.carry_out import carry_out
 from protoexplain.editing.preview import TRAIN
 from protoexplain.errors import UserError
 

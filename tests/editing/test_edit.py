@@ -1,114 +1,123 @@
-"""What removing, moving and refitting do to a model."""
+"""Checkpoints that edits write: they prove themselves, and nothing stale is in them."""
 
 import pytest
-import torch
-from decided import FAMILIES, WRITING, moved, removed
-from tiny_runs import same_tensors
+from decided import WRITING, content, moved, removed, verified
 
-from protoexplain.editing.candidates import candidates
-from protoexplain.editing.decisions import History
-from protoexplain.editing.edit import carry_out, refit
-from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, without_backbone
+from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
+from protoexplain.data.dataset_view import view_of_run
+from protoexplain.editing.carry_out import carry_out
+from protoexplain.editing.decisions import Decision, Decisions
+from protoexplain.editing.edit import edit
 from protoexplain.editing.report import report
-from protoexplain.editing.save import whole_model
-from protoexplain.fabric import make_fabric
-from protoexplain.models.similarity import gather_patches
-from protoexplain.training import engine
-from protoexplain.training.checkpoint_ops import head_stage
-from protoexplain.training.epochs import train_epochs
+from protoexplain.editing.save import save
+from protoexplain.errors import UserError
+from protoexplain.planted import draw
 from protoexplain.training.evaluate import evaluate
-from protoexplain.training.inputs import CachedInputs
-from protoexplain.training.trainer import Trainer
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_decided_is_the_parent(family, bench, planted):
-    made = bench(family)
-    same = carry_out(made, ())
-    assert same_tensors(whole_model(made, same).state_dict(), made.checkpoint.model().state_dict())
-    found = report(made, same, same, 0)
-    assert found.before == found.after
-    assert found.changed == ()
-    assert found.after.test.value == pytest.approx(evaluate(made.checkpoint, planted).accuracy)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
-    """The same epochs on a model that never had the removed prototypes, with activations of its own."""
-    made = bench(family)
-    gone = (0, 2, 5, 7)
-    edited = carry_out(made, removed(*gone))
-    assert refit(made, edited, 3) == 3
-    whole = made.checkpoint.model()
-    whole.select(torch.tensor([i for i in range(whole.num_prototypes) if i not in gone]))
-    inputs = {}
-    for split in (TRAIN, VALIDATION):
-        dataset = made.data.dataset(made.features[split].images, made.checkpoint.config.data)
-        pictures = torch.stack([dataset[i][0][0] for i in range(len(dataset))])
-        with torch.no_grad():
-            inputs[split] = CachedInputs(
-                "activations", whole.activations(whole.backbone(pictures))[None], made.features[split].labels
-            )
-    config = made.checkpoint.config
-    plain = without_backbone(whole)
-    run = Trainer(config, plain, made.data, make_fabric("cpu"))
-    stage = head_stage(config).model_copy(update={"epochs": 3})
-    train_epochs(run, stage, engine.freeze(plain, stage.lr), inputs[TRAIN], inputs[VALIDATION])
-    for name, tensor in plain.state_dict().items():
-        torch.testing.assert_close(edited.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
-    before = carry_out(made, removed(*gone)).model.class_weights()
-    assert not torch.equal(before, edited.model.class_weights()), "the head was trained"
-
-
-@pytest.mark.parametrize("family", ["protopnet", "cbc"])
-def test_removing_a_prototype_without_weight_changes_no_score(family, bench):
-    made = bench(family)
-    (_, branch), *_ = made.model.named_branches()
-    (head,) = branch.head.parameters()
-    kept = head.detach().clone()
-    try:
-        with torch.no_grad():
-            if family == "protopnet":
-                head[:, 4] = 0
-            else:
-                head[[4, 4 + made.model.num_prototypes]] = -60.0  # no probability in a softmax
-        before, after = (carry_out(made, decisions).scores(TEST) for decisions in ((), removed(4)))
-        torch.testing.assert_close(before, after)
-        assert not torch.allclose(before, carry_out(made, removed(5)).scores(TEST))
-    finally:
-        with torch.no_grad():
-            head.copy_(kept)
+from protoexplain.training.verify import verify
 
 
 @pytest.mark.parametrize("family", WRITING)
-def test_moved_prototype_equals_its_patch(family, bench):
+def test_checkpoint_proves_itself(family, bench, planted, tmp_path):
     made = bench(family)
-    number = made.model.num_prototypes - 1  # of the last branch
-    chosen = candidates(made, number)[1]
-    edited = carry_out(made, (moved(number, chosen),))
-    name, branch, own = made.place(number)
-    z = made.features[TRAIN].latents[name][chosen.place][None]
-    width = made.map_of(number)[1]
-    prototype = dict(edited.model.named_branches())[name].prototypes[own : own + 1].detach()
-    patch = gather_patches(z, prototype, torch.tensor([[chosen.row * width + chosen.column]]))[0]
-    assert torch.equal(prototype.flatten(1), branch.similarity.prototypes_from(patch))
-    assert not torch.equal(prototype[0], branch.prototypes[own])
-    whole, dataset = whole_model(made, edited), made.pictures()
-    pictures = torch.stack([dataset[i][0][0] for i in range(len(dataset))])
-    with torch.no_grad():
-        expected = whole.activations(whole.backbone(pictures))
-    torch.testing.assert_close(edited.activations(TRAIN), expected, rtol=1e-3, atol=1e-3)
+    files = content(made.checkpoint.path)
+    last = made.model.num_prototypes - 1
+    decisions = Decisions(
+        weights_sha256=made.checkpoint.weights_sha256, decisions=(*removed(1), moved(4), moved(last)), epochs=2
+    )
+    result = edit(made.checkpoint.path, decisions, planted, tmp_path / "new", command="again")
+    checks = verified(result.checkpoint, planted).checks
+    assert "2 of 2" in checks[-1].detail
+    assert content(made.checkpoint.path) == files
+    new = result.checkpoint
+    assert [r.original_index for r in new.prototypes if r.chosen] == [4, last]
+    for record in new.prototypes:
+        old = made.checkpoint.prototypes[record.original_index]
+        assert record.original_index != 1
+        if record.chosen:
+            assert (record.image_id, record.row, record.column) != (old.image_id, old.row, old.column)
+            assert record.patch != old.patch
+            assert new.picture(record.index, "patch") != made.checkpoint.picture(old.index, "patch")
+        else:
+            assert new.picture(record.index, "patch") == made.checkpoint.picture(old.index, "patch")
+    accuracy = result.report.after.test.value
+    assert new.metrics["test_accuracy"] == accuracy == pytest.approx(evaluate(new, planted).accuracy)
 
 
-def test_undone_edit_is_the_parent_bit_for_bit(bench):
-    made = bench("st_protopnet")
-    before = {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
-    history = History().decide(removed(0)[0]).decide(moved(5))
-    edited = carry_out(made, history.now)
-    refit(made, edited, 2)
-    again = carry_out(made, history.undo().undo().now)
-    assert same_tensors(again.model.state_dict(), before)
-    assert torch.equal(again.scores(TEST), carry_out(made, ()).scores(TEST))
-    twice = carry_out(made, history.undo().redo().now)
-    refit(made, twice, 2)
-    assert same_tensors(twice.model.state_dict(), edited.model.state_dict())
+@pytest.mark.parametrize("family", ["cbc", "rbf_net", "pipnet", "prototypedl"])
+def test_components_are_removed_and_reasoning_is_refitted(family, bench, planted, tmp_path):
+    made = bench(family)
+    new = edit(made.checkpoint.path, Decisions(decisions=removed(3), epochs=2), planted, tmp_path / "new")
+    verified(new.checkpoint, planted)
+    assert len(new.checkpoint.prototypes) == made.model.num_prototypes - 1
+    assert new.checkpoint.metrics["test_accuracy"] == pytest.approx(evaluate(new.checkpoint, planted).accuracy)
+    with pytest.raises(UserError, match="remove it instead"):
+        edit(made.checkpoint.path, Decisions(decisions=(moved(3),)), planted, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_nothing_stale_is_taken_over_and_edits_add_up(bench, planted, tmp_path):
+    made = bench("protopnet")
+    parent = made.checkpoint
+    add_metrics(parent.path, {"interpretability": {"purity": {"value": 0.5}}, "characteristics": {"size": [1]}})
+    hostile = Decision(
+        prototype=2, do="remove", reason="other", note="<script>|sky", who="Ada | *x*", date="2030-01-31"
+    )
+    once = edit(parent.path, Decisions(decisions=(hostile,), epochs=1), planted, tmp_path / "once").checkpoint
+    twice = edit(once.path, Decisions(decisions=removed(0), epochs=1), planted, tmp_path / "twice").checkpoint
+    for checkpoint in (once, twice):
+        assert not {"interpretability", "characteristics", "projections", "kept"} & set(checkpoint.metrics)
+    rows = twice.metrics["edits"]
+    assert [(row["prototype"], row["reason"], row["parent"]) for row in rows] == [
+        (2, "other", parent.weights_sha256),
+        (0, "background", once.weights_sha256),
+    ]
+    card = (twice.path / "README.md").read_text()
+    assert "## Edits" in card
+    assert parent.weights_sha256 in card
+    assert "2030-01-31" in card
+    assert "<script>" not in card
+    verified(twice, planted)
+
+
+def test_refusals(bench, planted, tmp_path):
+    path = bench("protopnet").checkpoint.path
+    lost = moved(0).model_copy(update={"image": "x.jpg", "row": 0, "column": 0})
+    everything = Decisions(decisions=removed(*range(12)))
+    cases = [
+        (Decisions(decisions=removed(99)), planted, "no prototype 99"),
+        (everything, planted, "every prototype"),
+        (Decisions(weights_sha256="0" * 64), planted, "another|about a checkpoint"),
+        (Decisions(decisions=(lost,)), planted, "'x.jpg' is no training"),
+    ]
+    draw(tmp_path / "birds", classes=4, train_per_class=2, test_per_class=1, size=64)
+    cases.append((Decisions(), tmp_path / "birds", "not the data set"))
+    for decisions, data, words in cases:
+        with pytest.raises(UserError, match=words):
+            edit(path, decisions, data, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match="already"):
+        edit(path, Decisions(), planted, tmp_path / "there")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        edit(tmp_path / "not even a checkpoint", Decisions(), planted, tmp_path / "file" / "new")
+    made = bench("protopnet")
+    same = carry_out(made, ())
+    with pytest.raises(UserError, match="already"):
+        save(made, same, report(made, same, same, 0), tmp_path / "there")
+
+
+def test_forged_similarity_of_a_chosen_patch_is_found(bench, planted, tmp_path):
+    """What a person chose is not searched for, but its distance is checked."""
+    made = bench("protopnet")
+    new = edit(made.checkpoint.path, Decisions(decisions=(moved(0),), epochs=1), planted, tmp_path / "new").checkpoint
+    forged = Checkpoint(
+        **{
+            **vars(new),
+            "prototypes": tuple(
+                type(r)(**{**vars(r), "similarity": r.similarity + 1}) if r.chosen else r for r in new.prototypes
+            ),
+        }
+    )
+    found = verify(forged, view_of_run(new.config.data, planted))
+    assert [check.name for check in found.checks if not check.passed] == ["chosen patches"]

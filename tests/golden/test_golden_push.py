@@ -34,7 +34,7 @@ def orphans(labels: Tensor, prototype_class: Tensor) -> Tensor:
     return ~torch.isin(prototype_class, labels)
 
 
-def check_boxes(v: Vectors, patches: projection.Patches, maps: Tensor, size: int, high: str, field: str) -> None:
+def check_boxes(v: Vectors, patches: projection.BestPatches, maps: Tensor, size: int, high: str, field: str) -> None:
     """Rows [image, y0, y1, x0, x1, class] of both kinds of boxes."""
     cells, jump, side, start = v["rf_info"].tolist()
     fields = ReceptiveField(int(cells), jump, side, start, size)
@@ -47,7 +47,7 @@ def check_boxes(v: Vectors, patches: projection.Patches, maps: Tensor, size: int
             assert int(v.tensor("labels")[patches.image[j]]) == expected[5]
 
 
-def check_choice(chosen: np.ndarray, patches: projection.Patches) -> None:
+def check_choice(chosen: np.ndarray, patches: projection.BestPatches) -> None:
     where = torch.stack([patches.image, patches.row, patches.column], 1)
     assert where[patches.found].tolist() == chosen[patches.found.numpy()].tolist()
     assert (chosen[~patches.found.numpy()] == -1).all()

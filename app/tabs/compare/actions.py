@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from app.input_image import InputImage, run_model
-from app.links import Words, number
+from app.links import Parameters, number
 from app.pictures import ServedPictures, prototype_picture
 from app.tabs.compare.comparison import Comparison, MatchView, Row, Side
 from app.tabs.compare.overlap import pair_boxes
@@ -38,10 +38,10 @@ class Query:
     label: int | None = None
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address."""
-    how = MODELS if words.get("how") == MODELS else PICTURES
-    return Query(how, words.get("other", ""), number(words, "of"))
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address."""
+    how = MODELS if parameters.get("how") == MODELS else PICTURES
+    return Query(how, parameters.get("other", ""), number(parameters, "of"))
 
 
 def default_other_image(explainer: Explainer, image: InputImage, images: Sequence[InputImage]) -> InputImage | None:

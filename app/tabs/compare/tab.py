@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import Words
+from app.links import Parameters
 from app.tab import Tab, TabEvents
 from app.tabs.compare import view as views
 from app.tabs.compare.actions import MODELS, Query, default_other_image, parse_query, two_models, two_pictures
@@ -26,11 +26,11 @@ def build(library: Library, chosen: gr.State) -> None:
     answer = html(loading("Comparing…"), elem_id="comparison")
     state = gr.State(Query())
 
-    def on_choice(choice: Choice, before: Query, words: Words) -> list[Any]:
-        return compared(choice, parse_query(words) if words else before)
+    def on_choice(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
+        return compared(choice, parse_query(parameters) if parameters else before)
 
-    def on_query(choice: Choice, before: Query, words: Words) -> list[Any]:
-        return compared(choice, parse_query(words))
+    def on_query(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
+        return compared(choice, parse_query(parameters))
 
     def compared(choice: Choice, query: Query) -> list[Any]:
         titles = library.store.titles()

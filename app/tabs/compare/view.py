@@ -45,6 +45,8 @@ def query_form(
 
 def comparison(shown: Comparison, choice: Choice, query: Query, other: str) -> str:
     """Both sides and what sets them apart."""
-    words = {"how": query.how, "other": other, "of": query.label}
+    parameters = {"how": query.how, "other": other, "of": query.label}
     models = (choice.model, other) if query.how == "models" else (choice.model, choice.model)
-    return page("tabs/compare/page.html", shown=shown, words=words, models=models, pictures=query.how == "pictures")
+    return page(
+        "tabs/compare/page.html", shown=shown, parameters=parameters, models=models, pictures=query.how == "pictures"
+    )

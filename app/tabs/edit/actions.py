@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from app.examples import Examples
-from app.links import Words, number
+from app.links import Parameters, number
 from app.pictures import prototype_picture
 from app.tabs.prototypes.actions import Tile, relied_on, tile
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ from protoexplain.editing.decisions import (
     Reason,
 )
 from protoexplain.editing.preview import TRAIN, EditPreview
-from protoexplain.editing.report import Change, Report
+from protoexplain.editing.report import Change, EditReport
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.overlays import RGB
@@ -136,12 +136,12 @@ class ChangedPrediction:
     change: Change
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address."""
-    return Query(number(words, "class"), words.get("found") == "1")
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address."""
+    return Query(number(parameters, "class"), parameters.get("found") == "1")
 
 
-def marks_of(checkpoint: Checkpoint, report: Report | None) -> dict[int, tuple[str, ...]]:
+def marks_of(checkpoint: Checkpoint, report: EditReport | None) -> dict[int, tuple[str, ...]]:
     """Prototype -> what is wrong with it, by the report; without one, what the checkpoint itself tells."""
     concerned = report.concerned if report else {"repeated": repeated(checkpoint.prototypes).prototypes}
     marks: dict[int, tuple[str, ...]] = {}
@@ -151,7 +151,7 @@ def marks_of(checkpoint: Checkpoint, report: Report | None) -> dict[int, tuple[s
     return marks
 
 
-def gallery(explainer: Explainer, history: History, report: Report | None, query: Query) -> tuple[MarkedTile, ...]:
+def gallery(explainer: Explainer, history: History, report: EditReport | None, query: Query) -> tuple[MarkedTile, ...]:
     """The prototypes that are asked for: those with findings first."""
     checkpoint = explainer.checkpoint
     label = query.label if query.label in range(len(checkpoint.classes)) else None
@@ -167,7 +167,7 @@ def open_prototype(
     checkpoint: Checkpoint,
     preview: EditPreview | None,
     history: History,
-    report: Report | None,
+    report: EditReport | None,
     index: int,
     place: int | None,
 ) -> OpenPrototype:
@@ -220,12 +220,14 @@ def open_prototype(
     return OpenPrototype(**{**vars(shown), "offers": offers, "pictures": pictures, "board": board})
 
 
-def parse_decision(preview: EditPreview | None, words: Words, prototype: int, who: str, date: str) -> Decision:
+def parse_decision(
+    preview: EditPreview | None, parameters: Parameters, prototype: int, who: str, date: str
+) -> Decision:
     """What a visitor decided.
 
     Args:
         preview: Of the checkpoint.
-        words: Of the form: reason, note, and either `do` or a cell.
+        parameters: Of the form: reason, note, and either `do` or a cell.
         prototype: Its number.
         who: Decides.
         date: Of today.
@@ -233,14 +235,14 @@ def parse_decision(preview: EditPreview | None, words: Words, prototype: int, wh
     Raises:
         UserError: No reason or no patch was chosen, or one that cannot be used.
     """
-    reason = next((known for known in REASONS if known == words.get("reason")), None)
+    reason = next((known for known in REASONS if known == parameters.get("reason")), None)
     if reason is None:
         raise UserError("no reason was chosen", "", "say why the prototype is unwanted")
-    note = words.get("note", "")[:LONGEST_NOTE]
+    note = parameters.get("note", "")[:LONGEST_NOTE]
     fields = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
-    if words.get("do") == "remove" and "cell" not in words:
+    if parameters.get("do") == "remove" and "cell" not in parameters:
         return Decision.model_validate({**fields, "do": REMOVE})
-    chosen = words.get("cell") or words.get("spot", "")
+    chosen = parameters.get("cell") or parameters.get("spot", "")
     parts = chosen.split(",")
     if preview is None or len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError("no patch was chosen", "", "choose one of those that are offered, or a cell of a picture")
@@ -249,7 +251,9 @@ def parse_decision(preview: EditPreview | None, words: Words, prototype: int, wh
     return Decision.model_validate({**fields, "do": REPROJECT, **place})
 
 
-def changed_predictions(examples: Examples, checkpoint: Checkpoint, report: Report) -> tuple[ChangedPrediction, ...]:
+def changed_predictions(
+    examples: Examples, checkpoint: Checkpoint, report: EditReport
+) -> tuple[ChangedPrediction, ...]:
     """Test pictures that are named otherwise: those that are now wrong first."""
     tokens = {image.key: image.token for image in examples.of(checkpoint)} if report.changed else {}
     ordered = sorted(report.changed, key=lambda change: (not change.lost, not change.gained))

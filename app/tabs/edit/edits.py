@@ -17,10 +17,10 @@ from cachetools import LRUCache
 from app.examples import Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.editing.carry_out import Edited, carry_out, refit
 from protoexplain.editing.decisions import Decision, Decisions
-from protoexplain.editing.edit import Edited, carry_out, refit
 from protoexplain.editing.preview import EditPreview, open_preview
-from protoexplain.editing.report import Report, report
+from protoexplain.editing.report import EditReport, report
 from protoexplain.editing.save import EditResult, save
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover
@@ -30,12 +30,12 @@ MAX_PREVIEWS = 2
 KIND = "edit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
-PreviewJob = Job[Report]
+ReportJob = Job[EditReport]
 """What an edit would change."""
 
 
 class Edits:
-    """Previews of edits and new checkpoints; may be used from any thread.
+    """Reports on edits and new checkpoints; may be used from any thread.
 
     Args:
         examples: The data set.
@@ -45,36 +45,36 @@ class Edits:
 
     def __init__(self, examples: Examples, jobs: JobQueue, device: str = "cpu") -> None:
         self.examples, self.jobs, self.device = examples, jobs, device
-        self._features: LRUCache[str, EditPreview] = LRUCache(MAX_PREVIEWS)
+        self._previews: LRUCache[str, EditPreview] = LRUCache(MAX_PREVIEWS)
         self._lock = threading.Lock()
 
-    def preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> PreviewJob:
+    def report(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> ReportJob:
         """What is known without asking."""
         return self.jobs.find(_key(checkpoint, decisions))
 
-    def request_preview(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...] = ()) -> PreviewJob:
+    def request_report(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...] = ()) -> ReportJob:
         """What is known now; where it is nothing, the edit is carried out in the background.
 
         Without decisions it makes sure of the latent maps of all pictures.
         """
-        known = self.preview(checkpoint, decisions)
-        if known.finished and (decisions or self.features(checkpoint) is not None):
+        known = self.report(checkpoint, decisions)
+        if known.finished and (decisions or self.preview(checkpoint) is not None):
             return known
         return self.jobs.submit(_key(checkpoint, decisions), lambda job: self._carry_out(checkpoint, decisions, job)[2])
 
-    def features(self, checkpoint: Checkpoint) -> EditPreview | None:
+    def preview(self, checkpoint: Checkpoint) -> EditPreview | None:
         """The latent maps of all pictures, of a model whose pictures were looked at."""
         with self._lock:
-            return self._features.get(checkpoint.weights_sha256)
+            return self._previews.get(checkpoint.weights_sha256)
 
     def save(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], out: Path) -> Job[EditResult]:
         """Carry decisions out once more, and write the new checkpoint, in the background."""
 
         def work(job: RunningJob[EditResult]) -> EditResult:
-            features, edited, found = self._carry_out(checkpoint, decisions, job)
+            preview, edited, found = self._carry_out(checkpoint, decisions, job)
             command = f"protoexplain edit {checkpoint.path.name} --decisions FILE --data DATA --out {out.name}"
             return save(
-                features,
+                preview,
                 edited,
                 found,
                 out,
@@ -90,28 +90,28 @@ class Edits:
 
     def _carry_out(
         self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], job: RunningJob[Any]
-    ) -> tuple[EditPreview, Edited, Report]:
-        features = self._opened(checkpoint, job)
-        edited = carry_out(features, decisions)
-        epochs = refit(features, edited, watcher=job) if decisions else 0
-        return features, edited, report(features, carry_out(features, ()), edited, epochs)
+    ) -> tuple[EditPreview, Edited, EditReport]:
+        preview = self._opened(checkpoint, job)
+        edited = carry_out(preview, decisions)
+        epochs = refit(preview, edited, watcher=job) if decisions else 0
+        return preview, edited, report(preview, carry_out(preview, ()), edited, epochs)
 
     def _opened(self, checkpoint: Checkpoint, job: RunningJob[Any]) -> EditPreview:
         """The latent maps of all pictures; these are looked at where that was not done yet."""
-        features = self.features(checkpoint)
-        if features is None:
+        preview = self.preview(checkpoint)
+        if preview is None:
             folder = self.examples.folder
             if folder is None:
                 raise UserError("there is no data set", "", "start the app with --data FOLDER")
-            features = open_preview(
+            preview = open_preview(
                 checkpoint,
                 folder,
                 lambda done, total: job.progress("looking at all pictures", done, total),
                 self.device,
             )
         with self._lock:
-            self._features[checkpoint.weights_sha256] = features
-        return features
+            self._previews[checkpoint.weights_sha256] = preview
+        return preview
 
 
 def new_place(root: Path, name: str) -> Path:

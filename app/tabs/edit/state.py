@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.links import Words, number
+from app.links import Parameters, number
 from app.tabs.edit.actions import Query, parse_decision, parse_query
 from app.tabs.edit.edits import Edits, new_place
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -50,8 +50,8 @@ class EditState:
     offered: bool = False
 
     @property
-    def words(self) -> dict[str, object]:
-        """The words of an address that bring a visitor back."""
+    def parameters(self) -> dict[str, object]:
+        """The parameters of an address that bring a visitor back."""
         return {"class": self.query.label, "found": 1 if self.query.found else None, "prototype": self.prototype}
 
     def about(self, checkpoint: Checkpoint) -> History:
@@ -60,14 +60,18 @@ class EditState:
     def with_history(self, checkpoint: Checkpoint, history: History) -> EditState:
         return replace(self, histories={**self.histories, checkpoint.weights_sha256: history}, saved="")
 
-    def with_fields(self, words: Words) -> EditState:
+    def with_fields(self, parameters: Parameters) -> EditState:
         """Remember what was filled in, where the form says it."""
-        if "reason" not in words and "note" not in words:
+        if "reason" not in parameters and "note" not in parameters:
             return self
-        return replace(self, reason=words.get("reason", ""), note=words.get("note", ""), who=words.get("who", ""))
+        return replace(
+            self, reason=parameters.get("reason", ""), note=parameters.get("note", ""), who=parameters.get("who", "")
+        )
 
 
-def step(edits: Edits, root: Path, checkpoint: Checkpoint, now: EditState, words: Words, today: str) -> EditState:
+def step(
+    edits: Edits, root: Path, checkpoint: Checkpoint, now: EditState, parameters: Parameters, today: str
+) -> EditState:
     """Do what a click asks for.
 
     Args:
@@ -75,35 +79,35 @@ def step(edits: Edits, root: Path, checkpoint: Checkpoint, now: EditState, words
         root: Folder of checkpoints.
         checkpoint: That is edited.
         now: Where the visitor is.
-        words: Of the form; what they ask for is in `do`, `open` or `cell`, and nothing changes where it is unknown.
+        parameters: Of the form; what they ask for is in `do`, `open` or `cell`, and nothing changes if it is unknown.
         today: Date and time of a decision.
 
     Raises:
         UserError: A decision that cannot be made, or a name under which nothing can be saved.
     """
-    history, prototype = now.about(checkpoint), number(words, "prototype")
-    if "open" in words:
-        edits.request_preview(checkpoint)
-        return replace(now, prototype=number(words, "open"), place=None, note="")
-    if prototype is not None and ("cell" in words or words.get("do") in ("remove", "reproject")):
-        decision = parse_decision(edits.features(checkpoint), words, prototype, now.who, today)
+    history, prototype = now.about(checkpoint), number(parameters, "prototype")
+    if "open" in parameters:
+        edits.request_report(checkpoint)
+        return replace(now, prototype=number(parameters, "open"), place=None, note="")
+    if prototype is not None and ("cell" in parameters or parameters.get("do") in ("remove", "reproject")):
+        decision = parse_decision(edits.preview(checkpoint), parameters, prototype, now.who, today)
         decided = now.with_history(checkpoint, history.decide(decision))
         return replace(decided, prototype=None, place=None, note="")
-    match words.get("do"):
+    match parameters.get("do"):
         case "filter":
-            return replace(now, query=parse_query(words))
+            return replace(now, query=parse_query(parameters))
         case "close":
             return replace(now, prototype=None, place=None)
         case "board":
-            return replace(now, place=number(words, "place"))
+            return replace(now, place=number(parameters, "place"))
         case "withdraw" if prototype is not None:
             return now.with_history(checkpoint, history.withdraw(prototype))
         case "undo" | "redo" as direction:
             return now.with_history(checkpoint, STEPS[direction](history))
         case "refit" if history.now:
-            edits.request_preview(checkpoint, history.now)
+            edits.request_report(checkpoint, history.now)
         case "save" if history.now:
-            place = new_place(root, words.get("name", ""))
+            place = new_place(root, parameters.get("name", ""))
             edits.save(checkpoint, history.now, place)
             return replace(now, saving=place.name, to_save=history.now, saved="")
     return now

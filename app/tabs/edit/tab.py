@@ -1,6 +1,6 @@
 """The tab 'Edit': find prototypes that a model should not rely on, correct it, and save a new checkpoint.
 
-What happens on a click: the three areas (overview, open prototype, gallery) are forms whose buttons send words, as
+What happens on a click: the three areas (overview, open prototype, gallery) are forms whose buttons send parameters, as
 `do=remove&prototype=17`.  `on_click` gives them to `step` (state.py), which returns the next `EditState`: it opens a
 prototype, adds a decision to the history of the checkpoint, or asks `Edits` (edits.py) for a job that carries the
 decisions out and refits the head, or that saves the new checkpoint.  `shown` then draws all three areas from that state
@@ -17,7 +17,7 @@ import gradio as gr
 
 from app.jobs import Job, JobState
 from app.library import Choice, Library
-from app.links import Words, number
+from app.links import Parameters, number
 from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.edit import actions
 from app.tabs.edit import view as views
@@ -36,25 +36,27 @@ def build(library: Library, chosen: gr.State) -> None:
         one_area, gallery_area = form("edit-one"), form("edit-gallery")
     state, clock = gr.State(EditState()), polling_timer()
 
-    def on_choice(choice: Choice, before: EditState, words: Words) -> list[Any]:
+    def on_choice(choice: Choice, before: EditState, parameters: Parameters) -> list[Any]:
         checkpoint = library.checkpoint(choice)
-        now = replace(before, model=choice.model, prototype=number(words, "prototype"), place=None, saving="", saved="")
-        now = replace(now, query=parse_query(words) if words else Query())
+        now = replace(
+            before, model=choice.model, prototype=number(parameters, "prototype"), place=None, saving="", saved=""
+        )
+        now = replace(now, query=parse_query(parameters) if parameters else Query())
         if library.examples.images_of(checkpoint) is None:
             needed = views.without_data(checkpoint.data.name, library.examples.folder is not None)
             return [replace(now, waiting=False), needed, "", "", gr.Timer(active=False)]
-        edits.request_preview(checkpoint)
+        edits.request_report(checkpoint)
         return shown(choice, now)
 
-    def on_click(choice: Choice, now: EditState, words: Words) -> list[Any]:
+    def on_click(choice: Choice, now: EditState, parameters: Parameters) -> list[Any]:
         checkpoint = library.checkpoint(choice)
         if library.examples.images_of(checkpoint) is None or now.model != choice.model:
             return events.unchanged()
-        now = now.with_fields(words)
+        now = now.with_fields(parameters)
         try:
-            return shown(choice, step(edits, root, checkpoint, now, words, now_as_text()))
+            return shown(choice, step(edits, root, checkpoint, now, parameters, now_as_text()))
         except UserError as error:
-            return shown(choice, now, error, in_one="prototype" in words)
+            return shown(choice, now, error, in_one="prototype" in parameters)
 
     def on_tick(choice: Choice, now: EditState) -> list[Any]:
         """Is it done?  Only what has changed is shown."""
@@ -69,21 +71,21 @@ def build(library: Library, chosen: gr.State) -> None:
         """All areas; `in_one` shows an error beside the open prototype."""
         explainer = library.explainer(choice)
         checkpoint, history = explainer.checkpoint, now.about(explainer.checkpoint)
-        first = edits.preview(checkpoint, ())
-        preview = edits.preview(checkpoint, history.now) if history.now else first
+        first = edits.report(checkpoint, ())
+        decided = edits.report(checkpoint, history.now) if history.now else first
         saving: Job[Any] = edits.saving(checkpoint, now.to_save, root / now.saving) if now.saving else Job()
         if now.saving and not saving.under_way:
             now = replace(now, saving="", saved=now.saving if saving.finished else "")
             error = error or saving.error
-        report, features = preview.result or first.result, edits.features(checkpoint)
-        jobs = (saving, preview, first)
-        busy = next((job for job in jobs if job.under_way), first if preview.state == JobState.NEW else preview)
-        changes = actions.changed_predictions(library.examples, checkpoint, preview.result) if preview.result else ()
+        report, preview = decided.result or first.result, edits.preview(checkpoint)
+        jobs = (saving, decided, first)
+        busy = next((job for job in jobs if job.under_way), first if decided.state == JobState.NEW else decided)
+        changes = actions.changed_predictions(library.examples, checkpoint, decided.result) if decided.result else ()
         overview = views.overview(
             now,
             history,
             busy,
-            preview.result,
+            decided.result,
             checkpoint.classes,
             {r.index: checkpoint.owner_name(r.index) for r in checkpoint.prototypes},
             changes,
@@ -94,12 +96,12 @@ def build(library: Library, chosen: gr.State) -> None:
         )
         one = ""
         if now.prototype is not None:
-            opened = actions.open_prototype(checkpoint, features, history, report, now.prototype, now.place)
+            opened = actions.open_prototype(checkpoint, preview, history, report, now.prototype, now.place)
             one = views.one(opened, now.reason, now.note, now.who, error if in_one else None)
         tiles = actions.gallery(explainer, history, report, now.query)
         total = len(checkpoint.prototypes)
         gallery = views.gallery(tiles, total, now.query, checkpoint.classes, first.finished, now.prototype)
-        now = replace(now, waiting=busy.under_way, offered=bool(one) and features is not None)
+        now = replace(now, waiting=busy.under_way, offered=bool(one) and preview is not None)
         return [now, overview, one, gallery, gr.Timer(active=busy.under_way)]
 
     def on_error(message: str) -> list[Any]:

@@ -10,7 +10,7 @@ from app.tabs.edit.actions import REASONS, SHOWN_CHANGES, ChangedPrediction, Mar
 from app.tabs.edit.state import EditState
 from app.templating import data_uri, page
 from protoexplain.editing.decisions import LONGEST_NAME, LONGEST_NOTE, History, Reason
-from protoexplain.editing.report import Report
+from protoexplain.editing.report import EditReport
 from protoexplain.errors import UserError
 
 
@@ -28,7 +28,7 @@ def overview(
     state: EditState,
     history: History,
     job: Job[Any],
-    report: Report | None,
+    report: EditReport | None,
     classes: Sequence[str],
     owners: Mapping[int, str | None],
     changes: Sequence[ChangedPrediction],

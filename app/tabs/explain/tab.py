@@ -77,16 +77,16 @@ def build(library: Library, chosen: gr.State) -> None:
         )
 
     def on_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
-        words = choice.words_for(TAB.name)
-        label, asked = number(words, "class"), number(words, "rows")
+        parameters = choice.parameters_for(TAB.name)
+        label, asked = number(parameters, "class"), number(parameters, "rows")
         known = choice.model and label in range(len(library.checkpoint(choice).classes))
-        heat_by = words.get("heat", method)
+        heat_by = parameters.get("heat", method)
         return one_class(
             choice,
             label if known else None,
             asked if asked in actions.ROWS else count,
             heat_by if heat_by in {name for _, name in views.methods()} else method,
-            reasons or words.get("why") == "1",
+            reasons or parameters.get("why") == "1",
         )
 
     for event, action, inputs in (

@@ -20,7 +20,7 @@ def picture(view: ExplanationView) -> str:
 
 def answer(view: ExplanationView, rows: int, method: str, why: bool, model: str) -> str:
     """Why, or why not: the rows and their sum."""
-    words = {
+    parameters = {
         "class": view.shown.label,
         "rows": rows,
         "heat": "" if method == SIMILARITY else method,
@@ -30,7 +30,7 @@ def answer(view: ExplanationView, rows: int, method: str, why: bool, model: str)
     def address(prototype: int) -> str:
         return "?" + encode({"model": model, "tab": "prototypes", "prototype": prototype})
 
-    return page("tabs/explain/page.html", view=view, words=words, address=address)
+    return page("tabs/explain/page.html", view=view, parameters=parameters, address=address)
 
 
 def predictions_heading() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import Words
+from app.links import Parameters
 from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.metrics import view as views
 from app.tabs.metrics.actions import report
@@ -37,12 +37,12 @@ def build(library: Library, chosen: gr.State) -> None:
     measure = form("metrics-work")
     state, clock = gr.State(MetricsState()), polling_timer()
 
-    def on_choice(choice: Choice, before: MetricsState, words: Words) -> list[Any]:
+    def on_choice(choice: Choice, before: MetricsState, parameters: Parameters) -> list[Any]:
         library.checkpoint(choice)
-        return shown(choice, words.get("with", before.other))
+        return shown(choice, parameters.get("with", before.other))
 
-    def on_query(choice: Choice, before: MetricsState, words: Words) -> list[Any]:
-        return shown(choice, words.get("with", ""))
+    def on_query(choice: Choice, before: MetricsState, parameters: Parameters) -> list[Any]:
+        return shown(choice, parameters.get("with", ""))
 
     def on_request(choice: Choice, now: MetricsState, asked: MeasurementRequest) -> list[Any]:
         checkpoint = library.checkpoint(choice)

@@ -25,7 +25,7 @@ def report(shown: MetricsReport, model: str, other: str) -> str:
         "tabs/metrics/page.html",
         report=shown,
         model=model,
-        words={"with": other},
+        parameters={"with": other},
         csv=data_uri(shown.csv, "text/csv"),
         latex=data_uri(shown.latex, "text/plain"),
         name=f"metrics-{model.replace('/', '-')}",

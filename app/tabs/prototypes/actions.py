@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from app.links import Words, number
+from app.links import Parameters, number
 from app.pictures import prototype_address
 from app.tabs.prototypes.measures import Measure, Value, measures
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -37,14 +37,19 @@ class Query:
     reverse: bool = False
 
     @property
-    def words(self) -> dict[str, object]:
-        """The words of an address that bring the same gallery."""
+    def parameters(self) -> dict[str, object]:
+        """The parameters of an address that bring the same gallery."""
         return {"find": self.find, "class": self.label, "sort": self.sort, "reverse": 1 if self.reverse else None}
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address; what they do not say is as in `Query`."""
-    return Query(words.get("find", ""), number(words, "class"), words.get("sort", NUMBER), words.get("reverse") == "1")
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address; what they do not say is as in `Query`."""
+    return Query(
+        parameters.get("find", ""),
+        number(parameters, "class"),
+        parameters.get("sort", NUMBER),
+        parameters.get("reverse") == "1",
+    )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ Search = Job[Nearest]
 Neighbours = DatasetJobs[Nearest]
 
 
-class NearestPatches:
+class NearestPatchSearch:
     """Which patches of all pictures are nearest to each prototype?"""
 
     name = "neighbours"

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import Words, number
+from app.links import Parameters, number
 from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.prototypes import view as views
 from app.tabs.prototypes.actions import gallery, orders, parse_query
@@ -41,11 +41,11 @@ def build(library: Library, chosen: gr.State) -> None:
         tiles = html(loading("Loading the prototypes…"), elem_id="gallery")
     state, clock = gr.State(PrototypesState()), polling_timer()
 
-    def on_choice(choice: Choice, before: PrototypesState, words: Words) -> list[Any]:
+    def on_choice(choice: Choice, before: PrototypesState, parameters: Parameters) -> list[Any]:
         explainer = library.explainer(choice)
         checkpoint = explainer.checkpoint
         metrics = library.measurements.metrics(checkpoint)
-        query, asked = parse_query(words), number(words, "prototype")
+        query, asked = parse_query(parameters), number(parameters, "prototype")
         details, near = "", ["", gr.Timer(active=False)]
         if asked is not None:
             found = prototype_details(explainer, asked, library.examples.images_of(checkpoint), metrics)
@@ -59,12 +59,12 @@ def build(library: Library, chosen: gr.State) -> None:
             views.gallery(gallery(explainer, query, metrics), choice.model, query),
         ]
 
-    def on_query(choice: Choice, now: PrototypesState, words: Words) -> list[Any]:
-        query, explainer = parse_query(words), library.explainer(choice)
+    def on_query(choice: Choice, now: PrototypesState, parameters: Parameters) -> list[Any]:
+        query, explainer = parse_query(parameters), library.explainer(choice)
         metrics = library.measurements.metrics(explainer.checkpoint)
         return [views.gallery(gallery(explainer, query, metrics), choice.model, query)]
 
-    def on_search(choice: Choice, now: PrototypesState, words: Words) -> list[Any]:
+    def on_search(choice: Choice, now: PrototypesState, parameters: Parameters) -> list[Any]:
         library.neighbours.request(library.explainer(choice))
         return on_tick(choice, now)
 

@@ -19,13 +19,13 @@ def query_form(query: Query, classes: Sequence[str], orders: Sequence[tuple[str,
 
 def gallery(shown: Gallery, model: str, query: Query) -> str:
     """All tiles; pictures are loaded when they come into view."""
-    return page("tabs/prototypes/page.html", gallery=shown, words=query.words, link=_link(model, query))
+    return page("tabs/prototypes/page.html", gallery=shown, parameters=query.parameters, link=_link(model, query))
 
 
 def details(shown: PrototypeDetails, model: str, query: Query) -> str:
     """One prototype; leads back to the gallery as it was."""
-    words = {**query.words, "prototype": shown.index}
-    return page("tabs/prototypes/details.html", details=shown, words=words, link=_link(model, query))
+    parameters = {**query.parameters, "prototype": shown.index}
+    return page("tabs/prototypes/details.html", details=shown, parameters=parameters, link=_link(model, query))
 
 
 def nearest(search: Search, splits: Sequence[NearestInSplit], model: str) -> str:
@@ -34,4 +34,4 @@ def nearest(search: Search, splits: Sequence[NearestInSplit], model: str) -> str
 
 
 def _link(model: str, query: Query) -> Mapping[str, object]:
-    return {"model": model, "tab": TAB, **query.words}
+    return {"model": model, "tab": TAB, **query.parameters}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from app.image_predictions import ImagePrediction
 from app.input_image import InputImage, run_model
-from app.links import Words, number
+from app.links import Parameters, number
 from app.pictures import ServedPictures, prototype_picture
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
@@ -47,8 +47,8 @@ class Query:
     feedback: bool = False
 
     @property
-    def words(self) -> dict[str, object]:
-        """The words of an address that bring the same quiz."""
+    def parameters(self) -> dict[str, object]:
+        """The parameters of an address that bring the same quiz."""
         feedback = 1 if self.feedback else None
         return {"task": self.task, "seed": self.seed, "length": self.length, "feedback": feedback}
 
@@ -162,15 +162,15 @@ class Score:
     seconds: float
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address."""
-    task = words.get("task", DISTINCTION)
-    length = number(words, "length")
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address."""
+    task = parameters.get("task", DISTINCTION)
+    length = number(parameters, "length")
     return Query(
         task if task in (DISTINCTION, AGREEMENT) else DISTINCTION,
-        number(words, "seed") or 0,
+        number(parameters, "seed") or 0,
         length if length in LENGTHS else LENGTHS[1],
-        words.get("feedback") == "1",
+        parameters.get("feedback") == "1",
     )
 
 

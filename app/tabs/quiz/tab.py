@@ -16,7 +16,7 @@ import gradio as gr
 
 from app.image_predictions import PredictionJob
 from app.library import Choice, Library
-from app.links import Words, number
+from app.links import Parameters, number
 from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.quiz import view as views
 from app.tabs.quiz.actions import AGREEMENT, Query, Session, answer, ask, begin, parse_query
@@ -50,20 +50,20 @@ def build(library: Library, chosen: gr.State) -> None:
     quiz = form("quiz")
     state, clock = gr.State(QuizState()), polling_timer()
 
-    def on_choice(choice: Choice, before: QuizState, words: Words) -> list[Any]:
+    def on_choice(choice: Choice, before: QuizState, parameters: Parameters) -> list[Any]:
         library.checkpoint(choice)
         running = before.session is not None and choice.model != before.model
         notice = "Another model was chosen, so the quiz starts anew." if running else ""
-        query = parse_query(words) if words else before.query
+        query = parse_query(parameters) if parameters else before.query
         return shown(QuizState(query, choice.model), views.start(query, notice))
 
-    def on_answer(choice: Choice, now: QuizState, words: Words) -> list[Any]:
+    def on_answer(choice: Choice, now: QuizState, parameters: Parameters) -> list[Any]:
         session = now.session
-        match words.get("do"):
+        match parameters.get("do"):
             case "start":
-                return start(choice, QuizState(parse_query(words), choice.model))
-            case "answer" if session is not None and number(words, "number") == len(session.items):
-                answered = answer(session, number(words, "answer"), time.monotonic() - now.since)
+                return start(choice, QuizState(parse_query(parameters), choice.model))
+            case "answer" if session is not None and number(parameters, "number") == len(session.items):
+                answered = answer(session, number(parameters, "answer"), time.monotonic() - now.since)
                 if now.query.feedback:
                     return shown(replace(now, session=answered), views.verdict(answered))
                 return next_question(replace(now, session=answered))

@@ -10,17 +10,19 @@ from app.templating import data_uri, page
 
 def start(query: Query, notice: str = "") -> str:
     """What the quiz is about, and its settings."""
-    return page("tabs/quiz/page.html", query=query, lengths=LENGTHS, words=query.words, notice=notice)
+    return page("tabs/quiz/page.html", query=query, lengths=LENGTHS, parameters=query.parameters, notice=notice)
 
 
 def waiting(query: Query, job: PredictionJob) -> str:
     """The model has to look at the test pictures first."""
-    return page("tabs/quiz/waiting.html", job=job, words=query.words)
+    return page("tabs/quiz/waiting.html", job=job, parameters=query.parameters)
 
 
 def question(session: Session, asked: Question) -> str:
     """A picture and explanations, and what can be answered."""
-    return page("tabs/quiz/question.html", session=session, asked=asked, scale=SCALE, words=session.query.words)
+    return page(
+        "tabs/quiz/question.html", session=session, asked=asked, scale=SCALE, parameters=session.query.parameters
+    )
 
 
 def verdict(session: Session) -> str:
@@ -29,7 +31,7 @@ def verdict(session: Session) -> str:
         "tabs/quiz/verdict.html",
         session=session,
         item=session.items[-1],
-        words=session.query.words,
+        parameters=session.query.parameters,
         last=not session.queue,
     )
 
@@ -40,7 +42,7 @@ def end(session: Session, finished: str) -> str:
         "tabs/quiz/end.html",
         session=session,
         score=score(session),
-        words=session.query.words,
+        parameters=session.query.parameters,
         agreement=session.query.task == AGREEMENT,
         json=data_uri(as_json(session, finished), "application/json"),
         csv=data_uri(as_csv(session, finished), "text/csv"),

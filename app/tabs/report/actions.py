@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.input_image import InputImage, region_of_interest
 from app.library import Choice, Library
-from app.links import Words
+from app.links import Parameters
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.report.gather import Given, Wanted, require_sections
@@ -32,24 +32,24 @@ class Query:
     others: tuple[int, ...] = ()
 
     @property
-    def words(self) -> dict[str, str]:
-        """The words of an address that bring the same query."""
+    def parameters(self) -> dict[str, str]:
+        """The parameters of an address that bring the same query."""
         pictures = [*(["chosen"] if self.chosen else []), *map(str, self.others)]
         return {"sections": ".".join(self.sections), "pictures": ".".join(pictures) or "none"}
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address; what they do not say is as in `Query`, what is unknown is left out."""
-    named = words.get("sections")
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address; what they do not say is as in `Query`, what is unknown is left out."""
+    named = parameters.get("sections")
     sections = Query.sections if named is None else tuple(name for name in SECTIONS if name in named.split("."))
-    pictures = words.get("pictures", "chosen").split(".")
+    pictures = parameters.get("pictures", "chosen").split(".")
     return Query(sections, "chosen" in pictures, tuple(i for i in range(OFFERED) if str(i) in pictures))
 
 
-def read_form(words: Words) -> Query:
+def read_form(parameters: Parameters) -> Query:
     """From the fields of the form, which hold only what is ticked."""
-    sections = tuple(name for name in SECTIONS if f"section_{name}" in words)
-    return Query(sections, "chosen" in words, tuple(i for i in range(OFFERED) if f"picture_{i}" in words))
+    sections = tuple(name for name in SECTIONS if f"section_{name}" in parameters)
+    return Query(sections, "chosen" in parameters, tuple(i for i in range(OFFERED) if f"picture_{i}" in parameters))
 
 
 def offered(library: Library, choice: Choice) -> tuple[InputImage, ...]:

@@ -14,7 +14,7 @@ import gradio as gr
 
 from app.jobs import Job
 from app.library import Choice, Library
-from app.links import Words
+from app.links import Parameters
 from app.tab import Tab, TabEvents, polling_timer
 from app.tabs.report import view as views
 from app.tabs.report.actions import Query, make, offered, parse_query, read_form
@@ -50,16 +50,16 @@ def build(library: Library, chosen: gr.State) -> None:
     preview = html(elem_id="report-preview")
     state, clock = gr.State(ReportState()), polling_timer()
 
-    def on_choice(choice: Choice, before: ReportState, words: Words) -> list[Any]:
+    def on_choice(choice: Choice, before: ReportState, parameters: Parameters) -> list[Any]:
         """A report stays until another model is chosen."""
-        query = parse_query(words) if words else before.query
+        query = parse_query(parameters) if parameters else before.query
         now = replace(before, query=query) if before.model == choice.model else ReportState(query, choice.model)
         return shown(now, views.query_form(query, library.input_image(choice), offered(library, choice)))
 
-    def on_query(choice: Choice, before: ReportState, words: Words) -> list[Any]:
+    def on_query(choice: Choice, before: ReportState, parameters: Parameters) -> list[Any]:
         """A tick is remembered; the button begins the report."""
-        now = replace(before, query=read_form(words), model=choice.model)
-        if words.get("do") == "make":
+        now = replace(before, query=read_form(parameters), model=choice.model)
+        if parameters.get("do") == "make":
             now = replace(now, token=make(library, choice, now.query))
         return shown(now)
 

@@ -19,7 +19,7 @@ def query_form(query: Query, image: InputImage, offered: Sequence[InputImage]) -
 
 def status(query: Query, job: Job[ReportFiles]) -> str:
     """How far the report is; when it is made, its files."""
-    return page("tabs/report/page.html", words=query.words, job=job)
+    return page("tabs/report/page.html", parameters=query.parameters, job=job)
 
 
 def preview(token: str) -> str:

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from app.input_image import InputImage, run_model
-from app.links import Words
+from app.links import Parameters
 from app.pictures import ServedPictures, prototype_picture
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explanations.evidence.what_if import Edit, Shift, WhatIf, what_if
@@ -124,7 +124,7 @@ class Query:
         return Edit(self.strengths, painted, None if self.use == ONLY or painted is None else self.use)
 
     @property
-    def words(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, object]:
         """Of an address."""
         strengths = {name: f"{strength:g}" for name, strength in self.strengths.items()}
         return {**strengths, "area": self.area, "use": self.use if self.area else ""}
@@ -133,18 +133,18 @@ class Query:
         return self.strengths.get(name, MODIFICATIONS[name].neutral)
 
 
-def parse_query(words: Words) -> Query:
-    """From the words of an address or the fields of the form; what they do not say, or say wrongly, is not changed."""
+def parse_query(parameters: Parameters) -> Query:
+    """From the parameters of an address or the fields of the form; what is missing or wrong is not changed."""
     strengths = {}
     for name, known in MODIFICATIONS.items():
         try:
-            asked = float(words.get(name, known.neutral))
+            asked = float(parameters.get(name, known.neutral))
         except ValueError:
             continue
         strength = min(max(asked, known.low), known.high) if math.isfinite(asked) else known.neutral
         if strength != known.neutral:
             strengths[name] = strength
-    area, use = words.get("area", ""), words.get("use", "")
+    area, use = parameters.get("area", ""), parameters.get("use", "")
     return Query(strengths, area if cells(area) is not None else "", use if use in USES else "grey")
 
 

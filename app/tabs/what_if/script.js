@@ -1,4 +1,4 @@
-/* Sliders, questions and the painted part are told as words of an address: a moment after the last move, one at a time;
+/* Sliders, questions and the painted part are told as parameters of an address: a moment after the last move, one at a time;
    what changes while the model looks is told when it has answered. */
 const form = () => element.querySelector("#what-if-form");
 const part = (name) => element.querySelector(`[data-part=${name}]`);

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from app.library import Choice, Library
-from app.links import Words, number
+from app.links import Parameters, number
 from app.tab import Tab, TabEvents
 from app.tabs.what_if import view as views
 from app.tabs.what_if.actions import ForwardResults, Outcome, Query, outcome, parse_query
@@ -30,16 +30,16 @@ def build(library: Library, chosen: gr.State) -> None:
         prototypes = html(elem_id="what-if-prototypes")
     state, results = gr.State(Query()), ForwardResults()
 
-    def on_choice(choice: Choice, before: Query, words: Words) -> list[Any]:
+    def on_choice(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
         """Another picture is asked the same question; what was painted belonged to the one before."""
-        query = parse_query(words) if words else Query(before.strengths, use=before.use)
+        query = parse_query(parameters) if parameters else Query(before.strengths, use=before.use)
         shown = outcome(library.explainer(choice), results, library.input_image(choice), query)
         return [*answered(shown, query, choice), views.original(shown, query), views.controls(query)]
 
-    def on_query(choice: Choice, before: Query, words: Words) -> list[Any]:
-        query = parse_query(words)
+    def on_query(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
+        query = parse_query(parameters)
         shown = outcome(library.explainer(choice), results, library.input_image(choice), query)
-        return answered(shown, query, choice, number(words, "turn") or 0)
+        return answered(shown, query, choice, number(parameters, "turn") or 0)
 
     def answered(shown: Outcome, query: Query, choice: Choice, turn: int = 0) -> list[Any]:
         return [query, views.changed(shown), views.answer(shown, query, turn), views.prototypes(shown, choice.model)]

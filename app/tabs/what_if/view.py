@@ -30,7 +30,7 @@ def answer(shown: Outcome, query: Query, turn: int = 0) -> str:
         "tabs/what_if/page.html",
         shown=shown,
         sentence=about_what_if(shown.found, readable),
-        words=query.words,
+        parameters=query.parameters,
         turn=turn,
     )
 

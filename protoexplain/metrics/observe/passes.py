@@ -222,7 +222,7 @@ class Lead:
 
 
 @dataclass(frozen=True)
-class Patches:
+class BestCells:
     """The cell of the best patch of every prototype, as row * w + column of its own map."""
 
     name: str = "patches"

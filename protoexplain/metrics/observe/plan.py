@@ -81,7 +81,7 @@ _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
     "unprojected": lambda settings: [passes.Unprojected()],
     "lead": lambda settings: [passes.Lead()],
-    "patches": lambda settings: [passes.Patches()],
+    "patches": lambda settings: [passes.BestCells()],
     "peaks": lambda settings: [passes.Peaks()],
     "noisy": lambda settings: [*_noise(settings)],
     "pixel_noise": _pixel_noise,

@@ -17,7 +17,7 @@ from app.tabs.edit.state import EditState
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.editing.decisions import Decision, Decisions, History, parse_decisions
-from protoexplain.editing.save import edit
+from protoexplain.editing.edit import edit
 from protoexplain.errors import UserError
 from protoexplain.training.verify import verify
 
@@ -46,8 +46,8 @@ def ended(look):
 
 def answer(edits, checkpoint, decisions=()):
     """What comes of a preview."""
-    edits.request_preview(checkpoint, decisions)
-    return ended(lambda: edits.preview(checkpoint, decisions))
+    edits.request_report(checkpoint, decisions)
+    return ended(lambda: edits.report(checkpoint, decisions))
 
 
 def saved(edits, checkpoint, decisions, place):
@@ -62,17 +62,17 @@ def ready(edits, explainer):
     checkpoint = explainer.checkpoint
     first = answer(edits, checkpoint)
     assert first.result is not None, first.error
-    return checkpoint, edits.features(checkpoint), first.result
+    return checkpoint, edits.preview(checkpoint), first.result
 
 
 def test_previews_are_remembered_by_weights_and_decisions(edits, ready):
     checkpoint, _, first = ready
-    assert edits.preview(checkpoint, (GONE,)) == Job()
+    assert edits.report(checkpoint, (GONE,)) == Job()
     preview = answer(edits, checkpoint, (GONE,))
     assert preview.result is not None
     assert preview.result.before == first.before
     assert preview.result.after.prototypes == first.before.prototypes - 1
-    assert edits.request_preview(checkpoint, (GONE,)) is edits.preview(checkpoint, (GONE,))
+    assert edits.request_report(checkpoint, (GONE,)) is edits.report(checkpoint, (GONE,))
     assert answer(edits, checkpoint).result == first, "the parent is as it was"
 
 
@@ -86,11 +86,11 @@ def test_trouble_is_told_and_can_be_tried_again(edits, ready):
 
 def test_latent_maps_that_had_to_make_room_are_computed_again(edits, ready, store, monkeypatch):
     checkpoint, *_ = ready
-    monkeypatch.setattr(edits, "_features", LRUCache(1))
+    monkeypatch.setattr(edits, "_previews", LRUCache(1))
     answer(edits, store.explainer("b-cbc").checkpoint)
-    assert edits.features(checkpoint) is None
+    assert edits.preview(checkpoint) is None
     assert answer(edits, checkpoint).result is not None
-    assert edits.features(checkpoint) is not None
+    assert edits.preview(checkpoint) is not None
 
 
 def test_prototypes_with_findings_come_first(explainer, ready):
@@ -131,7 +131,7 @@ def test_patches_are_offered_with_pictures(ready):
 def test_components_can_only_be_removed(edits, store):
     checkpoint = store.explainer("b-cbc").checkpoint
     report = answer(edits, checkpoint).result
-    shown = actions.open_prototype(checkpoint, edits.features(checkpoint), History(), report, 0, None)
+    shown = actions.open_prototype(checkpoint, edits.preview(checkpoint), History(), report, 0, None)
     assert not shown.movable
     page = views.one(shown, "", "", "")
     assert "parts of its network" in page

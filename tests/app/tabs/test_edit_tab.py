@@ -114,9 +114,9 @@ def followed(handlers, state):
 
 def refit_of_others(edits, checkpoint):
     """Begin a refit that does not end by itself."""
-    edits.request_preview(checkpoint, OTHERS)
+    edits.request_report(checkpoint, OTHERS)
     until = time.monotonic() + 20
-    while edits.preview(checkpoint, OTHERS).what != "refitting the head":
+    while edits.report(checkpoint, OTHERS).what != "refitting the head":
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -132,15 +132,15 @@ def test_saving_ends_though_a_refit_was_running(handlers, edits, refit_ends, che
     assert (now.saving, now.saved) == ("", "mine")
     assert "Saved as mine" in overview
     assert (store.root / "mine").is_dir()
-    assert edits.preview(checkpoint, OTHERS).finished
+    assert edits.report(checkpoint, OTHERS).finished
 
 
 def test_saving_ends_though_the_latent_maps_had_to_make_room(handlers, edits, checkpoint, state, store, monkeypatch):
-    monkeypatch.setattr(edits, "_features", ForgetsAll())
+    monkeypatch.setattr(edits, "_previews", ForgetsAll())
     now, *_ = press(handlers, state, "do=refit")
     now, overview = followed(handlers, now)
     assert "Before and after" in overview
-    assert edits.features(checkpoint) is None
+    assert edits.preview(checkpoint) is None
     now, *_ = press(handlers, now, "do=save&name=mine")
     now, _ = followed(handlers, now)
     assert now.saved == "mine"

@@ -11,7 +11,7 @@ from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import JobQueue, JobState
 from app.tabs.prototypes import view as views
-from app.tabs.prototypes.nearest import NEAREST, SPLITS, NearestPatches, Search, nearest_images
+from app.tabs.prototypes.nearest import NEAREST, SPLITS, NearestPatchSearch, Search, nearest_images
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.explanations.prototypes.prototype import explain_prototypes
 
@@ -56,7 +56,7 @@ def test_they_are_kept_for_these_weights_and_this_data(neighbours, explainer, ex
     until = time.monotonic() + 10
     while not list(neighbours.folder.glob("*.json")) and time.monotonic() < until:
         time.sleep(0.02)
-    again = DatasetJobs(NearestPatches(), Examples(birds), JobQueue(), neighbours.folder)
+    again = DatasetJobs(NearestPatchSearch(), Examples(birds), JobQueue(), neighbours.folder)
     assert again.known(explainer.checkpoint) == search
     retrained = dataclasses.replace(explainer.checkpoint, weights_sha256="0" * 64)
     assert again.known(retrained) == Search()
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_asked_for_again(neighbours, explainer, content):
 
 
 def test_without_the_data_set_the_reason_is_said(explainer, tmp_path):
-    search = DatasetJobs(NearestPatches(), Examples(None), JobQueue(), tmp_path).request(explainer)
+    search = DatasetJobs(NearestPatchSearch(), Examples(None), JobQueue(), tmp_path).request(explainer)
     assert "not at hand" in search.error.what
     assert nearest_images(explainer, search, 0, None) == ()
     assert "not at hand" in views.nearest(search, (), "a-protopnet")

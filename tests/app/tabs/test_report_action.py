@@ -187,7 +187,7 @@ def test_wishes_are_not_trusted():
     assert parse_query({"pictures": "none"}).chosen is False
     assert read_form({"section_images": "1", "picture_3": "1", "picture_x": "1"}) == Query(("images",), False, (3,))
     for query in (Query(), Query(SHORT, False, (0, OFFERED - 1)), Query((), True)):
-        assert parse_query(query.words) == query
+        assert parse_query(query.parameters) == query
     assert set(Query().sections) == set(SECTIONS)
 
 

@@ -112,10 +112,10 @@ def test_a_painted_part_is_blanked_or_alone_changed(explainer, input_image, use)
 
 def test_a_wish_is_told_and_read_back():
     query = Query({"hue": -0.25, "texture": 12.0}, painted(), "blur")
-    words = dict(parse(encode(query.words)).words)
+    words = dict(parse(encode(query.parameters)).parameters)
     assert parse_query(words) == query
-    assert len(encode(query.words)) < 300
-    assert parse_query(dict(parse(encode(Query().words)).words)) == Query()
+    assert len(encode(query.parameters)) < 300
+    assert parse_query(dict(parse(encode(Query().parameters)).parameters)) == Query()
 
 
 @pytest.mark.parametrize(
