@@ -28,7 +28,7 @@ from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
-from protoexplain.models.registry import FAMILIES, family_names
+from protoexplain.models.registry import FAMILIES, family_names, get_family
 from protoexplain.progress import Silent
 from protoexplain.training import checkpoint_ops as rework
 from protoexplain.training import run
@@ -48,6 +48,8 @@ SHORTEST = {
     two_sizes.NAME: PROJECTED,
 }
 """Each kind of stage once."""
+SMALL = {"model": {"backbone": {"stride": 8}}, "data": {"image_size": 32}}
+"""Images whose maps have 4 x 4 cells."""
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 FEW = {"images_per_class": 1, "draws": 1, "steps": 2, "resamples": 100}
 ONE_OF_EACH_PASS = (
@@ -93,7 +95,8 @@ def trained(planted, tmp_path_factory):
 
 def shortest(family, planted, out):
     changes = {"schedule": SHORTEST.get(family, {}), "training": {"fine_tuning": {"epochs": 1}, "batch_size": 32}}
-    return tiny_train(family, planted, out, **changes)
+    size = {} if "image_size" in get_family(family).tiny else SMALL
+    return tiny_train(family, planted, out, **size, **changes)
 
 
 @pytest.fixture
@@ -242,14 +245,15 @@ def test_all_prototypes(family, device, trained, planted, tmp_path):
     there = explain_prototypes(explainer.model, checkpoint.prototypes, checkpoint.classes, splits, 2)
     here = explain_prototypes(checkpoint.model(), checkpoint.prototypes, checkpoint.classes, splits, 2)
     assert nearly([entry.to_dict() for entry in there]) == nearly([entry.to_dict() for entry in here])
+    size = checkpoint.config.data.image_size
     caches = {name: DiskCache(tmp_path / name, 1 << 20) for name in ("textures", "tables")}
     measurement = CharacteristicsMeasurement(
-        explainer.model, checkpoint.weights_sha256, data.crop, 64, lambda *_: None, **caches
+        explainer.model, checkpoint.weights_sha256, data.crop, size, lambda *_: None, **caches
     )
     assert measurement.run(data.test[:2], "test", "").images == 2
     rgb = explainer.forward(data.test[0].path).rgb
-    place = place_of(explainer.model, rgb, 64, 0, 1)
-    assert distinguish(explainer.model, rgb, 64, place, 0, 1).drops.keys() >= {"hue", "shape"}
+    place = place_of(explainer.model, rgb, size, 0, 1)
+    assert distinguish(explainer.model, rgb, size, place, 0, 1).drops.keys() >= {"hue", "shape"}
 
 
 def test_checkpoint_of_an_accelerator_on_a_computer_without(trained, planted, tmp_path):

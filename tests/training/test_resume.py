@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 
 TWICE = {"training": {"passes": 2, "cached_views": 2}}
 """An epoch of several passes, and a cache of several views."""
+SMALL = {"model": {"backbone": {"stride": 8}}, "data": {"image_size": 32}}
+"""Images whose maps have 4 x 4 cells."""
 
 
 class Stopper:
@@ -36,6 +38,11 @@ class Stopper:
     def __call__(self):
         self.ticks += 1
         return self.left is not None and self.ticks >= self.left
+
+
+def twice(family):
+    """The changes to a family's configuration, with small images where it does not state their size."""
+    return TWICE if "image_size" in get_family(family).tiny else merged(TWICE, SMALL)
 
 
 def weights(out):
@@ -62,7 +69,7 @@ def whole(planted, tmp_path_factory):
     def run(family):
         if family not in made:
             out, stopper = tmp_path_factory.mktemp(family) / "run", Stopper()
-            tiny_train(family, planted, out, options={"interrupted": stopper}, **TWICE)
+            tiny_train(family, planted, out, options={"interrupted": stopper}, **twice(family))
             made[family] = out, stopper.ticks
         return made[family]
 
@@ -83,7 +90,7 @@ def test_interrupted_again_and_again(family, planted, tmp_path, whole):
     for _ in range(100):
         try:
             stopper = Stopper(numbers.randint(8, 11) if places else 4)
-            tiny_train(family, planted, out, options={"interrupted": stopper, "resume": True}, **TWICE)
+            tiny_train(family, planted, out, options={"interrupted": stopper, "resume": True}, **twice(family))
             break
         except Interrupted:
             places.add(place(out))
@@ -100,8 +107,10 @@ def test_interrupted_once(share, planted, tmp_path, whole):
     reference, ticks = whole("protopnet")
     out = tmp_path / "run"
     with pytest.raises(Interrupted):
-        tiny_train("protopnet", planted, out, options={"interrupted": Stopper(int(share * ticks))}, **TWICE)
-    tiny_train("protopnet", planted, out, options={"resume": True}, **TWICE)
+        tiny_train(
+            "protopnet", planted, out, options={"interrupted": Stopper(int(share * ticks))}, **twice("protopnet")
+        )
+    tiny_train("protopnet", planted, out, options={"resume": True}, **twice("protopnet"))
     assert_same_end(out, reference)
 
 
@@ -109,7 +118,7 @@ def test_interrupted_once(share, planted, tmp_path, whole):
 def test_fine_tuning_and_first_values_of_prototypes_are_part_of_the_run(how, planted, tmp_path):
     """Stops in the first classifier's epochs, while features are cached for the first stage, and later."""
     first = {"epochs": 2, "parts": 2 * (how == "parts")}
-    prepared = merged(TWICE, {"model": {"start": how}, "training": {"fine_tuning": first}})
+    prepared = merged(twice("st_protopnet"), {"model": {"start": how}, "training": {"fine_tuning": first}})
     tiny_train("st_protopnet", planted, tmp_path / "whole", **prepared)
     numbers, places = random.Random(0), set()
     for _ in range(100):
@@ -148,7 +157,7 @@ def test_killed(planted, tmp_path, whole):
     """SIGKILL in the first stage, in the joint stage, while searching patches, and in the last stage."""
     reference, ticks = whole("protopnet")
     config = tmp_path / "config.yaml"
-    config.write_text(tiny_config("protopnet", **TWICE).to_yaml())
+    config.write_text(tiny_config("protopnet", **twice("protopnet")).to_yaml())
     points = [str(int(ticks * share)) for share in (0.2, 0.35, 0.35, 0.3)]
     driver = start(killed_runs.main, config, planted, tmp_path / "run", *points, folder=tmp_path)
     code, _, trouble = driver.ended()
