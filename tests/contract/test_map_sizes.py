@@ -184,7 +184,10 @@ def test_nearest_patches_and_their_sheet(explainer, data):
 def test_all_metrics_are_measured(made, planted):
     results = measure(made, planted, settings={"resamples": 100, "draws": 1, "steps": 2})
     assert {"consistency", "stability", "purity", "heatmap_iou", "deletion", "augmentation_consistency"} <= set(results)
-    assert all(math.isfinite(result.score.value) for result in results.values())
+    nothing = {name: result.score.excluded for name, result in results.items() if not result.score.n_used}
+    assert all(name.startswith(("conditioned_", "quanproto_")) for name in nothing), "no prototype of these is active"
+    assert all(sum(reasons.values()) in (8, 16) for reasons in nothing.values())
+    assert all(math.isfinite(result.score.value) for name, result in results.items() if name not in nothing)
     assert all(len(result.score.per_prototype) == 16 for name, result in results.items() if name == "purity")
 
 
