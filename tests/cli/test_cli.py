@@ -211,7 +211,7 @@ class TestCheckpoints:
         assert code == 0
         families = {"protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "pipnet", "prototypedl"}
         assert families == set(content["families"])
-        assert content["sources"] == ["cars", "cub", "dogs", "folder"]
+        assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds"]
         assert all(content["presets"].values())
         assert {"consistency", "stability", "deletion"} <= set(content["metrics"])
         assert "ProtoPNet" in cli("info")[1]

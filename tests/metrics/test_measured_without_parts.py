@@ -16,8 +16,9 @@ def test_funnybirds_protocol_of_a_checkpoint(family, funny_birds, tmp_path):
     checkpoint = keep_checkpoint(family, funny_birds, tmp_path / family)
     rules = ["boxes", "maps", "grad-cam"]
     settings = {"resamples": 100, "part_rules": rules}
-    results = measure(checkpoint, funny_birds, None, settings)
-    assert set(NAMES) < set(results)
+    results = measure(checkpoint, funny_birds, NAMES, settings)
+    assert set(results) == set(NAMES)
+    assert set(NAMES).isdisjoint(measure(checkpoint, funny_birds, None, {"resamples": 100, "steps": 1}))
     overall = results["funnybirds_overall"]
     assert list(overall.score.details["explanations"]) == rules
     assert overall.score.details["explanations"]["boxes"]["value"] == overall.score.value
