@@ -160,8 +160,13 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UserError(f"unknown preset '{name}'", "extends", nearest_name(name, preset_names()))
     text = (files("protoexplain") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     raw: dict[str, Any] = read_yaml(text, f"preset {name}")
-    base = raw.pop("extends", None)
-    return merged(read_preset(base), raw) if base else raw
+    return _extended(raw)
+
+
+def _extended(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the preset that it names under `extends`."""
+    own = {key: value for key, value in raw.items() if key != "extends"}
+    return merged(read_preset(raw["extends"]), own) if raw.get("extends") else own
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,8 +226,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     raw = read_yaml(path.read_text(encoding="utf-8"), str(path)) or {}
     if not isinstance(raw, dict):
         raise UserError("the configuration is not a table of keys", str(path), "write 'key: value' lines")
-    base = raw.pop("extends", None)
-    return merged(read_preset(base), raw) if base else raw
+    return _extended(raw)
 
 
 def parse(raw: Mapping[str, Any]) -> RunConfig:

@@ -44,8 +44,9 @@ class Calibration:
 
     def tempered(self, probabilities: Tensor) -> Tensor:
         """Probabilities [B,C] at the temperature, which add to one; with 1 they stay as they are."""
-        found = (probabilities.log().clamp_min(_LEAST) / self.temperature).softmax(1)
-        return probabilities if self.temperature == 1 else found
+        if self.temperature == 1:
+            return probabilities
+        return (probabilities.log().clamp_min(_LEAST) / self.temperature).softmax(1)
 
     def is_familiar(self, logits: Tensor) -> Tensor:
         """bool [B]: whether class scores [B,C] are those of something that the model knows."""

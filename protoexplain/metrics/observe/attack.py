@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from protoexplain.data.geometry import Box
-from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.metrics.observe.passes import Chunk, normalisation
 from protoexplain.metrics.settings import AttackSettings
 from protoexplain.metrics.stats.misalignment import displacement
@@ -75,17 +74,10 @@ def attacked_prototypes(activations: Tensor, own: Tensor | None) -> Tensor:
     return torch.nn.functional.one_hot(activations.argmax(1), activations.shape[1]).bool()
 
 
-def members_of_class(description: ModelDescription, labels: Tensor) -> Tensor:
-    """bool [n,P]: the prototypes that the class of each image is measured by."""
-    members = torch.zeros(len(labels), description.num_prototypes + 1, dtype=torch.bool)
-    members[torch.arange(len(labels))[:, None], description.assigned[labels]] = True
-    return members[:, :-1]
-
-
-def activation_maps(model: PrototypeModel, images: Tensor) -> list[list[Tensor]]:
+def activation_maps(model: PrototypeModel, features: Tensor) -> list[list[Tensor]]:
     """For each image P activation maps [h,w], not below 0, on the CPU."""
-    by_branch = [maps.clamp_min(0).cpu() for maps in model.activation_maps(model.backbone(images))]
-    return [[one for maps in by_branch for one in maps[row]] for row in range(len(images))]
+    by_branch = [maps.clamp_min(0).cpu() for maps in model.activation_maps(features)]
+    return [[one for maps in by_branch for one in maps[row]] for row in range(len(features))]
 
 
 def displaced(
@@ -121,13 +113,13 @@ class Misaligned:
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         model, size, images = chunk.model, chunk.description.size, chunk.images
-        before = peak_activations(model, images)
-        own = members_of_class(chunk.description, chunk.labels) if self.settings.target == "own" else None
+        before = chunk.output.activations.clamp_min(0)
+        own = chunk.description.measured_by(chunk.labels) if self.settings.target == "own" else None
         as_published = self.settings.kind == "uniform"
         attacked = attacked_prototypes(before.cpu(), own)
         target = before.cpu().masked_fill(~attacked, -1).argmax(1)
         rule = parse_box_rule(self.box_rule, lambda: measure_fields(model, size))
-        clean = activation_maps(model, images)
+        clean = activation_maps(model, chunk.features)
         margin = round(self.settings.margin * size / PUBLISHED_SIZE)
         free = torch.stack(
             [
@@ -137,13 +129,14 @@ class Misaligned:
                 for maps, chosen in zip(clean, attacked, strict=True)
             ]
         )
-        changed = self.changed(model, images, attacked, free.to(images.device), self._start(chunk))
+        features = model.backbone(self.changed(model, images, attacked, free.to(images.device), self._start(chunk)))
+        output = model.from_features(features)
         return {
             "target": target,
             "before": before,
-            "after": peak_activations(model, changed),
-            "logits": model(changed).logits,
-            "displacement": displaced(clean, activation_maps(model, changed), target, size),
+            "after": output.activations.clamp_min(0),
+            "logits": output.logits,
+            "displacement": displaced(clean, activation_maps(model, features), target, size),
             "free": free.flatten(1).double().mean(1),
         }
 

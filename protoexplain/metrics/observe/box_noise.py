@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protoexplain.metrics.observe.attack import activation_maps, peak_activations
+from protoexplain.metrics.observe.attack import activation_maps
 from protoexplain.metrics.observe.localisation import UNDEFINED
 from protoexplain.metrics.observe.passes import Chunk, normalisation
 from protoexplain.metrics.stats.quanproto import (
@@ -45,9 +45,9 @@ class BoxNoise:
 
     def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
         model, size = chunk.model, chunk.description.size
-        peaks = peak_activations(model, chunk.images).cpu()
+        peaks = chunk.output.activations.clamp_min(0).cpu()
         strongest = peaks.argsort(dim=1, descending=True, stable=True)[:, :STRONGEST]
-        clean = activation_maps(model, chunk.images)
+        clean = activation_maps(model, chunk.features)
         count = len(clean)
         columns = {
             name: torch.full((count, STRONGEST), UNDEFINED, dtype=torch.float64) for name in (*MEASURES, "random")
@@ -57,11 +57,9 @@ class BoxNoise:
             before = [clean[row][prototype][None] for row, prototype in enumerate(chosen)]
             pixels = [marked(_saliency(cells, size)) for cells in before]
             boxes = [marked_box(one[0]) for one in pixels]
-            noisy = chunk.images + self._noise(chunk, boxes, rank)
-            maps, ranked = (
-                activation_maps(model, noisy),
-                ranks_of(peak_activations(model, noisy).cpu(), strongest[:, rank]),
-            )
+            noisy = model.backbone(chunk.images + self._noise(chunk, boxes, rank))
+            maps = activation_maps(model, noisy)
+            ranked = ranks_of(model.activations(noisy).clamp_min(0).cpu(), strongest[:, rank])
             for row, prototype in enumerate(chosen):
                 if boxes[row] == (0, 0, size - 1, size - 1) or not bool(before[row].any()):
                     continue

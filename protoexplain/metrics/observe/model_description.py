@@ -69,6 +69,12 @@ class ModelDescription:
         height, width = self.map_sizes[self.map_sizes.prod(1).argmax()].tolist()
         return height, width
 
+    def measured_by(self, labels: Tensor) -> Tensor:
+        """bool [n,P]: the prototypes that the class of each of n images is measured by."""
+        found = torch.zeros(len(labels), self.num_prototypes + 1, dtype=torch.bool)
+        found[torch.arange(len(labels))[:, None], self.assigned[labels]] = True
+        return found[:, :-1]
+
     def clusters(self) -> Tensor:
         """[P] groups of prototypes that share their images: a class, or a shared prototype by itself."""
         alone = len(self.classes) + torch.arange(self.num_prototypes)

@@ -12,12 +12,12 @@ from torch import Tensor
 from protoexplain.metrics.base import Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Columns, Observations
 from protoexplain.metrics.stats.misalignment import rank_change
-from protoexplain.metrics.stats.misalignment_scores import attack_score, foreign_prototypes
+from protoexplain.metrics.stats.misalignment_scores import attack_score
 
 
 def compute(observed: Observations, settings: MetricSettings) -> Score:
     """Mean over images; prototypes that the class of the image is not measured by are foreign."""
-    foreign = foreign_prototypes(observed)
+    foreign = ~observed.description.measured_by(observed.labels)
 
     def values(columns: Columns) -> Tensor:
         return rank_change(columns["before"], columns["after"], columns["target"], foreign)

@@ -1,29 +1,11 @@
-"""QuanProto PAC: the change of the sorted values of its map, under noise outside its box.
-
-Output completeness of QuanProto, the mean over the five strongest prototypes of each image; its name means other things
-elsewhere.  Masks and boxes are those of each map alone, as the published program has them for single images.
-"""
+"""QuanProto PAC: the change of the sorted values of its map, under noise outside its box."""
 
 from __future__ import annotations
 
-from protoexplain.metrics.base import Metric, MetricSettings, Score
-from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.box_noise_scores import box_noise_score
+from protoexplain.metrics.stats.box_noise_scores import box_noise_metric
 
-
-def compute(observed: Observations, settings: MetricSettings) -> Score:
-    """The mean over images."""
-    return box_noise_score(observed, "pac", 100)
-
-
-METRIC = Metric(
-    title="QuanProto: map activation change (PAC)",
-    help="Change of the values of a prototype's map, wherever they are, under weak noise "
-    "outside its box. Low is good: what counts lies in the box.",
-    unit="%",
-    higher_is_better=False,
-    high=100,
-    passes=frozenset({"box_noise"}),
-    needs=frozenset({"places"}),
-    compute=compute,
+METRIC = box_noise_metric(
+    "pac",
+    "map activation change (PAC)",
+    "Change of the values of a prototype's map, wherever they are,",
 )

@@ -1,31 +1,16 @@
-"""QuanProto PLC: the distance of the first maxima of its map, in cells, under noise outside its box.
-
-Output completeness of QuanProto, the mean over the five strongest prototypes of each image; its name means other things
-elsewhere.  Masks and boxes are those of each map alone, as the published program has them for single images.
-"""
+"""QuanProto PLC: the distance of the first maxima of its map, in cells, under noise outside its box."""
 
 from __future__ import annotations
 
 import math
 
-from protoexplain.metrics.base import Metric, MetricSettings, Score
-from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.box_noise_scores import box_noise_score, random_distance
+from protoexplain.metrics.stats.box_noise_scores import box_noise_metric, random_distance
 
-
-def compute(observed: Observations, settings: MetricSettings) -> Score:
-    """The mean over images."""
-    return box_noise_score(observed, "plc", baselines={"random cells": random_distance(observed)})
-
-
-METRIC = Metric(
-    title="QuanProto: place change (PLC)",
-    help="Cells by which the peak of a prototype's map moves under weak noise "
-    "outside its box. Low is good: what counts lies in the box.",
+METRIC = box_noise_metric(
+    "plc",
+    "place change (PLC)",
+    "Cells by which the peak of a prototype's map moves",
     unit="cells",
-    higher_is_better=False,
     high=math.inf,
-    passes=frozenset({"box_noise"}),
-    needs=frozenset({"places"}),
-    compute=compute,
+    baselines=lambda observed: {"random cells": random_distance(observed)},
 )

@@ -1,31 +1,14 @@
-"""QuanProto PSC: the relative change of the maximum of its map, under noise outside its box.
-
-Output completeness of QuanProto, the mean over the five strongest prototypes of each image; its name means other things
-elsewhere.  Masks and boxes are those of each map alone, as the published program has them for single images.
-"""
+"""QuanProto PSC: the relative change of the maximum of its map, under noise outside its box."""
 
 from __future__ import annotations
 
 import math
 
-from protoexplain.metrics.base import Metric, MetricSettings, Score
-from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.box_noise_scores import box_noise_score
+from protoexplain.metrics.stats.box_noise_scores import box_noise_metric
 
-
-def compute(observed: Observations, settings: MetricSettings) -> Score:
-    """The mean over images."""
-    return box_noise_score(observed, "psc", 100)
-
-
-METRIC = Metric(
-    title="QuanProto: peak change (PSC)",
-    help="Change of a prototype's activation, up or down, under weak noise "
-    "outside its box. Low is good: what counts lies in the box.",
-    unit="%",
-    higher_is_better=False,
+METRIC = box_noise_metric(
+    "psc",
+    "peak change (PSC)",
+    "Change of a prototype's activation, up or down,",
     high=math.inf,
-    passes=frozenset({"box_noise"}),
-    needs=frozenset({"places"}),
-    compute=compute,
 )

@@ -1,32 +1,15 @@
-"""QuanProto VLC: 1 - IoU of the hottest 5 % of its upsampled map, under noise outside its box.
-
-Output completeness of QuanProto, the mean over the five strongest prototypes of each image; its name means other things
-elsewhere.  Masks and boxes are those of each map alone, as the published program has them for single images.
-"""
+"""QuanProto VLC: 1 - IoU of the hottest 5 % of its upsampled map, under noise outside its box."""
 
 from __future__ import annotations
 
-from protoexplain.metrics.base import Metric, MetricSettings, Score
-from protoexplain.metrics.observe.observations import Observations
-from protoexplain.metrics.stats.box_noise_scores import box_noise_score
+from protoexplain.metrics.stats.box_noise_scores import box_noise_metric
 
 INDEPENDENT = 100 * (1 - 0.05 / 1.95)
 """Of two masks of 5 % that have nothing to do with each other."""
 
-
-def compute(observed: Observations, settings: MetricSettings) -> Score:
-    """The mean over images."""
-    return box_noise_score(observed, "vlc", 100, baselines={"independent places": INDEPENDENT})
-
-
-METRIC = Metric(
-    title="QuanProto: visual location change (VLC)",
-    help="Share of the hottest 5 % of a prototype's upsampled map that moves under weak noise "
-    "outside its box. Low is good: what counts lies in the box.",
-    unit="%",
-    higher_is_better=False,
-    high=100,
-    passes=frozenset({"box_noise"}),
-    needs=frozenset({"places"}),
-    compute=compute,
+METRIC = box_noise_metric(
+    "vlc",
+    "visual location change (VLC)",
+    "Share of the hottest 5 % of a prototype's upsampled map that moves",
+    baselines=lambda observed: {"independent places": INDEPENDENT},
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from protoexplain.metrics.base import Score
@@ -37,11 +36,3 @@ def attack_score(observed: Observations, values: Callable[[Columns], Tensor], ex
 def of_target(columns: Columns, which: str) -> Tensor:
     """[N]: the activation of the attacked prototype ``before`` or ``after``."""
     return columns[which].gather(1, columns["target"][:, None])[:, 0]
-
-
-def foreign_prototypes(observed: Observations) -> Tensor:
-    """bool [N,P]: the prototypes that the class of each image is not measured by."""
-    count = observed.description.num_prototypes
-    own = torch.zeros(len(observed.ids), count + 1, dtype=torch.bool)
-    own[torch.arange(len(own))[:, None], observed.prototypes] = True
-    return ~own[:, :count]
