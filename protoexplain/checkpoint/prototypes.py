@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import first_mistake
-from protoexplain.models.contract import Ownership
 
 FORMAT = 4
 """Grows when older programs can no longer read what this one writes."""
@@ -82,9 +80,9 @@ class PrototypeRecord:
         """Whether a class owns it, alone or with others."""
         return self.owners is None or label in self.owners
 
-    def with_owners(self, ownership: Ownership) -> PrototypeRecord:
-        """The same of a prototype that belongs to other classes now; `ownership` knows it by its number."""
-        owners = ownership.owners(self.index) or ()
+    def with_owners(self, classes: tuple[int, ...] | None) -> PrototypeRecord:
+        """The same of a prototype that belongs to other classes, ascending; None where all share it."""
+        owners = classes or ()
         alone = len(owners) == 1
         return dataclasses.replace(self, label=owners[0] if alone else -1, classes=() if alone else owners)
 
@@ -190,16 +188,6 @@ def parse_contents(content: bytes, where: str) -> Contents:
 def select(records: Sequence[PrototypeRecord], kept: Sequence[int]) -> tuple[PrototypeRecord, ...]:
     """The records of a pruned model, numbered anew; they remember their original numbers."""
     return tuple(dataclasses.replace(records[old], index=new) for new, old in enumerate(kept))
-
-
-def ownership_of(records: Sequence[PrototypeRecord], classes: int) -> Ownership:
-    """Which of so many classes own the prototypes."""
-    owned = Ownership.of_labels(torch.tensor([record.label for record in records]), classes).owned
-    for record in records:
-        if record.classes:
-            owned[record.index] = False
-            owned[record.index, list(record.classes)] = True
-    return Ownership(owned)
 
 
 def shared_patches(records: Sequence[PrototypeRecord]) -> tuple[tuple[int, ...], ...]:

@@ -8,7 +8,7 @@ B images, P prototypes, C classes, H x W cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -32,6 +32,14 @@ class Ownership:
         """From the one class of each prototype, int64 [P]; -1 where all classes share it."""
         column = labels[:, None]
         return cls((column == torch.arange(classes, device=labels.device)) | (column < 0))
+
+    @classmethod
+    def of_owners(cls, owners: Sequence[tuple[int, ...] | None], classes: int) -> Ownership:
+        """From the classes that own each prototype; None where all share it."""
+        owned = torch.zeros(len(owners), classes, dtype=torch.bool)
+        for prototype, some in enumerate(owners):
+            owned[prototype, slice(None) if some is None else list(some)] = True
+        return cls(owned)
 
     @classmethod
     def class_major(cls, per_class: int, classes: int) -> Ownership:

@@ -132,7 +132,7 @@ def _records_of(
         boxes = _boxes(branch_maps, size)
         for i, place in enumerate(found.image.tolist()):
             index = len(records)
-            record = PrototypeRecord(index, name, -1, original_index=index).with_owners(ownership)
+            record = PrototypeRecord(index, name, -1, original_index=index).with_owners(ownership.owners(index))
             if place >= 0:
                 record = replace(
                     record,

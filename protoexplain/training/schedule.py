@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from protoexplain.config import RunConfig
-from protoexplain.models.base import PrototypeModel
-from protoexplain.models.parts import PartClassifier, part_fine_tuning
-from protoexplain.models.pooled import PooledClassifier, fine_tuning
+from protoexplain.models.fine_tuning import fine_tuning, part_fine_tuning
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 
@@ -29,17 +27,3 @@ def _with_merge(stages: list[Stage], correlation: float | None) -> list[Stage]:
     training = projecting.model_copy(update={"project": False})
     merging = projecting.model_copy(update={"epochs": 0, "merge": correlation})
     return [*stages[:last], training, merging, *stages[last + 1 :]]
-
-
-def models_of(config: RunConfig, model: PrototypeModel) -> list[PrototypeModel]:
-    """What each stage trains: another classifier on the model's backbone, or the model itself.
-
-    The last entry is for what follows the last stage.
-    """
-    models = [model] * (len(stages_of(config)) + 1)
-    first = config.training.fine_tuning
-    if first.epochs and first.parts:
-        models[0] = PartClassifier(model.backbone, model.classes, first.parts)
-    elif first.epochs:
-        models[0] = PooledClassifier(model.backbone, model.classes)
-    return models
