@@ -1,7 +1,7 @@
 """Let the components that all classes share start from the parts of the object: kinds of wings, of tails, of ....
 
 The looks of one part in the classes are grouped, or, where a part has more components than there are classes, its looks
-in the images; each group is a component, and so are the kinds of background, so that every cell is similar to something.
+in the images.  Each group is a component, and so are the kinds of background, so that every cell resembles something.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from protoexplain.view.explanation_view import ExplanationView, RowView
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import about_absence, about_pictures, about_score
 
-_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS, _OWNER_CHARACTERS = 48, 170, 52, 44
+_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS, _OWNER_CHARACTERS = 120, 170, 52, 48
 _COLUMN, _ROW, _MARGIN, _GAP = 2.67, 2.15, 0.15, 0.12
 """Inches: a column of width 1, a row, the margin of the sheet, between pictures."""
 _WIDTHS, _BESIDE = (1, 1, 0.8, 1, 1.25), 1.25
