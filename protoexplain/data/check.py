@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
-from protoexplain.io.images import load_image, load_mask
+from protoexplain.io.images import TRANSPARENT, load_image, load_mask
 from protoexplain.progress import Progress
 
-"""Called with (done, total)."""
-
-FEW_TRAIN = 5
+FEW_TRAIN = 20
+"""With fewer training images of a class, its prototypes are chance."""
+SMALL_SIDE = 64
+"""Pixels; the features of smaller pictures are a few cells."""
+UNBALANCED = 5.0
+"""Times as many training images in the largest class as in the smallest."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,6 +44,9 @@ class DataReport:
         no_test: Classes without a test image.
         in_both_splits: Groups of ids with equal pixels, some in train and some in test.
         in_two_classes: Groups of ids with equal pixels but different labels.
+        repeated: Groups of ids with equal pixels in one class and split.
+        small: Ids of images whose shorter side is below `SMALL_SIDE`.
+        transparent: Ids of images with transparent areas, which are put on white.
         boxes_clipped: Ids whose box reaches more than a pixel beyond the image; it is clipped.
         boxes_lost: Ids whose box lies wholly outside; they cannot be cut out.
         parts_outside: Ids with a part outside the image.
@@ -60,6 +66,9 @@ class DataReport:
     no_test: tuple[str, ...]
     in_both_splits: tuple[tuple[str, ...], ...]
     in_two_classes: tuple[tuple[str, ...], ...]
+    repeated: tuple[tuple[str, ...], ...]
+    small: tuple[str, ...]
+    transparent: tuple[str, ...]
     boxes_clipped: tuple[str, ...]
     boxes_lost: tuple[str, ...]
     parts_outside: tuple[str, ...]
@@ -73,10 +82,11 @@ class DataReport:
 
 @dataclass(frozen=True, slots=True)
 class _Inspected:
-    """One image that was opened: (width, height), digest of its pixels, what is wrong with its mask."""
+    """One image that was opened: (width, height), digest of its pixels, its alpha, what is wrong with its mask."""
 
     size: tuple[int, int]
     digest: bytes
+    transparent: bool
     mask_fault: str | None
 
 
@@ -101,6 +111,9 @@ def check(image_set: ImageSet, progress: Progress | None = None) -> DataReport:
         no_test=tuple(name for name, n in zip(image_set.classes, test, strict=True) if n == 0),
         in_both_splits=tuple(_ids(group) for group in groups if len({r.split for r in group}) > 1),
         in_two_classes=tuple(_ids(group) for group in groups if len({r.label for r in group}) > 1),
+        repeated=tuple(_ids(group) for group in groups if len({(r.split, r.label) for r in group}) == 1),
+        small=tuple(r.id for r, s in inspected if min(s.size) < SMALL_SIDE),
+        transparent=tuple(r.id for r, s in inspected if s.transparent),
         boxes_clipped=tuple(r.id for r, s in inspected if _box_state(r, s.size) == "clipped"),
         boxes_lost=tuple(r.id for r, s in inspected if _box_state(r, s.size) == "lost"),
         parts_outside=tuple(r.id for r, s in inspected if _part_outside(r, s.size)),
@@ -125,19 +138,22 @@ def as_text(report: DataReport, shown: int = 5) -> str:
         ("classes without test images", report.no_test),
         ("pictures in both training and test", [" = ".join(group) for group in report.in_both_splits]),
         ("pictures in more than one class", [" = ".join(group) for group in report.in_two_classes]),
+        ("pictures that come twice in a class", [" = ".join(group) for group in report.repeated]),
+        (f"pictures with a side below {SMALL_SIDE} pixels, of which a network sees little", report.small),
+        ("pictures with transparent areas: they are put on white, and not used as masks", report.transparent),
         ("boxes wholly outside their image", report.boxes_lost),
         ("boxes partly outside their image (clipped)", report.boxes_clipped),
         ("images with a part outside", report.parts_outside),
         ("images without a mask", report.masks_missing),
         ("masks that do not fit", [f"{id_}: {reason}" for id_, reason in report.masks_unfit]),
     ]
-    lines += report.problems
+    lines += [*report.problems, *_balance(report)]
     for title, items in findings:
         if items:
             lines.append(f"{title}: {len(items)}")
             lines += [f"    {item}" for item in items[:shown]]
             lines += [f"    ... and {len(items) - shown} more"] if len(items) > shown else []
-    if not report.problems and not any(items for _, items in findings):
+    if not report.problems and not _balance(report) and not any(items for _, items in findings):
         lines.append("nothing to complain about")
     return "\n".join(lines)
 
@@ -164,7 +180,7 @@ def _inspect(record: ImageRecord) -> _Inspected | str:
     except UserError as error:
         return error.what
     digest = hashlib.sha256(repr(image.size).encode() + image.rgb.tobytes()).digest()
-    return _Inspected(image.size, digest, _mask_fault(record, image.size))
+    return _Inspected(image.size, digest, TRANSPARENT in image.notices, _mask_fault(record, image.size))
 
 
 def _mask_fault(record: ImageRecord, size: tuple[int, int]) -> str | None:
@@ -184,6 +200,18 @@ def _equal_pixels(inspected: list[tuple[ImageRecord, _Inspected]]) -> list[list[
     for record, found in inspected:
         groups[found.digest].append(record)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _balance(report: DataReport) -> list[str]:
+    """A sentence where some classes have many times the training images of others."""
+    counts = dict(zip(report.classes, report.train_counts, strict=True))
+    largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    if counts[largest] < UNBALANCED * counts[smallest]:
+        return []
+    return [
+        f"classes are not balanced: {counts[largest]} training images of {largest}, {counts[smallest]} of {smallest};"
+        " accuracy tells little of small classes"
+    ]
 
 
 def _ids(group: list[ImageRecord]) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ _SIGNATURES = (
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file"),
     (b"PK\x03\x04", "a zip archive"),
 )
+TRANSPARENT = "transparent areas were put on white"
+"""The notice of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,7 @@ def load_image(file: Path | BinaryIO) -> LoadedImage:
         if upright.has_transparency_data:
             upright = upright.convert("RGBA")
             if upright.getchannel("A").getextrema() != (255, 255):
-                notices.append("transparent areas were put on white")
+                notices.append(TRANSPARENT)
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
         return LoadedImage(np.array(upright.convert("RGB")), tuple(notices))
 

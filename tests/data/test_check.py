@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from protoexplain.data.check import as_text, check
 from protoexplain.data.reading import read_image_set
@@ -20,12 +21,42 @@ def test_good_data_set(cub):
     assert json.loads(json.dumps(report.to_dict()))["classes"] == ["Black footed Albatross", "Wren"]
 
 
-def test_nothing_to_complain_about(class_folders, picture):
-    shutil.rmtree(class_folders / "tulip")
-    shutil.rmtree(class_folders / "red_rose")
-    for n in range(6):
-        picture(class_folders / "lily" / f"{n}.png", 50 + n)
-    assert as_text(check(read_image_set(class_folders))).endswith("nothing to complain about")
+@pytest.fixture
+def enough(tmp_path, picture):
+    """Two class folders with 25 images of 64 pixels each, a fifth of them for testing."""
+    for n in range(50):
+        picture(tmp_path / ("daisy", "lily")[n % 2] / f"{n}.png", n, size=(64, 64))
+    return tmp_path
+
+
+def told(folder):
+    return as_text(check(read_image_set(folder)))
+
+
+def test_nothing_to_complain_about(enough):
+    assert told(enough).endswith("nothing to complain about")
+
+
+def test_what_will_hurt_is_told(enough, picture):
+    picture(enough / "lily" / "tiny.png", 77, size=(63, 80))
+    Image.new("RGBA", (64, 64), (200, 30, 30, 0)).save(enough / "lily" / "cut out.png")
+    shutil.rmtree(enough / "daisy")
+    for n in range(5):
+        picture(enough / "daisy" / f"{n}.png", 100 + n, size=(64, 64))
+    text = told(enough)
+    assert "side below 64 pixels, of which a network sees little: 1\n    lily/tiny.png" in text
+    assert "put on white, and not used as masks: 1\n    lily/cut out.png" in text
+    assert "classes with fewer than 20 training images: 1\n    daisy" in text
+    assert "classes are not balanced: 22 training images of lily, 4 of daisy" in text
+
+
+def test_a_picture_that_comes_twice(enough):
+    assert check(read_image_set(enough)).repeated == ()
+    train = [record for record in read_image_set(enough).split("train") if record.label == 0][:2]
+    shutil.copy(train[0].path, train[1].path)
+    (group,) = check(read_image_set(enough)).repeated
+    assert set(group) == {train[0].id, train[1].id}
+    assert "come twice in a class: 1" in told(enough)
 
 
 def test_unreadable_images_and_masks(cub):
