@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url $(CPU_INDEX))
 
 .PHONY: demo test
 .DEFAULT_GOAL := demo
@@ -20,5 +22,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; say which: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing into $(VENV), with torch for $(if $(filter cpu,$(TORCH)),CPUs alone,CPUs and NVIDIA GPUs: 6.6 GB)"
+	$(BIN)/pip install $(TORCH_INDEX) --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -85,6 +85,9 @@ class TrainingConfig(BaseModel):
     """Largest gradient norm; None does not clip."""
     passes: int = Field(1, ge=1)
     """Times that an epoch shows each image, each time augmented anew; the published sets held 30 or 40 copies."""
+    balanced: bool = False
+    """Each pass shows all classes equally often, for data with many images of some classes and few of others; images
+    of small classes repeat."""
     cached_views: int = Field(1, ge=0)
     """Augmented views of each image whose features are kept for stages with a frozen backbone; 0 recomputes."""
     fine_tuning: FineTuningConfig = FineTuningConfig()

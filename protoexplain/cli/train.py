@@ -175,7 +175,10 @@ def _report(result: RunResult, as_json: bool) -> None:
     metrics = result.metrics
     for row in metrics["projections"]:
         say(f"projection: test accuracy {row['test_before']:.1%} before, {row['test_after']:.1%} after")
-    say(f"test accuracy {metrics['test_accuracy']:.1%} ({metrics['kept']}), {metrics['seconds']:.0f} s")
+    say(
+        f"test accuracy {metrics['test_accuracy']:.1%}, mean over classes {metrics['balanced_test_accuracy']:.1%}"
+        f" ({metrics['kept']}), {metrics['seconds']:.0f} s"
+    )
     if worse := compared_with_probe(metrics):
         say(worse)
     say("prototypes:")

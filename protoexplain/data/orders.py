@@ -16,6 +16,29 @@ def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
     return order
 
 
+def balanced_order(labels: Sequence[int], seed: int, epoch: int) -> list[int]:
+    """As many indices as there are labels, in which every class comes equally often, up to one.
+
+    Images of small classes repeat, each as often as the others of its class up to one; of large classes some are left
+    to other epochs.
+
+    Args:
+        labels: Of the images.
+        seed: With the epoch decides which images, and their order.
+        epoch: Its number.
+    """
+    random = np.random.default_rng([_ORDER, seed, epoch])
+    classes = random.permutation(np.unique(labels))
+    chosen = []
+    for place, label in enumerate(classes):
+        own = np.flatnonzero(np.asarray(labels) == label)
+        wanted = len(labels) * (place + 1) // len(classes) - len(labels) * place // len(classes)
+        rounds = [random.permutation(own) for _ in range(-(-wanted // len(own)))]
+        chosen.append(np.concatenate([*rounds, own[:0]])[:wanted])
+    order: list[int] = random.permutation(np.concatenate(chosen)).tolist()
+    return order
+
+
 def shard(order: Sequence[int], rank: int, world: int, even: bool = True) -> list[int]:
     """The entries of one of `world` processes.
 

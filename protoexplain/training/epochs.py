@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from protoexplain.data.orders import epoch_order, shard
+from protoexplain.data.orders import balanced_order, epoch_order, shard
 from protoexplain.fabric import scales_gradients
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine
@@ -93,11 +93,15 @@ def _steps_of_pass(trainer: Trainer, stage: Stage, images: int) -> int:
 
 
 def _passes(trainer: Trainer, inputs: Inputs, epoch: int, count: int, batch_size: int) -> Iterator[InputBatch]:
-    """The batches of an epoch from the step on that it has come to: every image once in each pass."""
+    """The batches of an epoch from the step on that it has come to: in each pass every image once, or every class
+    equally often.
+    """
     seed, fabric, start = trainer.config.training.seed, trainer.fabric, trainer.state.sums.steps
+    balanced, labels = trainer.config.training.balanced, [record.label for record in trainer.data.train]
     for number in range(count):
         drawn = epoch * count + number
-        order = shard(epoch_order(len(inputs), seed, drawn), fabric.global_rank, fabric.world_size)
+        whole = balanced_order(labels, seed, drawn) if balanced else epoch_order(len(inputs), seed, drawn)
+        order = shard(whole, fabric.global_rank, fabric.world_size)
         steps = -(-len(order) // batch_size)
         if start < steps:
             yield from inputs.epoch(drawn, order, batch_size, start)

@@ -91,6 +91,12 @@ def share_right(scores: Tensor, labels: Tensor) -> float:
     return int((scores.argmax(1) == labels).sum()) / len(labels) if len(labels) else math.nan
 
 
+def balanced_share_right(scores: Tensor, labels: Tensor) -> float:
+    """Mean over the classes that occur of the share of their pictures that `share_right` counts; NaN without any."""
+    shares = [share_right(scores[labels == label], labels[labels == label]) for label in labels.unique()]
+    return sum(shares) / len(shares) if shares else math.nan
+
+
 def head_inputs(model: PrototypeModel, similarity: Tensor, labels: Tensor, training: bool) -> CachedInputs:
     """What a stage of the head alone trains on, or is validated on, from best similarities [N,P]."""
     return CachedInputs("activations", activations_of(model, similarity, training)[None], labels)

@@ -31,7 +31,7 @@ from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent, Watcher
 from protoexplain.training.callbacks import Callbacks
-from protoexplain.training.feature_cache import share_right
+from protoexplain.training.feature_cache import balanced_share_right, share_right
 from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
@@ -221,6 +221,7 @@ def _save(trainer: Trainer, path: Path, snapshot: Snapshot, metrics: dict[str, A
     row = {
         **metrics,
         "test_accuracy": share_right(*test),
+        "balanced_test_accuracy": balanced_share_right(*test),
         "validation_accuracy": share_right(*validation),
         "kept": snapshot.place,
         "calibration": calibrate_model(model, validation, test),

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
@@ -15,7 +16,7 @@ from protoexplain.config import preset_names, resolve
 from protoexplain.data import loading
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import ImageDataset, Loader, batches, geometry_of, readable
-from protoexplain.data.orders import block, epoch_order, shard
+from protoexplain.data.orders import balanced_order, block, epoch_order, shard
 from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
@@ -321,6 +322,20 @@ class TestOrders:
         assert sorted(order) == list(range(100))
         assert order == epoch_order(100, 1, 2)
         assert len({tuple(epoch_order(100, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+    def test_a_balanced_order_shows_all_classes_equally_often(self):
+        labels = [0] * 40 + [1] * 7 + [2] * 3
+        order = balanced_order(labels, 1, 2)
+        shown = Counter(labels[index] for index in order)
+        assert len(order) == 50
+        assert sorted(shown.values()) == [16, 17, 17]
+        often = Counter(order)
+        for label in range(3):
+            counts = [often[index] for index, own in enumerate(labels) if own == label]
+            assert max(counts) - min(counts) <= 1
+        assert order == balanced_order(labels, 1, 2)
+        orders = [balanced_order(labels, 1, epoch) for epoch in range(20)]
+        assert set(chain.from_iterable(orders)) == set(range(50)), "all images come in time"
 
     def test_shards_cover_everything_evenly(self):
         order = epoch_order(10, 0, 0)
