@@ -36,12 +36,14 @@ class Tab:
             while the tab is open, and when the tab is opened after another choice was made, so a tab that listens to
             its changes does no work unseen.  The HTML that a tab shows says in `data-address`, as a part of a query,
             what would bring a visitor back to it; the tab finds that again in `Choice.parameters_for`.
+        uses_picture: Whether it shows something of the chosen picture, so that others can be chosen beside it.
     """
 
     name: str
     title: str
     order: int
     build: Callable[[Library, gr.State], None]
+    uses_picture: bool = False
 
 
 def find_tabs() -> tuple[Tab, ...]:

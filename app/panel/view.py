@@ -12,9 +12,14 @@ from app.templating import page
 from app.uploads import LARGEST
 
 
-def intro() -> str:
-    """Title, what is seen here in three sentences, and the help texts that question marks open."""
-    return page("panel/intro.html")
+def header() -> str:
+    """Shortcuts for the keyboard, and the title."""
+    return page("panel/header.html")
+
+
+def helps() -> str:
+    """The help texts that question marks open."""
+    return page("panel/helps.html")
 
 
 def address(choice: Choice) -> str:

@@ -39,7 +39,7 @@ def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples
     row = dataclasses.replace(case.of_kind("for")[0], similarity=1.25, usual=1.75)
     told = explain.answer(dataclasses.replace(case, lists=(Rows("for", (row,)),)), 5, "map", False, "a")
     against = explain.answer(dataclasses.replace(case, lists=(Rows("against", (row,)),)), 5, "map", False, "a")
-    assert "Strength of the heat map" in against, "rows that speak against have heat maps, too"
+    assert "What does the heat map mean?" in against, "rows that speak against have heat maps, too"
     for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
         assert words in told
     other = store.explainer("b-cbc")
@@ -113,7 +113,7 @@ def test_every_question_mark_opens_a_help_text(store, case):
     )
     asked = {piece.split('"')[0] for piece in page.split('popovertarget="')[1:]}
     assert {"help-similarity", "help-evidence", "help-probability", "help-box", "help-heat", "help-sum"} <= asked
-    assert all(f'id="{name}"' in panel.intro() for name in asked)
+    assert all(f'id="{name}"' in panel.helps() for name in asked)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
     expect(page.locator("#pictures .tiles a").nth(2)).to_have_attribute("aria-current", "")
     page.locator("#classes label").nth(1).click()
     expect(page.locator("#answer h2")).to_have_text(re.compile("^Why not"))
+    page.get_by_role("button", name="Settings").first.click()
     page.locator("#rows label", has_text="3").click()
     expect(page.locator("#answer .card")).to_have_count(3)
     page.wait_for_url(re.compile("rows=3"))

@@ -62,9 +62,7 @@ class TestMeasure:
         assert not work.exists()
 
     def test_text(self, cli, folder, planted):
-        code, out, _ = cli(
-            "measure", folder / "two", "-d", planted, "-m", "consistency, augmentation-sta*", *QUICK
-        )
+        code, out, _ = cli("measure", folder / "two", "-d", planted, "-m", "consistency, augmentation-sta*", *QUICK)
         assert code == 0
         assert "Consistency (%)" in out
         assert "centre peak" in out

@@ -71,4 +71,4 @@ def build(library: Library, chosen: gr.State) -> None:
     events.on_query(query_form, on_query, trigger_mode="always_last")
 
 
-TAB = Tab("compare", "Compare", 30, build)
+TAB = Tab("compare", "Compare", 30, build, uses_picture=True)

@@ -12,7 +12,6 @@ from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY, ImagePictures
 
 ROWS = (3, 5, 10)
-MARKS = 5
 
 
 def explanation_of(explainer: Explainer, image: InputImage, label: int | None, rows: int) -> ExplainedImage:
@@ -59,7 +58,6 @@ def explain_image(
         explained.explanation,
         ImagePictures(explainer, explained.forward, ServedPictures(explainer.checkpoint), method=method),
         absent=rows,
-        marks=MARKS,
         truth=image.known_truth(explainer.checkpoint),
         drawn=explainer.model.prototype_source.decoded,
         characteristics=explainer.known_characteristics,

@@ -23,41 +23,44 @@ from protoexplain.view.numbers import readable
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    with gr.Row(elem_id="top", visible=False) as top:
-        with gr.Column(min_width=280):
+    html(views.introduction(), elem_id="introduction")
+    with gr.Row(elem_id="explain-view"):
+        with gr.Column(elem_id="top", visible=False) as top:
             picture = html(elem_id="explained")
-        with gr.Column(min_width=280):
-            html(views.predictions_heading())
-            classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
-            bars = html(elem_id="bars")
-            other = gr.Dropdown(
-                [],
-                value=None,
-                label="Why not another class?",
-                info="Type to search all of them",
-                elem_id="other",
-                interactive=True,
-            )
-            rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
-            heat = gr.Dropdown(
-                views.methods(),
-                value=SIMILARITY,
-                label="Heat maps by",
-                info="The similarity map is the model's own; the others ask pixel by pixel, which takes seconds",
-                elem_id="heat",
-                interactive=True,
-            )
-            why = gr.Checkbox(
-                False,
-                label="Say what each match rests on",
-                info="Hue, shape, texture and the like: changes the picture and looks again, which takes a second",
-                elem_id="why",
-            )
-    answer = html(
-        loading("Loading the model and explaining an example…"),
-        elem_id="answer",
-        js_on_load=script("tabs/explain/script.js"),
-    )
+            with gr.Column(elem_id="guesses"):
+                html(views.predictions_heading())
+                classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
+                bars = html(elem_id="bars")
+            with gr.Accordion("Settings", open=False, elem_id="settings"):
+                other = gr.Dropdown(
+                    [],
+                    value=None,
+                    label="Why not another class?",
+                    info="Type to search all of them",
+                    elem_id="other",
+                    interactive=True,
+                )
+                rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
+                heat = gr.Dropdown(
+                    views.methods(),
+                    value=SIMILARITY,
+                    label="Heat maps by",
+                    info="The similarity map is the model's own; the others ask pixel by pixel, which takes seconds",
+                    elem_id="heat",
+                    interactive=True,
+                )
+                html(views.strength())
+                why = gr.Checkbox(
+                    False,
+                    label="Say what each match rests on",
+                    info="Hue, shape, texture and the like: changes the picture and looks again, which takes a second",
+                    elem_id="why",
+                )
+        answer = html(
+            loading("Loading the model and explaining an example…"),
+            elem_id="answer",
+            js_on_load=script("tabs/explain/script.js"),
+        )
     shown = [top, picture, classes, bars, other, rows, heat, why, answer]
 
     def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
@@ -65,7 +68,7 @@ def build(library: Library, chosen: gr.State) -> None:
         view = actions.explain_image(explainer, input_image, label, count, method, reasons)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
-            gr.Row(visible=True),
+            gr.Column(visible=True),
             views.picture(view),
             gr.Radio(views.choices(view.predictions), value=view.shown.label),
             views.bars(view.predictions),
@@ -130,7 +133,7 @@ def _endpoint(library: Library) -> None:
 
 def _nothing(message: str) -> tuple[Any, ...]:
     """A message in the place of an explanation."""
-    hidden = gr.Row(visible=False)
+    hidden = gr.Column(visible=False)
     return (
         hidden,
         "",
@@ -144,4 +147,4 @@ def _nothing(message: str) -> tuple[Any, ...]:
     )
 
 
-TAB = Tab("explain", "Explain", 10, build)
+TAB = Tab("explain", "Explain", 10, build, uses_picture=True)

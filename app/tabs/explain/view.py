@@ -33,6 +33,16 @@ def answer(view: ExplanationView, rows: int, method: str, why: bool, model: str)
     return page("tabs/explain/page.html", view=view, parameters=parameters, address=address)
 
 
+def introduction() -> str:
+    """What is seen here, for those who have not put it away."""
+    return page("tabs/explain/introduction.html")
+
+
+def strength() -> str:
+    """How strong heat maps are drawn, which the page does by itself."""
+    return page("tabs/explain/strength.html")
+
+
 def predictions_heading() -> str:
     return page("tabs/explain/heading.html")
 

@@ -89,4 +89,4 @@ def build(library: Library, chosen: gr.State) -> None:
     events.on_tick(clock, on_tick)
 
 
-TAB = Tab("report", "Report", 50, build)
+TAB = Tab("report", "Report", 50, build, uses_picture=True)

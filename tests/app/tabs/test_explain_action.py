@@ -50,7 +50,7 @@ def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet,
     assert all(row.evidence > 0 for row in case.of_kind("for"))
     assert all(row.evidence < 0 for row in case.of_kind("against"))
     numbers = sorted(int(number) for mark in case.picture.marks for number in mark.text.split(", "))
-    assert numbers == [1, 2, 3, 4, 5]
+    assert numbers == [row.number for row in rows]
 
 
 def test_every_picture_says_what_it_shows(protopnet, input_image):
