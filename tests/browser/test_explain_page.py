@@ -103,10 +103,17 @@ def test_every_picture_is_drawn_and_described(page):
 
 
 def test_the_shown_numbers_add_up(page):
-    cells = page.locator(".sum td:last-child").all_inner_texts()
+    """The lead row by row, the score of the class alone, and the sentence above the rows."""
+    lead = page.locator(".lead-sum td:last-child").all_inner_texts()
+    assert sum(map(number, lead[:-1])) == pytest.approx(number(lead[-1]), abs=0.04)
+    told, given, rest = (number(text) for text in page.locator(".lead b").all_inner_texts())
+    assert told == pytest.approx(number(lead[-1]))
+    assert given + rest == pytest.approx(told, abs=0.02)
+    cells = page.locator(".whole-score .sum td:last-child").all_text_contents()
     assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.02)
-    rows = page.locator(".card dl div:nth-child(2) dd").all_inner_texts()
+    rows = page.locator(".card dl div:nth-child(2) dd").all_text_contents()
     assert sum(map(number, rows)) == pytest.approx(number(cells[0]), abs=0.03)
+    expect(page.locator(".box-test.good summary, .box-test.bad summary").first).to_contain_text("Box test")
 
 
 def test_another_class_is_explained_by_click_and_by_keyboard(page):
@@ -145,7 +152,7 @@ def test_another_checkpoint_tells_what_spoke_by_absence(page):
     expect(page.locator("#answer")).to_contain_text("Missing, as expected")
     expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
     assert page.locator("#explained .caption").inner_text() == caption
-    cells = page.locator(".sum td:last-child").all_inner_texts()
+    cells = page.locator(".whole-score .sum td:last-child").all_text_contents()
     assert 0 < number(cells[-1]) < 1
     assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.002)
 

@@ -68,9 +68,25 @@
       document.documentElement.style.setProperty("--heat", event.target.value / 100);
     }
   });
+  /* What covering a box does is known a moment after the answer; it is put into the rows of the same picture. */
+  const tell = () => {
+    const known = document.querySelector("#box-tests [data-visit]");
+    const answer = document.querySelector("#answer .answer");
+    if (!known || known.dataset.visit !== answer?.dataset.visit) return;
+    for (const test of known.children) {
+      for (const place of answer.querySelectorAll(`.card[data-prototype="${test.dataset.prototype}"] [data-part=box-test][hidden]`)) {
+        const summary = Object.assign(document.createElement("summary"), { textContent: test.dataset.short });
+        const details = Object.assign(document.createElement("details"), { className: `box-test ${test.dataset.kind}` });
+        details.append(summary, test.textContent);
+        place.replaceWith(details);
+      }
+    }
+  };
+
   /* A new answer starts without a pinned row. */
   let drawn = null;
   document.addEventListener("view-changed", () => {
+    tell();
     const answer = document.querySelector("#answer .answer");
     if (answer && answer !== drawn && whole()) {
       drawn = answer;

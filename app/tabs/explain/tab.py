@@ -61,6 +61,7 @@ def build(library: Library, chosen: gr.State) -> None:
             elem_id="answer",
             js_on_load=script("tabs/explain/script.js"),
         )
+    tested = html(elem_id="box-tests")
     shown = [top, picture, classes, bars, other, rows, heat, why, answer]
 
     def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
@@ -76,7 +77,7 @@ def build(library: Library, chosen: gr.State) -> None:
             count,
             method,
             reasons,
-            views.answer(view, count, method, reasons, choice.model),
+            views.answer(view, count, method, reasons, choice.model, choice.visit),
         )
 
     def on_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
@@ -92,16 +93,31 @@ def build(library: Library, chosen: gr.State) -> None:
             reasons or parameters.get("why") == "1",
         )
 
-    for event, action, inputs in (
-        (chosen.change, on_choice, [chosen, rows, heat, why]),
-        (classes.input, one_class, [chosen, classes, rows, heat, why]),
-        (other.input, one_class, [chosen, other, rows, heat, why]),
-        (rows.input, one_class, [chosen, classes, rows, heat, why]),
+    def on_explained(choice: Choice, label: int | None, count: int) -> str:
+        """The answer is there; what takes longer is told beside its rows."""
+        if label is None:
+            return ""
+        found = actions.occlusion_tests(library.explainer(choice), library.input_image(choice), label, count)
+        return views.box_tests(found, choice.visit)
+
+    slow = {"show_progress": "full", "show_progress_on": [answer]}
+    for event, action, inputs, looks in (
+        (chosen.change, on_choice, [chosen, rows, heat, why], {}),
+        (classes.input, one_class, [chosen, classes, rows, heat, why], {}),
+        (other.input, one_class, [chosen, other, rows, heat, why], {}),
+        (rows.input, one_class, [chosen, classes, rows, heat, why], {}),
+        (heat.input, one_class, [chosen, classes, rows, heat, why], slow),
+        (why.input, one_class, [chosen, classes, rows, heat, why], slow),
     ):
-        event(show_errors(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
-    slow = {**ON_MODEL, "trigger_mode": "multiple", "show_progress": "full", "show_progress_on": [answer]}
-    for setting in (heat, why):
-        setting.input(show_errors(one_class, _nothing), [chosen, classes, rows, heat, why], shown, **slow)
+        explained = event(
+            show_errors(action, _nothing), inputs, shown, **{**ON_MODEL, "trigger_mode": "multiple", **looks}
+        )
+        explained.then(
+            show_errors(on_explained, lambda message: ""),
+            [chosen, classes, rows],
+            [tested],
+            **{**ON_MODEL, "concurrency_id": "box tests"},
+        )
     _endpoint(library)
 
 
