@@ -15,7 +15,8 @@ from torch import Tensor
 from benchmarks.timing import compare, interleave, settings
 from benchmarks.trainer import trainer_epoch
 from protoexplain.config import parse
-from protoexplain.models.backbones import Backbone, BackboneConfig
+from protoexplain.models.backbone_config import BackboneConfig
+from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import get_family
 from protoexplain.training.inputs import InputBatch
 

@@ -4,9 +4,11 @@ import torch
 from torch import nn
 
 from protoexplain.models import losses
-from protoexplain.models.base import Branch, Family, PrototypeModel
+from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
-from protoexplain.models.families.protopnet import ProtoPNetConfig, ProtoPNetSchedule, addon_layers, stages
+from protoexplain.models.families.protopnet import ProtoPNetConfig, ProtoPNetSchedule, stages
+from protoexplain.models.families.protopnet.network import addon_layers
+from protoexplain.models.family import Family
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.similarity import NegativeSquaredL2
 

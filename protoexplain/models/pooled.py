@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from protoexplain.models.base import PrototypeModel, PrototypeOutput
 from protoexplain.models.contract import Ownership
-from protoexplain.models.stage import Decay, Stage
 
 
 class PooledClassifier(PrototypeModel):
@@ -38,15 +37,3 @@ class PooledClassifier(PrototypeModel):
     ) -> dict[str, Tensor]:
         """cross_entropy."""
         return {"cross_entropy": F.cross_entropy(output.logits, labels)}
-
-
-def fine_tuning(epochs: int, lr: float, lr_head: float, min_steps: int) -> Stage:
-    """All of a plain classifier, Adam, learning rates falling to nothing by a cosine."""
-    return Stage(
-        name="backbone",
-        epochs=epochs,
-        lr={"backbone": lr, "head": lr_head},
-        losses={"cross_entropy": 1.0},
-        min_steps=min_steps,
-        decay=dict.fromkeys(("backbone", "head"), Decay(kind="cosine", total=max(1, epochs), gamma=0.01)),
-    )

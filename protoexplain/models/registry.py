@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protoexplain.models import families
-from protoexplain.models.base import Family
+from protoexplain.models.family import Family
 from protoexplain.registry import Registry
 
 FAMILIES = Registry[Family](families, "FAMILY", "protoexplain.families", "family", "family")

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
+GROUPS = ("lower", "backbone", "addon", "prototypes", "head", "decoder")
+"""Of parameters, each with its learning rate."""
 _OF_THE_HEAD = ("cross_entropy", "l1")
 """Loss terms that depend on activations and head alone."""
 

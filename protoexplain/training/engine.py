@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 
 from protoexplain.errors import UserError
 from protoexplain.fabric import scales_gradients
-from protoexplain.models.base import GROUPS, PrototypeModel, PrototypeOutput
-from protoexplain.models.stage import Stage
+from protoexplain.models.base import PrototypeModel, PrototypeOutput
+from protoexplain.models.stage import GROUPS, Stage
 from protoexplain.training.inputs import InputBatch, Kind
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm

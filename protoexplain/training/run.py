@@ -38,7 +38,8 @@ from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
 from protoexplain.training.run_log import RunLog
 from protoexplain.training.save import RunResult
-from protoexplain.training.schedule import models_of, stages_of
+from protoexplain.training.schedule import stages_of
+from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
 from protoexplain.training.trainer import Trainer
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from protoexplain.config import RunConfig
-from protoexplain.models.base import PrototypeModel
-from protoexplain.models.parts import PartClassifier, part_fine_tuning
-from protoexplain.models.pooled import PooledClassifier, fine_tuning
+from protoexplain.models.fine_tuning import fine_tuning, part_fine_tuning
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 
@@ -18,17 +16,3 @@ def stages_of(config: RunConfig) -> list[Stage]:
     if first.parts:
         return [part_fine_tuning(first.epochs, first.lr, first.lr_head, first.part_weight, first.min_steps), *own]
     return [fine_tuning(first.epochs, first.lr, first.lr_head, first.min_steps), *own]
-
-
-def models_of(config: RunConfig, model: PrototypeModel) -> list[PrototypeModel]:
-    """What each stage trains: another classifier on the model's backbone, or the model itself.
-
-    The last entry is for what follows the last stage.
-    """
-    models = [model] * (len(stages_of(config)) + 1)
-    first = config.training.fine_tuning
-    if first.epochs and first.parts:
-        models[0] = PartClassifier(model.backbone, model.classes, first.parts)
-    elif first.epochs:
-        models[0] = PooledClassifier(model.backbone, model.classes)
-    return models

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from protoexplain.models.families.st_protopnet import STProtoPNet, STProtoPNetConfig
+from protoexplain.models.families.st_protopnet import STProtoPNetConfig
+from protoexplain.models.families.st_protopnet.network import STProtoPNet
 
 
 class Vectors(Mapping[str, NDArray]):

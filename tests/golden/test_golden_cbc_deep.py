@@ -9,9 +9,11 @@ from golden_vectors import Vectors, close
 from torch import nn
 
 from protoexplain.models import losses
-from protoexplain.models.components import ComponentConfig, ComponentNet
-from protoexplain.models.families.cbc import CBC, CBCConfig
-from protoexplain.models.families.rbf_net import RBFNet
+from protoexplain.models.component_schedule import ComponentConfig
+from protoexplain.models.components import ComponentNet
+from protoexplain.models.families.cbc import CBCConfig
+from protoexplain.models.families.cbc.network import CBC
+from protoexplain.models.families.rbf_net.network import RBFNet
 
 pytestmark = pytest.mark.golden
 F64 = torch.float64

@@ -7,7 +7,8 @@ import torch
 from golden_vectors import Vectors, close
 from torch import nn
 
-from protoexplain.models.families.protopnet import ProtoPNet, ProtoPNetConfig
+from protoexplain.models.families.protopnet import ProtoPNetConfig
+from protoexplain.models.families.protopnet.network import ProtoPNet
 from protoexplain.models.similarity import RectifiedCosine
 from protoexplain.training.projection import search
 

@@ -8,7 +8,8 @@ from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
 from protoexplain.models.contract import Ownership
-from protoexplain.models.families.evalprotopnet import EvalProtoPNet, EvalProtoPNetConfig
+from protoexplain.models.families.evalprotopnet import EvalProtoPNetConfig
+from protoexplain.models.families.evalprotopnet.network import EvalProtoPNet
 from protoexplain.models.heads import AggregationHead
 from protoexplain.models.losses import shallow_deep_alignment
 from protoexplain.models.similarity import Cosine

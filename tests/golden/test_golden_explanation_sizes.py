@@ -12,8 +12,10 @@ from protoexplain.metrics.observe.parts import Parts, merged_sides
 from protoexplain.metrics.scores.purity import count_parts, patch_edges, top_images
 from protoexplain.metrics.stats.explanation_sizes import active_size, all_classes_size, predicted_size, used
 from protoexplain.metrics.stats.out_of_distribution import abstained, accepted, class_thresholds, overall_threshold
-from protoexplain.models.families.cbc import CBC, CBCConfig
-from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig
+from protoexplain.models.families.cbc import CBCConfig
+from protoexplain.models.families.cbc.network import CBC
+from protoexplain.models.families.pipnet import PIPNetConfig
+from protoexplain.models.families.pipnet.network import PIPNet
 
 pytestmark = pytest.mark.golden
 F64, EPSILON, BATCH = torch.float64, 1e-3, 8

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from protoexplain.explanations.characteristics.global_scores import weighted_mean
 from protoexplain.explanations.characteristics.local_scores import from_features, local_scores
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
-from protoexplain.models.families.protopnet import ProtoPNet
+from protoexplain.models.families.protopnet.network import ProtoPNet
 
 pytestmark = pytest.mark.golden
 

@@ -7,7 +7,8 @@ import torch
 from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
-from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig, PIPNetSchedule, stages
+from protoexplain.models.families.pipnet import PIPNetConfig, PIPNetSchedule, stages
+from protoexplain.models.families.pipnet.network import PIPNet
 from protoexplain.training.engine import loss_weights
 
 pytestmark = pytest.mark.golden

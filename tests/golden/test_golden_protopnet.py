@@ -11,13 +11,8 @@ from golden_vectors import Vectors, close
 from torch import Tensor, nn
 
 from protoexplain.models.base import Branch
-from protoexplain.models.families.protopnet import (
-    ProtoPNet,
-    ProtoPNetConfig,
-    ProtoPNetSchedule,
-    addon_layers,
-    stages,
-)
+from protoexplain.models.families.protopnet import ProtoPNetConfig, ProtoPNetSchedule, stages
+from protoexplain.models.families.protopnet.network import ProtoPNet, addon_layers
 from protoexplain.models.similarity import NegativeSquaredL2, patches_of
 from protoexplain.training import prune
 from protoexplain.training.engine import freeze, make_optimizer, set_learning_rates

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from protoexplain.data import warps
 from protoexplain.models.autoencoder import ConvDecoder, ConvEncoder
 from protoexplain.models.base import BranchOutput, PrototypeOutput
-from protoexplain.models.families.prototypedl import PrototypeDL, PrototypeDLConfig, PrototypeDLLosses
+from protoexplain.models.families.prototypedl import PrototypeDLConfig, PrototypeDLLosses
+from protoexplain.models.families.prototypedl.network import PrototypeDL
 from protoexplain.models.similarity import NegativeSquaredL2
 
 pytestmark = pytest.mark.golden

@@ -11,7 +11,8 @@ from golden_vectors import Vectors, close, st_protopnet
 from torch import Tensor, nn
 
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.families.protopnet import ProtoPNet, ProtoPNetConfig
+from protoexplain.models.families.protopnet import ProtoPNetConfig
+from protoexplain.models.families.protopnet.network import ProtoPNet
 from protoexplain.regions.boxes import high_activation_boxes, upsample
 from protoexplain.regions.receptive_field import ReceptiveField
 from protoexplain.training import projection

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protoexplain.models.base import Branch
-from protoexplain.models.families.st_protopnet import STProtoPNet
+from protoexplain.models.families.st_protopnet.network import STProtoPNet
 from protoexplain.models.heads import LinearHead
 from protoexplain.models.stage import Stage
 from protoexplain.training.engine import freeze, make_optimizer

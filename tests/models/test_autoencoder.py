@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protoexplain.models.autoencoder import ConvDecoder, ConvEncoder, halved
-from protoexplain.models.backbones import Backbone, BackboneConfig
+from protoexplain.models.backbone_config import BackboneConfig
+from protoexplain.models.backbones import Backbone
 
 
 def test_sides_are_rounded_up():

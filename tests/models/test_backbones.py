@@ -15,7 +15,8 @@ from torch import Tensor
 
 from protoexplain.errors import UserError
 from protoexplain.models import backbones
-from protoexplain.models.backbones import WEIGHT_PACKAGES, Backbone, BackboneConfig, rename_lite_weights
+from protoexplain.models.backbone_config import BackboneConfig
+from protoexplain.models.backbones import WEIGHT_PACKAGES, Backbone, rename_lite_weights
 
 LITE = "tf_efficientnet_lite0"
 

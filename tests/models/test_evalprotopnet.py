@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny_runs import BACKBONE, run_log, tiny_train
 
-from protoexplain.models.families.evalprotopnet import FAMILY, EvalProtoPNet, EvalProtoPNetSchedule
+from protoexplain.models.families.evalprotopnet import FAMILY, EvalProtoPNetSchedule
+from protoexplain.models.families.evalprotopnet.network import EvalProtoPNet
 from protoexplain.models.heads import LinearHead
 from protoexplain.training.engine import set_learning_rates
 

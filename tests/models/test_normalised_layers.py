@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from protoexplain.models.families.protopnet import NormalisedLayers, addon_layers, normalised
+from protoexplain.models.families.protopnet.network import NormalisedLayers, addon_layers, normalised
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from protoexplain.models.backbones import Backbone, BackboneConfig
+from protoexplain.models.backbone_config import BackboneConfig
+from protoexplain.models.backbones import Backbone
 from protoexplain.models.parts import BACKGROUNDS, PLACE, SCALE, TEMPERATURE, PartClassifier, PartOutput
 
 CLASSES, PARTS = 3, 2

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from protoexplain.config import resolve
 from protoexplain.data.geometry import Geometry
 from protoexplain.explanations.evidence.local import ABSTAINED, explain
-from protoexplain.models.families.pipnet import PIPNet, PIPNetConfig, PIPNetSchedule, stages
+from protoexplain.models.families.pipnet import PIPNetConfig, PIPNetSchedule, stages
+from protoexplain.models.families.pipnet.network import PIPNet
 
 CLASSES, CHANNELS = ("Wren", "Robin", "Crow"), 6
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from protoexplain.errors import UserError
-from protoexplain.models.families.prototypedl import FAMILY, PrototypeDL, PrototypeDLConfig
+from protoexplain.models.families.prototypedl import FAMILY, PrototypeDLConfig
+from protoexplain.models.families.prototypedl.network import PrototypeDL
 from protoexplain.training import engine
 
 CLASSES = 4

@@ -7,12 +7,13 @@ from tiny_runs import open_run, pictures, tiny_config
 from torch import nn
 
 from protoexplain.errors import UserError
-from protoexplain.models.families.cbc import CBC, CBCConfig
+from protoexplain.models.families.cbc import CBCConfig
+from protoexplain.models.families.cbc.network import CBC
 from protoexplain.models.parts import BACKGROUNDS, TEMPERATURE, PartClassifier
 from protoexplain.training.component_start import start_components
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, parts_of_images
-from protoexplain.training.schedule import models_of
+from protoexplain.training.stage_models import models_of
 
 CHANNELS, PARTS, CLASSES = 5, 2, 3
 

@@ -11,7 +11,7 @@ from tiny_runs import open_run, tiny_config, tiny_raw, tiny_train
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.errors import UserError
-from protoexplain.models.families.protopnet import ProtoPNet
+from protoexplain.models.families.protopnet.network import ProtoPNet
 from protoexplain.models.registry import get_family
 from protoexplain.training.state import STATE_FILE
 

@@ -14,8 +14,9 @@ from protoexplain.training import engine, initial
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over, telling_parts
-from protoexplain.training.schedule import models_of, stages_of
+from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_inputs import make_inputs
+from protoexplain.training.stage_models import models_of
 
 
 def test_no_fine_tuning_unless_asked_for():

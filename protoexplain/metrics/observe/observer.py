@@ -30,7 +30,8 @@ from protoexplain.metrics.observe.store import ChunkStore, split_into_chunks
 from protoexplain.metrics.observe.swapped import OTHERS, PATCHES, swapped_models
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain.models.backbones import Backbone, before_training
-from protoexplain.models.base import FamilyConfig, PrototypeModel
+from protoexplain.models.base import PrototypeModel
+from protoexplain.models.family import FamilyConfig
 from protoexplain.progress import Watcher
 
 

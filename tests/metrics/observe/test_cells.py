@@ -21,7 +21,8 @@ from protoexplain.metrics.observe.passes import Chunk
 from protoexplain.metrics.scores.class_from_background import METRIC as FROM_BACKGROUND
 from protoexplain.metrics.scores.class_from_background import PENALTY, UNTRAINED, fit_linear_probe, probe_hits
 from protoexplain.metrics.scores.class_from_object import METRIC as FROM_OBJECT
-from protoexplain.models.backbones import BackboneConfig, before_training
+from protoexplain.models.backbone_config import BackboneConfig
+from protoexplain.models.backbones import before_training
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead

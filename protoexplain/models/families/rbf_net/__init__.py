@@ -1,23 +1,19 @@
-"""RBF-net: the variant of deep CBC with positive reasoning alone, softmax weights over detected components.
-
-Saralajew et al. (AAAI 2025); trained like PIP-Net (Nauta et al. 2023).  score_c = sum_k softmax(w_c)_k d_k.
-"""
+"""RBF-net (Saralajew et al. 2025): settings and schedule."""
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import nn
+from typing import TYPE_CHECKING
 
-from protoexplain.models.base import Family
-from protoexplain.models.components import (
-    ComponentConfig,
-    ComponentSchedule,
-    NonNegativeNet,
-    component_count,
-    three_phases,
-)
-from protoexplain.models.heads import SoftmaxHead
+from pydantic import Field
+
+from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
+from protoexplain.models.family import Family
 from protoexplain.models.stage import Decay, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from protoexplain.models.families.rbf_net.network import RBFNet
 
 
 class RBFNetSchedule(ComponentSchedule):
@@ -29,13 +25,6 @@ class RBFNetSchedule(ComponentSchedule):
     lr_head: float = 0.05
     head_restart: int = Field(10, ge=1)
     """The head's cosine schedule starts again after so many epochs."""
-
-
-class RBFNet(NonNegativeNet):
-    """Softmax-weighted sum of detection probabilities."""
-
-    def __init__(self, config: ComponentConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        super().__init__(config, classes, backbone, channels, SoftmaxHead(component_count(config, channels), classes))
 
 
 def stages(schedule: RBFNetSchedule) -> list[Stage]:
@@ -55,12 +44,18 @@ def stages(schedule: RBFNetSchedule) -> list[Stage]:
     )
 
 
+def model(config: ComponentConfig, classes: int, backbone: nn.Module, channels: int) -> RBFNet:
+    from protoexplain.models.families.rbf_net.network import RBFNet
+
+    return RBFNet(config, classes, backbone, channels)
+
+
 FAMILY = Family(
     title="RBF-net",
     paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
     config=ComponentConfig,
     schedule=RBFNetSchedule,
-    model=RBFNet,
+    model=model,
     stages=stages,
     tiny={"components": 12},
 )

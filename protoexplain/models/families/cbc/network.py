@@ -7,34 +7,14 @@ reasoning).  Class scores are probabilities, one for each class.
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.base import Family, PrototypeOutput
-from protoexplain.models.components import (
-    ComponentConfig,
-    ComponentNet,
-    ComponentSchedule,
-    component_count,
-    three_phases,
-)
+from protoexplain.models.base import PrototypeOutput
+from protoexplain.models.components import ComponentNet, component_count
 from protoexplain.models.contract import PROBABILITIES
+from protoexplain.models.families.cbc import CBCConfig
 from protoexplain.models.heads import ReasoningHead
-from protoexplain.models.stage import Decay, Stage
-
-
-class CBCConfig(ComponentConfig):
-    """Shape of a deep CBC."""
-
-    margin: float = Field(0.025, gt=0)
-
-
-class CBCSchedule(ComponentSchedule):
-    """Alignment pre-training, head, end to end; constant learning rates (published for CUB with ConvNeXt)."""
-
-    decay: Decay = Decay()
-    """Of the end-to-end phase, counted in its epochs; published: constant."""
 
 
 class CBC(ComponentNet):
@@ -54,28 +34,3 @@ class CBC(ComponentNet):
         if "margin" in names:
             terms["margin"] = losses.margin_loss(output.logits, labels, self.margin).mean()
         return {name: value for name, value in terms.items() if name in names}
-
-
-def stages(schedule: CBCSchedule) -> list[Stage]:
-    network = {"backbone": schedule.lr, "addon": schedule.lr}
-    return three_phases(
-        schedule,
-        network=network,
-        joint_head=schedule.lr,
-        head_losses={"margin": 1.0},
-        joint_losses={"margin": 1.0},
-        pretrain_decay={},
-        head_decay={},
-        joint_decay=dict.fromkeys((*network, "head"), schedule.decay),
-    )
-
-
-FAMILY = Family(
-    title="Classification-By-Components",
-    paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
-    config=CBCConfig,
-    schedule=CBCSchedule,
-    model=CBC,
-    stages=stages,
-    tiny={"components": 12},
-)

@@ -1,26 +1,19 @@
-"""PIP-Net: a sparse scoring sheet over patch prototypes that two views of an image agree on.
-
-Nauta et al., "PIP-Net: Patch-Based Intuitive Prototypes for Interpretable Image Classification" (CVPR 2023).
-Prototypes are channels under a softmax at every location, first trained without labels so that both views of an image
-show the same ones.  score_c = sum_k max(W_ck, 0) d_k: found prototypes speak for classes, nothing speaks against one,
-and an image in which nothing is found has no score for any class.
-"""
+"""PIP-Net (Nauta et al. 2023): settings and schedule."""
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from protoexplain.models.base import Family
-from protoexplain.models.components import (
-    ComponentConfig,
-    ComponentSchedule,
-    NonNegativeNet,
-    component_count,
-    three_phases,
-)
-from protoexplain.models.heads import RectifiedHead
+from pydantic import Field
+
+from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
+from protoexplain.models.family import Family
 from protoexplain.models.stage import Decay, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from protoexplain.models.families.pipnet.network import PIPNet
 
 
 class PIPNetConfig(ComponentConfig):
@@ -42,18 +35,6 @@ class PIPNetSchedule(ComponentSchedule):
     lr_head: float = 0.05
     head_restart: int = Field(10, ge=1)
     """The head's learning rate starts again after so many epochs of the head and joint phases (5 if they have 30)."""
-
-
-class PIPNet(NonNegativeNet):
-    """Non-negative sum of detection probabilities."""
-
-    def __init__(self, config: PIPNetConfig, classes: int, backbone: nn.Module, channels: int) -> None:
-        super().__init__(config, classes, backbone, channels, RectifiedHead(component_count(config, channels), classes))
-
-    def finalize(self, similarity: Tensor) -> None:
-        """Prototypes that are found in no training image lose their weights."""
-        weight = self.head_weight()
-        weight[:, ~self.detection.found(similarity).to(weight.device)] = 0
 
 
 def stages(schedule: PIPNetSchedule) -> list[Stage]:
@@ -81,12 +62,18 @@ def _falling(epochs: int, floor: float, begun: int = 0) -> Decay:
     return Decay(kind="cosine", total=max(1, epochs), gamma=floor, begun=begun, by_step=True)
 
 
+def model(config: PIPNetConfig, classes: int, backbone: nn.Module, channels: int) -> PIPNet:
+    from protoexplain.models.families.pipnet.network import PIPNet
+
+    return PIPNet(config, classes, backbone, channels)
+
+
 FAMILY = Family(
     title="PIP-Net",
     paper="Nauta et al. 2023, PIP-Net: Patch-Based Intuitive Prototypes for Interpretable Image Classification",
     config=PIPNetConfig,
     schedule=PIPNetSchedule,
-    model=PIPNet,
+    model=model,
     stages=stages,
     tiny={"components": 8},
 )

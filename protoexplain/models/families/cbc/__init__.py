@@ -1,0 +1,60 @@
+"""Classification-By-Components, deep form of 2024 (Saralajew et al. 2025): settings and schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
+from protoexplain.models.family import Family
+from protoexplain.models.stage import Decay, Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from protoexplain.models.families.cbc.network import CBC
+
+
+class CBCConfig(ComponentConfig):
+    """Shape of a deep CBC."""
+
+    margin: float = Field(0.025, gt=0)
+
+
+class CBCSchedule(ComponentSchedule):
+    """Alignment pre-training, head, end to end; constant learning rates (published for CUB with ConvNeXt)."""
+
+    decay: Decay = Decay()
+    """Of the end-to-end phase, counted in its epochs; published: constant."""
+
+
+def stages(schedule: CBCSchedule) -> list[Stage]:
+    network = {"backbone": schedule.lr, "addon": schedule.lr}
+    return three_phases(
+        schedule,
+        network=network,
+        joint_head=schedule.lr,
+        head_losses={"margin": 1.0},
+        joint_losses={"margin": 1.0},
+        pretrain_decay={},
+        head_decay={},
+        joint_decay=dict.fromkeys((*network, "head"), schedule.decay),
+    )
+
+
+def model(config: CBCConfig, classes: int, backbone: nn.Module, channels: int) -> CBC:
+    from protoexplain.models.families.cbc.network import CBC
+
+    return CBC(config, classes, backbone, channels)
+
+
+FAMILY = Family(
+    title="Classification-By-Components",
+    paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
+    config=CBCConfig,
+    schedule=CBCSchedule,
+    model=model,
+    stages=stages,
+    tiny={"components": 12},
+)

@@ -1,0 +1,72 @@
+"""What a family of models is: its settings, its schedule, and how its models are built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from protoexplain.models.backbone_config import BackboneConfig
+from protoexplain.models.stage import Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from protoexplain.models.base import PrototypeModel
+
+
+class FamilyConfig(BaseModel):
+    """Settings that every family has; families add their own fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: BackboneConfig = BackboneConfig()
+    start: Literal["random", "parts"] = "random"
+    """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
+    apart."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A registry entry.
+
+    Args:
+        title: Name for people.
+        paper: Authors, year, title.
+        config: Class of its model configuration.
+        schedule: Class of its schedule's configuration.
+        model: (config, classes, backbone, channels of its features) -> model.
+        stages: Schedule -> the list of stages.
+        tiny: Configuration values of a small model for the contract tests.
+    """
+
+    title: str
+    paper: str
+    config: type[FamilyConfig]
+    schedule: type[BaseModel]
+    model: Callable[..., PrototypeModel]
+    stages: Callable[..., list[Stage]]
+    tiny: Mapping[str, object]
+
+    def build(
+        self,
+        config: Any,  # noqa: ANN401 - an instance of `self.config`, which a run's configuration knows as a base model
+        classes: int,
+        backbone: nn.Module | None = None,
+        load_weights: bool = True,
+    ) -> PrototypeModel:
+        """A fresh model.
+
+        Args:
+            config: Of this family.
+            classes: Number of classes.
+            backbone: Has `channels`; created from the configuration if None.
+            load_weights: False leaves a created backbone at random weights, for a checkpoint about to be loaded.
+        """
+        if backbone is None:
+            from protoexplain.models.backbones import Backbone
+
+            backbone = Backbone(config.backbone, load_weights)
+        return self.model(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
