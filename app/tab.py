@@ -21,7 +21,8 @@ from app.widgets import QUIET, show_errors
 POLL_SECONDS = 0.7
 """Between two questions how far a job is."""
 Handler = Callable[..., list[Any]]
-"""(choice, state, parameters) -> a value for each output."""
+"""(choice, state, parameters, what the browser keeps) -> a value for each output; a clock says no parameters, and most tabs
+keep nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class TabEvents:
         outputs: The widgets that handlers fill.
         on_error: Message as HTML -> what is shown instead where a handler fails.
         limits: How many handlers run at a time, as `QUIET` and `ON_MODEL`; by default one of this tab.
+        kept: Holds what the browser keeps of earlier visits; handlers take it last.  None where a tab needs no such.
     """
 
     name: str
@@ -80,6 +82,7 @@ class TabEvents:
     outputs: Sequence[Any]
     on_error: Callable[[str], list[Any]]
     limits: Mapping[str, Any] | None = None
+    kept: gr.BrowserState | None = None
 
     def unchanged(self) -> list[Any]:
         """The outputs as they are."""
@@ -94,11 +97,11 @@ class TabEvents:
                 no longer the chosen one or a link asks for something.
         """
 
-        def handle(choice: Choice, state: Any) -> list[Any]:  # noqa: ANN401
+        def handle(choice: Choice, state: Any, *kept: Any) -> list[Any]:  # noqa: ANN401
             parameters = choice.parameters_for(self.name)
             if of_model and not parameters and choice.model == state.model:
                 return self.unchanged()
-            return handler(choice, state, parameters)
+            return handler(choice, state, parameters, *kept)
 
         self._call(self.chosen.change, _named_after(handler, handle))
 
@@ -114,12 +117,12 @@ class TabEvents:
     ) -> None:
         """A form that was sent or changed; `read` makes what the handler takes of its fields."""
 
-        def handle(choice: Choice, state: Any, event: gr.EventData) -> list[Any]:  # noqa: ANN401
-            return handler(choice, state, read(str(event.query)))
+        def handle(choice: Choice, state: Any, event: gr.EventData, *kept: Any) -> list[Any]:  # noqa: ANN401
+            return handler(choice, state, read(str(event.query)), *kept)
 
         self._call(form.query, _named_after(handler, handle), outputs, on_error, trigger_mode)
 
-    def on_tick(self, timer: gr.Timer, handler: Callable[[Choice, Any], list[Any]], **options: Any) -> None:  # noqa: ANN401
+    def on_tick(self, timer: gr.Timer, handler: Handler, **options: Any) -> None:  # noqa: ANN401
         """A tick of a clock; one that comes while the handler still runs is left out."""
         self._call(timer.tick, handler, trigger_mode="once", **options)
 
@@ -133,7 +136,7 @@ class TabEvents:
     ) -> None:
         event(
             show_errors(handler, on_error or self.on_error),
-            [self.chosen, self.state],
+            [self.chosen, self.state, *([] if self.kept is None else [self.kept])],
             [*(self.outputs if outputs is None else outputs)],
             trigger_mode=trigger_mode,
             **(self.limits or {**QUIET, "concurrency_id": self.name, "concurrency_limit": 1}),

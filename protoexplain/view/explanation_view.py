@@ -118,7 +118,7 @@ class ExplanationView:
         sentences: Why not the next class, and what would change the answer.
         notices: What was done to the picture when it was read.
         explanation: All numbers; the first of its classes is the shown one.
-        lead: Over the next class, or, negative, behind the best one; its parts are the prototypes of the rows about the
+        lead: Over the next class, or, negative, behind the best one; its parts are the prototypes of rows about the
             score.  None where there is no other class.
     """
 

@@ -172,6 +172,7 @@ def test_hostile_names_in_the_gallery_are_text(store):
     pages = [
         prototypes.gallery(hostile, HOSTILE, Query(HOSTILE)),
         prototypes.details(one, HOSTILE, Query(HOSTILE)),
+        prototypes.figures(one, HOSTILE, Query(HOSTILE)),
         panel.address(Choice(HOSTILE, HOSTILE)),
         panel.notices([HOSTILE]),
     ]

@@ -279,6 +279,7 @@ def test_heat_maps_are_drawn_by_another_method_and_the_link_says_which(page, ope
 
 
 def test_a_row_leads_to_its_prototype(page):
+    page.eval_on_selector_all("#answer .folded details", "all => all.forEach(fold => fold.open = true)")
     link = page.locator("#answer .card h4 a").first
     name = link.inner_text()
     link.click()

@@ -41,13 +41,42 @@ def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
     assert shown(again) == shown(page)
 
 
-def test_back_returns_to_the_picture_before(open_page):
+def test_back_and_forward_walk_through_pictures_classes_and_tabs(open_page, birds):
     page = open_page()
-    first = page.locator("#explained .caption").inner_text()
+    picture, answer = page.locator("#explained .caption"), page.locator("#answer h2")
+    bird = sorted(birds.glob("images/*/*.jpg"))[0]
+    seen = []
+
+    def went(changed=None):
+        """What a person sees after the last step, which changed something."""
+        if changed is not None:
+            expect(changed).not_to_have_text(seen[-1][0 if changed is picture else 1])
+        page.wait_for_timeout(300)
+        seen.append((picture.inner_text(), answer.inner_text()))
+
+    went()
     page.locator("#pictures .tiles a").nth(1).click()
-    expect(page.locator("#explained .caption")).not_to_have_text(first)
+    went(picture)
+    page.locator("#classes label").nth(2).click()
+    went(answer)
+    page.locator("#own-file").set_input_files(bird)
+    expect(picture).to_contain_text(bird.name)
+    went()
+    page.get_by_role("tab", name="Prototypes").click()
+    page.locator("#gallery .prototype-grid a").nth(5).click()
+    expect(page.locator(".prototype-details h2")).to_contain_text("Prototype 5")
     page.go_back()
-    expect(page.locator("#explained .caption")).to_have_text(first)
+    expect(page.locator("#gallery .prototype-grid li")).to_have_count(16)
+    for caption, heading in seen[::-1]:
+        page.go_back()
+        expect(picture).to_have_text(caption)
+        expect(answer).to_have_text(heading)
+    for caption, heading in seen[1:]:
+        page.go_forward()
+        expect(picture).to_have_text(caption)
+        expect(answer).to_have_text(heading)
+    page.go_forward()
+    expect(page.locator("#gallery .prototype-grid li")).to_have_count(16)
 
 
 def test_a_link_is_copied_and_says_so(open_page, chromium, address):
