@@ -21,8 +21,8 @@ from app.widgets import QUIET, show_errors
 POLL_SECONDS = 0.7
 """Between two questions how far a job is."""
 Handler = Callable[..., list[Any]]
-"""(choice, state, parameters, what the browser keeps) -> a value for each output; a clock says no parameters, and most tabs
-keep nothing."""
+"""(choice, state, parameters, what the browser keeps) -> a value for each output; a clock says no parameters, and most
+tabs keep nothing."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,11 @@ class TabEvents:
             return handler(choice, state, read(str(event.query)), *kept)
 
         self._call(form.query, _named_after(handler, handle), outputs, on_error, trigger_mode)
+
+    def on_kept(self, handler: Handler) -> None:
+        """What the browser keeps is known, a moment after the page has opened, or has changed."""
+        if self.kept is not None:
+            self._call(self.kept.change, handler)
 
     def on_tick(self, timer: gr.Timer, handler: Handler, **options: Any) -> None:  # noqa: ANN401
         """A tick of a clock; one that comes while the handler still runs is left out."""

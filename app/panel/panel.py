@@ -108,8 +108,11 @@ def wire(
 
     def listed(choice: Choice, query: Query) -> list[Any]:
         """The form of test pictures and the pictures."""
-        classes = library.checkpoint(choice).classes
-        return [views.query_form(query, classes, library.examples.folder is not None), *pictured(choice, query)]
+        checkpoint = library.checkpoint(choice)
+        return [
+            views.query_form(query, checkpoint.classes, library.examples.view(checkpoint)),
+            *pictured(choice, query),
+        ]
 
     def pictured(choice: Choice, query: Query) -> list[Any]:
         found = offered_images(library, choice, query)
@@ -162,7 +165,7 @@ def wire(
 
     where = [navigation.choice, navigation.here]
     demo.load(on_load, None, page, **QUIET)
-    panel.links.go(on_link, where, page, **QUIET)
+    panel.links.go(on_link, where, page, trigger_mode="always_last", **QUIET)
     panel.model.input(on_model, [panel.model, *where], page, **QUIET)
     panel.own.picture(on_upload, where, navigation.outputs, **QUIET)
     panel.own.removed(on_removed, where, navigation.outputs, **QUIET)

@@ -148,7 +148,7 @@ def test_another_example_and_fewer_rows(page):
 
 def test_another_checkpoint_tells_what_spoke_by_absence(page):
     caption = page.locator("#explained .caption").inner_text()
-    choose(page, "#model", "Classification-By-Components")
+    choose(page, "#model", "Classification-By-Components on sample-birds")
     expect(page.locator("#answer")).to_contain_text("Missing, as expected")
     expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
     assert page.locator("#explained .caption").inner_text() == caption
@@ -343,7 +343,7 @@ def test_a_file_name_with_markup_is_shown_as_text(page, birds, tmp_path):
 
 
 def test_class_names_with_markup_are_shown_as_text(page):
-    choose(page, "#model", "ProtoPNet (c-hostile)")
+    choose(page, "#model", "ProtoPNet on sample-birds (c-hostile)")
     expect(page.locator("#answer h2")).to_contain_text('"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}')
     expect(page.locator("#classes label").first).to_contain_text("{{7*7}}${7*7}")
     assert page.evaluate("window.hacked") is None

@@ -108,7 +108,7 @@ def test_an_upload_is_in_no_link(open_page, birds, address):
 )
 def test_a_nonsense_link_shows_the_first_view_and_says_so(open_page, query):
     page = open_page(query)
-    expect(page.locator("#model input")).to_have_value("ProtoPNet (a-protopnet)")
+    expect(page.locator("#model input")).to_have_value("ProtoPNet on sample-birds (a-protopnet)")
     if "model" in query:
         expect(page.locator("#notices")).to_contain_text("which is not here")
     assert page.evaluate("window.hacked") is None
@@ -129,6 +129,6 @@ def test_checkpoints_appear_by_themselves_and_broken_ones_are_told(chromium, che
         shutil.copytree(checkpoints / "d-damaged", folder / "d-damaged")
         expect(page.locator(".broken summary")).to_have_text("1 checkpoint cannot be used")
         page.locator("#model input").click()
-        expect(page.get_by_role("option", name="Classification-By-Components")).to_be_visible()
+        expect(page.get_by_role("option", name="Classification-By-Components on sample-birds")).to_be_visible()
         assert page.locator("#answer h2").inner_text() == shown
         page.close()

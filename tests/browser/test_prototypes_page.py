@@ -70,7 +70,7 @@ def test_a_link_opens_a_prototype_and_a_neighbour_leads_on(open_page):
 
 def test_another_model_shows_its_own_prototypes_and_another_picture_changes_nothing(page):
     page.locator("#model input").click()
-    page.get_by_role("option", name="Classification-By-Components").click()
+    page.get_by_role("option", name="Classification-By-Components on sample-birds").click()
     expect(page.locator("#gallery .prototype-grid small").first).to_have_text("shared by all classes")
     page.locator("#gallery .prototype-grid a").first.click()
     expect(page.locator(".prototype-details h2")).to_contain_text("shared by all classes")

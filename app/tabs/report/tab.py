@@ -72,6 +72,14 @@ def build(library: Library, chosen: gr.State) -> None:
         latest = {**tokens(known), choice.model: now.token}
         return shown(now, report_of(now), dict(list(latest.items())[-KEPT:]))
 
+    def on_kept(choice: Choice | None, before: ReportState, known: object) -> list[Any]:
+        """The report of an earlier visit is found again."""
+        token = tokens(known).get(choice.model, "") if choice is not None else ""
+        if before.token or not token or choice is None or choice.model != before.model:
+            return events.unchanged()
+        now = replace(before, token=token)
+        return shown(now, report_of(now), known)
+
     def on_tick(choice: Choice, now: ReportState, known: object) -> list[Any]:
         return shown(now, report_of(now), known)
 
@@ -100,6 +108,7 @@ def build(library: Library, chosen: gr.State) -> None:
     events = TabEvents(TAB.name, chosen, state, outputs, on_error, kept=kept)
     events.on_choice(on_choice)
     events.on_query(query_form, on_query)
+    events.on_kept(on_kept)
     events.on_tick(clock, on_tick)
 
 
