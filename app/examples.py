@@ -17,7 +17,8 @@ from cachetools import LRUCache, cachedmethod
 from PIL import Image
 
 from app.input_image import InputImage
-from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.file_names import THUMBS
 from protoexplain.data.dataset_view import DatasetView, view_of
 from protoexplain.data.loading import readable
 from protoexplain.data.reading import read_image_set

@@ -26,7 +26,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from benchmarks.birds import LITE0
 from benchmarks.timing import Settings, settings, show
 from benchmarks.visitors import crowded
-from protoexplain.checkpoint.checkpoint import save_checkpoint
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import batches

@@ -14,7 +14,8 @@ from statistics import median
 
 from benchmarks.startup import run_command
 from benchmarks.timing import settings, show
-from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.file_names import THUMBS
 from protoexplain.checkpoint.folders import shipped_checkpoints
 
 PICTURES, TARGET_SECONDS, TARGET_MEGABYTES = 5, 20.0, 10.0

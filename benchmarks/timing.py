@@ -119,11 +119,11 @@ class Command:
     cpu: float
 
 
-def run_command(*words: str) -> Command:
-    """Run this Python with the given arguments.
+def run_command(*words: str, expected: int = 0) -> Command:
+    """Run this Python with the given arguments, which ends with the `expected` code.
 
     Raises:
-        RuntimeError: It failed; holds its last words.
+        RuntimeError: It ended with another; holds its last words.
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
@@ -131,7 +131,7 @@ def run_command(*words: str) -> Command:
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if process.returncode != expected:
             said.seek(0)
             raise RuntimeError(f"{' '.join(words)}: {said.read().decode()[-2000:]}")
     return Command(wall, used.ru_utime + used.ru_stime)

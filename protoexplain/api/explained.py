@@ -18,9 +18,6 @@ from protoexplain.explanations.evidence.match import Match
 from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.io.atomic import write_file
 from protoexplain.io.json_values import finite
-from protoexplain.view.build import explanation_view
-from protoexplain.view.sentences import about_decision
-from protoexplain.view.sheet import SheetPictures, draw_sheet
 
 if TYPE_CHECKING:
     import pandas
@@ -137,6 +134,10 @@ class ImageExplanation:
         Raises:
             UserError: A picture of a prototype cannot be read.
         """
+        from protoexplain.view.build import explanation_view
+        from protoexplain.view.sentences import about_decision
+        from protoexplain.view.sheet import SheetPictures, draw_sheet
+
         explainer, forward = self._explainer, self._explained.forward
         pictures = SheetPictures(self.explanation, self._explained.rgb, explainer.patch, explainer.source)
         several = len(explainer.checkpoint.classes) > 1

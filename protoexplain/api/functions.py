@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import timm
 from pydantic import ValidationError
-from torch.utils.data import Dataset
 
 from protoexplain.api.explained import ImageExplanation
 from protoexplain.api.image_explanations import ImageExplanations
 from protoexplain.api.images import ImageLike
 from protoexplain.api.loaded import LoadedModel
-from protoexplain.api.measuring import measure_dataset
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, preset_names, resolve
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
-from protoexplain.fabric import make_fabric
 from protoexplain.io.manifest import first_mistake
-from protoexplain.metrics import runner
-from protoexplain.metrics.base import MetricResult
-from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import family_names, get_family
 from protoexplain.progress import Watcher
-from protoexplain.training import run
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from protoexplain.metrics.base import MetricResult
+    from protoexplain.models.base import PrototypeModel
 
 ModelLike = LoadedModel | Checkpoint | str | Path
 """A loaded model, a checkpoint, or the folder of one."""
@@ -164,7 +162,12 @@ def measure(
         checkpoint = model if isinstance(model, Checkpoint) else Checkpoint.load(Path(model))
         where = resolve_device(device)
     if isinstance(data, str | Path):
+        from protoexplain.fabric import make_fabric
+        from protoexplain.metrics import runner
+
         return runner.measure(checkpoint, Path(data), metrics, watcher=watcher, fabric=make_fabric(str(where)))
+    from protoexplain.api.measuring import measure_dataset
+
     return measure_dataset(checkpoint, data, metrics, where, watcher)
 
 
@@ -202,6 +205,8 @@ def train(
         >>> model.image_size
         32
     """
+    from protoexplain.training import run
+
     settings = config if isinstance(config, RunConfig) else resolve(config, assignments)
     result = run.train(settings, Path(out), data_path=Path(data), watcher=watcher)
     return LoadedModel(result.checkpoint, device)
@@ -284,6 +289,8 @@ def list_backbones(pattern: str = "*") -> list[str]:
         >>> px.list_backbones("resnet3?")
         ['resnet34']
     """
+    import timm
+
     return [name for name in timm.list_models() if fnmatch(name, pattern)]
 
 

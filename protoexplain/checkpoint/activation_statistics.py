@@ -9,8 +9,6 @@ from protoexplain.errors import UserError
 from protoexplain.io.tensors import read_tensors, write_tensors
 from protoexplain.models.activation_statistics import ActivationStatistics
 
-ACTIVATIONS = "activations.safetensors"
-
 
 def write_statistics(path: Path, statistics: ActivationStatistics) -> None:
     """Write them, a tensor for each."""

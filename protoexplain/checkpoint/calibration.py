@@ -12,8 +12,6 @@ from protoexplain.errors import UserError
 from protoexplain.io.manifest import first_mistake
 from protoexplain.models.calibration import Calibration
 
-CALIBRATION = "calibration.json"
-
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 

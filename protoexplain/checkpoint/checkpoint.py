@@ -15,31 +15,38 @@ MANIFEST.json            size and SHA-256 of each file above
 measurements/            what was measured since then, a file for each measurement, and a card of them
 
 Once it is saved, nothing in it is written again but the measurements, which the manifest does not cover.
+The small files are read without torch; tensors when they are asked for.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
-
-import protoexplain
-from protoexplain.checkpoint.activation_statistics import ACTIVATIONS, read_statistics, write_statistics
-from protoexplain.checkpoint.calibration import CALIBRATION, calibration_json, parse_calibration
+from protoexplain.checkpoint.file_names import (
+    ACTIVATIONS,
+    CALIBRATION,
+    CARD,
+    CONFIG,
+    MAPS,
+    METRICS,
+    MODEL,
+    OPTIONAL,
+    PROOF,
+    PROTOTYPES,
+    REQUIRED,
+    SPLIT,
+    THUMBS,
+)
 from protoexplain.checkpoint.measurements import joined, read_measurements, without, write_measurements
-from protoexplain.checkpoint.model_card import measurements_card, model_card
-from protoexplain.checkpoint.prototype_maps import MAPS, read_maps, write_maps
-from protoexplain.checkpoint.prototypes import FORMAT, Contents, DataInfo, PrototypeRecord, parse_contents
-from protoexplain.checkpoint.split_ids import SPLIT, SplitIds, parse_split_ids
+from protoexplain.checkpoint.model_card import measurements_card
+from protoexplain.checkpoint.prototypes import DataInfo, PrototypeRecord, parse_contents
+from protoexplain.checkpoint.split_ids import SplitIds, parse_split_ids
 from protoexplain.checkpoint.stored_config import read_config
 from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
@@ -54,26 +61,18 @@ from protoexplain.io.manifest import (
     read_manifest,
     verify_folder,
 )
-from protoexplain.io.tensors import load_into, read_tensors, write_tensors
-from protoexplain.models.activation_statistics import ActivationStatistics
-from protoexplain.models.base import PrototypeModel
-from protoexplain.models.calibration import Calibration
 from protoexplain.models.registry import get_family
 
-MODEL, PROOF = "model.safetensors", "proof.safetensors"
-CONFIG, PROTOTYPES, METRICS, CARD, THUMBS = (
-    "config.yaml",
-    "prototypes.json",
-    "metrics.json",
-    "README.md",
-    "thumbs",
-)
-REQUIRED = (MODEL, CONFIG, PROTOTYPES, METRICS, CARD)
-OPTIONAL = (PROOF, MAPS, ACTIVATIONS, CALIBRATION, SPLIT)
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from protoexplain.models.activation_statistics import ActivationStatistics
+    from protoexplain.models.base import PrototypeModel
+    from protoexplain.models.calibration import Calibration
 
 log = logging.getLogger(__name__)
 _KNOWN = re.compile(rf"{THUMBS}/[A-Za-z0-9_-]+\.(png|jpg)")
-_PACKAGES = ("torch", "torchvision", "timm", "safetensors", "numpy", "pillow")
 _FIX = "use a checkpoint as the program wrote it"
 
 
@@ -170,6 +169,10 @@ class Checkpoint:
         Raises:
             UserError: Weights, configuration, classes and prototypes do not fit each other.
         """
+        import torch
+
+        from protoexplain.io.tensors import load_into
+
         family = get_family(self.config.family)
         with torch.random.fork_rng(devices=[]):
             model = family.build(self.config.model, len(self.classes), None, load_weights=False)
@@ -258,6 +261,8 @@ class Checkpoint:
         Raises:
             UserError: The file is damaged.
         """
+        from protoexplain.io.tensors import read_tensors
+
         path = self.path / PROOF
         tensors = read_tensors(path) if path.exists() else {}
         branches = dict.fromkeys(record.branch for record in self.prototypes)
@@ -280,14 +285,20 @@ class Checkpoint:
         Raises:
             UserError: The file is damaged, or does not fit the prototypes.
         """
+        from protoexplain.checkpoint.prototype_maps import read_maps
+
         path = self.path / MAPS
         return read_maps(path, self.prototypes) if path.exists() else (None,) * len(self.prototypes)
 
     def _statistics(self) -> ActivationStatistics | None:
+        from protoexplain.checkpoint.activation_statistics import read_statistics
+
         path = self.path / ACTIVATIONS
         return read_statistics(path, len(self.prototypes)) if path.exists() else None
 
     def _calibration(self) -> Calibration | None:
+        from protoexplain.checkpoint.calibration import parse_calibration
+
         path = self.path / CALIBRATION
         if not path.exists():
             return None
@@ -301,71 +312,6 @@ class Checkpoint:
         """
         name = getattr(self.prototypes[index], kind)
         return read_limited(self.path / THUMBS / name, MAX_JSON_BYTES) if name else None
-
-
-def save_checkpoint(
-    path: Path,
-    *,
-    model: PrototypeModel,
-    config: RunConfig,
-    classes: Sequence[str],
-    data: DataInfo,
-    records: Sequence[PrototypeRecord],
-    pictures: Mapping[str, bytes],
-    before_projection: Mapping[str, Tensor],
-    metrics: Mapping[str, Any],
-    split: SplitIds | None = None,
-    maps: Sequence[Tensor | None] | None = None,
-    command: str = "",
-) -> Checkpoint:
-    """Write a checkpoint and read it back.
-
-    Args:
-        path: The folder to be.
-        model: On any device; what it knows of its activations is kept, too.
-        config: That built the model.
-        classes: Names by label.
-        data: What it was trained on.
-        records: One for each prototype, in order.
-        pictures: File name -> encoded picture, as the records name them.
-        before_projection: Branch -> prototypes before projection; empty where none were projected.
-        metrics: JSON values; numbers that are not finite become null.
-        split: The images that it was trained, chosen and tested on; None where that is unknown.
-        maps: Activation map [H,W] of each prototype over its source picture, None where it has none.
-        command: How to make it again.
-
-    Raises:
-        UserError: The folder exists, and stays as it is; or it cannot be written.
-    """
-    if [record.index for record in records] != list(range(model.num_prototypes)):
-        raise ValueError(f"{model.num_prototypes} prototypes need as many records, in order")
-    program = protoexplain.__version__
-    versions = {"protoexplain": program, **{name: version(name) for name in _PACKAGES}}
-    contents = Contents(FORMAT, program, command, versions, tuple(classes), data, tuple(records))
-    plain_metrics = finite(metrics)
-
-    def fill(folder: Path) -> None:
-        (folder / THUMBS).mkdir()
-        for name, picture in pictures.items():
-            (folder / THUMBS / name).write_bytes(picture)
-        write_tensors(folder / MODEL, model.state_dict())
-        if before_projection:
-            write_tensors(folder / PROOF, before_projection)
-        if split is not None:
-            (folder / SPLIT).write_bytes(split.to_json())
-        if maps is not None:
-            write_maps(folder / MAPS, maps)
-        if model.statistics is not None:
-            write_statistics(folder / ACTIVATIONS, model.statistics)
-        if model.calibration is not None:
-            (folder / CALIBRATION).write_bytes(calibration_json(model.calibration))
-        (folder / CONFIG).write_bytes(config.to_yaml().encode())
-        (folder / PROTOTYPES).write_bytes(contents.to_json())
-        (folder / METRICS).write_bytes(json.dumps(plain_metrics, indent=1, allow_nan=False).encode())
-        (folder / CARD).write_bytes(model_card(config, contents, plain_metrics).encode())
-
-    write_folder(path, fill)
-    return Checkpoint.load(path)
 
 
 def add_metrics(checkpoint: Path | Checkpoint, measured: Mapping[str, Any]) -> Checkpoint:

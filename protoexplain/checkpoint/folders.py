@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import protoexplain
-from protoexplain.checkpoint.checkpoint import MODEL
+from protoexplain.checkpoint.file_names import MODEL
 from protoexplain.io.atomic import is_leftover
 from protoexplain.io.manifest import MANIFEST
 

@@ -17,7 +17,6 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.errors import UserError
 from protoexplain.io.tensors import read_tensors, write_tensors
 
-MAPS = "maps.safetensors"
 _ACTIVATIONS, _SIZES = "activations", "sizes"
 
 

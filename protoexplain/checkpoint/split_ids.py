@@ -10,8 +10,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import first_mistake
 
-SPLIT = "split.json"
-
 
 @dataclass(frozen=True)
 class SplitIds:

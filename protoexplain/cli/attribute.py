@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_image
 from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
@@ -17,8 +18,8 @@ def register(app: typer.Typer) -> None:
 
 
 def attribute(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
-    image: Annotated[Path, typer.Argument(help="Image to explain.")],
+    checkpoint: CheckpointFolder,
+    image: Annotated[Path, typer.Argument(help="Image to explain.", callback=existing_image)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the sheet, the numbers and the maps.")] = Path(
         "attributed"
     ),
@@ -33,7 +34,10 @@ def attribute(
         str, typer.Option(help="On which the fits are judged, with commas between; or all.")
     ] = "mask",
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Data set that holds the image; its box is taken from it.")
+        Path | None,
+        typer.Option(
+            "--data", "-d", help="Data set that holds the image; its box is taken from it.", callback=existing_folder
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     device: Device = "auto",

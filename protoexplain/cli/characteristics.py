@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from protoexplain.cli.arguments import Data, MeasuredCheckpoint
 from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.cli.results import CopyTo, add_results, open_for_results
 
@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
 
 def characteristics(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint; the results are added to it.")],
-    data: Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")],
+    checkpoint: MeasuredCheckpoint,
+    data: Data,
     split: Annotated[
         Literal["train", "test"], typer.Option(help="Images that are looked at; explanations use train.")
     ] = "train",

@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
+from protoexplain.cli.arguments import CheckpointFolder, Data, existing_folder
 from protoexplain.cli.output import Device, Json, print_json, say, watching
 
-Source = Annotated[Path, typer.Argument(help="Folder of a checkpoint.")]
-Data = Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new checkpoint.")]
 
 
@@ -22,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def project(
-    checkpoint: Source,
+    checkpoint: CheckpointFolder,
     data: Data,
     out: Out,
     epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 20,
@@ -38,7 +37,7 @@ def project(
 
 
 def prune(
-    checkpoint: Source,
+    checkpoint: CheckpointFolder,
     data: Data,
     out: Out,
     k: Annotated[int, typer.Option(min=1, help="Nearest training images that are looked at.")] = 6,
@@ -56,7 +55,7 @@ def prune(
 
 
 def edit(
-    checkpoint: Source,
+    checkpoint: CheckpointFolder,
     decisions: Annotated[Path, typer.Option("--decisions", help="YAML or JSON file: what is done to which prototype.")],
     data: Data,
     out: Out,
@@ -91,7 +90,7 @@ def edit(
     say(f"checkpoint: {out}")
 
 
-def evaluate(checkpoint: Source, data: Data, device: Device = "auto", as_json: Json = False) -> None:
+def evaluate(checkpoint: CheckpointFolder, data: Data, device: Device = "auto", as_json: Json = False) -> None:
     """Accuracy on the test images: overall, top 5, by class, and the most frequent confusions."""
     from protoexplain.devices import resolve_device
     from protoexplain.training.evaluate import evaluate as evaluate_checkpoint
@@ -106,9 +105,10 @@ def evaluate(checkpoint: Source, data: Data, device: Device = "auto", as_json: J
 
 
 def verify(
-    checkpoint: Source,
+    checkpoint: CheckpointFolder,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Also check every prototype against its data.")
+        Path | None,
+        typer.Option("--data", "-d", help="Also check every prototype against its data.", callback=existing_folder),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -138,7 +138,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def upgrade(checkpoint: Source, data: Data, out: Out, device: Device = "auto") -> None:
+def upgrade(checkpoint: CheckpointFolder, data: Data, out: Out, device: Device = "auto") -> None:
     """Copy an old checkpoint and add what newer ones hold; weights and measurements stay as they are.
 
     Explanations then count evidence against the usual image, heat maps of a prototype share one scale, every rule for

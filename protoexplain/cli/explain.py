@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_images
 from protoexplain.cli.output import Device, Evidence, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
@@ -27,13 +28,19 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
-    images: Annotated[list[Path], typer.Argument(help="Images to explain.")],
+    checkpoint: CheckpointFolder,
+    images: Annotated[list[Path], typer.Argument(help="Images to explain.", callback=existing_images)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and explanation.json.")] = Path(
         "explained"
     ),
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Data set that holds the images; their boxes are taken from it.")
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="Data set that holds the images; their boxes are taken from it.",
+            callback=existing_folder,
+        ),
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Classes to explain for each image, best first.")] = 3,
     rows: Annotated[int, typer.Option(min=1, max=50, help="Prototypes for each class.")] = 5,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from protoexplain import __version__
 from protoexplain.cli import (
     attribute,
     characteristics,
@@ -19,6 +21,7 @@ from protoexplain.cli import (
     show,
     train,
 )
+from protoexplain.cli.output import say
 from protoexplain.errors import UserError
 
 app = typer.Typer(
@@ -26,9 +29,25 @@ app = typer.Typer(
     help="Train image classifiers that say 'this looks like that', and check whether it is true.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"protoexplain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_version, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
 app.add_typer(data.app, name="data")
 for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, show):
     module.register(app)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from protoexplain.cli.arguments import Data, MeasuredCheckpoint, existing_checkpoints, existing_folder
 from protoexplain.cli.output import DEVICE_HELP, Device, Json, ProgressWatcher, say, watching
 from protoexplain.cli.results import CopyTo, add_results, open_for_results, work_folder
 from protoexplain.errors import UserError
@@ -40,13 +41,15 @@ def register(app: typer.Typer) -> None:
 
 
 def measure(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint; the results are added to it.")],
-    data: Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")],
+    checkpoint: MeasuredCheckpoint,
+    data: Data,
     metrics: Metrics = None,
     form: Form = "text",
     out: Out = None,
     plots: Plots = None,
-    foreign: Annotated[Path | None, typer.Option(help="Images of things that the model does not know.")] = None,
+    foreign: Annotated[
+        Path | None, typer.Option(help="Images of things that the model does not know.", callback=existing_folder)
+    ] = None,
     images: PerClass = 0,
     assignments: Assignments = None,
     copy_to: CopyTo = None,
@@ -78,9 +81,14 @@ def measure(
 
 
 def compare(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Folders of two or more checkpoints.")],
+    checkpoints: Annotated[
+        list[Path], typer.Argument(help="Folders of two or more checkpoints.", callback=existing_checkpoints)
+    ],
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Measure on its test images what has not been measured yet.")
+        Path | None,
+        typer.Option(
+            "--data", "-d", help="Measure on its test images what has not been measured yet.", callback=existing_folder
+        ),
     ] = None,
     metrics: Metrics = None,
     form: Form = "text",

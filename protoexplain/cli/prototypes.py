@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from protoexplain.cli.arguments import CheckpointFolder, Data
 from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.io.json_values import finite
 
@@ -16,8 +17,8 @@ def register(app: typer.Typer) -> None:
 
 
 def prototypes(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
-    data: Annotated[Path, typer.Option("--data", "-d", help="The data set that it was trained on.")],
+    checkpoint: CheckpointFolder,
+    data: Data,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for prototypes.json and the contact sheets.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_images
 from protoexplain.cli.output import Device, Evidence, say, watching
 
 
@@ -17,15 +18,20 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
-    images: Annotated[list[Path] | None, typer.Argument(help="Images to explain.", show_default=False)] = None,
+    checkpoint: CheckpointFolder,
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Images to explain.", show_default=False, callback=existing_images)
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write; it ends with .html, .pdf or .json.")] = Path(
         "report.html"
     ),
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", "-d", help="The data set that it was trained on: true classes, boxes, whole training pictures."
+            "--data",
+            "-d",
+            help="The data set that it was trained on: true classes, boxes, whole training pictures.",
+            callback=existing_folder,
         ),
     ] = None,
     evidence: Evidence = "shapley",

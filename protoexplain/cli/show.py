@@ -70,7 +70,7 @@ def info(
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from protoexplain.checkpoint.checkpoint import CARD
+    from protoexplain.checkpoint.file_names import CARD
     from protoexplain.io.manifest import MEASUREMENTS
 
     if as_json:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from protoexplain.cli.arguments import existing_folder
 from protoexplain.cli.output import Json, ProgressWatcher, print_json, say, watching
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 def train(
     config: Annotated[str, typer.Option("--config", "-c", help="Preset name or YAML file.")] = DEFAULT_PRESET,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Data set; the embedded planted birds by default.")
+        Path | None,
+        typer.Option("--data", "-d", help="Data set; the embedded planted birds by default.", callback=existing_folder),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder for the run; runs/NAME by default.")
@@ -38,7 +40,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try the model once, print the resolved configuration and stop.")
+        bool, typer.Option("--dry-run", help="Try a changed model once, print the resolved configuration and stop.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -47,9 +49,10 @@ def train(
 
     settings = resolve(config, assignments or [])
     if dry_run:
-        from protoexplain.training.model_check import check_configuration
+        if not _tried_before(config, settings):
+            from protoexplain.training.model_check import check_configuration
 
-        check_configuration(settings)
+            check_configuration(settings)
         _print_configuration(settings, as_json)
         return
     folder = out or _free_folder(Path("runs") / Path(config).stem, resume)
@@ -78,6 +81,16 @@ def train(
             )
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
+
+
+def _tried_before(source: str, settings: RunConfig) -> bool:
+    """Whether the model on pictures of this size is a preset's own, which is known to work."""
+    from protoexplain.config import preset_names, resolve
+
+    if source not in preset_names():
+        return False
+    preset = resolve(source)
+    return (settings.model, settings.data.image_size) == (preset.model, preset.data.image_size)
 
 
 def _print_configuration(settings: RunConfig, as_json: bool) -> None:

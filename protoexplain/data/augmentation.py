@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from protoexplain.data import warps
 from protoexplain.data.warps import Frame, shrunk
@@ -187,6 +186,8 @@ def _resized_crop(side: int, rng: np.random.Generator, least: float = 0.95) -> n
 
 def _trivial_colour(picture: Tensor, rng: np.random.Generator) -> Tensor:
     """TrivialAugment restricted to colour, one operation with uniform strength; uint8 [3, H, W] -> same."""
+    from torchvision.transforms.v2 import functional as F
+
     step = int(rng.integers(31))
     amount = step / 30 * (1 if rng.random() < 0.5 else -1)
     operations: tuple[Callable[[], Tensor], ...] = (

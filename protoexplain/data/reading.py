@@ -29,6 +29,21 @@ def find_source(name: str) -> Source:
     return source
 
 
+def require_folder(root: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        UserError: Says what it is.
+    """
+    if not root.is_dir():
+        is_file = root.is_file()
+        raise UserError(
+            f"the data set is {'a file' if is_file else 'missing'}; a folder is expected",
+            str(root),
+            "unpack it and give the folder" if is_file else "check the path",
+        )
+
+
 def read_image_set(root: str | Path, source: str = "auto", seed: int = 0) -> ImageSet:
     """Read the records of a data set; no image is opened.
 
@@ -53,13 +68,7 @@ def read_image_set(root: str | Path, source: str = "auto", seed: int = 0) -> Ima
         True
     """
     root = Path(root)
-    if not root.is_dir():
-        is_file = root.is_file()
-        raise UserError(
-            f"the data set is {'a file' if is_file else 'missing'}; a folder is expected",
-            str(root),
-            "unpack it and give the folder" if is_file else "check the path",
-        )
+    require_folder(root)
     try:
         return _recognised(root, source).read(root, seed)
     except OSError as error:

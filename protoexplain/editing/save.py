@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.model_card import EDITS
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.editing.carry_out import Edited
 from protoexplain.editing.decisions import Decision
 from protoexplain.editing.preview import TEST, TRAIN, VALIDATION, EditPreview

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -17,18 +17,13 @@ from protoexplain.checkpoint.checkpoint import Checkpoint, PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.explanations.attribution.attribute import DEFAULT_NEIGHBOURHOOD, Attributions, attribute
-from protoexplain.explanations.attribution.task import AttributionTask, Target
-from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics, match_characteristics
-from protoexplain.explanations.characteristics.table import Characteristics, known_characteristics
-from protoexplain.explanations.characteristics.variants import texture_cache
+from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.evidence.contrast import Contrast, contrast
 from protoexplain.explanations.evidence.counterfactual import Change, what_would_change
 from protoexplain.explanations.evidence.counting import SHAPLEY, count_evidence
 from protoexplain.explanations.evidence.local import Explanation, explain_forward_pass
 from protoexplain.explanations.evidence.match import Match
 from protoexplain.explanations.evidence.occlusion_test import RANDOM_BOXES, BoxOcclusionTest, occlusion_test
-from protoexplain.explanations.evidence.what_if import Edit
 from protoexplain.explanations.forward_pass import ForwardPass, run_forward_batch
 from protoexplain.explanations.network_input import RGB, NetworkInput, input_picture, read_input
 from protoexplain.explanations.prototypes.patch_pictures import pictures_of
@@ -37,6 +32,12 @@ from protoexplain.models.registry import get_family
 from protoexplain.progress import Progress
 from protoexplain.regions.box_rules import DEFAULT, BoxRule, Fields, parse_box_rule
 from protoexplain.regions.measured_field import measure_fields
+
+if TYPE_CHECKING:
+    from protoexplain.explanations.attribution.attribute import Attributions
+    from protoexplain.explanations.attribution.task import Target
+    from protoexplain.explanations.characteristics.table import Characteristics
+    from protoexplain.explanations.evidence.what_if import Edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,8 @@ class Explainer:
     @cached_property
     def known_characteristics(self) -> Characteristics | None:
         """Global characteristics of all prototypes, None where the checkpoint does not hold them."""
+        from protoexplain.explanations.characteristics.table import known_characteristics
+
         return known_characteristics(self.checkpoint.metrics, len(self.checkpoint.prototypes))
 
     def box_rule(self, name: str) -> BoxRule:
@@ -199,6 +202,8 @@ class Explainer:
 
     def edited(self, forward: ForwardResult, edit: Edit) -> ForwardResult:
         """The input region of an image after an edit, with a new forward pass; slow edits are cached on disk."""
+        from protoexplain.explanations.characteristics.variants import texture_cache
+
         focused = self.cropped(forward)
         return self._forward_whole(replace(focused, rgb=edit(focused.rgb, texture_cache())))
 
@@ -281,6 +286,9 @@ class Explainer:
 
     def characteristics(self, forward: ForwardResult, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
         """Which visible characteristics some prototypes rest on in an image; as `match_characteristics`."""
+        from protoexplain.explanations.characteristics.one_image import match_characteristics
+        from protoexplain.explanations.characteristics.variants import texture_cache
+
         known, size = self.known_characteristics, self.checkpoint.config.data.image_size
         calibration = None if known is None else known.calibration
         rgb = cut(forward.rgb, forward.forward_pass.geometry)
@@ -291,13 +299,17 @@ class Explainer:
         forward: ForwardResult,
         target: Target,
         methods: Sequence[str] | None = None,
-        neighbourhoods: Sequence[str] = (DEFAULT_NEIGHBOURHOOD,),
+        neighbourhoods: Sequence[str] | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Attributions:
         """Explain a class score or a prototype's activation by pixels, one thread at a time; as `attribute`."""
+        from protoexplain.explanations.attribution.attribute import DEFAULT_NEIGHBOURHOOD, attribute
+        from protoexplain.explanations.attribution.task import AttributionTask
+
+        judged = (DEFAULT_NEIGHBOURHOOD,) if neighbourhoods is None else neighbourhoods
         task = AttributionTask(forward.forward_pass, target, lambda: self.fields, seed=seed)
-        return attribute(task, methods, neighbourhoods, progress=progress)
+        return attribute(task, methods, judged, progress=progress)
 
     def record(self, prototype: int, rule: BoxRule = DEFAULT) -> PrototypeRecord:
         """Where a prototype comes from, the box of its training patch drawn by a rule."""

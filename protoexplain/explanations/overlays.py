@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
 from protoexplain.data.geometry import Box
-from protoexplain.explanations.attribution.methods import Attribution
-from protoexplain.explanations.evidence.local import Explanation
-from protoexplain.explanations.evidence.match import Match
+
+if TYPE_CHECKING:
+    from protoexplain.explanations.attribution.methods import Attribution
+    from protoexplain.explanations.evidence.local import Explanation
+    from protoexplain.explanations.evidence.match import Match
 
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
@@ -29,6 +31,8 @@ _CLIPPED = 99.5
 
 @lru_cache(maxsize=1)
 def _heat_table() -> RGB:
+    from matplotlib import colormaps
+
     table: RGB = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     return table
 

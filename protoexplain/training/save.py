@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.config import RunConfig
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.models.base import PrototypeModel

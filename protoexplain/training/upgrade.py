@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from protoexplain.checkpoint.activation_statistics import ACTIVATIONS, write_statistics
-from protoexplain.checkpoint.checkpoint import PROTOTYPES, THUMBS, Checkpoint
-from protoexplain.checkpoint.prototype_maps import MAPS, write_maps
+from protoexplain.checkpoint.activation_statistics import write_statistics
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.file_names import ACTIVATIONS, MAPS, PROTOTYPES, SPLIT, THUMBS
+from protoexplain.checkpoint.prototype_maps import write_maps
 from protoexplain.checkpoint.prototypes import FORMAT, PrototypeRecord, parse_contents
-from protoexplain.checkpoint.split_ids import SPLIT
 from protoexplain.data.dataset_view import DatasetView, matching_view
 from protoexplain.data.loading import batches
 from protoexplain.devices import AUTO, resolve_device

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from filelock import FileLock
 
-from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import DatasetView, view_of_run
 from protoexplain.data.loading import ImageDataset, batches

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from protoexplain.checkpoint.checkpoint import save_checkpoint
 from protoexplain.checkpoint.prototypes import DataInfo, PrototypeRecord
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.config import parse
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import MANIFEST, manifest_of

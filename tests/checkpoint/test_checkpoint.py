@@ -13,8 +13,8 @@ import yaml
 from saved_checkpoints import CLASSES, DATA, built, records_of, refused, save
 from write_steps import contents, killed_at, watch_steps
 
-from protoexplain.checkpoint.activation_statistics import ACTIVATIONS
-from protoexplain.checkpoint.checkpoint import MODEL, Checkpoint, add_metrics
+from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
+from protoexplain.checkpoint.file_names import ACTIVATIONS, MODEL
 from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoints
 from protoexplain.checkpoint.model_card import escaped
 from protoexplain.checkpoint.prototypes import PrototypeRecord, select

@@ -5,7 +5,8 @@ import torch
 from saved_checkpoints import built, records_of, save
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.checkpoint.prototype_maps import MAPS, read_maps, write_maps
+from protoexplain.checkpoint.file_names import MAPS
+from protoexplain.checkpoint.prototype_maps import read_maps, write_maps
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.errors import UserError
 

@@ -1,10 +1,7 @@
 """The command line: what it prints, writes and returns; every mistake ends in three lines and exit code 2."""
 
-import ast
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,26 +11,6 @@ from PIL import Image
 from tiny_runs import run_log, tiny_config, tiny_raw
 
 from protoexplain.data.reading import read_image_set
-
-COMMANDS = [
-    "train",
-    "explain",
-    "prototypes",
-    "attribute",
-    "report",
-    "evaluate",
-    "verify",
-    "project",
-    "prune",
-    "measure",
-    "compare",
-    "edit",
-    "upgrade",
-    "info",
-    "app",
-    "demo",
-    "data",
-]
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +39,6 @@ def best(trained):
 @pytest.fixture
 def images(planted):
     return [record.path for record in read_image_set(planted).split("test")[:2]]
-
-
-class TestWithoutHeavyLibraries:
-    def test_help_of_every_command(self):
-        """All in one process: none of them may have imported what takes seconds."""
-        script = """
-import contextlib, io, sys
-from protoexplain.cli import main as entry
-texts = {}
-for command in sys.argv[1:]:
-    sys.argv = ["protoexplain", *command.split(), "--help"]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-        entry.main()
-    texts[command] = out.getvalue()
-heavy = {"torch", "timm", "cv2", "matplotlib", "gradio", "scipy", "pandas", "lightning_fabric", "captum", "skimage"}
-heavy &= set(sys.modules)
-print([sorted(heavy), texts])
-"""
-        commands = ["", *COMMANDS, "data draw", "data check"]
-        done = subprocess.run([sys.executable, "-c", script, *commands], capture_output=True, text=True, check=True)
-        heavy, texts = ast.literal_eval(done.stdout)
-        assert heavy == []
-        assert texts.keys() == set(commands)
-        assert all("Usage" in text for text in texts.values())
-        assert all(command in texts[""] for command in COMMANDS)
 
 
 class TestData:

@@ -9,7 +9,7 @@ from pretended_device import DEVICE, OnDevice, pretended_device, pretended_fabri
 from tiny_runs import tiny_config, tiny_model, tiny_train
 
 from protoexplain import registry
-from protoexplain.checkpoint.checkpoint import save_checkpoint
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.editing import preview
 from protoexplain.editing.decisions import Decisions

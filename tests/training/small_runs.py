@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from protoexplain.checkpoint.checkpoint import save_checkpoint
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.checkpoint.split_ids import SplitIds
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import DatasetView

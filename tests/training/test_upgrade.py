@@ -10,11 +10,9 @@ from patch_maps import assert_maps_fit, marked
 from statistics_of_images import knows_its_images
 from tiny_runs import same_tensors
 
-from protoexplain.checkpoint.activation_statistics import ACTIVATIONS
-from protoexplain.checkpoint.checkpoint import THUMBS, Checkpoint, add_metrics
-from protoexplain.checkpoint.prototype_maps import MAPS
+from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
+from protoexplain.checkpoint.file_names import ACTIVATIONS, MAPS, SPLIT, THUMBS
 from protoexplain.checkpoint.prototypes import parse_contents
-from protoexplain.checkpoint.split_ids import SPLIT
 from protoexplain.errors import UserError
 from protoexplain.explanations.evidence.counting import WITHOUT_STATISTICS
 from protoexplain.explanations.explainer import Explainer

@@ -6,8 +6,9 @@ import pytest
 import torch
 from small_runs import draw, fresh, project, run_data, save
 
-from protoexplain.checkpoint.checkpoint import Checkpoint, save_checkpoint
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import select
+from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.io.manifest import MANIFEST, manifest_of
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import family_names

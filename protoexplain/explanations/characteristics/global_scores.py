@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 RESAMPLES: Final = 2000
@@ -88,6 +87,8 @@ def _tails(weights: Tensor, tail: float) -> Tensor:
 
     The number of images for t is the effective one, (sum w)^2 / sum w^2.
     """
+    from scipy import stats
+
     effective = (weights.sum(0).square() / weights.square().sum(0)).clamp_min(1.5).numpy()
     reach = stats.t.ppf(1 - tail, effective - 1) * np.sqrt(effective / (effective - 1))
     enough = (weights != 0).sum(0).numpy() >= LEAST_IMAGES

@@ -9,7 +9,7 @@ from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.explanations.characteristics.calibration import Calibration
 from protoexplain.explanations.characteristics.local_scores import local_scores
-from protoexplain.explanations.characteristics.match_characteristics import UNCALIBRATED, match_characteristics
+from protoexplain.explanations.characteristics.one_image import UNCALIBRATED, match_characteristics
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explanations.characteristics.variants import PUBLISHED
 from protoexplain.models.registry import family_names
