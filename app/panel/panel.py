@@ -165,7 +165,8 @@ def wire(
 
     where = [navigation.choice, navigation.here]
     demo.load(on_load, None, page, **QUIET)
-    panel.links.go(on_link, where, page, trigger_mode="always_last", **QUIET)
+    in_turn = {**QUIET, "concurrency_id": "links", "concurrency_limit": 1, "trigger_mode": "multiple"}
+    panel.links.go(on_link, where, page, **in_turn)
     panel.model.input(on_model, [panel.model, *where], page, **QUIET)
     panel.own.picture(on_upload, where, navigation.outputs, **QUIET)
     panel.own.removed(on_removed, where, navigation.outputs, **QUIET)

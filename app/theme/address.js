@@ -5,17 +5,22 @@
 (() => {
   const WALKED = ["model", "image", "tab", "class", "prototype", "other"];
   const addressIn = (place) => document.querySelector(`${place} [data-address]`)?.dataset.address;
-  let asked = false, still = false, written = false;
+  const shared = () => document.querySelector("#address [data-address]");
+  let asked = false, still = false, written = false, before = null;
 
   for (const kind of ["pointerdown", "keydown", "change", "drop", "paste"]) {
     document.addEventListener(kind, (event) => {
       if (!event.isTrusted) return;
       asked = true;
       still = false;
+      before = null;
     }, true);
   }
-  /* A link that was followed has made its entry itself.  An entry that was walked to stays as it is. */
-  document.addEventListener("link-followed", () => { asked = false; });
+  /* A link that was followed has made its entry itself, which waits for the answer.  An entry that was walked to stays. */
+  document.addEventListener("link-followed", () => {
+    asked = false;
+    before = shared();
+  });
   window.addEventListener("popstate", () => {
     asked = false;
     still = true;
@@ -32,8 +37,8 @@
   const write = (parameters) => {
     const query = `?${parameters}`;
     if (query === location.search) return;
-    const before = new URLSearchParams(location.search);
-    const walked = WALKED.some((name) => before.get(name) !== parameters.get(name));
+    const last = new URLSearchParams(location.search);
+    const walked = WALKED.some((name) => last.get(name) !== parameters.get(name));
     const upload = document.querySelector("#address [data-own]") && document.querySelector("#own [data-path]")?.dataset.path;
     const entry = upload ? { upload } : null;
     if (asked && written && walked) {
@@ -49,13 +54,13 @@
     const tab = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId;
     const panel = tab && document.querySelector(`#tab-${tab}`);
     document.documentElement.toggleAttribute("data-with-picture", Boolean(panel?.classList.contains("with-picture")));
-    const shared = addressIn("#address");
     const own = tab && addressIn(`#tab-${tab}`);
-    if (shared === undefined) return;
-    mark(new URLSearchParams(shared).get("image"));
+    if (!shared()) return;
+    mark(new URLSearchParams(shared().dataset.address).get("image"));
     document.dispatchEvent(new Event("view-changed"));
-    if (own === undefined || still) return;
-    const parameters = new URLSearchParams(shared);
+    if (own === undefined || still || (before && before === shared())) return;
+    before = null;
+    const parameters = new URLSearchParams(shared().dataset.address);
     parameters.set("tab", tab);
     for (const [name, value] of new URLSearchParams(own)) parameters.set(name, value);
     const theme = new URLSearchParams(location.search).get("__theme");
