@@ -8,7 +8,7 @@ document.addEventListener("click", (event) => {
   const theme = new URLSearchParams(location.search).get("__theme");
   if (theme) url.searchParams.set("__theme", theme);
   history.pushState(null, "", url);
-  document.dispatchEvent(new Event("link-followed"));
+  document.dispatchEvent(new CustomEvent("link-followed", { detail: url.search }));
   trigger("go", { query: url.search, upload: "" });
 });
 window.addEventListener("popstate", () => trigger("go", { query: location.search, upload: history.state?.upload || "" }));

@@ -17,9 +17,11 @@
     }, true);
   }
   /* A link that was followed has made its entry itself, which waits for the answer.  An entry that was walked to stays. */
-  document.addEventListener("link-followed", () => {
+  document.addEventListener("link-followed", (event) => {
+    const leads = new URLSearchParams(event.detail), now = new URLSearchParams(shared()?.dataset.address);
+    const elsewhere = ["model", "image"].some((name) => leads.has(name) && leads.get(name) !== now.get(name));
     asked = false;
-    before = shared();
+    before = elsewhere ? now.toString() : null;
   });
   window.addEventListener("popstate", () => {
     asked = false;
@@ -58,9 +60,9 @@
     if (!shared()) return;
     mark(new URLSearchParams(shared().dataset.address).get("image"));
     document.dispatchEvent(new Event("view-changed"));
-    if (own === undefined || still || (before && before === shared())) return;
-    before = null;
     const parameters = new URLSearchParams(shared().dataset.address);
+    if (own === undefined || still || parameters.toString() === before) return;
+    before = null;
     parameters.set("tab", tab);
     for (const [name, value] of new URLSearchParams(own)) parameters.set(name, value);
     const theme = new URLSearchParams(location.search).get("__theme");

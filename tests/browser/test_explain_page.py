@@ -315,6 +315,15 @@ def test_a_bad_file_is_refused_in_the_page_and_the_app_goes_on(page, birds, tmp_
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
 
 
+def test_a_camera_picture_of_twelve_megapixels_is_scaled_before_it_is_sent(page, tmp_path):
+    path = tmp_path / "camera.jpg"
+    Image.effect_noise((4000, 3000), 90).convert("RGB").save(path, quality=98)
+    assert path.stat().st_size > 8 << 20
+    upload(page, path)
+    expect(page.locator("#explained .caption")).to_have_text("camera.jpg")
+    assert page.locator("#own img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [2048, 1536]
+
+
 def test_a_file_above_the_limit_is_refused_by_the_page(page, tmp_path):
     path = tmp_path / "large.png"
     path.write_bytes(b"\x89PNG" + bytes(8 << 20))
