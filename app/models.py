@@ -13,12 +13,12 @@ from cachetools import LRUCache
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
+from protoexplain.class_names import readable
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.prototypes.patch_pictures import pictures_of
 from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.models.registry import get_family
-from protoexplain.view.numbers import readable
 
 log = logging.getLogger(__name__)
 MAX_MODELS = 3

@@ -87,6 +87,9 @@ class TrainingConfig(BaseModel):
     fine_tuning: FineTuningConfig = FineTuningConfig()
     project_on_object: bool = False
     """Prototypes are taken from cells on the object only, where masks tell, or boxes on whole images."""
+    merge: float | None = Field(None, gt=0, le=1)
+    """Prototypes whose activations over the training images are correlated at least so highly become one, which their
+    classes share, before the last projection; None merges none, as published."""
     published_batch_norm: bool = False
     """Batch-norm statistics of frozen layers go on moving, as published; projected prototypes then drift."""
     idle_branch_updates: bool = False

@@ -110,17 +110,17 @@ class ImageExplanation:
     @cached_property
     def rows(self) -> tuple[ExplainedRow, ...]:
         """The prototypes that were found, by the size of what they add to the score of the explained class."""
-        return tuple(self._row(match, self.class_names.get(match.prototype_label)) for match in self._found)
+        return tuple(self._row(match) for match in self._found)
 
     @property
     def _found(self) -> tuple[Match, ...]:
         return self.explanation.classes[0].found
 
-    def _row(self, match: Match, owner: str | None) -> ExplainedRow:
+    def _row(self, match: Match) -> ExplainedRow:
         x0, y0, x1, y1 = map(int, self.region)
         return ExplainedRow(
             match.prototype,
-            owner,
+            match.owner,
             match.similarity,
             match.usual,
             match.presence,
@@ -177,13 +177,13 @@ def explanation_frame(explanations: Iterable[ImageExplanation]) -> pandas.DataFr
 
     rows: list[tuple[object, ...]] = []
     for one in explanations:
-        (shown, *_), names = one.explanation.classes, one.class_names
+        (shown, *_) = one.explanation.classes
         rows += (
             (
                 one.image,
                 shown.name,
                 m.prototype,
-                names.get(m.prototype_label),
+                m.owner,
                 m.similarity,
                 m.usual,
                 m.presence,

@@ -48,6 +48,7 @@ from protoexplain.checkpoint.model_card import measurements_card
 from protoexplain.checkpoint.prototypes import DataInfo, PrototypeRecord, parse_contents
 from protoexplain.checkpoint.split_ids import SplitIds, parse_split_ids
 from protoexplain.checkpoint.stored_config import read_config
+from protoexplain.class_names import owner_name
 from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover, require_writable, write_file, write_folder
@@ -172,6 +173,7 @@ class Checkpoint:
         import torch
 
         from protoexplain.io.tensors import load_into
+        from protoexplain.models.contract import Ownership
 
         family = get_family(self.config.family)
         with torch.random.fork_rng(devices=[]):
@@ -182,8 +184,9 @@ class Checkpoint:
                 what = f"the original numbers of the prototypes do not fit a model with {model.num_prototypes}"
                 raise UserError(what, str(self.path / PROTOTYPES), _FIX)
             model.select(torch.tensor(numbers, dtype=torch.long))
+        model.set_ownership(Ownership.of_owners([record.owners for record in self.prototypes], len(self.classes)))
         load_into(model, self.path / MODEL)
-        expected = list(zip(model.prototype_branch(), model.ownership.labels.tolist(), strict=True))
+        expected = list(zip(model.prototype_branch(), model.prototype_class.tolist(), strict=True))
         for record, (branch, label) in zip(self.prototypes, expected, strict=True):
             if (record.branch, record.label) != (branch, label):
                 raise UserError(
@@ -197,9 +200,8 @@ class Checkpoint:
         return model.eval().to(device)
 
     def owner_name(self, prototype: int) -> str | None:
-        """The name of the class that owns a prototype, None where it is shared by all."""
-        owner = self.prototypes[prototype].owner
-        return None if owner is None else self.classes[owner]
+        """The names of the classes that own a prototype, in words; None where all share it."""
+        return owner_name(self.prototypes[prototype].owners, self.classes)
 
     def require_classes(self, classes: tuple[str, ...], data: Path) -> None:
         """Refuse a data set whose classes are not the model's.

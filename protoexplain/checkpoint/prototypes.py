@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from protoexplain.errors import UserError
 from protoexplain.io.manifest import first_mistake
 
-FORMAT = 3
+FORMAT = 4
 """Grows when older programs can no longer read what this one writes."""
 
 Count = Annotated[int, Field(ge=0)]
@@ -30,8 +30,9 @@ class PrototypeRecord:
     Args:
         index: Number over all branches.
         branch: Its name.
-        label: Its class, -1 where shared by all.
-        original_index: Number in a fresh model of the same configuration; pruning leaves gaps.
+        label: Its class, -1 where it is shared.
+        original_index: Number in a fresh model of the same configuration; pruning and merging leave gaps.
+        classes: That own it, ascending, where these are several but not all.
         projected: Whether it was written from the patch; False where the patch only illustrates it.
         image_id: Record of the training image, None where no image qualified; all below is then None or -1.
         image_sha256: Of the image's file.
@@ -54,6 +55,7 @@ class PrototypeRecord:
     branch: str
     label: Annotated[int, Field(ge=-1)]
     original_index: Count
+    classes: tuple[Count, ...] = ()
     projected: bool = False
     image_id: str | None = None
     image_sha256: str | None = None
@@ -70,19 +72,31 @@ class PrototypeRecord:
     source: PictureName | None = None
 
     @property
-    def owner(self) -> int | None:
-        """Its class, None where it is shared by all."""
-        return None if self.label < 0 else self.label
+    def owners(self) -> tuple[int, ...] | None:
+        """The classes that own it, ascending; None where all share it."""
+        return self.classes or (None if self.label < 0 else (self.label,))
 
     def belongs_to(self, label: int) -> bool:
-        """Whether a class owns it, alone or with the others."""
-        return self.owner in (None, label)
+        """Whether a class owns it, alone or with others."""
+        return self.owners is None or label in self.owners
+
+    def with_owners(self, classes: tuple[int, ...] | None) -> PrototypeRecord:
+        """The same of a prototype that belongs to other classes, ascending; None where all share it."""
+        owners = classes or ()
+        alone = len(owners) == 1
+        return dataclasses.replace(self, label=owners[0] if alone else -1, classes=() if alone else owners)
 
     @property
     def fits_its_map(self) -> bool:
         """Whether the cell lies in the map, where there is one."""
         inside = 0 <= self.row < self.map_height and 0 <= self.column < self.map_width
         return inside if self.image_id is not None else self.similarity is None
+
+    def fits_classes(self, count: int) -> bool:
+        """Whether there are so many classes that it can belong to, and several are named by `classes` alone."""
+        several = self.classes
+        ascending = list(several) == sorted(set(several)) and max(several, default=self.label) < count
+        return ascending and len(several) != 1 and (not several or self.label < 0)
 
 
 @dataclass(frozen=True)
@@ -166,8 +180,8 @@ def parse_contents(content: bytes, where: str) -> Contents:
     except ValidationError as error:
         raise UserError(f"not a table of prototypes: {first_mistake(error)}", where, _USE_ANOTHER) from error
     for place, record in enumerate(contents.prototypes):
-        if record.index != place or not record.fits_its_map:
-            raise UserError(f"prototype {place} has a wrong number or cell", where, _USE_ANOTHER)
+        if record.index != place or not record.fits_its_map or not record.fits_classes(len(contents.classes)):
+            raise UserError(f"prototype {place} has a wrong number, class or cell", where, _USE_ANOTHER)
     return contents
 
 
@@ -177,9 +191,9 @@ def select(records: Sequence[PrototypeRecord], kept: Sequence[int]) -> tuple[Pro
 
 
 def shared_patches(records: Sequence[PrototypeRecord]) -> tuple[tuple[int, ...], ...]:
-    """Groups of prototypes of the same class and branch that lie on the same cell of the same image, by number."""
+    """Groups of prototypes of the same classes and branch that lie on the same cell of the same image, by number."""
     places: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for record in records:
         if record.image_id is not None:
-            places[record.branch, record.label, record.image_id, record.row, record.column].append(record.index)
+            places[record.branch, record.owners, record.image_id, record.row, record.column].append(record.index)
     return tuple(tuple(group) for group in places.values() if len(group) > 1)

@@ -1,4 +1,4 @@
-"""`protoexplain project | prune | edit | evaluate | verify | upgrade`: work on a checkpoint, overwriting nothing."""
+"""Commands on a checkpoint: `project`, `merge`, `prune`, `edit`, `evaluate`, `verify`, `upgrade`; none changes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new c
 
 
 def register(app: typer.Typer) -> None:
-    for command in (project, prune, edit, evaluate, verify, upgrade):
+    for command in (project, merge, prune, edit, evaluate, verify, upgrade):
         app.command()(command)
 
 
@@ -33,6 +33,25 @@ def project(
 
     with watching() as watcher:
         result = reproject(checkpoint, data, out, watcher, _command(), epochs, device)
+    _tell(result.metrics, out, as_json)
+
+
+def merge(
+    checkpoint: CheckpointFolder,
+    data: Data,
+    out: Out,
+    correlation: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Prototypes become one whose activations are correlated so highly.")
+    ] = 0.85,
+    epochs: Annotated[int, typer.Option(min=0, help="Last-layer epochs afterwards.")] = 100,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Merge prototypes that fire together into one that their classes share, project, refit, save a new checkpoint."""
+    from protoexplain.training.checkpoint_ops import reproject
+
+    with watching() as watcher:
+        result = reproject(checkpoint, data, out, watcher, _command(), epochs, device, correlation)
     _tell(result.metrics, out, as_json)
 
 

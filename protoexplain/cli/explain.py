@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from protoexplain.regions.box_rules import BoxRule
 
 
+_AHEAD = 4
+"""Sheets that wait to be drawn while the model explains further images."""
+
+
 def register(app: typer.Typer) -> None:
     app.command()(explain)
 
@@ -74,6 +78,8 @@ def explain(
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
     import json
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device
@@ -89,7 +95,8 @@ def explain(
     view = None if data is None else view_of(explainer.checkpoint, data)
     out.mkdir(parents=True, exist_ok=True)
     explained, refused = [], []
-    with watching() as watcher:
+    drawn: deque[Future[None]] = deque()
+    with watching() as watcher, ThreadPoolExecutor(1) as drawing:
         for notice in (*(view.notices if view else ()), *(f"note: {notice}" for notice in explainer.notices)):
             watcher.line(notice)
         for number, path in enumerate(images):
@@ -103,10 +110,14 @@ def explain(
             if characteristics:
                 result = explainer.with_characteristics(result)
             picture = out / f"{_unique_stem(path, images)}.png"
-            sheet, answers = _answers(explainer, result, other, rows, method, random_boxes, edit, rule)
-            write_file(picture, sheet)
+            draw, answers = _answers(explainer, result, other, rows, method, random_boxes, edit, rule)
+            drawn.append(drawing.submit(_write, picture, draw))
+            if len(drawn) > _AHEAD:
+                drawn.popleft().result()
             explained.append({**result.explanation.to_dict(), **answers, "path": str(path), "picture": str(picture)})
             watcher.progress("explaining", number + 1, len(images))
+        for future in drawn:
+            future.result()
     content = finite({"checkpoint": str(checkpoint), "explanations": explained})
     write_file(out / "explanation.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     if as_json:
@@ -121,6 +132,12 @@ def explain(
         raise refused[0]
     if refused:
         raise UserError(f"{len(refused)} of {len(images)} images could not be read", "", "see the lines above")
+
+
+def _write(path: Path, draw: Callable[[], bytes]) -> None:
+    from protoexplain.io.atomic import write_file
+
+    write_file(path, draw())
 
 
 def _edit(changes: list[str]) -> Edit | None:
@@ -146,8 +163,10 @@ def _answers(
     random_boxes: int,
     edit: Edit | None,
     rule: BoxRule,
-) -> tuple[bytes, dict[str, Any]]:
-    """The sheet of the first class, and the answers beside the explanation as JSON values."""
+) -> tuple[Callable[[], bytes], dict[str, Any]]:
+    """What draws the sheet of the first class, and the answers beside the explanation as JSON values."""
+    from functools import partial
+
     from protoexplain.explanations.attribution.methods import METHODS
     from protoexplain.explanations.evidence.local import ABSTAINED, UNFAMILIAR
     from protoexplain.explanations.evidence.what_if import what_if
@@ -187,7 +206,7 @@ def _answers(
     titles = about_pictures(view.drawn)
     if method != "map":
         titles = (titles[0], f"pixels that matter ({METHODS[method].title})", *titles[2:])
-    return sheet(view, pictures.arrays, titles), {
+    return partial(sheet, view, pictures.arrays, titles), {
         "contrast": None if contrast is None else contrast.to_dict(),
         "what_would_change": None if change is None else change.to_dict(),
         "what_if": None if otherwise is None else otherwise.to_dict(),

@@ -109,7 +109,8 @@ def _print_configuration(settings: RunConfig, as_json: bool) -> None:
     say("# stages that follow from the schedule")
     for stage in stages:
         rates = ", ".join(f"{group} {rate:g}" for group, rate in stage.lr.items())
-        say(f"#   {stage.name}: {stage.epochs} epochs, {rates}{', then projection' if stage.project else ''}")
+        merging = "" if stage.merge is None else ", then merging"
+        say(f"#   {stage.name}: {stage.epochs} epochs, {rates}{merging}{', then projection' if stage.project else ''}")
 
 
 def _free_folder(wanted: Path, resume: bool) -> Path:

@@ -116,9 +116,7 @@ def refit(preview: EditPreview, edited: Edited, epochs: int | None = None, watch
     stage = head_stage(config)
     if stage is None:
         return 0
-    stage = stage.model_copy(
-        update={"name": "refit", "epochs": max(stage.epochs, EPOCHS) if epochs is None else epochs}
-    )
+    stage = stage.over(max(stage.epochs, EPOCHS) if epochs is None else epochs).model_copy(update={"name": "refit"})
     if not stage.epochs:
         return 0
     callbacks = Callbacks(_ByEpoch(watcher or Silent(), stage.epochs))

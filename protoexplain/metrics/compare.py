@@ -36,13 +36,13 @@ class MeasuredModel:
 
     Args:
         results: By metric.
-        owners: Class of each prototype, None where it is shared.
+        labels: Class of each prototype, -1 where it is shared.
         patches: What identifies each prototype: branch, image and cell of its training patch.
         classes: Names by label.
     """
 
     results: Mapping[str, MetricResult]
-    owners: tuple[int | None, ...]
+    labels: tuple[int, ...]
     patches: tuple[tuple[str, str | None, int, int], ...]
     classes: tuple[str, ...]
 
@@ -50,12 +50,12 @@ class MeasuredModel:
     def of(cls, checkpoint: Checkpoint, results: Mapping[str, MetricResult]) -> MeasuredModel:
         records = checkpoint.prototypes
         patches = tuple((record.branch, record.image_id, record.row, record.column) for record in records)
-        return cls(results, tuple(record.owner for record in records), patches, checkpoint.classes)
+        return cls(results, tuple(record.label for record in records), patches, checkpoint.classes)
 
     def units(self) -> np.ndarray:
         """int [P]: the group of each prototype that is drawn anew: its class, or itself where it is shared."""
-        alone = len(self.classes) + np.arange(len(self.owners))
-        return np.array([alone[p] if owner is None else owner for p, owner in enumerate(self.owners)], dtype=int)
+        labels = np.array(self.labels, dtype=int)
+        return np.where(labels < 0, len(self.classes) + np.arange(len(labels)), labels)
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ def _interval(
 def _prototype_units(first: MeasuredModel, second: MeasuredModel) -> tuple[Pairing, list[np.ndarray]]:
     """What is drawn anew for scores over prototypes: groups of the prototypes of each model."""
     units = [model.units() for model in (first, second)]
-    if first.patches == second.patches and first.owners == second.owners and first.classes == second.classes:
+    if first.patches == second.patches and first.labels == second.labels and first.classes == second.classes:
         return "prototypes", units
-    if first.classes == second.classes and None not in (*first.owners, *second.owners):
+    if first.classes == second.classes and -1 not in (*first.labels, *second.labels):
         return "classes", units
     return "unpaired", units
 

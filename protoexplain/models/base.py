@@ -141,6 +141,8 @@ class PrototypeModel(nn.Module):
 
     prototype_class: Tensor
     """int64 [P], the labels of `ownership`, as checkpoints hold them."""
+    owned: Tensor
+    """bool [P,C], of `ownership`."""
     prototype_source = PrototypeSource.PROJECTED
     score_unit = LOGITS
     detection = EVERYWHERE
@@ -155,15 +157,21 @@ class PrototypeModel(nn.Module):
         self.backbone = backbone
         self.branches = nn.ModuleDict(branches)
         self.register_buffer("prototype_class", ownership.labels)
+        self.register_buffer("owned", ownership.owned, persistent=False)
         self.classes = ownership.owned.shape[1]
 
     @property
     def ownership(self) -> Ownership:
-        """Which classes own the prototypes; on the model's device.
+        """Which classes own the prototypes; on the model's device."""
+        return Ownership(self.owned)
 
-        A family whose prototypes belong to several classes, but not to all, overrides this, with a buffer of its own.
-        """
-        return Ownership.of_labels(self.prototype_class, self.classes)
+    def set_ownership(self, ownership: Ownership) -> None:
+        """Let the prototypes belong to these classes; weights stay as they are."""
+        device = self.owned.device
+        self.owned, self.prototype_class = ownership.owned.to(device), ownership.labels.to(device)
+        parts = zip(self.named_branches(), ownership.split(self.branch_sizes()), strict=True)
+        for (_, branch), part in parts:
+            branch.head.set_ownership(part)
 
     # ------------------------------------------------------------------ inference
 
@@ -315,9 +323,23 @@ class PrototypeModel(nn.Module):
             inside = (prototypes >= start) & (prototypes < start + size)
             branch.select(prototypes[inside] - start)
             start += size
-        self.prototype_class = self.prototype_class[prototypes]
+        self.set_ownership(self.ownership.select(prototypes))
         self.statistics = None if self.statistics is None else self.statistics.select(prototypes)
         self.calibration = None
+
+    def merge(self, into: Tensor) -> None:
+        """Let prototypes take the place of others: their classes own them, too, and weights add up.
+
+        Args:
+            into: int64 [P], the prototype of the same branch that each goes into; itself where it stays.
+        """
+        ownership = self.ownership.merged(into.to(self.owned.device))
+        start = 0
+        for (_, branch), size in zip(self.named_branches(), self.branch_sizes(), strict=True):
+            branch.head.merge(into[start : start + size] - start)
+            start += size
+        self.set_ownership(ownership)
+        self.select(into.unique())
 
     # ------------------------------------------------------------------ what families define
 

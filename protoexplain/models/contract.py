@@ -8,7 +8,7 @@ B images, P prototypes, C classes, H x W cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -22,7 +22,7 @@ class Ownership:
     """Which classes own which prototypes.
 
     Args:
-        owned: bool [P,C]; all classes own a shared prototype.
+        owned: bool [P,C]; a prototype belongs to one class, to several, or to all.
     """
 
     owned: Tensor
@@ -32,6 +32,14 @@ class Ownership:
         """From the one class of each prototype, int64 [P]; -1 where all classes share it."""
         column = labels[:, None]
         return cls((column == torch.arange(classes, device=labels.device)) | (column < 0))
+
+    @classmethod
+    def of_owners(cls, owners: Sequence[tuple[int, ...] | None], classes: int) -> Ownership:
+        """From the classes that own each prototype; None where all share it."""
+        owned = torch.zeros(len(owners), classes, dtype=torch.bool)
+        for prototype, some in enumerate(owners):
+            owned[prototype, slice(None) if some is None else list(some)] = True
+        return cls(owned)
 
     @classmethod
     def class_major(cls, per_class: int, classes: int) -> Ownership:
@@ -49,34 +57,28 @@ class Ownership:
         return self.owned.sum(1) > 1
 
     @property
+    def shared_by_all(self) -> Tensor:
+        """bool [P]: prototypes that all classes own, where there are several."""
+        return self.owned.all(1) & self.shared
+
+    @property
     def labels(self) -> Tensor:
         """int64 [P]: the one class of each prototype, -1 where it is shared."""
         return self.owned.int().argmax(1).masked_fill(self.shared, -1)
 
     @property
-    def any_shared(self) -> bool:
-        return bool(self.shared.any())
+    def any_shared_by_all(self) -> bool:
+        return bool(self.shared_by_all.any())
 
     @property
     def all_shared(self) -> bool:
-        return bool(self.shared.all())
+        """Whether all classes own all prototypes."""
+        return bool(self.shared_by_all.all())
 
-    @property
-    def owners(self) -> list[int | None]:
-        """The one class of each prototype, None where it is shared."""
-        pairs = zip(self.labels.tolist(), self.shared.tolist(), strict=True)
-        return [None if shared else label for label, shared in pairs]
-
-    def is_shared(self, prototype: int) -> bool:
-        return bool(self.shared[prototype])
-
-    def classes_of(self, prototype: int) -> tuple[int, ...]:
-        """The classes that own a prototype, ascending."""
-        return tuple(self.owned[prototype].nonzero()[:, 0].tolist())
-
-    def owner(self, prototype: int) -> int | None:
-        """The one class of a prototype, None where it is shared."""
-        return None if self.is_shared(prototype) else self.classes_of(prototype)[0]
+    def owners(self, prototype: int) -> tuple[int, ...] | None:
+        """The classes that own a prototype, ascending; None where all of several classes share it."""
+        found = tuple(self.owned[prototype].nonzero()[:, 0].tolist())
+        return None if 1 < len(found) == self.owned.shape[1] else found
 
     def of_class(self, label: int) -> Tensor:
         """bool [P]: the prototypes of a class, the shared ones among them."""
@@ -89,6 +91,14 @@ class Ownership:
     def split(self, sizes: list[int]) -> list[Ownership]:
         """Of each branch, by its number of prototypes."""
         return [Ownership(part) for part in self.owned.split(sizes)]
+
+    def select(self, prototypes: Tensor) -> Ownership:
+        """Of the selected prototypes (indices)."""
+        return Ownership(self.owned[prototypes])
+
+    def merged(self, into: Tensor) -> Ownership:
+        """Each prototype also belongs to the classes of those that go into it: int64 [P], itself where it stays."""
+        return Ownership(torch.zeros_like(self.owned, dtype=torch.int).index_add_(0, into, self.owned.int()) > 0)
 
     def repeat(self, branches: int) -> Ownership:
         """The same prototypes once more in each further branch."""

@@ -90,8 +90,19 @@ class Head(nn.Module):
         weights = self.class_weights().detach()
         return weights.new_zeros(weights.shape[1])
 
+    def set_ownership(self, ownership: Ownership) -> None:
+        """Let the prototypes belong to these classes, for heads to which that matters."""
+
     def select(self, prototypes: Tensor) -> None:
         """Drop all prototypes but the selected ones (indices)."""
+        raise NotImplementedError
+
+    def merge(self, into: Tensor) -> None:
+        """Add the weights of prototypes that are about to be dropped to those that take their place.
+
+        Args:
+            into: int64 [P], the prototype that each goes into; itself where it stays.
+        """
         raise NotImplementedError
 
 
@@ -152,6 +163,9 @@ class LinearHead(Head):
         if self.usual is not None:
             self.usual = self.usual[prototypes].clone()
 
+    def merge(self, into: Tensor) -> None:
+        self.weight.data = _added(self.weight.data, into.to(self.weight.device))
+
 
 class SharedHead(LinearHead):
     """A linear head on prototypes that belong to no class; weights start at N(1, 0.1)."""
@@ -176,12 +190,19 @@ class RectifiedHead(NonNegativeHead):
     def class_weights(self) -> Tensor:
         return self.weight.relu()
 
+    def merge(self, into: Tensor) -> None:
+        self.weight.data.relu_()
+        super().merge(into)
+
 
 class SoftmaxHead(NonNegativeHead):
     """score = softmax(W) a: a radial basis function network whose weights are probabilities (RBF-net)."""
 
     def class_weights(self) -> Tensor:
         return self.weight.softmax(1)
+
+    def merge(self, into: Tensor) -> None:
+        self.weight.data = _logarithm(_added(self.class_weights().detach(), into.to(self.weight.device)))
 
 
 class DistanceHead(LinearHead):
@@ -238,9 +259,19 @@ class AggregationHead(LinearHead):
         shares = self.weight.expand_as(self.own).masked_fill(~self.own, lowest).softmax(1)
         return self.totals * shares.masked_fill(~self.own, 0)
 
+    def set_ownership(self, ownership: Ownership) -> None:
+        self.own = ownership.owned.T.to(self.own.device)
+
     def select(self, prototypes: Tensor) -> None:
         super().select(prototypes)
         self.own = self.own[:, prototypes]
+
+    def merge(self, into: Tensor) -> None:
+        """A weight is one for all classes: that of a prototype of several classes is the mean over them."""
+        into = into.to(self.own.device)
+        classes = (_added(self.own.float(), into) > 0).sum(0)
+        total = _added(self.weight.data.exp()[None], into)[0]
+        self.weight.data = _logarithm(total / classes)
 
 
 class ReasoningHead(Head):
@@ -296,3 +327,16 @@ class ReasoningHead(Head):
     def select(self, prototypes: Tensor) -> None:
         positive, negative = self.joint_logits.detach().chunk(2)
         self.joint_logits = nn.Parameter(torch.cat([positive[prototypes], negative[prototypes]]))
+
+    def merge(self, into: Tensor) -> None:
+        sides = [_added(side.detach().T, into.to(side.device)).T for side in self.reasoning()]
+        self.joint_logits.data = _logarithm(torch.cat(sides))
+
+
+def _added(weights: Tensor, into: Tensor) -> Tensor:
+    """Weights [k,P] of which those of each prototype are added to the one that it goes into; zero remains."""
+    return torch.zeros_like(weights).index_add_(1, into, weights)
+
+
+def _logarithm(weights: Tensor) -> Tensor:
+    return weights.clamp_min(torch.finfo(weights.dtype).tiny).log()

@@ -72,8 +72,15 @@ class Stage(BaseModel):
     """Where the images are too few for so many steps in all, an epoch shows each of them several times."""
     alternate: bool = False
     """Train one branch per step in turn (ST-ProtoPNet)."""
+    merge: float | None = Field(None, gt=0, le=1)
+    """After the last epoch merge prototypes whose activations are correlated so highly."""
     project: bool = False
-    """Write the nearest training patches into the prototypes after the last epoch."""
+    """Then write the nearest training patches into the prototypes."""
+
+    def over(self, epochs: int) -> Stage:
+        """The same over so many epochs, at whose end cosines come to theirs."""
+        decay = {group: decay.model_copy(update={"total": max(1, epochs)}) for group, decay in self.decay.items()}
+        return self.model_copy(update={"epochs": epochs, "decay": decay})
 
 
 class ProjectedSchedule(BaseModel):
@@ -97,6 +104,8 @@ class ProjectedSchedule(BaseModel):
     """Of backbone and add-on."""
     decay: Decay = Decay()
     """Of the joint stage."""
+    last_layer_decay: Decay = Decay()
+    """Of the last-layer epochs after each projection."""
 
     def stages(
         self,
@@ -142,6 +151,7 @@ class ProjectedSchedule(BaseModel):
                 epochs=self.last_layer_epochs,
                 lr={"head": self.lr_head if lr_last_layer is None else lr_last_layer},
                 losses={name: weight for name, weight in losses.items() if name in _OF_THE_HEAD},
+                decay={"head": self.last_layer_decay},
                 alternate=alternate,
             ),
             self.projections,

@@ -43,12 +43,12 @@ def gallery(
     checkpoint = explainer.checkpoint
     records = _chosen(checkpoint.prototypes, first, most)
     weights = explainer.model.class_weights().detach().cpu()
-    cards: dict[int | None, list[PrototypeCard]] = {}
+    cards: dict[int, list[PrototypeCard]] = {}
     for done, record in enumerate(records, 1):
-        cards.setdefault(record.owner, []).append(_card(checkpoint, pictures, record, weights, words[record.index]))
+        cards.setdefault(record.label, []).append(_card(checkpoint, pictures, record, weights, words[record.index]))
         if progress:
             progress(done, len(records))
-    shared = [PrototypeGroup("", tuple(cards.pop(None)))] if None in cards else []
+    shared = [PrototypeGroup("", tuple(cards.pop(-1)))] if -1 in cards else []
     owned = [
         PrototypeGroup(name, tuple(cards[label])) for label, name in enumerate(checkpoint.classes) if label in cards
     ]
@@ -57,9 +57,9 @@ def gallery(
 
 def _chosen(records: Sequence[PrototypeRecord], first: Sequence[int], most: int) -> list[PrototypeRecord]:
     """The first ones, then one of each class in turn; in the order of the model."""
-    groups: dict[int | None, list[int]] = {}
+    groups: dict[int, list[int]] = {}
     for record in records:
-        groups.setdefault(record.owner, []).append(record.index)
+        groups.setdefault(record.label, []).append(record.index)
     in_turn = [index for turn in zip_longest(*groups.values()) for index in turn if index is not None]
     chosen = list(dict.fromkeys([*first, *in_turn]))[:most]
     return [records[index] for index in sorted(chosen)]
@@ -72,11 +72,11 @@ def _card(
     weights: Tensor,
     words: tuple[str, ...],
 ) -> PrototypeCard:
-    column, shared = weights[:, record.index], record.owner is None
-    labels = column.argsort(descending=True)[:STRONGEST].tolist() if shared else [record.label]
+    column = weights[:, record.index]
+    labels = column.argsort(descending=True)[:STRONGEST].tolist() if record.label < 0 else [record.label]
     return PrototypeCard(
         index=record.index,
-        owner=None if shared else checkpoint.classes[record.label],
+        owner=checkpoint.owner_name(record.index),
         image=record.image_id,
         patch=pictures.patch(record.index),
         source=pictures.source(record.index),

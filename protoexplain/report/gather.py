@@ -193,7 +193,7 @@ def _model(checkpoint: Checkpoint) -> ModelCard:
         data=checkpoint.data,
         prototypes=len(checkpoint.prototypes),
         projected=sum(record.projected for record in checkpoint.prototypes),
-        shared=all(record.owner is None for record in checkpoint.prototypes),
+        shared=all(record.owners is None for record in checkpoint.prototypes),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from protoexplain.class_names import readable
 from protoexplain.explanations.explainer import Explainer
-from protoexplain.view.numbers import percent, readable
+from protoexplain.view.numbers import percent
 
 
 def opening(explainer: Explainer) -> tuple[str, str, str]:

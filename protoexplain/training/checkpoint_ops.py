@@ -1,4 +1,4 @@
-"""Work on a finished checkpoint: project again, prune, refit the last layer.  The result is a new checkpoint.
+"""Work on a finished checkpoint: project again, merge, prune, refit the last layer.  The result is a new checkpoint.
 
 The network looks at every picture once; all else comes from the latent maps that it made.  The last layer is refitted
 on the training pictures as they are, without random changes.
@@ -32,8 +32,16 @@ from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.epochs import train_epochs
-from protoexplain.training.feature_cache import FeatureCache, accuracy_of, compute_features, head_inputs, scores_of
+from protoexplain.training.feature_cache import (
+    FeatureCache,
+    accuracy_of,
+    activations_of,
+    compute_features,
+    head_inputs,
+    scores_of,
+)
 from protoexplain.training.held_out import calibrate_model
+from protoexplain.training.merge import merged_by
 from protoexplain.training.provenance import Provenance
 from protoexplain.training.prune import K, nearest_of, unfaithful
 from protoexplain.training.prune import prune as remove
@@ -42,9 +50,19 @@ from protoexplain.training.trainer import Trainer
 
 
 def reproject(
-    path: Path, data: Path, out: Path, watcher: Watcher, command: str, epochs: int = 0, device: str = AUTO
+    path: Path,
+    data: Path,
+    out: Path,
+    watcher: Watcher,
+    command: str,
+    epochs: int = 0,
+    device: str = AUTO,
+    merge: float | None = None,
 ) -> RunResult:
     """Write the nearest patches of a data set into the prototypes, refit the last layer, save a new checkpoint.
+
+    With `merge`, prototypes whose activations over the training images are correlated at least so highly become one
+    before, which their classes share.
 
     Raises:
         UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
@@ -57,6 +75,11 @@ def reproject(
     with closing(trainer):
         model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
+        kept = list(range(model.num_prototypes))
+        if merge is not None:
+            into = merged_by(activations_of(model, train.similarity), model.branch_sizes(), merge)
+            kept = into.unique().tolist()
+            model.merge(into)
         before_projection = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
         allowed = projection_cells(trainer.config, trainer.data.train, trainer.data.crop)
         patches = projection.search_latents(model, train.batches(trainer.fabric.device), allowed=allowed)
@@ -66,10 +89,11 @@ def reproject(
         _refit(trainer, similarity, train.labels, held, epochs)
         origin = trainer.origin_of([projection.to_cpu(found) for found in patches], projected=True)
         records = tuple(
-            replace(record, original_index=old.original_index)
-            for record, old in zip(origin.records, checkpoint.prototypes, strict=True)
+            replace(record, original_index=checkpoint.prototypes[old].original_index)
+            for record, old in zip(origin.records, kept, strict=True)
         )
         metrics = {
+            **({} if merge is None else {"prototypes_merged": len(checkpoint.prototypes) - len(kept)}),
             "test_accuracy_before": before,
             "test_accuracy_projected": projected,
             "test_accuracy": accuracy_of(model, tested, test.labels),
@@ -170,7 +194,7 @@ def _refit(trainer: Trainer, similarity: Tensor, labels: Tensor, held: FeatureCa
     if not epochs or not head:
         return
     model = trainer.model
-    stage = head.model_copy(update={"epochs": epochs})
+    stage = head.over(epochs)
     trained = engine.freeze(model, stage.lr)
     validation = head_inputs(model, held.similarity, held.labels, training=False)
     train_epochs(trainer, stage, trained, head_inputs(model, similarity, labels, training=True), validation)

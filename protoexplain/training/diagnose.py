@@ -58,7 +58,7 @@ def diagnose(
     if model.detection.can_fail:
         quiet = silent(prototypes, model.detection)
         findings += [quiet, without_prototypes(model.class_weights(), quiet.prototypes)]
-    if nearest is not None and any(record.owner is not None for record in prototypes):
+    if nearest is not None and any(record.owners is not None for record in prototypes):
         findings.append(for_other_classes(prototypes, nearest, images))
     return tuple(findings)
 
@@ -90,12 +90,13 @@ def on_background(prototypes: Sequence[PrototypeRecord], images: Sequence[ImageR
 
 
 def for_other_classes(prototypes: Sequence[PrototypeRecord], nearest: Tensor, images: Sequence[ImageRecord]) -> Finding:
-    """Prototypes whose own class has less than half of the nearest images that it could have."""
+    """Prototypes whose own classes have less than half of the nearest images that they could have."""
     counts = Counter(image.label for image in images)
     found = tuple(
         index
         for index, (record, labels) in enumerate(zip(prototypes, nearest.tolist(), strict=True))
-        if record.owner is not None and 2 * labels.count(record.owner) < min(counts[record.owner], len(labels))
+        if (own := record.owners) is not None
+        and 2 * sum(labels.count(label) for label in own) < min(sum(counts[label] for label in own), len(labels))
     )
     sentence = f"{_of(found, prototypes)} fire mostly for other classes among their {nearest.shape[1]} nearest images"
     return Finding("other classes", sentence, found)

@@ -125,14 +125,14 @@ def _records_of(
     projected: bool,
 ) -> list[PrototypeRecord]:
     """What is known before any image is opened."""
-    labels = model.ownership.labels.tolist()
+    ownership = model.ownership
     records: list[PrototypeRecord] = []
     for found, branch_maps, (name, _) in zip(patches, maps, model.named_branches(), strict=True):
         height, width = branch_maps.shape[1:]
         boxes = _boxes(branch_maps, size)
         for i, place in enumerate(found.image.tolist()):
             index = len(records)
-            record = PrototypeRecord(index, name, labels[index], original_index=index)
+            record = PrototypeRecord(index, name, -1, original_index=index).with_owners(ownership.owners(index))
             if place >= 0:
                 record = replace(
                     record,

@@ -21,9 +21,10 @@ def nearest_of(similarity: Tensor, labels: Tensor, k: int = K) -> Tensor:
 
 
 def unfaithful(nearest: Tensor, ownership: Ownership, threshold: int = 3) -> Tensor:
-    """[P]: True where fewer than `threshold` nearest images have the prototype's class; never for shared ones."""
-    own = (nearest == ownership.labels.to(nearest.device)[:, None]).sum(1)
-    return (own < threshold) & ~ownership.shared.to(nearest.device)
+    """[P]: True where fewer than `threshold` nearest images have a class of the prototype; never for those of all."""
+    owned = ownership.owned.to(nearest.device)
+    own = (owned.gather(1, nearest.clamp_min(0)) & (nearest >= 0)).sum(1)
+    return (own < threshold) & ~ownership.shared_by_all.to(nearest.device)
 
 
 def prune(model: PrototypeModel, to_prune: Tensor) -> None:

@@ -58,6 +58,7 @@ class RunState:
         optimizers: Stage name -> state dict.
         patches: Where the prototypes lie now; empty if they moved since.
         proof: Prototypes before the last projection, by branch name; named as in the saved state.
+        merged: int64 [P], the prototype that each was merged into; None before that.
         best: Best eligible weights by validation accuracy.
         probe: What a linear probe on the backbone gave before training, as JSON values.
         projections: One row per projection with accuracies before and after.
@@ -73,6 +74,7 @@ class RunState:
     optimizers: dict[str, Any] = field(default_factory=dict)
     patches: list[BestPatches] = field(default_factory=list)
     proof: dict[str, Tensor] = field(default_factory=dict)
+    merged: Tensor | None = None
     best: Snapshot | None = None
     probe: dict[str, Any] | None = None
     projections: list[dict[str, Any]] = field(default_factory=list)
@@ -150,7 +152,10 @@ def load_state(folder: Path, models: Sequence[PrototypeModel], run_id: str) -> R
             str(path),
             "start anew in another folder",
         )
-    models[content["stage"]].load_state_dict(content.pop("weights"))
+    model = models[content["stage"]]
+    if content.get("merged") is not None:
+        model.merge(content["merged"])
+    model.load_state_dict(content.pop("weights"))
     _restore_random_states(content.pop("random"))
     best = content.pop("best")
     return RunState(

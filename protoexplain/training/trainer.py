@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks, Interrupted
 from protoexplain.training.epochs import passes, train_epochs
 from protoexplain.training.inputs import Inputs
+from protoexplain.training.merge import merged_into
 from protoexplain.training.pictures import Pictures
 from protoexplain.training.provenance import Provenance, provenance
 from protoexplain.training.save import RunResult, save_model
@@ -62,7 +63,7 @@ class Trainer:
     # ------------------------------------------------------------------ stages
 
     def fit(self, stage: Stage) -> None:
-        """Train what is left of a stage, then project if it says so; `end_stage` follows."""
+        """Train what is left of a stage, then merge and project if it says so; `end_stage` follows."""
         trained = engine.freeze(self.model, stage.lr)
         if self.state.epoch < stage.epochs:
             if trained - {"head"}:
@@ -74,6 +75,8 @@ class Trainer:
             self.model.eval()
             validation = make_inputs(self, kind, self.data.validation, False, f"{stage.name}, validation", 1)
             train_epochs(self, stage, trained, inputs, validation)
+        if stage.merge is not None and self.state.merged is None:
+            self.merge(stage.merge)
         if stage.project:
             self.push(stage.name)
 
@@ -103,6 +106,21 @@ class Trainer:
         self.log({"stage": "projection", **row})
         self.callbacks.watcher.line(f"projection: test accuracy {before['test']:.1%} before, {after['test']:.1%} after")
         self.keep_if_best(after["validation"], "projection")
+
+    def merge(self, correlation: float) -> None:
+        """Merge prototypes whose activations over the training images are correlated at least so highly.
+
+        The head is to be trained afterwards.  What was kept before had other prototypes, and is forgotten.
+        """
+        state, everything = self.state, list(range(len(self.data.train)))
+        batches = self.clean_batches(everything, "what training images give to prototypes")
+        state.merged = merged_into(self.model, batches, correlation)
+        self.model.merge(state.merged)
+        state.best, state.patches, state.proof = None, [], {}
+        state.optimizers.clear()
+        before, after = len(state.merged), self.model.num_prototypes
+        self.log({"stage": "merge", "prototypes_before": before, "prototypes": after})
+        self.callbacks.watcher.line(f"merged {before} prototypes into {after}")
 
     def find_patches(self) -> list[projection.BestPatches]:
         """The nearest training patch of each prototype, by branch, over all processes."""
@@ -135,7 +153,7 @@ class Trainer:
             patches: By branch.
             projected: Whether the prototypes were written from the patches; else the patches only illustrate them.
         """
-        return provenance(
+        origin = provenance(
             self.model,
             patches,
             self.data.train,
@@ -144,6 +162,10 @@ class Trainer:
             projected,
             lambda done, total: self.callbacks.watcher.progress("cutting out pictures", done, total),
         )
+        if self.state.merged is None:
+            return origin
+        stayed = zip(origin.records, self.state.merged.unique().tolist(), strict=True)
+        return replace(origin, records=tuple(replace(record, original_index=old) for record, old in stayed))
 
     def save(
         self,

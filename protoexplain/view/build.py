@@ -89,7 +89,6 @@ def explanation_view(
         UserError: A picture of a prototype cannot be read.
     """
     shown, by_probability = explanation.classes[0], explanation.unit == "probability"
-    names = {entry.label: entry.name for entry in explanation.predictions}
     stated = list(_statements(shown, absent))
     longest = max((abs(value) for _, value, _ in stated), default=1.0)
     rows: dict[str, list[RowView]] = {}
@@ -101,7 +100,7 @@ def explanation_view(
         row = RowView(
             number=number,
             prototype=statement.prototype,
-            owner=names.get(statement.prototype_label),
+            owner=statement.owner,
             similarity=statement.similarity,
             usual=statement.usual,
             evidence=value,

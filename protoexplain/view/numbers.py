@@ -39,9 +39,3 @@ def ordinal(place: int) -> str:
     """1st, 2nd, 3rd, 11th."""
     ending = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place:,}{ending}"
-
-
-def readable(class_name: str) -> str:
-    """`012.Yellow_headed_Blackbird` -> `Yellow headed Blackbird`."""
-    number, dot, rest = class_name.partition(".")
-    return (rest if dot and number.isdigit() and rest else class_name).replace("_", " ")

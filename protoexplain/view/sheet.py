@@ -5,10 +5,15 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import BboxImage
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox, TransformedBbox
+from PIL import Image
 
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.data.geometry import Box
@@ -20,8 +25,13 @@ from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import about_absence, about_pictures, about_score
 
 _TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS, _HEADING_CHARACTERS = 120, 170, 52, 44
-_WIDTH = 13.5 / 5.05
-"""Inches of a column of width 1."""
+_COLUMN, _ROW, _MARGIN, _GAP = 2.67, 2.15, 0.15, 0.12
+"""Inches: a column of width 1, a row, the margin of the sheet, between pictures."""
+_WIDTHS, _BESIDE = (1, 1, 0.8, 1, 1.25), 1.25
+"""Columns of pictures and numbers, and of what a match rests on."""
+_DPI, _POINTS = 100, 72
+_COMPRESSION = 3
+"""Of PNG, 0 to 9: twice as fast as the usual 6, and the files are hardly larger."""
 
 
 class SheetPictures:
@@ -82,41 +92,91 @@ def draw_sheet(
     box, similarity and evidence, and what the match rests on where that was measured.  What is missing or unwanted
     follows below, and the sentences of the view.
 
+    Everything has a place that is known beforehand: axes and a layout that is computed from what was drawn would take
+    ten times as long.
+
     Args:
         view: With `SheetPictures`.
         arrays: Theirs: key -> uint8 [H,W,3].
         titles: Above the images, heat maps, patches and source pictures.
     """
     rows = [row for kind in ("for", "against") for row in view.of_kind(kind)]
-    below = [textwrap.fill(line, _NOTE_CHARACTERS) for line in (*about_absence(view.shown), *view.sentences)]
-    lines = sum(text.count("\n") + 1 for text in below)
-    heights = [1.0] * len(rows) + ([0.09 * lines + 0.05] if below else []) or [1.0]
-    widths = [1, 1, 0.8, 1, 1.25] + ([1.25] if any(row.here for row in rows) else [])
-    figure = Figure(figsize=(_WIDTH * sum(widths), 1.35 + 2.15 * sum(heights)), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    title = textwrap.fill(_title(view, len(rows)), _TITLE_CHARACTERS)
-    figure.suptitle(title, fontsize=13, x=0.01, ha="left", parse_math=False)
-    grid = figure.add_gridspec(len(heights), len(widths), width_ratios=widths, height_ratios=heights)
-    heads = titles or about_pictures(view.drawn)
+    title = textwrap.wrap(_title(view, len(rows)), _TITLE_CHARACTERS)
+    below = [
+        text for line in (*about_absence(view.shown), *view.sentences) for text in _wrapped(line, _NOTE_CHARACTERS)
+    ]
+    rests = any(row.here for row in rows)
+    heads = [*(titles or about_pictures(view.drawn)), "", "what it rests on" if rests else ""] if rows else []
+    edges = np.cumsum([_MARGIN, *(_COLUMN * width for width in (*_WIDTHS, *([_BESIDE] if rests else [])))]).tolist()
+    top = _MARGIN + _height(title, 13) + 0.1
+    first = top + (0.3 if rows else 0)
+    height = first + _ROW * len(rows) + _height(below, 10, 1.4) + 2 * _MARGIN
+    page = _Page(edges[-1] + _MARGIN, height)
+    page.text("\n".join(title), edges[0], _MARGIN, size=13)
+    for left, right, head in zip(edges, edges[1:], heads, strict=False):
+        page.text(head, (left + right) / 2, top, size=10, ha="center")
     for place, row in enumerate(rows):
-        cells = [figure.add_subplot(grid[place, column]) for column in range(len(widths))]
-        for axis, picture, head in zip(cells, (row.part, row.heat, row.patch, row.source), heads, strict=False):
-            _show(axis, arrays[picture.source] if picture else None, "" if place else head)
-        _numbers(cells[4], row, "" if view.by_probability else " logit")
+        y = first + place * _ROW
+        for left, right, picture in zip(edges, edges[1:], (row.part, row.heat, row.patch, row.source), strict=False):
+            page.picture(arrays[picture.source] if picture else None, left, y, right - left - _GAP, _ROW - _GAP)
+        _numbers(page, row, edges[4], y, _COLUMN * _WIDTHS[4] - _GAP, "" if view.by_probability else " logit")
         if row.here:
-            _rests_on(cells[5], row, "" if place else "what it rests on")
-    if below:
-        axis = figure.add_subplot(grid[len(heights) - 1, :])
-        axis.axis("off")
-        axis.text(0, 0.95, "\n".join(below), va="top", fontsize=10, linespacing=1.4, parse_math=False)
-    return figure
+            text = [*row.scores, "", *textwrap.wrap(row.here, _BESIDE_CHARACTERS)]
+            page.text("\n".join(text), edges[5], y + 0.05, size=8, linespacing=1.3)
+    page.text("\n".join(below), edges[0], first + _ROW * len(rows) + _MARGIN, size=10, linespacing=1.4)
+    return page.figure
 
 
 def sheet(view: ExplanationView, arrays: Mapping[str, RGB], titles: tuple[str, str, str, str] | None = None) -> bytes:
     """As `draw_sheet`, written as PNG."""
+    canvas = FigureCanvasAgg(draw_sheet(view, arrays, titles))
+    canvas.draw()
     buffer = io.BytesIO()
-    draw_sheet(view, arrays, titles).savefig(buffer, format="png", dpi=100)
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "PNG", compress_level=_COMPRESSION)
     return buffer.getvalue()
+
+
+class _Page:
+    """A figure on which everything is placed in inches from its upper left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+
+    def text(self, text: str, x: float, y: float, size: float, va: str = "top", **style: Any) -> None:  # noqa: ANN401
+        if text:
+            x, y = x / self.width, 1 - y / self.height
+            self.figure.text(x, y, text, fontsize=size, va=va, parse_math=False, **style)
+
+    def rectangle(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+        corner = (x / self.width, 1 - (y + height) / self.height)
+        self.figure.add_artist(
+            Rectangle(
+                corner, width / self.width, height / self.height, color=colour, lw=0, transform=self.figure.transFigure
+            )
+        )
+
+    def picture(self, rgb: RGB | None, x: float, y: float, width: float, height: float) -> None:
+        """As large as fits into the middle of a place."""
+        if rgb is None:
+            self.text("no picture", x + width / 2, y + height / 2, size=9, ha="center", va="center")
+            return
+        scale = min(width / rgb.shape[1], height / rgb.shape[0])
+        wide, tall = rgb.shape[1] * scale, rgb.shape[0] * scale
+        left, upper = x + (width - wide) / 2, y + (height - tall) / 2
+        corners = ((left, upper + tall), (left + wide, upper))
+        place = Bbox([(across / self.width, 1 - down / self.height) for across, down in corners])
+        image = BboxImage(TransformedBbox(place, self.figure.transFigure), data=rgb)
+        self.figure.add_artist(image)
+
+
+def _height(lines: Sequence[str], size: float, spacing: float = 1.2) -> float:
+    """Inches of lines of text."""
+    return len(lines) * size * spacing * 1.17 / _POINTS
+
+
+def _wrapped(text: str, characters: int) -> list[str]:
+    return textwrap.wrap(text, characters) or [""]
 
 
 def _title(view: ExplanationView, rows: int) -> str:
@@ -128,37 +188,20 @@ def _title(view: ExplanationView, rows: int) -> str:
     )
 
 
-def _show(axis: Axes, picture: RGB | None, title: str) -> None:
-    axis.axis("off")
-    axis.set_title(title, fontsize=10)
-    if picture is None:
-        axis.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=9, transform=axis.transAxes)
-    else:
-        axis.imshow(picture)
-
-
-def _rests_on(axis: Axes, row: RowView, title: str) -> None:
-    """Scores by size, and the sentence."""
-    axis.axis("off")
-    axis.set_title(title, fontsize=10)
-    text = "\n".join([*row.scores, "", *textwrap.wrap(row.here, _BESIDE_CHARACTERS)])
-    axis.text(0, 0.98, text, fontsize=8, va="top", linespacing=1.3, parse_math=False, transform=axis.transAxes)
-
-
-def _numbers(axis: Axes, row: RowView, unit: str) -> None:
-    axis.axis("off")
-    axis.set_xlim(-1.05, 1.05)
-    axis.set_ylim(0, 1)
-    axis.text(-1.05, 0.86, _cut(row.title), fontsize=10, fontweight="bold", va="center", parse_math=False)
-    axis.text(-1.05, 0.66, f"similarity {row.resemblance}", fontsize=10, va="center")
+def _numbers(page: _Page, row: RowView, x: float, y: float, width: float, unit: str) -> None:
+    """Who, how similar, how much, a bar to the right or left, and notes."""
+    page.text(_cut(row.title), x, y + 0.05, size=10, fontweight="bold")
+    page.text(f"similarity {row.resemblance}", x, y + 0.35, size=10)
     word = "speaks for" if row.evidence >= 0 else "speaks against"
-    axis.text(-1.05, 0.48, f"{word}: {row.words}{unit}", fontsize=10, va="center")
-    signed = row.share if row.evidence >= 0 else -row.share
-    axis.barh(0.25, signed, height=0.16, color=FOR_COLOUR if row.evidence >= 0 else AGAINST_COLOUR)
-    axis.axvline(0, 0.14, 0.36, color="#555555", linewidth=1)
-    if row.notes:
-        text = "\n".join(textwrap.fill(note, _BESIDE_CHARACTERS) for note in row.notes)
-        axis.text(-1.05, 0.1, text, fontsize=8, va="top", color=AGAINST_COLOUR if row.careful else "#444444")
+    page.text(f"{word}: {row.words}{unit}", x, y + 0.65, size=10)
+    middle, length = x + width / 2, row.share * width / 2
+    positive = row.evidence >= 0
+    page.rectangle(
+        middle if positive else middle - length, y + 1, length, 0.28, FOR_COLOUR if positive else AGAINST_COLOUR
+    )
+    page.rectangle(middle - 0.005, y + 0.94, 0.01, 0.4, "#555555")
+    notes = [line for note in row.notes for line in textwrap.wrap(note, _BESIDE_CHARACTERS)]
+    page.text("\n".join(notes), x, y + 1.45, size=8, color=AGAINST_COLOUR if row.careful else "#444444")
 
 
 def _cut(title: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 
-from protoexplain.view.numbers import amount, figure, percent, readable, signed
+from protoexplain.class_names import readable
+from protoexplain.view.numbers import amount, figure, percent, signed
 
 
 def escaping(package: str, folder: str = "templates") -> Environment:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import BboxImage
 from PIL import Image
 
 import protoexplain as px
@@ -87,7 +88,10 @@ def test_tables_pictures_and_files(model, file, tmp_path):
     assert list(table["prototype"]) == [row.prototype for row in explanation.rows]
     assert set(table["class"]) == {model.classes[1]}
     figure = explanation.plot()
-    assert len(figure.axes) >= 10
+    pictures = [drawn for drawn in figure.get_children() if isinstance(drawn, BboxImage)]
+    assert len(pictures) == 4 * len(explanation.rows)
+    words = [drawn.get_text() for drawn in figure.texts]
+    assert all(any(f"Prototype {row.prototype} " in text for text in words) for row in explanation.rows)
     explanation.save_json(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text())["image"] == file.name == explanation.to_dict()["image"]
 

@@ -20,10 +20,11 @@ from app.tabs.prototypes.actions import Query, Tile, gallery
 from app.tabs.prototypes.details import prototype_details
 from app.templating import error_message
 from app.widgets import ROOT
+from protoexplain.class_names import readable
 from protoexplain.errors import UserError
 from protoexplain.explanations.overlays import AGAINST_COLOUR, FOR_COLOUR
 from protoexplain.view.explanation_view import Rows
-from protoexplain.view.numbers import amount, ordinal, percent, readable, signed
+from protoexplain.view.numbers import amount, ordinal, percent, signed
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 

@@ -182,6 +182,10 @@ def test_picture_names_cannot_leave_the_folder(folder, name, kind):
 RECORD_CHANGES = {
     "unknown key": (lambda c: c["prototypes"][0].update(colour="red"), "colour"),
     "text for number": (lambda c: c["prototypes"][0].update(row="1"), "row"),
+    "class that is not there": (lambda c: c["prototypes"][0].update(label=99), "class"),
+    "owners that are not there": (lambda c: c["prototypes"][0].update(label=-1, classes=[0, 99]), "class"),
+    "owner named twice": (lambda c: c["prototypes"][0].update(label=-1, classes=[1, 1]), "class"),
+    "one class and several": (lambda c: c["prototypes"][0].update(label=0, classes=[0, 1]), "class"),
     "lost picture": (lambda c: c["prototypes"][0].update(patch="other.jpg"), "thumbs/other.jpg"),
     "wrong place": (lambda c: c["prototypes"].reverse(), "prototype 0"),
     "cell outside": (lambda c: c["prototypes"][2].update(row=4), "prototype 2"),

@@ -58,9 +58,9 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
     pictures = SheetPictures(result.explanation, result.rgb, explainer.patch, explainer.source)
     view = explanation_view(result.explanation, pictures)
     for row in view.rows:
-        owner = explainer.record(row.prototype).owner
+        label = explainer.record(row.prototype).label
         assert row.title == f"Prototype {row.prototype}" + (
-            f" ({explainer.checkpoint.classes[owner]})" if owner is not None else ""
+            f" ({explainer.checkpoint.classes[label]})" if label >= 0 else ""
         )
     picture = sheet(view, pictures.arrays)
     with Image.open(io.BytesIO(picture)) as image:

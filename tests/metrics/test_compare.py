@@ -26,7 +26,7 @@ from protoexplain.metrics.tables import (
 )
 
 CLASSES = ("Wren", "Robin", "Crow")
-OWNERS = (0, 0, 1, 1, 2, 2)
+LABELS = (0, 0, 1, 1, 2, 2)
 PATCHES = tuple(("main", f"{index}.jpg", 1, index) for index in range(6))
 
 
@@ -37,8 +37,8 @@ def result(values, over, images="same", name="m", better=True, unit="", **fields
     return MetricResult(name, f"Metric {name}", "What it means.", unit, better, score, {"images": images, "seed": 0})
 
 
-def model(one, owners=OWNERS, patches=PATCHES, classes=CLASSES):
-    return MeasuredModel({one.name: one}, owners, patches, classes)
+def model(one, labels=LABELS, patches=PATCHES, classes=CLASSES):
+    return MeasuredModel({one.name: one}, labels, patches, classes)
 
 
 def values(seed, shift=0.0, count=6):
@@ -76,7 +76,7 @@ class TestPairing:
         assert found.low <= found.value <= found.high
 
     def test_shared_prototypes_have_no_partner(self):
-        shared = (None,) * 6
+        shared = (-1,) * 6
         a, b = result(values(0, 2.0), "prototypes"), result(values(1), "prototypes")
         (found,) = compare({"A": model(a), "B": model(b, shared, PATCHES[::-1])})
         assert found.pairing == "unpaired"

@@ -296,3 +296,23 @@ def test_evidence_is_computed_where_and_as_the_activations_are(kind):
     torch.testing.assert_close(evidence.total().float(), scores, rtol=1e-5, atol=1e-5)
     if lost is not None:
         torch.testing.assert_close(evidence.total() + lost.total(), torch.ones(2, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_twins_changes_no_score(kind):
+    """Of prototypes that always fire alike, one can stand for all, with their weights added up."""
+    torch.manual_seed(3)
+    head, classes = head_of(kind, 8, 2), 2
+    if kind == "aggregation":
+        into = torch.tensor([0, 1, 2, 3, 0, 1, 6, 7])
+        torch.nn.init.normal_(head.weight)
+    else:
+        into = torch.tensor([0, 1, 2, 0, 2, 5, 0, 7])
+    activations = torch.rand(5, 8, dtype=torch.float64)[:, into]
+    before = head(activations)
+    kept = into.unique()
+    head.merge(into)
+    if kind == "aggregation":
+        head.set_ownership(Ownership.of_labels(torch.arange(8) % classes, classes).merged(into))
+    head.select(kept)
+    torch.testing.assert_close(head(activations[:, kept]), before)

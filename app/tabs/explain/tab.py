@@ -17,8 +17,8 @@ from app.tabs.explain import actions
 from app.tabs.explain import view as views
 from app.templating import loading
 from app.widgets import ON_MODEL, html, script, show_errors, toast_errors, upload_field
+from protoexplain.class_names import readable
 from protoexplain.view.image_pictures import SIMILARITY
-from protoexplain.view.numbers import readable
 
 
 def build(library: Library, chosen: gr.State) -> None:

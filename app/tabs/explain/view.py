@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from app.links import encode
 from app.templating import page
+from protoexplain.class_names import readable
 from protoexplain.explanations.attribution.methods import METHODS
 from protoexplain.explanations.evidence.local import Prediction
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY
-from protoexplain.view.numbers import percent, readable
+from protoexplain.view.numbers import percent
 from protoexplain.view.sentences import about_blanking
 
 

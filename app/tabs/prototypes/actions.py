@@ -127,7 +127,7 @@ def relied_on(records: Sequence[PrototypeRecord], weights: Tensor, label: int | 
     if label is None:
         return {record.index for record in records}
     heavy = (weights[label] > weights[label].abs().mean()).tolist()
-    return {r.index for r in records if r.owner == label or (r.owner is None and heavy[r.index])}
+    return {r.index for r in records if r.belongs_to(label) and (r.owners is not None or heavy[r.index])}
 
 
 def _order(sort: str, measure: Measure | None) -> Callable[[PrototypeRecord], tuple[float, int]]:
@@ -145,6 +145,6 @@ def _matches(record: PrototypeRecord, find: str, classes: Sequence[str]) -> bool
         return True
     if wanted.isdigit():
         return False
-    owner = "shared" if record.owner is None else classes[record.owner]
-    text = f"{owner} {Path(record.image_id or '').name}"
+    owners = ["shared"] if record.owners is None else [classes[label] for label in record.owners]
+    text = f"{' '.join(owners)} {Path(record.image_id or '').name}"
     return wanted in text.replace("_", " ").casefold()

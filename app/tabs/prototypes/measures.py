@@ -94,9 +94,8 @@ def _weights(explainer: Explainer, label: int | None) -> tuple[Value, ...]:
     weights = explainer.model.class_weights().detach()
     if label is not None:
         return tuple(weights[label].tolist())
-    largest = weights.amax(0).tolist()
-    records = explainer.checkpoint.prototypes
-    return tuple(largest[r.index] if r.owner is None else float(weights[r.owner, r.index]) for r in records)
+    own = weights.masked_fill(~explainer.model.ownership.owned.T, -torch.inf)
+    return tuple(own.amax(0).tolist())
 
 
 def _measured(name: str, table: object, prototypes: int) -> Iterator[Measure]:

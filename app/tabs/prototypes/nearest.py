@@ -12,6 +12,7 @@ from app.dataset_jobs import DatasetJobs
 from app.examples import Examples
 from app.jobs import Job, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.records import ImageSet
@@ -121,11 +122,11 @@ def nearest_images(
     """
     if images is None or search.result is None or index not in range(len(search.result)):
         return ()
-    owner = explainer.checkpoint.prototypes[index].owner
+    record = explainer.checkpoint.prototypes[index]
     return tuple(
         NearestInSplit(
             TITLES.get(split, split),
-            tuple(_drawn(explainer, images, near, owner) for near in found.nearest),
+            tuple(_drawn(explainer, images, near, record) for near in found.nearest),
             found.fires,
             found.foreign,
         )
@@ -133,7 +134,7 @@ def nearest_images(
     )
 
 
-def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int | None) -> NearImage:
+def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, prototype: PrototypeRecord) -> NearImage:
     record = next((record for record in images.records if record.id == near.image), None)
     picture, name = None, explainer.checkpoint.classes[near.label]
     if record is not None:
@@ -151,5 +152,10 @@ def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, owner: int |
             picture = None
     explainable = record is not None and record.split == "test"
     return NearImage(
-        near.image, name, None if owner is None else owner == near.label, near.similarity, picture, explainable
+        near.image,
+        name,
+        None if prototype.owners is None else prototype.belongs_to(near.label),
+        near.similarity,
+        picture,
+        explainable,
     )

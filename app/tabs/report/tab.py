@@ -61,16 +61,16 @@ def build(library: Library, chosen: gr.State) -> None:
         if before.model != choice.model:
             now = ReportState(query, choice.model, tokens(known).get(choice.model, ""))
         settings = views.query_form(query, library.input_image(choice), offered(library, choice))
-        return shown(now, report_of(now), known, settings)
+        return shown(now, report_of(now), settings)
 
     def on_query(choice: Choice, before: ReportState, parameters: Parameters, known: object) -> list[Any]:
         """A tick is remembered; the button begins the report."""
         now = replace(before, query=read_form(parameters), model=choice.model)
         if parameters.get("do") != "make" or report_of(now).under_way:
-            return shown(now, report_of(now), known)
+            return shown(now, report_of(now))
         now = replace(now, token=make(library, choice, now.query))
         latest = {**tokens(known), choice.model: now.token}
-        return shown(now, report_of(now), dict(list(latest.items())[-KEPT:]))
+        return shown(now, report_of(now), kept=dict(list(latest.items())[-KEPT:]))
 
     def on_kept(choice: Choice | None, before: ReportState, known: object) -> list[Any]:
         """The report of an earlier visit is found again."""
@@ -78,10 +78,10 @@ def build(library: Library, chosen: gr.State) -> None:
         if before.token or not token or choice is None or choice.model != before.model:
             return events.unchanged()
         now = replace(before, token=token)
-        return shown(now, report_of(now), known)
+        return shown(now, report_of(now))
 
     def on_tick(choice: Choice, now: ReportState, known: object) -> list[Any]:
-        return shown(now, report_of(now), known)
+        return shown(now, report_of(now))
 
     def report_of(now: ReportState) -> Job[ReportFiles]:
         """How far the report is; new where there is none, or where it was made so long ago that it was removed."""
@@ -90,7 +90,7 @@ def build(library: Library, chosen: gr.State) -> None:
                 return library.reports.find(now.token)
         return Job[ReportFiles]()
 
-    def shown(now: ReportState, job: Job[ReportFiles], known: object, settings: Any = None) -> list[Any]:  # noqa: ANN401
+    def shown(now: ReportState, job: Job[ReportFiles], settings: Any = None, kept: Any = None) -> list[Any]:  # noqa: ANN401
         ready = now.token if job.result and PREVIEW in job.result.files else ""
         return [
             replace(now, previewed=ready),
@@ -98,7 +98,7 @@ def build(library: Library, chosen: gr.State) -> None:
             views.status(now.query, job),
             gr.skip() if ready == now.previewed else views.preview(ready),
             gr.Timer(active=job.under_way),
-            tokens(known),
+            kept or gr.skip(),
         ]
 
     def on_error(message: str) -> list[Any]:

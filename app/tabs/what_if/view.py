@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.tabs.what_if.actions import CELLS, SLIDERS, USES, Outcome, Query
 from app.templating import page
+from protoexplain.class_names import readable
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
-from protoexplain.view.numbers import readable
 from protoexplain.view.sentences import about_what_if
 
 

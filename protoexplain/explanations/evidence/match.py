@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
+from protoexplain.class_names import owner_name
 from protoexplain.data.geometry import Geometry
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.forward_pass import ForwardPass
@@ -24,7 +25,8 @@ class Statement:
 
     Args:
         prototype: Number of the prototype.
-        prototype_label: Its class, -1 where all classes share it.
+        prototype_label: Its class, -1 where it is shared.
+        owner: Names of the classes that own it, in words; None where all share it.
         similarity: Activation at its best place in the image, in the unit of the family.
         usual: That of an average training image, from which evidence counts; None where it counts from zero.
         presence: What it adds to the class score because it was found; negative where it speaks against the class.
@@ -37,6 +39,7 @@ class Statement:
 
     prototype: int
     prototype_label: int
+    owner: str | None
     similarity: float
     usual: float | None
     presence: float
@@ -104,12 +107,15 @@ def _numbers(
     similarity = forward_pass.activations[chosen].tolist()
     counted = forward_pass.evidence_kind.relative
     usual = forward_pass.model.baseline_activations()[chosen].tolist() if counted else [None] * len(chosen)
-    owners = forward_pass.model.ownership.labels[chosen].tolist()
+    ownership, names = forward_pass.model.ownership, forward_pass.class_names
+    labels_of = ownership.labels[chosen].tolist()
+    owners = [owner_name(ownership.owners(prototype), names) for prototype in chosen]
     return [
         {
             prototype: {
                 "prototype": prototype,
-                "prototype_label": owners[i],
+                "prototype_label": labels_of[i],
+                "owner": owners[i],
                 "similarity": similarity[i],
                 "usual": usual[i],
                 "patch": forward_pass.records[prototype] if forward_pass.records else None,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.checkpoint.prototypes import Edges, PrototypeRecord
+from protoexplain.class_names import owner_name
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import ImageDataset, batches, geometry_of
 from protoexplain.io.images import image_size
@@ -80,8 +81,8 @@ class PrototypeExplanation:
 
     Args:
         prototype: Its number.
-        prototype_label: Its class, -1 where all classes share it.
-        class_name: Name of that class, None where all share it.
+        prototype_label: Its class, -1 where it is shared.
+        class_name: Names of the classes that own it, in words; None where all share it.
         patch: The training patch that it stands for.
         level: Activation from which on it fires; None where no image excites it.
         weights: Classes with the largest weights, of either sign.
@@ -142,7 +143,7 @@ def explain_prototypes(
         PrototypeExplanation(
             prototype=index,
             prototype_label=record.label,
-            class_name=None if record.owner is None else class_names[record.owner],
+            class_name=owner_name(record.owners, class_names),
             patch=record,
             level=None if levels is None else _number(levels[index]),
             weights=_strongest(weights[index], class_names),
@@ -183,7 +184,7 @@ def _pass(model: PrototypeModel, dataset: ImageDataset, k: int, tell: Callable[[
             best, maps = similarity.flatten(2).amax(2), branch.activation_maps(similarity)
             collector.update(best, indices, labels, maps)
             if not ownership.all_shared:
-                allowed = ownership.of_images(labels) & ~ownership.shared
+                allowed = ownership.of_images(labels) & ~ownership.shared_by_all
                 own_collector.update(best, indices, labels, maps, allowed=allowed)
             highest.append(maps.flatten(2).amax(2))
         activations[done : done + len(labels)] = torch.cat(highest, 1).cpu()
@@ -218,14 +219,17 @@ def _described(
         [some for patches in branches for some in _neighbours(dataset, patches, geometries, box_rule)]
         for branches in (split_pass.nearest, split_pass.own)
     ]
+    owners = [model.ownership.owners(prototype) for prototype in range(model.num_prototypes)]
     return [
         SplitExplanation(
             nearest=nearest,
             nearest_own=own,
             fires=_number(share),
-            foreign=sum(n.label != owner for n in nearest) / len(nearest) if owner is not None and nearest else None,
+            foreign=None
+            if classes is None or not nearest
+            else sum(n.label not in classes for n in nearest) / len(nearest),
         )
-        for owner, nearest, own, share in zip(model.ownership.owners, *lists, fires, strict=True)
+        for classes, nearest, own, share in zip(owners, *lists, fires, strict=True)
     ]
 
 

@@ -53,14 +53,14 @@ class ModelDescription:
 
     @property
     def shared(self) -> bool:
-        """Whether any prototype belongs to no class."""
-        return self.ownership.any_shared
+        """Whether all classes share any of the prototypes."""
+        return self.ownership.any_shared_by_all
 
     @property
     def assignment(self) -> str:
         """In words, which images a prototype is measured on."""
         if not self.shared:
-            return "images of the prototype's class"
+            return "images of the prototype's class, or classes"
         return f"images of the classes that have the prototype among their {self.shared_per_class} largest weights"
 
     @property
@@ -76,7 +76,7 @@ class ModelDescription:
         return found[:, :-1]
 
     def clusters(self) -> Tensor:
-        """[P] groups of prototypes that share their images: a class, or a shared prototype by itself."""
+        """[P] groups of prototypes that are measured on the same images: those of a class, or a shared one alone."""
         alone = len(self.classes) + torch.arange(self.num_prototypes)
         return torch.where(self.ownership.shared, alone, self.ownership.labels)
 
@@ -130,12 +130,12 @@ def assign(ownership: Ownership, class_weights: Tensor, shared_per_class: int) -
     Args:
         ownership: Of all prototypes.
         class_weights: [C,P].
-        shared_per_class: How many of the shared ones; only those with a positive weight.
+        shared_per_class: How many of those that all classes share; only those with a positive weight.
     """
-    shared = torch.nonzero(ownership.shared).flatten()
+    shared = torch.nonzero(ownership.shared_by_all).flatten()
     rows = []
     for label, weights in enumerate(class_weights):
         ranked = shared[weights[shared].argsort(descending=True, stable=True)[:shared_per_class]]
-        own = torch.nonzero(ownership.of_class(label) & ~ownership.shared).flatten()
+        own = torch.nonzero(ownership.of_class(label) & ~ownership.shared_by_all).flatten()
         rows.append(torch.cat([own, ranked[weights[ranked] > 0]]).sort().values)
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
