@@ -44,6 +44,7 @@ def test_a_report_is_made_looked_at_and_taken_along(open_page):
     page.locator("#pictures .tiles a").nth(2).click()
     expect(page.locator(".tick :checked")).to_have_count(2)
     expect(frame.locator("h1")).to_be_visible()
+    page.wait_for_url(re.compile("image=.*sections="))
     again = open_page(f"?{page.url.partition('?')[2]}", ".report-settings")
     expect(again.get_by_label("How to make it again")).not_to_be_checked()
     expect(again.locator(".tick input").nth(2)).to_be_checked()
