@@ -56,7 +56,10 @@ class FineTuningConfig(BaseModel):
     lr_head: float = Field(3e-3, gt=0)
     """Of the layers on top, which are thrown away afterwards."""
     parts: int = Field(0, ge=0, le=64)
-    """The object is divided into so many parts, and each class gets a prototype of each; 0: a plain classifier."""
+    """Each class gets a prototype of so many parts of the object; 0: a plain classifier."""
+    regions: int = Field(0, ge=0, le=64)
+    """The object is divided into so many regions, of which those become parts whose look differs most between classes;
+    0: as many as parts."""
     part_weight: float = Field(0.5, ge=0)
     """Of the cost that keeps every cell most similar to the prototype of its part, or of the background."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LINE = 120
+"""Characters of a list of names."""
+
 
 class UserError(Exception):
     """A mistake in input, data or settings.  The command line prints it without a traceback, exit code 2.
@@ -31,8 +34,12 @@ class UserError(Exception):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, and list all of them."""
+    """Say in one line which known names were probably meant, and all of them where they are few."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(names)}"
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6) or difflib.get_close_matches(name, names, 1, 0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else ""
+    listed = ", ".join(names)
+    if len(listed) > _LINE:
+        shown = listed[:_LINE].rpartition(", ")[0] or names[0]
+        listed = "" if close else f"{shown} and {len(names) - shown.count(', ') - 1} more"
+    return " ".join(part for part in (hint, listed and f"known: {listed}") if part)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from protoexplain.errors import UserError
 
 
 def existing_checkpoint(context: typer.Context, path: Path | None) -> Path | None:
@@ -58,6 +62,15 @@ def existing_image(context: typer.Context, path: Path) -> Path:
     """As `existing_images`, one."""
     existing_images(context, [path])
     return path
+
+
+@contextmanager
+def named(option: str) -> Iterator[None]:
+    """Mistakes in the block that name no place are about this option."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.what, error.where or option, error.fix) from error
 
 
 CheckpointFolder = Annotated[Path, typer.Argument(help="Folder of a checkpoint.", callback=existing_checkpoint)]

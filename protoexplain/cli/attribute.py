@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_image
+from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_image, named
 from protoexplain.cli.output import Device, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
@@ -70,7 +70,8 @@ def attribute(
     if prototype is not None:
         target, what = Target("prototype", prototype), f"activation of prototype {prototype}"
     else:
-        label = forward.forward_pass.ranked[0] if class_name is None else explainer.label(class_name)
+        with named("--class"):
+            label = forward.forward_pass.ranked[0] if class_name is None else explainer.label(class_name)
         target, what = Target("class", label), f"score of {explainer.checkpoint.classes[label]}"
     every = sorted(NEIGHBOURHOODS, key=lambda name: name != DEFAULT_NEIGHBOURHOOD)
     judged = every if neighbourhoods == "all" else _names(neighbourhoods)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_images
+from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_images, named
 from protoexplain.cli.output import Device, Evidence, Json, print_json, say, watching
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
@@ -29,6 +29,8 @@ _AHEAD = 4
 
 def register(app: typer.Typer) -> None:
     app.command()(explain)
+    for alias in ("predict", "classify"):
+        app.command(alias, hidden=True)(explain)
 
 
 def explain(
@@ -87,11 +89,18 @@ def explain(
     from protoexplain.explanations.explainer import Explainer
     from protoexplain.io.atomic import write_file
 
-    explainer = Explainer(checkpoint, resolve_device(device), evidence)
-    find_method(method, "prototype")
-    rule, edit = explainer.box_rule(box), _edit(change or [])
-    labels = None if why is None else [explainer.label(why)]
-    other = None if against is None else explainer.label(against)
+    with named("--evidence"):
+        explainer = Explainer(checkpoint, resolve_device(device), evidence)
+    with named("--method"):
+        find_method(method, "prototype")
+    with named("--box"):
+        rule = explainer.box_rule(box)
+    with named("--change"):
+        edit = _edit(change or [])
+    with named("--class"):
+        labels = None if why is None else [explainer.label(why)]
+    with named("--against"):
+        other = None if against is None else explainer.label(against)
     view = None if data is None else view_of(explainer.checkpoint, data)
     out.mkdir(parents=True, exist_ok=True)
     explained, refused = [], []

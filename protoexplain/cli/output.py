@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from protoexplain.io.json_values import finite
 
+_WIDTH = 100
+"""Characters of a line of text."""
 DEVICE_HELP = "auto (the best there is), cpu, cuda, cuda:1 or mps."
 Device = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -29,6 +31,14 @@ Evidence = Annotated[
 def say(text: str) -> None:
     """A line for people, on standard output."""
     Console(highlight=False, markup=False, soft_wrap=True).print(text)
+
+
+def show_markdown(text: str) -> None:
+    """Markdown as text: headings, lists and tables as terminals can show them, on standard output."""
+    from rich.markdown import Markdown
+
+    console = Console(highlight=False)
+    Console(highlight=False, width=min(console.width, _WIDTH) if console.is_terminal else _WIDTH).print(Markdown(text))
 
 
 def print_json(content: object) -> None:

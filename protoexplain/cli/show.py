@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from protoexplain.cli.output import Device, Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, print_json, say, show_markdown, watching
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
         return
     for card in (checkpoint.path / CARD, checkpoint.path / MEASUREMENTS / CARD):
         if card.is_file():
-            say(f"{card.read_text(encoding='utf-8').rstrip()}\n")
+            show_markdown(card.read_text(encoding="utf-8"))
 
 
 def open_app(

@@ -4,13 +4,15 @@ Cross entropy alone does not care where a prototype looks: fine-tuned features t
 Here each class has one prototype for each part of the object, and every cell of a training image has to be most
 similar to the prototype of the part that lies there, or to one of the background (patch-prototype cross entropy, Zhu
 et al. 2025, "Interpretable Image Classification via Non-parametric Part Prototype Learning", within the own class).
-Which part lies in a cell is told by a teacher that looks at the backbone as it was before.
-B images, H x W cells, M parts.
+Which part lies in a cell is told by a teacher that looks at the backbone as it was before.  Regions of the object
+that look alike in all classes are no parts: like the background they get prototypes that no class owns.
+B images, H x W cells, R regions of the object, M parts among them.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,24 +35,28 @@ _UNLIKELY = -1e9
 
 
 class PartTeacher(nn.Module):
-    """Tells which of M parts, or the background, each cell of a frozen backbone's map shows.
+    """Tells which of M parts, or none of them, each cell of a frozen backbone's map shows.
 
     Args:
         backbone: Is copied; has `channels`.
         parts: Number of parts M.
+        regions: Number R of regions that the object is divided into, at least M.
     """
 
     fitted: Tensor
     """Whether it was taught."""
+    part_of_region: Tensor
+    """int64 [R+1]: the part that each region is, M where it is none; the last one is the background."""
 
-    def __init__(self, backbone: nn.Module, parts: int) -> None:
+    def __init__(self, backbone: nn.Module, parts: int, regions: int) -> None:
         super().__init__()
-        self.parts = parts
+        self.parts, self.regions = parts, regions
         self.register_buffer("fitted", torch.tensor(False))
+        self.register_buffer("part_of_region", torch.arange(regions + 1).clamp_max(parts))
         self.backbone = copy.deepcopy(backbone)
         channels = self.channels = int(getattr(backbone, "fine_channels", backbone.channels))  # type: ignore[arg-type]
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.layers = nn.Sequential(nn.Conv2d(channels, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, parts + 1, 1))
+        self.layers = nn.Sequential(nn.Conv2d(channels, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, regions + 1, 1))
         self.requires_grad_(False)
         self.eval()
 
@@ -59,23 +65,31 @@ class PartTeacher(nn.Module):
         return super().train(False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [B,D,H,W] of the copied backbone -> logits [B,M+1,H,W]; the last is the background."""
+        """Features [B,D,H,W] of the copied backbone -> logits [B,R+1,H,W]; the last is the background."""
         return self.layers(self.norm(features[:, : self.channels]))
 
-    @torch.no_grad()
-    def of_images(self, images: Tensor) -> Tensor:
-        """int64 [B,H,W]: the part that each cell of some images shows, or M for the background."""
-        return self(self.backbone(images)).argmax(1)
+    def choose_parts(self, regions: Tensor) -> None:
+        """Let M regions (indices) be the parts, in this order."""
+        self.part_of_region.fill_(self.parts)
+        self.part_of_region[regions] = torch.arange(self.parts, device=regions.device)
 
     @torch.no_grad()
+    def of_features(self, features: Tensor) -> Tensor:
+        """int64 [B,H,W]: the part that each cell of features [B,D,H,W] shows, or M for none."""
+        return self.part_of_region[self(features).argmax(1)]
+
+    def of_images(self, images: Tensor) -> Tensor:
+        """The same of images."""
+        return self.of_features(_without_gradients(self.backbone, images))
+
     def of_stem(self, maps: Tensor) -> Tensor:
         """The same, from what the frozen stem of the backbone gave."""
-        return self(self.backbone.after_stem(maps)).argmax(1)  # type: ignore[operator]
+        return self.of_features(_without_gradients(self.backbone.after_stem, maps))  # type: ignore[arg-type]
 
 
 @dataclass(kw_only=True)
 class PartOutput(PrototypeOutput):
-    """With what the teacher says: int64 [B,H,W], the part in each cell, or M where it shows the background."""
+    """With what the teacher says: int64 [B,H,W], the part in each cell, or M where it shows none."""
 
     shown: Tensor
 
@@ -87,9 +101,10 @@ class PartClassifier(PrototypeModel):
         backbone: Has `channels`.
         classes: Number of classes.
         parts: Number of parts M.
+        regions: Number of regions that the object is divided into; as many as parts by default.
     """
 
-    def __init__(self, backbone: nn.Module, classes: int, parts: int) -> None:
+    def __init__(self, backbone: nn.Module, classes: int, parts: int, regions: int = 0) -> None:
         channels = int(backbone.channels)  # type: ignore[arg-type]
         ownership = Ownership.class_major(parts, classes)
         embedding = nn.Conv2d(channels, CHANNELS, 1, bias=False)
@@ -104,7 +119,7 @@ class PartClassifier(PrototypeModel):
         super().__init__(backbone, {"parts": branch}, ownership)
         self.parts = parts
         self.background = nn.Parameter(torch.randn(BACKGROUNDS, CHANNELS, 1, 1))
-        self.teacher = PartTeacher(backbone, parts)
+        self.teacher = PartTeacher(backbone, parts, max(parts, regions))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         groups = super().parameter_groups()
@@ -150,6 +165,11 @@ class PartClassifier(PrototypeModel):
         places = similarity[:, : self.parts].log_softmax(2).masked_fill(~cells, _UNLIKELY).logsumexp(2)
         of_cells = _mean(of_part, on_object) + _mean(of_background, ~on_object)
         return -(of_cells + PLACE * _mean(places, cells.any(2)))
+
+
+@torch.no_grad()
+def _without_gradients(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    return network(inputs)
 
 
 def _taught(output: PrototypeOutput, shown: Tensor) -> PartOutput:

@@ -1,7 +1,7 @@
 """Let the components that all classes share start from the parts of the object: kinds of wings, of tails, of ....
 
-What the images show of one part is clustered; each cluster is a component, and so are the kinds of background, so that
-every cell has something to be most similar to.
+The looks of one part in the classes are grouped, or, where a part has more components than there are classes, its looks
+in the images.  Each group is a component, and so are the kinds of background, so that every cell resembles something.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.cluster.hierarchy import cut_tree, linkage
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
 
@@ -40,7 +41,13 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
         raise UserError("there are fewer components than parts of the object", "model.components", fix)
     counts = [len(share) for share in np.array_split(np.arange(wanted), first.parts)]
     found = [part[part.isfinite().all(1)] for part in shown.unbind(1)]
-    kinds = [_kinds(F.normalize(part, dim=1), count, seed) for part, count in zip(found, counts, strict=True)]
+    of_class = learned.prototypes.detach().view(first.classes, first.parts, -1).to(shown).unbind(1)
+    kinds = [
+        _kinds_of_classes(F.normalize(own, dim=1), count)
+        if count <= first.classes
+        else _kinds_of_images(F.normalize(part, dim=1), count, seed)
+        for own, part, count in zip(of_class, found, counts, strict=True)
+    ]
     directions = F.normalize(torch.cat([*kinds, background.to(shown)]), dim=1)
     length = torch.cat(found).norm(dim=1).mean().to(background)
     channels = addon.in_channels
@@ -52,8 +59,17 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
     addon.bias.copy_(scaled @ shift)
 
 
-def _kinds(vectors: Tensor, count: int, seed: int) -> Tensor:
-    """Unit vectors [n,D] -> centres [count,D] of clusters."""
+def _kinds_of_classes(vectors: Tensor, count: int) -> Tensor:
+    """Unit vectors [C,D] of the classes, at least `count` -> means [count,D] of groups of those that are alike."""
+    if len(vectors) == 1:
+        return vectors
+    tree = linkage(vectors.double().cpu().numpy(), "complete", metric="cosine")
+    groups = torch.from_numpy(cut_tree(tree, count)[:, 0]).to(vectors.device)
+    return torch.stack([vectors[groups == group].mean(0) for group in range(count)])
+
+
+def _kinds_of_images(vectors: Tensor, count: int, seed: int) -> Tensor:
+    """Unit vectors [n,D] of the images -> centres [count,D] of clusters."""
     if count >= len(vectors):
         return vectors[torch.arange(count) % max(1, len(vectors))]
     points = vectors.double().cpu().numpy()

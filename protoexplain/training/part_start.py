@@ -16,23 +16,41 @@ from protoexplain.errors import UserError
 from protoexplain.models.base import Branch
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
 from protoexplain.training.foreground import coverage
-from protoexplain.training.part_discovery import discover_parts
+from protoexplain.training.part_discovery import between_classes, discover_parts
 from protoexplain.training.trainer import Trainer
 
+_AT_ONCE = 256
 _BACKGROUND = 4
 """Stream of random numbers, beside those of order, pictures and the choice of patches."""
 
 
 @torch.no_grad()
 def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
-    """Discover the parts in the training images of a run, unless the teacher knows them."""
+    """Discover the regions of the object in the training images of a run, and choose those that tell classes apart,
+    the most telling one first, unless the teacher knows them.
+    """
     if teacher.fitted:
         return
-    features = torch.cat([teacher.backbone(images).half().cpu() for images, _, _ in _images(run, "parts")])
-    covered = coverage(run.data.train, run.data.crop, features.shape[2:])
+    parts = [(*_both_ends(teacher.backbone, images), labels) for images, labels, _ in _images(run, "parts")]
+    features, low, labels = (torch.cat(tensors).to(run.fabric.device) for tensors in zip(*parts, strict=True))
+    covered = coverage(run.data.train, run.data.crop, features.shape[2:]).to(run.fabric.device)
     run.callbacks.watcher.line("looking for the parts of the object")
     with torch.enable_grad():
-        discover_parts(teacher, features.to(run.fabric.device), covered.to(run.fabric.device), _seed(run))
+        discover_parts(teacher, features, covered, _seed(run))
+    shown = torch.cat([teacher(some.float()).argmax(1) for some in features.split(_AT_ONCE)])
+    telling = between_classes(low, shown, labels, teacher.regions)
+    chosen = telling.argsort(descending=True, stable=True)[: teacher.parts]
+    teacher.choose_parts(chosen.to(run.fabric.device))
+    shares = ", ".join(f"{share:.2f}" for share in telling[chosen].tolist())
+    run.callbacks.watcher.line(f"{teacher.parts} of {teacher.regions} regions tell most of the class: {shares}")
+
+
+def _both_ends(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a backbone, the features [B,D,H,W], and those of its lowest layers [B,d,H,W], or the colours themselves."""
+    stem = getattr(backbone, "has_stem", False)
+    low = backbone.stem(images) if stem else images  # type: ignore[operator]
+    features = backbone.after_stem(low) if stem else backbone(images)  # type: ignore[operator]
+    return features.half().cpu(), F.adaptive_avg_pool2d(low, features.shape[2:]).half().cpu()
 
 
 @torch.no_grad()
@@ -55,8 +73,8 @@ def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
 
 @torch.no_grad()
 def start_from_parts(run: Trainer, first: PartClassifier) -> None:
-    """Write the parts that tell classes apart into the prototypes of each class: the first branch gets those that tell
-    most, the next branch those after them.
+    """Write the parts into the prototypes of each class: the first branch gets the most telling ones, the next branch
+    those after them.
 
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
     prototypes start from the mean patches of the parts.
@@ -78,7 +96,7 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
             "model.prototypes_per_class",
             f"choose at most {first.parts}, or raise training.fine_tuning.parts",
         )
-    ranked, branches = telling_parts(run, first), [branch for _, branch in model.named_branches()]
+    ranked, branches = torch.arange(first.parts), [branch for _, branch in model.named_branches()]
     parts = [ranked.roll(-place * wanted)[:wanted].sort().values for place in range(len(branches))]
     _, learned = first.named_branches()[0]
     taken = [take_over(branch.addon, learned.addon) for branch in branches]
@@ -131,21 +149,6 @@ def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     convolutions[0].weight.copy_(own.weight)  # type: ignore[operator]
     return linear
-
-
-@torch.no_grad()
-def telling_parts(run: Trainer, first: PartClassifier) -> Tensor:
-    """int64 [M]: the parts, first the one whose similarity to the own class exceeds that to others most, on average."""
-    first.eval()
-    margins, images_seen = torch.zeros(first.parts, device=run.fabric.device), 0
-    for images, labels, _ in _images(run, "parts that tell classes apart"):
-        best = first.activations(first.backbone(images)).view(len(labels), first.classes, first.parts)
-        own = best[torch.arange(len(labels)), labels]
-        margins += (own - (best.sum(1) - own) / max(1, first.classes - 1)).sum(0)
-        images_seen += len(labels)
-    margins_text = ", ".join(f"{margin / images_seen:.2f}" for margin in margins.tolist())
-    run.callbacks.watcher.line(f"how much each part tells of the class: {margins_text}")
-    return margins.argsort(descending=True, stable=True)
 
 
 def _write_means(run: Trainer, teacher: PartTeacher, parts: Sequence[Tensor]) -> None:

@@ -17,7 +17,7 @@ def models_of(config: RunConfig, model: PrototypeModel) -> list[PrototypeModel]:
     models = [model] * (len(stages_of(config)) + 1)
     first = config.training.fine_tuning
     if first.epochs and first.parts:
-        models[0] = PartClassifier(model.backbone, model.classes, first.parts)
+        models[0] = PartClassifier(model.backbone, model.classes, first.parts, first.regions)
     elif first.epochs:
         models[0] = PooledClassifier(model.backbone, model.classes)
     return models

@@ -68,11 +68,6 @@ class RowView:
     scores: tuple[str, ...] = ()
 
     @property
-    def title(self) -> str:
-        """Number of the prototype and its class."""
-        return f"Prototype {self.prototype}" + (f" ({self.owner})" if self.owner else "")
-
-    @property
     def resemblance(self) -> str:
         """Similarity, and what is usual."""
         return f"{self.similarity:.2f}" + ("" if self.usual is None else f", usually {self.usual:.2f}")

@@ -16,6 +16,7 @@ from matplotlib.transforms import Bbox, TransformedBbox
 from PIL import Image
 
 from protoexplain.checkpoint.prototypes import Edges
+from protoexplain.class_names import readable
 from protoexplain.data.geometry import Box
 from protoexplain.explanations.evidence.local import Explanation
 from protoexplain.explanations.evidence.match import Match
@@ -24,7 +25,7 @@ from protoexplain.view.explanation_view import ExplanationView, RowView
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import about_absence, about_pictures, about_score
 
-_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS, _HEADING_CHARACTERS = 120, 170, 52, 44
+_TITLE_CHARACTERS, _NOTE_CHARACTERS, _BESIDE_CHARACTERS, _OWNER_CHARACTERS = 120, 170, 52, 48
 _COLUMN, _ROW, _MARGIN, _GAP = 2.67, 2.15, 0.15, 0.12
 """Inches: a column of width 1, a row, the margin of the sheet, between pictures."""
 _WIDTHS, _BESIDE = (1, 1, 0.8, 1, 1.25), 1.25
@@ -190,8 +191,9 @@ def _title(view: ExplanationView, rows: int) -> str:
 
 def _numbers(page: _Page, row: RowView, x: float, y: float, width: float, unit: str) -> None:
     """Who, how similar, how much, a bar to the right or left, and notes."""
-    page.text(_cut(row.title), x, y + 0.05, size=10, fontweight="bold")
-    page.text(f"similarity {row.resemblance}", x, y + 0.35, size=10)
+    page.text(f"Prototype {row.prototype}", x, y, size=10, fontweight="bold")
+    page.text(_cut(f"of {readable(row.owner)}" if row.owner else "shared by all classes"), x, y + 0.2, size=9)
+    page.text(f"similarity {row.resemblance}", x, y + 0.42, size=10)
     word = "speaks for" if row.evidence >= 0 else "speaks against"
     page.text(f"{word}: {row.words}{unit}", x, y + 0.65, size=10)
     middle, length = x + width / 2, row.share * width / 2
@@ -204,6 +206,6 @@ def _numbers(page: _Page, row: RowView, x: float, y: float, width: float, unit: 
     page.text("\n".join(notes), x, y + 1.45, size=8, color=AGAINST_COLOUR if row.careful else "#444444")
 
 
-def _cut(title: str) -> str:
-    """A long class name would leave no room for the pictures."""
-    return title if len(title) <= _HEADING_CHARACTERS else f"{title[: _HEADING_CHARACTERS - 1]}…"
+def _cut(owners: str) -> str:
+    """Long class names would leave no room for the pictures."""
+    return owners if len(owners) <= _OWNER_CHARACTERS else f"{owners[: _OWNER_CHARACTERS - 1]}…"

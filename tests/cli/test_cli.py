@@ -155,7 +155,9 @@ class TestCheckpoints:
         assert len(content["prototypes"]) == 8
         assert "--config" not in content["command"]
         assert content["command"].startswith("protoexplain train -c")
-        assert cli("info", best)[1].startswith("#")
+        told = cli("info", best)[1]
+        assert "test_accuracy" in told
+        assert not any(mark in told for mark in ("#", "\\_", "| ---")), "text, not its source"
 
     def test_info_lists_what_there_is(self, cli):
         code, told, _ = cli("info", "--json")

@@ -57,6 +57,11 @@ class TestExplain:
         assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
         assert all(sentence in told for sentence in entry["sentences"])
 
+    def test_predict_is_explain(self, cli, tiny_checkpoint, bird, tmp_path):
+        arguments = [tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path, "--random-boxes", 0, "--json"]
+        assert cli("predict", *arguments) == cli("explain", *arguments)
+        assert "predict" not in cli("--help")[1]
+
     def test_what_if_the_image_were_otherwise(self, cli, tiny_checkpoint, bird, tmp_path):
         words = ("--rows", 2, "--random-boxes", 0, "--change", "saturation=0", "--change", "hue=0.2")
         code, told, trouble = cli("explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path, *words)
@@ -149,6 +154,7 @@ class TestExplain:
         code, told, trouble = cli("explain", tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path / "out", *options)
         assert (code, told) == (2, "")
         assert words in trouble
+        assert any(f"where: {place}" in trouble for place in options)
         assert not (tmp_path / "out").exists()
 
 

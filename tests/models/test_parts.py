@@ -118,3 +118,14 @@ def test_groups_of_parameters(model):
     assert model.background.shape[0] == BACKGROUNDS
     trained = {id(parameter) for group in groups.values() for parameter in group}
     assert not trained & {id(parameter) for parameter in model.teacher.parameters()}
+
+
+def test_regions_that_are_no_parts_count_as_background():
+    torch.manual_seed(0)
+    teacher = PartClassifier(Identity(), CLASSES, PARTS, regions=5).teacher
+    teacher.choose_parts(torch.tensor([4, 1]))
+    images = torch.randn(2, 5, 4, 4)
+    regions = teacher(images).argmax(1)
+    part_of = {4: 0, 1: 1}
+    expected = [part_of.get(region, PARTS) for region in regions.flatten().tolist()]
+    assert teacher.of_images(images).flatten().tolist() == expected

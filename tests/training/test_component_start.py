@@ -57,12 +57,32 @@ def test_channels_are_scaled_similarities_to_kinds_of_parts_and_of_background(fi
 
 
 def test_images_that_look_alike_are_one_kind(first):
-    centres = F.normalize(torch.randn(3, 64), dim=1)
-    shown = centres[torch.arange(30) % 3][:, None].repeat(1, PARTS, 1) + 0.001 * torch.randn(30, PARTS, 64)
-    model = cbc(PARTS * 3 + BACKGROUNDS)
+    centres = F.normalize(torch.randn(4, 64), dim=1)
+    shown = centres[torch.arange(40) % 4][:, None].repeat(1, PARTS, 1) + 0.001 * torch.randn(40, PARTS, 64)
+    model = cbc(PARTS * 4 + BACKGROUNDS)
     start_components(model, first, shown, seed=0)
-    at_centres = model.branches["main"].addon.weight[:3].flatten(1)
-    assert torch.linalg.matrix_rank(at_centres, tol=1e-3) == 3
+    at_centres = model.branches["main"].addon.weight[:4].flatten(1)
+    assert torch.linalg.matrix_rank(at_centres, tol=1e-3) == 4
+
+
+@torch.no_grad()
+def test_classes_that_look_alike_share_a_kind(first):
+    """With fewer kinds than classes the looks of the classes are grouped, whatever single images show."""
+    branch = first.branches["parts"]
+    looks = F.normalize(torch.randn(PARTS, 2, 64), dim=2)
+    of_class = torch.stack([looks[:, 0], looks[:, 1], looks[:, 0]])
+    branch.prototypes.copy_(of_class.flatten(0, 1)[..., None, None])
+    model = cbc(PARTS * 2 + BACKGROUNDS)
+    start_components(model, first, torch.randn(9, PARTS, 64), seed=0)
+    features = torch.randn(2, CHANNELS, 3, 3)
+    z = branch.addon(features)
+    found = model.branches["main"].addon(features)[:, : PARTS * 2]
+    expected = torch.einsum("pkd,bdhw->bpkhw", looks, z)
+    for part in range(PARTS):
+        kinds = found[:, 2 * part : 2 * part + 2]
+        orders = (kinds, kinds.flip(1))
+        scale = float(kinds.square().sum().sqrt() / expected[:, part].square().sum().sqrt())
+        assert any(torch.allclose(kinds_, scale * expected[:, part], rtol=1e-3, atol=1e-3) for kinds_ in orders)
 
 
 def test_too_few_components(first):

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny_runs import open_run, pictures, run_log, tiny_config, tiny_model, tiny_train
 from torch import nn
 
@@ -13,7 +14,8 @@ from protoexplain.models.pooled import PooledClassifier
 from protoexplain.training import engine, initial
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
-from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over, telling_parts
+from protoexplain.training.part_discovery import between_classes
+from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_inputs import make_inputs
 from protoexplain.training.stage_models import models_of
@@ -104,7 +106,7 @@ def test_prototypes_start_from_the_mean_patches_of_the_parts(family, planted, tm
         fit_teacher(run, first.teacher)
     start(run, first)
     images, labels = pictures(run)
-    shown = first.teacher(first.teacher.backbone(images)).argmax(1)
+    shown = first.teacher.of_images(images)
     assert first.teacher.fitted
     owners = run.model.ownership.labels.split(run.model.branch_sizes())
     assert set(shown.unique().tolist()) >= {0, 1}, "both parts are somewhere"
@@ -176,34 +178,38 @@ class Identity(nn.Module):
 
 
 @torch.no_grad()
-def test_parts_that_tell_classes_apart(planted, tmp_path):
-    """A part whose prototypes are the same for all classes tells nothing."""
-    config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "parts": 3}})
-    run = open_run(config, planted, tmp_path)
-    first = models_of(config, run.model)[0].eval()
-    ((_, branch),) = first.named_branches()
-    images, labels = pictures(run)
-    z = branch.addon(first.backbone(images)).flatten(2).mean(2)
-    prototypes = torch.stack([z[labels == label].mean(0) - z.mean(0) for label in range(first.classes)])
-    prototypes = prototypes[:, None].repeat(1, 3, 1)
-    prototypes[:, 1] = z.mean(0)
-    branch.prototypes.copy_(prototypes.flatten(0, 1)[..., None, None])
-    assert telling_parts(run, first).tolist()[2] == 1
-
-
-@torch.no_grad()
-def test_branches_start_from_different_parts_the_first_from_the_most_telling_ones(planted, tmp_path, monkeypatch):
+def test_branches_start_from_different_parts_the_first_from_the_most_telling_ones(planted, tmp_path):
     parts = {"fine_tuning": {**PARTS, "parts": 4}}
     config = tiny_config("st_protopnet", model={"start": "parts", **LINEAR["st_protopnet"]}, training=parts)
     run = open_run(config, planted, tmp_path)
     first = models_of(config, run.model)[0].eval()
-    monkeypatch.setattr("protoexplain.training.part_start.telling_parts", lambda *_: torch.tensor([3, 1, 0, 2]))
     start_from_parts(run, first)
     learned = first.branches["parts"].prototypes.view(first.classes, 4, -1)
     assert run.model.branch_sizes() == [2 * first.classes] * 2
-    for branch, own in zip(run.model.branches.values(), ([1, 3], [0, 2]), strict=True):
+    for branch, own in zip(run.model.branches.values(), ([0, 1], [2, 3]), strict=True):
         expected = branch.similarity.prototypes_from(learned[:, own].flatten(0, 1))
         torch.testing.assert_close(branch.prototypes.flatten(1), expected)
+
+
+@torch.no_grad()
+def test_regions_that_differ_most_between_classes_become_parts(planted, tmp_path):
+    regions = {"fine_tuning": {**PARTS, "regions": 4}}
+    run = open_run(tiny_config("protopnet", model={"start": "parts"}, training=regions), planted, tmp_path)
+    teacher = models_of(run.config, run.model)[0].teacher
+    with torch.enable_grad():
+        fit_teacher(run, teacher)
+    images, labels = pictures(run)
+    features = teacher.backbone(images)
+    found = teacher(features).argmax(1)
+    low = teacher.backbone.stem(images) if teacher.backbone.has_stem else images
+    shares = between_classes(F.adaptive_avg_pool2d(low, features.shape[2:]), found, labels, 4)
+    best = shares.argsort(descending=True)[:2].tolist()
+    shown = teacher.of_images(images)
+    for region in range(5):
+        part = best.index(region) if region in best else 2
+        assert (shown[found == region] == part).all()
+    fit_teacher(run, teacher)
+    assert torch.equal(teacher.of_images(images), shown), "it looks once"
 
 
 def test_parts_that_nothing_looked_for(planted, tmp_path):
