@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from protoexplain.io.json_values import finite
 
 _WIDTH = 100
 """Characters of a line of text."""
+_PIPED_EVERY = 60.0
+"""Seconds between lines about progress where no bars can be shown."""
 DEVICE_HELP = "auto (the best there is), cpu, cuda, cuda:1 or mps."
 Device = Annotated[str, typer.Option("--device", help=DEVICE_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -46,15 +49,20 @@ def print_json(content: object) -> None:
 
 
 class ProgressWatcher:
-    """Shows work with bars and the time left; on a pipe, only the lines."""
+    """Shows work with bars and the time left; on a pipe, with a line a minute."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress, self._clock = progress, clock
         self._tasks: dict[str, TaskID] = {}
+        self._told = clock()
 
     def progress(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
+        now = self._clock()
+        if self._progress.disable and now - self._told >= _PIPED_EVERY:
+            self._told = now
+            self.line(f"{what}: {done} of {total}")
         self._progress.update(self._tasks[what], completed=done, total=total)
         if done >= total:
             self._progress.remove_task(self._tasks.pop(what))

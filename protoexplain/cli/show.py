@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protoexplain.cli.output import Device, Json, print_json, say, show_markdown, watching
+from protoexplain.cli.run_places import models_and_data
 from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
 
 
 def open_app(
+    place: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER|RUN]", help="A run, or the newest one in a folder or of a data set."),
+    ] = None,
     checkpoints: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; the shipped ones by default.")
     ] = None,
@@ -110,6 +115,12 @@ def open_app(
     device: Device = "auto",
 ) -> None:
     """Open the web app: pick a checkpoint, drop in an image, see why."""
+    if place is not None and checkpoints is not None:
+        raise UserError("a folder and --checkpoints were given", str(place), "give one of them")
+    if place is not None:
+        checkpoints, known = models_and_data(place)
+        data = data or known
+        say(f"opening {checkpoints}" + (f", which was trained on {data}" if data else ""))
     _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp, device=device)
 
 

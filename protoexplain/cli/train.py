@@ -13,6 +13,8 @@ import typer
 
 from protoexplain.cli.arguments import existing_folder
 from protoexplain.cli.output import Json, ProgressWatcher, print_json, say, watching
+from protoexplain.cli.run_places import RUNS
+from protoexplain.errors import UserError
 
 if TYPE_CHECKING:
     from protoexplain.config import RunConfig
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 EMBEDDED = Path("data/planted-birds")
 DEFAULT_PRESET = "planted-protopnet"
+"""For the embedded data set."""
+QUICK_PRESET = "quick-protopnet"
+"""For any other."""
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +32,13 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    config: Annotated[str, typer.Option("--config", "-c", help="Preset name or YAML file.")] = DEFAULT_PRESET,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Data set; the same as --data.", callback=existing_folder, show_default=False)
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help=f"Preset name or YAML file; {QUICK_PRESET} for a data set of your own."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", "-d", help="Data set; the embedded planted birds by default.", callback=existing_folder),
@@ -47,7 +58,16 @@ def train(
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
     from protoexplain.config import resolve
 
+    if folder is not None and data is not None:
+        raise UserError("a data set was given twice", f"{folder}, --data {data}", "give one of them")
+    data = data or folder
+    config = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
     settings = resolve(config, assignments or [])
+    run = out or _free_folder(RUNS / Path(config).stem, resume)
+    if resume:
+        from protoexplain.training.run_folder import require_same_settings
+
+        require_same_settings(run, settings)
     if dry_run:
         if not _tried_before(config, settings):
             from protoexplain.training.model_check import check_configuration
@@ -55,7 +75,6 @@ def train(
             check_configuration(settings)
         _print_configuration(settings, as_json)
         return
-    folder = out or _free_folder(Path("runs") / Path(config).stem, resume)
     signals = _Signals()
     from lightning_fabric.utilities import rank_zero_only
 
@@ -68,7 +87,7 @@ def train(
         try:
             result = run_training(
                 settings,
-                folder,
+                run,
                 data_path=data_path,
                 resume=resume,
                 watcher=watcher,
@@ -77,7 +96,7 @@ def train(
             )
         except Interrupted:
             rank_zero_only(say)(
-                f"stopped; go on with: {command}{'' if resume else ' --resume'}" + ("" if out else f" --out {folder}")
+                f"stopped; go on with: {command}{'' if resume else ' --resume'}" + ("" if out else f" --out {run}")
             )
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
@@ -163,4 +182,4 @@ def _report(result: RunResult, as_json: bool) -> None:
     for text in findings:
         say(f"  {text}")
     say(f"checkpoint: {result.checkpoint.path}")
-    say(f"see it: protoexplain app --checkpoints {result.checkpoint.path.parent}")
+    say(f"see it: protoexplain app {result.checkpoint.path.parent}")

@@ -102,6 +102,17 @@ class DatasetView:
         return self.image_set.fingerprint()
 
     @property
+    def parts_in_words(self) -> str:
+        """How many images there are, and which of them a training uses for what."""
+        total, train, held_out, test = map(len, (self.image_set.records, self.train, self.validation, self.test))
+        how = "chosen by data.split_seed, class by class" if self.image_set.drawn_split else "as the data set says"
+        held = f", and {held_out} choose the best epoch" if held_out else ""
+        return (
+            f"{total} images of {len(self.image_set.classes)} classes: {test} only test the model ({how}), "
+            f"{train} train it{held}"
+        )
+
+    @property
     def as_trained(self) -> bool:
         """Whether these are the images that the checkpoint was made on, none missing, and used in the same way."""
         return self.fingerprint == self.recorded

@@ -49,6 +49,7 @@ class ImageSet:
         records: All images, ordered by id within the published order.
         part_names: Part names in published order, empty if the set has none.
         problems: What was found wrong and left out, one sentence each.
+        drawn_split: Whether test images were chosen by a seed, because the data set names none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ImageSet:
     records: tuple[ImageRecord, ...]
     part_names: tuple[str, ...] = ()
     problems: tuple[str, ...] = field(default=())
+    drawn_split: bool = False
 
     def split(self, split: Split) -> list[ImageRecord]:
         return [record for record in self.records if record.split == split]

@@ -36,6 +36,7 @@ from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
+from protoexplain.training.run_folder import CONFIG, remembered, require_same_settings
 from protoexplain.training.run_log import RunLog
 from protoexplain.training.save import RunResult
 from protoexplain.training.schedule import stages_of
@@ -158,16 +159,18 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float) -> None
     """Go through all stages of a run, or through those that an interrupted run in `out` has not finished."""
     config, fabric, model = trainer.config, trainer.fabric, trainer.model
     trainer.callbacks.watcher.line(f"training {config.family} on {trainer.data.image_set.root}, into {out}")
+    trainer.callbacks.watcher.line(trainer.data.parts_in_words)
     for problem in trainer.data.problems:
         trainer.callbacks.watcher.line(f"left out: {problem}")
     stages, models = stages_of(config), models_of(config, model)
     run_id, main = _run_id(config, trainer.data), fabric.global_rank == 0
     if resume and (out / STATE_FILE).exists():
+        require_same_settings(out, config)
         trainer.state = load_state(out, models, run_id)
     state = trainer.state
     fabric.barrier()
     if main:
-        write_file(out / "config.yaml", config.to_yaml())
+        write_file(out / CONFIG, remembered(config, trainer.data.image_set.root))
         trainer.callbacks.run_log = RunLog(out, state.log_lines)
         trainer.callbacks.save_state = StateSaver(out, state, models, run_id, save_every)
     for each in models:

@@ -91,3 +91,12 @@ class TestReading:
             record.path.write_bytes(b"nothing")
         with pytest.raises(UserError, match="no training image"):
             _ = view_of_run(DataConfig(), root).train
+
+
+def test_parts_are_told_in_one_sentence(planted, class_folders):
+    assert view_of_run(DataConfig(validation=0.3), planted).parts_in_words == (
+        "32 images of 4 classes: 8 only test the model (as the data set says), 16 train it, and 8 choose the best epoch"
+    )
+    told = view_of_run(DataConfig(validation=0), class_folders).parts_in_words
+    chosen = "chosen by data.split_seed, class by class"
+    assert told == f"17 images of 3 classes: 4 only test the model ({chosen}), 13 train it"

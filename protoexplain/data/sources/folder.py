@@ -57,7 +57,8 @@ def read(root: Path, seed: int = 0) -> ImageSet:
             records.append(ImageRecord(id_, path, label, "test" if id_ in held_out else split))
     names = _names(sorted(classes))
     title = root.resolve().name
-    return ImageSet(title, root, "folder", names, tuple(records), problems=problems.sentences())
+    drawn = not (train and test)
+    return ImageSet(title, root, "folder", names, tuple(records), (), problems.sentences(), drawn)
 
 
 def _classes(root: Path, tops: list[tuple[Path, Split]], problems: Problems) -> dict[str, Found]:

@@ -1,0 +1,99 @@
+"""From a folder of one's own to its model in the app, without naming anything else."""
+
+import json
+import os
+import shutil
+from importlib.metadata import EntryPoint
+
+import pytest
+from rich.progress import Progress
+from tiny_runs import tiny_config
+
+from protoexplain import registry
+from protoexplain.checkpoint.folders import shipped_checkpoints
+from protoexplain.cli.output import ProgressWatcher
+from protoexplain.training.run_folder import CONFIG, remembered
+
+
+def presets(told):
+    return json.loads(told)["about"]
+
+
+class TestTrain:
+    def test_any_folder_gets_the_preset_for_any_folder(self, cli, class_folders, tmp_path):
+        given = [cli("train", *words, "--dry-run", "--json") for words in ([class_folders], ["-d", class_folders])]
+        assert given[0] == given[1]
+        assert "any folder of images" in presets(given[0][1])
+        assert "planted birds" in presets(cli("train", "--dry-run", "--json")[1])
+        named = cli("train", class_folders, "-c", "planted-cbc", "--dry-run", "--json")
+        assert json.loads(named[1])["family"] == "cbc"
+
+    def test_a_folder_is_given_once(self, cli, class_folders):
+        code, _, trouble = cli("train", class_folders, "--data", class_folders, "--dry-run")
+        assert code == 2
+        assert "given twice" in trouble
+
+    def test_a_dry_run_refuses_to_go_on_with_other_settings(self, cli, class_folders, tmp_path):
+        (tmp_path / CONFIG).write_text(remembered(tiny_config("protopnet"), class_folders))
+        code, told, trouble = cli("train", class_folders, "-o", tmp_path, "--resume", "--dry-run")
+        assert (code, told) == (2, "")
+        assert "data.image_size was 64 and is 160" in trouble
+
+
+class TestApp:
+    @pytest.fixture
+    def served(self, monkeypatch):
+        """What the app was started with."""
+        calls = []
+        monkeypatch.setattr(EntryPoint, "load", lambda point: lambda *given, **named: calls.append(given[:2]))
+        point = EntryPoint("mine", "nowhere:serve", "protoexplain.app")
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+        return calls
+
+    @pytest.fixture
+    def runs(self, class_folders, tmp_path, monkeypatch):
+        """Two runs, the second newer and trained on the class folders."""
+        monkeypatch.chdir(tmp_path)
+        for age, (name, data) in enumerate({"old": tmp_path, "new": class_folders}.items()):
+            run = tmp_path / "runs" / name
+            shutil.copytree(shipped_checkpoints() / "planted-cbc", run / "best")
+            (run / CONFIG).write_text(remembered(tiny_config("protopnet"), data))
+            os.utime(run, (age, age))
+        return tmp_path / "runs"
+
+    def test_a_run_knows_its_data(self, cli, served, runs, class_folders):
+        code, told, trouble = cli("app", runs / "new")
+        assert code == 0, trouble
+        assert served == [(runs / "new", class_folders)]
+        assert str(class_folders) in told
+
+    def test_the_newest_of_several(self, cli, served, runs, class_folders):
+        assert cli("app", runs)[0] == 0
+        assert served == [(runs / "new", class_folders)]
+
+    def test_a_data_set_leads_to_its_run(self, cli, served, runs, class_folders):
+        assert cli("app", class_folders)[0] == 0
+        ((checkpoints, data),) = served
+        assert (checkpoints.resolve(), data) == (runs / "new", class_folders)
+
+    def test_checkpoints_elsewhere_and_data_that_were_named(self, cli, served, class_folders):
+        place = shipped_checkpoints() / "planted-cbc"
+        assert cli("app", place, "-d", class_folders)[0] == 0
+        assert served == [(place, class_folders)]
+
+    def test_nothing_to_open(self, cli, served, class_folders, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        code, _, trouble = cli("app", class_folders)
+        assert (code, served) == (2, [])
+        assert f"protoexplain train {class_folders}" in trouble
+        assert "no such folder" in cli("app", tmp_path / "nowhere")[2]
+
+
+def test_on_a_pipe_a_line_a_minute_tells_how_far_it_is(monkeypatch):
+    now, lines = [0.0], []
+    watcher = ProgressWatcher(Progress(disable=True), clock=lambda: now[0])
+    monkeypatch.setattr(watcher, "line", lines.append)
+    for second in range(0, 151, 10):
+        now[0] = second
+        watcher.progress("joint 2/5", second, 151)
+    assert lines == ["joint 2/5: 60 of 151", "joint 2/5: 120 of 151"]
