@@ -73,7 +73,7 @@ class Examples:
         """
         view = self.view(checkpoint)
         if view is None or self.folder is None:
-            raise UserError("there is no data set", "", "start the app with --data FOLDER")
+            raise UserError("there is no data set", "", "whoever runs this page can start it with --data FOLDER")
         checkpoint.require_classes(view.image_set.classes, self.folder)
         return view
 

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints
+from protoexplain.class_names import readable
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.prototypes.patch_pictures import pictures_of
@@ -63,11 +64,14 @@ def mark_of(checkpoint: Checkpoint) -> str:
 
 
 def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
-    """Labels of a list of checkpoints, and their names; the folder is named where families repeat."""
-    families = [get_family(entry.checkpoint.config.family).title for entry in listed]
+    """Labels of a list of checkpoints, and their names: family and data set, and the folder where both repeat."""
+    labels = [
+        f"{get_family(entry.checkpoint.config.family).title} on {readable(entry.checkpoint.data.name)}"
+        for entry in listed
+    ]
     return [
-        (title if families.count(title) == 1 else f"{title} ({entry.name})", entry.name)
-        for title, entry in zip(families, listed, strict=True)
+        (label if labels.count(label) == 1 else f"{label} ({entry.name})", entry.name)
+        for label, entry in zip(labels, listed, strict=True)
     ]
 
 

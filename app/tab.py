@@ -21,7 +21,8 @@ from app.widgets import QUIET, show_errors
 POLL_SECONDS = 0.7
 """Between two questions how far a job is."""
 Handler = Callable[..., list[Any]]
-"""(choice, state, parameters) -> a value for each output."""
+"""(choice, state, parameters, what the browser keeps) -> a value for each output; a clock says no parameters, and most
+tabs keep nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Tab:
             while the tab is open, and when the tab is opened after another choice was made, so a tab that listens to
             its changes does no work unseen.  The HTML that a tab shows says in `data-address`, as a part of a query,
             what would bring a visitor back to it; the tab finds that again in `Choice.parameters_for`.
+        uses_picture: Whether it shows something of the chosen picture, so that others can be chosen beside it.
     """
 
     name: str
     title: str
     order: int
     build: Callable[[Library, gr.State], None]
+    uses_picture: bool = False
 
 
 def find_tabs() -> tuple[Tab, ...]:
@@ -70,6 +73,7 @@ class TabEvents:
         outputs: The widgets that handlers fill.
         on_error: Message as HTML -> what is shown instead where a handler fails.
         limits: How many handlers run at a time, as `QUIET` and `ON_MODEL`; by default one of this tab.
+        kept: Holds what the browser keeps of earlier visits; handlers take it last.  None where a tab needs no such.
     """
 
     name: str
@@ -78,6 +82,7 @@ class TabEvents:
     outputs: Sequence[Any]
     on_error: Callable[[str], list[Any]]
     limits: Mapping[str, Any] | None = None
+    kept: gr.BrowserState | None = None
 
     def unchanged(self) -> list[Any]:
         """The outputs as they are."""
@@ -92,11 +97,11 @@ class TabEvents:
                 no longer the chosen one or a link asks for something.
         """
 
-        def handle(choice: Choice, state: Any) -> list[Any]:  # noqa: ANN401
+        def handle(choice: Choice, state: Any, *kept: Any) -> list[Any]:  # noqa: ANN401
             parameters = choice.parameters_for(self.name)
             if of_model and not parameters and choice.model == state.model:
                 return self.unchanged()
-            return handler(choice, state, parameters)
+            return handler(choice, state, parameters, *kept)
 
         self._call(self.chosen.change, _named_after(handler, handle))
 
@@ -112,12 +117,17 @@ class TabEvents:
     ) -> None:
         """A form that was sent or changed; `read` makes what the handler takes of its fields."""
 
-        def handle(choice: Choice, state: Any, event: gr.EventData) -> list[Any]:  # noqa: ANN401
-            return handler(choice, state, read(str(event.query)))
+        def handle(choice: Choice, state: Any, event: gr.EventData, *kept: Any) -> list[Any]:  # noqa: ANN401
+            return handler(choice, state, read(str(event.query)), *kept)
 
         self._call(form.query, _named_after(handler, handle), outputs, on_error, trigger_mode)
 
-    def on_tick(self, timer: gr.Timer, handler: Callable[[Choice, Any], list[Any]], **options: Any) -> None:  # noqa: ANN401
+    def on_kept(self, handler: Handler) -> None:
+        """What the browser keeps is known, a moment after the page has opened, or has changed."""
+        if self.kept is not None:
+            self._call(self.kept.change, handler)
+
+    def on_tick(self, timer: gr.Timer, handler: Handler, **options: Any) -> None:  # noqa: ANN401
         """A tick of a clock; one that comes while the handler still runs is left out."""
         self._call(timer.tick, handler, trigger_mode="once", **options)
 
@@ -131,7 +141,7 @@ class TabEvents:
     ) -> None:
         event(
             show_errors(handler, on_error or self.on_error),
-            [self.chosen, self.state],
+            [self.chosen, self.state, *([] if self.kept is None else [self.kept])],
             [*(self.outputs if outputs is None else outputs)],
             trigger_mode=trigger_mode,
             **(self.limits or {**QUIET, "concurrency_id": self.name, "concurrency_limit": 1}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.panel.actions import LinkTarget, facts, follow_link, frame_of, listing
 from app.panel.offered_images import Query, offered_images, parse_query
 from app.uploads import uploaded
 from app.widgets import QUIET, form, html, script, toast_errors
+from protoexplain.errors import UserError
 
 REFRESH_SECONDS, POLL_SECONDS = 5.0, 1.0
 """Between two looks at the folder of checkpoints, and at how far the predictions for all test pictures are."""
@@ -51,16 +53,23 @@ class Panel:
     clock: gr.Timer
 
 
-def lay_out() -> Panel:
-    """The widgets."""
+def lay_out(notices: gr.HTML) -> Panel:
+    """The widgets; `notices` lies elsewhere in the page."""
+    links = html(elem_id="links", js_on_load=script("panel/links.js"))
+    model = gr.Dropdown(label="Model", choices=[], elem_id="model", interactive=True)
+    about = html(elem_id="facts")
+    scripts = script("panel/shrink.js", "panel/upload.js", "panel/camera.js", "panel/frame.js")
+    with gr.Column(elem_id="shelf"):
+        own = html(views.own(), elem_id="own", js_on_load=scripts)
+        query_form, pictures = form("picture-query"), form("pictures")
     return Panel(
-        links=html(elem_id="links", js_on_load=script("panel/links.js")),
-        notices=html(elem_id="notices"),
-        model=gr.Dropdown(label="Model", choices=[], elem_id="model", interactive=True),
-        facts=html(elem_id="facts"),
-        own=html(views.own(), elem_id="own", js_on_load=script("panel/upload.js", "panel/camera.js", "panel/frame.js")),
-        query_form=form("picture-query"),
-        pictures=form("pictures"),
+        links=links,
+        notices=notices,
+        model=model,
+        facts=about,
+        own=own,
+        query_form=query_form,
+        pictures=pictures,
         listing_shown=gr.State(()),
         query=gr.State(Query()),
         clock=gr.Timer(POLL_SECONDS, active=False),
@@ -99,22 +108,26 @@ def wire(
 
     def listed(choice: Choice, query: Query) -> list[Any]:
         """The form of test pictures and the pictures."""
-        classes = library.checkpoint(choice).classes
-        return [views.query_form(query, classes, library.examples.folder is not None), *pictured(choice, query)]
+        checkpoint = library.checkpoint(choice)
+        return [
+            views.query_form(query, checkpoint.classes, library.examples.view(checkpoint)),
+            *pictured(choice, query),
+        ]
 
     def pictured(choice: Choice, query: Query) -> list[Any]:
         found = offered_images(library, choice, query)
         pictures = views.pictures(found, query, choice.model, library.checkpoint(choice).classes)
         return [pictures, query, gr.Timer(active=found.waiting and found.predictions.under_way)]
 
-    def go(query: str, before: Choice | None, here: str) -> list[Any]:
-        return shown(follow_link(library, parse(query), before, tabs, here), before)
-
     def on_load(request: gr.Request) -> list[Any]:
-        return go(str(request.query_params), None, "")
+        return shown(follow_link(library, parse(str(request.query_params)), None, tabs), None)
 
     def on_link(before: Choice | None, here: str, event: gr.EventData) -> list[Any]:
-        return go(str(event.query), before, here)
+        target = follow_link(library, parse(str(event.query)), before, tabs, here)
+        with suppress(UserError):  # it was removed meanwhile; then the link alone counts
+            if event.upload:
+                target = replace(target, choice=replace(target.choice, upload=str(uploaded(str(event.upload)))))
+        return shown(target, before)
 
     @toast_errors
     def on_model(name: str, before: Choice, here: str) -> list[Any]:
@@ -152,7 +165,8 @@ def wire(
 
     where = [navigation.choice, navigation.here]
     demo.load(on_load, None, page, **QUIET)
-    panel.links.go(on_link, where, page, **QUIET)
+    in_turn = {**QUIET, "concurrency_id": "links", "concurrency_limit": 1, "trigger_mode": "multiple"}
+    panel.links.go(on_link, where, page, **in_turn)
     panel.model.input(on_model, [panel.model, *where], page, **QUIET)
     panel.own.picture(on_upload, where, navigation.outputs, **QUIET)
     panel.own.removed(on_removed, where, navigation.outputs, **QUIET)

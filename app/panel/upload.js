@@ -4,27 +4,33 @@ const field = () => element.querySelector("input[type=file]");
 
 const say = (text) => { part("trouble").textContent = text; };
 
-const show = (file) => {
+let last = null; /* The picture that was sent last, for those who walk back to it. */
+
+const show = (file, path) => {
   const picture = part("picture");
   URL.revokeObjectURL(picture.src);
   picture.src = file ? URL.createObjectURL(file) : "data:,";
   part("name").textContent = file ? file.name : "";
   part("offer").hidden = Boolean(file);
   part("shown").hidden = !file;
+  part("shown").toggleAttribute("data-path", Boolean(file));
+  if (file) part("shown").dataset.path = path;
   element.dispatchEvent(new Event("frame-reset"));
 };
 
-const take = async (file) => {
+const take = async (given) => {
   const limit = Number(part("offer").dataset.limit);
   say("");
-  if (file.size > limit) {
-    say(`The picture has ${(file.size / 1e6).toFixed(1)} MB; up to ${limit / 2 ** 20} MB are taken.`);
-    return;
-  }
   part("offer").setAttribute("aria-busy", "true");
   try {
+    const file = await shrunk(given);
+    if (file.size > limit) {
+      say(`The picture has ${(file.size / 1e6).toFixed(1)} MB; up to ${limit / 2 ** 20} MB are taken.`);
+      return;
+    }
     const { path } = await upload(file);
-    show(file);
+    last = { file, path };
+    show(file, path);
     trigger("picture", { path });
   } catch {
     say("The picture could not be sent; try again.");
@@ -63,5 +69,6 @@ let known = false;
 document.addEventListener("view-changed", () => {
   const own = Boolean(document.querySelector("#address [data-own]"));
   if (known && !own) show(null);
+  else if (own && part("shown").hidden && last && last.path === history.state?.upload) show(last.file, last.path);
   known = own;
 });

@@ -10,11 +10,19 @@ from app.panel.actions import Facts
 from app.panel.offered_images import OfferedImages, Query
 from app.templating import page
 from app.uploads import LARGEST
+from protoexplain.data.dataset_view import DatasetView
+
+OTHERS = "Pictures of another data set"
 
 
-def intro() -> str:
-    """Title, what is seen here in three sentences, and the help texts that question marks open."""
-    return page("panel/intro.html")
+def header() -> str:
+    """Shortcuts for the keyboard, and the title."""
+    return page("panel/header.html")
+
+
+def helps() -> str:
+    """The help texts that question marks open."""
+    return page("panel/helps.html")
 
 
 def address(choice: Choice) -> str:
@@ -41,15 +49,16 @@ def own() -> str:
     return page("panel/own.html", limit=LARGEST)
 
 
-def query_form(query: Query, classes: Sequence[str], asks: bool) -> str:
-    """Which test pictures are shown, as a form.
+def query_form(query: Query, classes: Sequence[str], view: DatasetView | None) -> str:
+    """Which pictures are shown, as a form, under a heading that says where they come from.
 
     Args:
         query: What is shown.
         classes: Names of the classes.
-        asks: Whether the model can be asked about the pictures.
+        view: The data set; the model can be asked about its pictures.  None where they come from the checkpoint.
     """
-    return page("panel/query.html", query=query, classes=classes, asks=asks)
+    title = "Pictures it learned from" if view is None else OTHERS if view.foreign else "Test pictures"
+    return page("panel/query.html", query=query, classes=classes, asks=view is not None, title=title)
 
 
 def pictures(offered: OfferedImages, query: Query, model: str, classes: Sequence[str]) -> str:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.characteristics.table import Characteristics
-from protoexplain.explanations.characteristics.words import about_prototype
+from protoexplain.explanations.characteristics.words import (
+    Verdict,
+    about_prototype,
+    by_verdict,
+    match_findings,
+    prototype_findings,
+)
+from protoexplain.explanations.evidence.contrast import Lead, lead
 from protoexplain.explanations.evidence.local import ClassExplanation, Explanation
 from protoexplain.explanations.evidence.match import Match, Statement
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
+from protoexplain.explanations.forward_pass import ForwardPass
 from protoexplain.view.explanation_view import ExplanationView, Rows, RowView, Sum
 from protoexplain.view.numbers import amount
 from protoexplain.view.pictures import Picture
@@ -60,6 +69,7 @@ def explanation_view(
     occlusion: Mapping[int, BoxOcclusionTest] | None = None,
     characteristics: Characteristics | None = None,
     sentences: Sequence[str] = (),
+    forward_pass: ForwardPass | None = None,
 ) -> ExplanationView:
     """What is shown of an explanation for the first of its classes.
 
@@ -73,6 +83,7 @@ def explanation_view(
         occlusion: Prototype -> what blanking its box did.
         characteristics: What the checkpoint knows of its prototypes.
         sentences: Passed on.
+        forward_pass: Of the picture, to tell the lead over the next class.
 
     Raises:
         UserError: A picture of a prototype cannot be read.
@@ -101,16 +112,18 @@ def explanation_view(
             patch=pictures.patch(statement.prototype),
             source=pictures.source(statement.prototype),
             projected=statement.patch is None or statement.patch.projected,
+            convincing=found is None or found.convincing,
             notes=(*([about_blanking(tested)] if tested else []), *warnings),
             careful=bool(warnings),
             usually=about_prototype(characteristics, statement.prototype, "it") if characteristics and found else "",
             here=here.sentence if here else "",
+            traits=_traits(characteristics, found) if characteristics and found else {},
             scores=_scores(here) if here else (),
         )
         rows.setdefault(kind, []).append(row)
     places = [(one, str(number)) for number, (_, _, one) in enumerate(stated, 1) if isinstance(one, Match)]
     best = explanation.predictions[:TOP_CLASSES]
-    return ExplanationView(
+    view = ExplanationView(
         name=explanation.image,
         truth=truth,
         picture=pictures.whole(_joined([(match.box, text) for match, text in places[:marks]])),
@@ -123,6 +136,15 @@ def explanation_view(
         notices=explanation.notices,
         explanation=explanation,
     )
+    return view if forward_pass is None else replace(view, lead=_lead(view, forward_pass))
+
+
+def _lead(view: ExplanationView, forward_pass: ForwardPass) -> Lead | None:
+    """Of the shown class over the best one of the others."""
+    other = next((e.label for e in view.explanation.predictions if e.label != view.shown.label), None)
+    if other is None:
+        return None
+    return lead(forward_pass, view.shown.label, other, [row.prototype for row in view.adding])
 
 
 _Stated = tuple[str, float, Statement]
@@ -149,6 +171,15 @@ def _joined(marks: Sequence[tuple[Edges, str]]) -> list[tuple[Edges, str]]:
     for box, text in marks:
         places.setdefault(box, []).append(text)
     return [(box, ", ".join(texts)) for box, texts in places.items()]
+
+
+def _traits(known: Characteristics, match: Match) -> dict[Verdict, tuple[str, ...]]:
+    """What matters to a match; where it was not measured, to its prototype."""
+    here = match.characteristics.calibrated if match.characteristics else None
+    if not here:
+        return by_verdict(prototype_findings(known, match.prototype))
+    scores = {name: score * known.calibration.scale[name] for name, score in here.items()}
+    return by_verdict(match_findings(scores, match.similarity, known.calibration, match.prototype))
 
 
 def _scores(here: MatchCharacteristics) -> tuple[str, ...]:

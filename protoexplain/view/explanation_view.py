@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from protoexplain.explanations.characteristics.words import Verdict
+from protoexplain.explanations.evidence.contrast import Lead
 from protoexplain.explanations.evidence.local import ClassExplanation, Explanation, Prediction
 from protoexplain.view.pictures import Picture
+
+SCORED = ("for", "missing", "against")
+"""Kinds of rows that add up to the score; the others tell what was lost."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,15 @@ class RowView:
         patch: The part of the training picture.
         source: The training picture, with the part's box.
         projected: Whether the prototype equals that part; False where the part illustrates it.
+        convincing: Whether the part that was found is like the prototype, see `Match.convincing`; True for what is
+            missing.
         notes: What blanking the box does, and what a reader has to be careful about.
         careful: Whether there is something to be careful about.
         usually: Which visible characteristics the prototype rests on in the pictures of its class, in a sentence; empty
             where that was not measured.
         here: Which ones this match rests on; empty where that was not measured.
+        traits: Verdict -> the characteristics that it fits, of this match or, where that was not measured, of the
+            prototype in its class; empty where neither was.
         scores: The characteristics of this match with their scores, the largest first.
     """
 
@@ -49,10 +59,12 @@ class RowView:
     patch: Picture | None
     source: Picture | None
     projected: bool
+    convincing: bool = True
     notes: tuple[str, ...] = ()
     careful: bool = False
     usually: str = ""
     here: str = ""
+    traits: Mapping[Verdict, tuple[str, ...]] = field(default_factory=dict)
     scores: tuple[str, ...] = ()
 
     @property
@@ -101,6 +113,8 @@ class ExplanationView:
         sentences: Why not the next class, and what would change the answer.
         notices: What was done to the picture when it was read.
         explanation: All numbers; the first of its classes is the shown one.
+        lead: Over the next class, or, negative, behind the best one; its parts are the prototypes of rows about the
+            score.  None where there is no other class.
     """
 
     name: str
@@ -114,6 +128,18 @@ class ExplanationView:
     sentences: tuple[str, ...]
     notices: tuple[str, ...]
     explanation: Explanation
+    lead: Lead | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities were calibrated on held-out pictures."""
+        return self.explanation.familiar is not None
+
+    @property
+    def adding(self) -> tuple[RowView, ...]:
+        """Rows that tell a part of the score, one for each prototype."""
+        rows = [row for kind in SCORED for row in self.of_kind(kind)]
+        return tuple({row.prototype: row for row in reversed(rows)}.values())[::-1]
 
     @property
     def shown(self) -> ClassExplanation:

@@ -40,7 +40,7 @@ def test_evidence_against_the_usual_image_is_told_in_words(case, store, examples
     row = dataclasses.replace(case.of_kind("for")[0], similarity=1.25, usual=1.75)
     told = explain.answer(dataclasses.replace(case, lists=(Rows("for", (row,)),)), 5, "map", False, "a")
     against = explain.answer(dataclasses.replace(case, lists=(Rows("against", (row,)),)), 5, "map", False, "a")
-    assert "Strength of the heat map" in against, "rows that speak against have heat maps, too"
+    assert "What does the heat map mean?" in against, "rows that speak against have heat maps, too"
     for words in ("relative to the average class", "What an average picture gets", "usually 1.75", "than usual"):
         assert words in told
     other = store.explainer("b-cbc")
@@ -92,10 +92,23 @@ def test_hostile_names_among_the_pictures_are_text(library):
     shown = OfferedImages(
         ((input_image, ImagePrediction(0, 0.5, 0.1, 1)),), 5, PredictionJob(error=UserError(HOSTILE)), waiting=True
     )
+    view = library.examples.view(library.store.listed("a-protopnet").checkpoint)
     for query in (pictures.Query(), pictures.Query("wrong")):
-        page = panel.pictures(shown, query, HOSTILE, [HOSTILE]) + panel.query_form(query, [HOSTILE], asks=True)
+        page = panel.pictures(shown, query, HOSTILE, [HOSTILE]) + panel.query_form(query, [HOSTILE], view)
         assert "<script" not in page
         assert "<img src=x" not in page
+
+
+def test_the_shelf_says_where_its_pictures_come_from(library):
+    view = library.examples.view(library.store.listed("a-protopnet").checkpoint)
+    told = [
+        panel.query_form(pictures.Query(), ["Wren"], one)
+        for one in (None, view, dataclasses.replace(view, foreign=True))
+    ]
+    titles = ["Pictures it learned from", "Test pictures", panel.OTHERS]
+    assert [f"<h2>{title}</h2>" in page for title, page in zip(titles, told, strict=True)] == [True] * 3
+    assert "Least sure first" not in told[0]
+    assert "Least sure first" in told[2]
 
 
 def test_every_picture_has_an_alternative_text(case):
@@ -114,7 +127,7 @@ def test_every_question_mark_opens_a_help_text(store, case):
     )
     asked = {piece.split('"')[0] for piece in page.split('popovertarget="')[1:]}
     assert {"help-similarity", "help-evidence", "help-probability", "help-box", "help-heat", "help-sum"} <= asked
-    assert all(f'id="{name}"' in panel.intro() for name in asked)
+    assert all(f'id="{name}"' in panel.helps() for name in asked)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +156,8 @@ def test_class_names_read_like_names(name, text):
 
 def test_families_that_repeat_are_told_apart_by_their_folders(store):
     first, second = store.scan()[0]
-    assert titles([first, second]) == [("ProtoPNet", first.name), (titles([second])[0][0], second.name)]
-    assert titles([first, first])[0][0] == "ProtoPNet (a-protopnet)"
+    assert titles([first, second]) == [("ProtoPNet on sample-birds", first.name), (titles([second])[0][0], second.name)]
+    assert titles([first, first])[0][0] == "ProtoPNet on sample-birds (a-protopnet)"
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.834, "+0.83"), (-12.34, "\N{MINUS SIGN}12.3"), (1830, "+1,830")])
@@ -173,6 +186,7 @@ def test_hostile_names_in_the_gallery_are_text(store):
     pages = [
         prototypes.gallery(hostile, HOSTILE, Query(HOSTILE)),
         prototypes.details(one, HOSTILE, Query(HOSTILE)),
+        prototypes.figures(one, HOSTILE, Query(HOSTILE)),
         panel.address(Choice(HOSTILE, HOSTILE)),
         panel.notices([HOSTILE]),
     ]

@@ -101,5 +101,5 @@ def _external(url, address):
 
 
 def _stream(url):
-    """The stream of events, which the page closes itself when all is told."""
-    return "/queue/data" in url
+    """The stream of events, which the page closes itself when all is told, and the sign of life, which ends with it."""
+    return "/queue/data" in url or "/heartbeat/" in url

@@ -22,11 +22,11 @@ def test_two_pictures_and_two_models_are_compared(open_page):
     expect(right).not_to_have_text(before)
     page.wait_for_url(re.compile("how=pictures&other="))
     page.get_by_label("two models").check()
-    expect(right).to_have_text("Classification-By-Components")
+    expect(right).to_have_text("Classification-By-Components on sample-birds")
     expect(page.locator(".versus-row").first).to_contain_text("share")
     query = page.url.partition("?")[2]
     again = open_page(f"?{query}", ".comparison")
-    expect(again.locator(".side h2").nth(1)).to_have_text("Classification-By-Components")
+    expect(again.locator(".side h2").nth(1)).to_have_text("Classification-By-Components on sample-birds")
 
 
 def test_another_picture_changes_the_left_side(open_page):
@@ -40,7 +40,7 @@ def test_another_picture_changes_the_left_side(open_page):
 
 def test_what_cannot_be_compared_is_told_and_the_app_goes_on(open_page, tmp_path):
     page = open_page("?model=a-protopnet&tab=compare&how=models&other=../../etc", ".comparison")
-    expect(page.locator(".side h2").nth(1)).to_have_text("Classification-By-Components")
+    expect(page.locator(".side h2").nth(1)).to_have_text("Classification-By-Components on sample-birds")
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
     page.locator("#own-file").set_input_files(poem)

@@ -34,19 +34,64 @@ def choose(page, dropdown, option):
     page.locator(f'li[role=option][aria-label="{option}"]').click()
 
 
+def open_settings(page):
+    """By keyboard, as it must be possible."""
+    drawer = page.get_by_role("button", name="Settings").first
+    drawer.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows")).to_be_visible()
+
+
+def above_the_fold(page):
+    """Whether the picture, the answer and two rows are seen without scrolling."""
+    page.locator("#answer .card").nth(1).wait_for()
+    size = page.viewport_size
+    places = [page.locator("#explained .whole"), page.locator("#answer h2"), page.locator("#answer .verdict")]
+    places += [page.locator("#answer .card").nth(i) for i in (0, 1)]
+    edges = [place.bounding_box() for place in places]
+    return all(
+        edge["y"] >= 0 and edge["y"] + edge["height"] <= size["height"] and edge["x"] + edge["width"] <= size["width"]
+        for edge in edges
+    )
+
+
 def some_bird(birds):
     return sorted(birds.glob("images/*/*.jpg"))[0]
 
 
-def test_the_first_visit_shows_an_example_explained(page):
+def test_the_first_visit_shows_an_example_explained(open_page):
+    page = open_page(height=800)
     expect(page.get_by_role("heading", level=1)).to_have_text("This part looks like that part")
-    assert page.locator("#intro header p").inner_text().count(".") == 3
+    assert page.locator(".introduction p").inner_text().count(".") == 2
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why .+\?$"))
+    assert above_the_fold(page)
+    expect(page.locator("#rows")).to_be_hidden()
     expect(page.locator("#answer .card").first).to_contain_text("Similarity")
     expect(page.locator("#facts")).to_contain_text("87.5 %")
     expect(page.locator("#explained .mark").first).to_be_visible()
     assert page.locator("#classes label").count() == 4
     assert "model=a-protopnet" in page.url
+    page.get_by_role("tab", name="Metrics").click()
+    expect(page.locator("#shelf")).to_be_hidden()
+    expect(page.locator(".introduction")).to_be_hidden()
+    page.get_by_role("tab", name="Explain").click()
+    page.get_by_role("button", name="Got it").click()
+    expect(page.locator(".introduction")).to_be_hidden()
+    again = open_page()
+    expect(again.locator(".introduction")).to_be_hidden()
+    again.evaluate("localStorage.clear()")
+
+
+def test_the_keyboard_meets_tabs_before_pictures_and_can_skip(page):
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#tab-explain")).to_be_focused()
+    order = page.evaluate(
+        """() => ["#tabs [role=tab]", "#explained .pin", "#own-file", "#pictures a"].map(
+            (place) => [...document.querySelectorAll("*")].indexOf(document.querySelector(place)))"""
+    )
+    assert order == sorted(order)
 
 
 def test_every_picture_is_drawn_and_described(page):
@@ -58,10 +103,17 @@ def test_every_picture_is_drawn_and_described(page):
 
 
 def test_the_shown_numbers_add_up(page):
-    cells = page.locator(".sum td:last-child").all_inner_texts()
+    """The lead row by row, the score of the class alone, and the sentence above the rows."""
+    lead = page.locator(".lead-sum td:last-child").all_inner_texts()
+    assert sum(map(number, lead[:-1])) == pytest.approx(number(lead[-1]), abs=0.04)
+    told, given, rest = (number(text) for text in page.locator(".lead b").all_inner_texts())
+    assert told == pytest.approx(number(lead[-1]))
+    assert given + rest == pytest.approx(told, abs=0.02)
+    cells = page.locator(".whole-score .sum td:last-child").all_text_contents()
     assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.02)
-    rows = page.locator(".card dl div:nth-child(2) dd").all_inner_texts()
+    rows = page.locator(".card dl div:nth-child(2) dd").all_text_contents()
     assert sum(map(number, rows)) == pytest.approx(number(cells[0]), abs=0.03)
+    expect(page.locator(".box-test.good summary, .box-test.bad summary").first).to_contain_text("Box test")
 
 
 def test_another_class_is_explained_by_click_and_by_keyboard(page):
@@ -77,6 +129,7 @@ def test_another_class_is_explained_by_click_and_by_keyboard(page):
 
 def test_any_class_can_be_asked_for(page):
     name = page.locator("#classes label").nth(2).inner_text().split(" · ")[0]
+    open_settings(page)
     choose(page, "#other", name)
     expect(page.locator("#answer h2")).to_have_text(f"Why not {name}?")
     expect(page.locator("#classes label.selected")).to_contain_text(name)
@@ -88,17 +141,18 @@ def test_another_example_and_fewer_rows(page):
     page.locator("#pictures .tiles a").nth(1).click()
     expect(caption).not_to_have_text(before)
     assert page.locator("#answer .card").count() == 5
+    open_settings(page)
     page.locator("#rows label", has_text="3").click()
     expect(page.locator("#answer .card")).to_have_count(3)
 
 
 def test_another_checkpoint_tells_what_spoke_by_absence(page):
     caption = page.locator("#explained .caption").inner_text()
-    choose(page, "#model", "Classification-By-Components")
+    choose(page, "#model", "Classification-By-Components on sample-birds")
     expect(page.locator("#answer")).to_contain_text("Missing, as expected")
     expect(page.locator(".cards.absent .card").first).to_contain_text("shared by all classes")
     assert page.locator("#explained .caption").inner_text() == caption
-    cells = page.locator(".sum td:last-child").all_inner_texts()
+    cells = page.locator(".whole-score .sum td:last-child").all_text_contents()
     assert 0 < number(cells[-1]) < 1
     assert sum(map(number, cells[:-1])) == pytest.approx(number(cells[-1]), abs=0.002)
 
@@ -160,12 +214,24 @@ def test_a_picture_is_taken_with_the_camera(page):
     assert page.evaluate("document.querySelector('#own video').srcObject.active") is False
 
 
-def test_pointing_at_a_row_shows_it_in_the_picture(page):
+def test_a_row_and_its_box_are_linked(page):
+    """One box at a time, in the colour of its row; by hover, by Tab, and from the picture to the row."""
+    seen = page.locator("#explained .mark.here")
+    expect(seen).to_have_text("1")
     page.locator("#answer .card").nth(1).hover()
-    expect(page.locator("#explained .mark.here")).to_have_text("2")
+    expect(seen).to_have_text("2")
     expect(page.locator("#explained .lens img.heat")).to_have_count(1)
+    colours = "([a, b]) => getComputedStyle(document.querySelector(a)).borderTopColor"
+    assert page.evaluate(colours, ["#explained .mark.here", ""]) == page.evaluate(colours, ["#answer .card.here", ""])
     page.locator("#explained .caption").hover()
-    expect(page.locator("#explained .mark.here")).to_have_count(0)
+    expect(seen).to_have_text("1")
+    expect(page.locator("#explained .lens img.heat")).to_have_count(0)
+    page.locator("#explained .pin").first.focus()
+    page.keyboard.press("Tab")
+    expect(seen).to_have_text("2")
+    expect(page.locator("#answer .card.here")).to_have_attribute("data-row", "2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Show row 2 in the picture")).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_row_is_kept_shown_by_keyboard_and_heat_maps_fade(page):
@@ -174,6 +240,7 @@ def test_a_row_is_kept_shown_by_keyboard_and_heat_maps_fade(page):
     page.keyboard.press("Enter")
     expect(number).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#explained .mark.here")).to_have_text("1")
+    open_settings(page)
     slider = page.get_by_role("slider", name="Strength of the heat map")
     slider.focus()
     page.keyboard.press("Home")
@@ -201,6 +268,7 @@ def test_pictures_that_the_model_names_wrongly_or_unsurely_are_found(page):
 def test_heat_maps_are_drawn_by_another_method_and_the_link_says_which(page, open_page):
     heat = page.locator("#answer img.heat").first
     own = heat.get_attribute("src")
+    open_settings(page)
     choose(page, "#heat", "Grad-CAM")
     expect(heat).to_have_attribute("alt", re.compile("^Grad-CAM"))
     assert heat.get_attribute("src") != own
@@ -211,6 +279,7 @@ def test_heat_maps_are_drawn_by_another_method_and_the_link_says_which(page, ope
 
 
 def test_a_row_leads_to_its_prototype(page):
+    page.eval_on_selector_all("#answer .folded details", "all => all.forEach(fold => fold.open = true)")
     link = page.locator("#answer .card h4 a").first
     name = link.inner_text()
     link.click()
@@ -246,6 +315,15 @@ def test_a_bad_file_is_refused_in_the_page_and_the_app_goes_on(page, birds, tmp_
     expect(page.locator("#answer h2")).to_have_text(re.compile(r"^Why "))
 
 
+def test_a_camera_picture_of_twelve_megapixels_is_scaled_before_it_is_sent(page, tmp_path):
+    path = tmp_path / "camera.jpg"
+    Image.effect_noise((4000, 3000), 90).convert("RGB").save(path, quality=98)
+    assert path.stat().st_size > 8 << 20
+    upload(page, path)
+    expect(page.locator("#explained .caption")).to_have_text("camera.jpg")
+    assert page.locator("#own img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [2048, 1536]
+
+
 def test_a_file_above_the_limit_is_refused_by_the_page(page, tmp_path):
     path = tmp_path / "large.png"
     path.write_bytes(b"\x89PNG" + bytes(8 << 20))
@@ -274,7 +352,7 @@ def test_a_file_name_with_markup_is_shown_as_text(page, birds, tmp_path):
 
 
 def test_class_names_with_markup_are_shown_as_text(page):
-    choose(page, "#model", "ProtoPNet (c-hostile)")
+    choose(page, "#model", "ProtoPNet on sample-birds (c-hostile)")
     expect(page.locator("#answer h2")).to_contain_text('"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}')
     expect(page.locator("#classes label").first).to_contain_text("{{7*7}}${7*7}")
     assert page.evaluate("window.hacked") is None
@@ -300,7 +378,9 @@ def test_a_question_mark_explains_a_score_by_keyboard(page):
 def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
     page = open_page(f"?__theme={theme}", width=390, height=844)
     page.locator("#answer .card").first.wait_for()
+    assert above_the_fold(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("#tabs [role=tablist]").bounding_box()["height"] < 50
     right_edges = "all => all.map(e => e.getBoundingClientRect().right)"
     assert max(page.eval_on_selector_all("#answer .card, #explained .whole", right_edges)) <= 390
 

@@ -30,6 +30,7 @@ def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
     expect(page.locator("#pictures .tiles a").nth(2)).to_have_attribute("aria-current", "")
     page.locator("#classes label").nth(1).click()
     expect(page.locator("#answer h2")).to_have_text(re.compile("^Why not"))
+    page.get_by_role("button", name="Settings").first.click()
     page.locator("#rows label", has_text="3").click()
     expect(page.locator("#answer .card")).to_have_count(3)
     page.wait_for_url(re.compile("rows=3"))
@@ -40,13 +41,42 @@ def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
     assert shown(again) == shown(page)
 
 
-def test_back_returns_to_the_picture_before(open_page):
+def test_back_and_forward_walk_through_pictures_classes_and_tabs(open_page, birds):
     page = open_page()
-    first = page.locator("#explained .caption").inner_text()
+    picture, answer = page.locator("#explained .caption"), page.locator("#answer h2")
+    bird = sorted(birds.glob("images/*/*.jpg"))[0]
+    seen = []
+
+    def went(changed=None):
+        """What a person sees after the last step, which changed something."""
+        if changed is not None:
+            expect(changed).not_to_have_text(seen[-1][0 if changed is picture else 1])
+        page.wait_for_timeout(300)
+        seen.append((picture.inner_text(), answer.inner_text()))
+
+    went()
     page.locator("#pictures .tiles a").nth(1).click()
-    expect(page.locator("#explained .caption")).not_to_have_text(first)
+    went(picture)
+    page.locator("#classes label").nth(2).click()
+    went(answer)
+    page.locator("#own-file").set_input_files(bird)
+    expect(picture).to_contain_text(bird.name)
+    went()
+    page.get_by_role("tab", name="Prototypes").click()
+    page.locator("#gallery .prototype-grid a").nth(5).click()
+    expect(page.locator(".prototype-details h2")).to_contain_text("Prototype 5")
     page.go_back()
-    expect(page.locator("#explained .caption")).to_have_text(first)
+    expect(page.locator("#gallery .prototype-grid li")).to_have_count(16)
+    for caption, heading in seen[::-1]:
+        page.go_back()
+        expect(picture).to_have_text(caption)
+        expect(answer).to_have_text(heading)
+    for caption, heading in seen[1:]:
+        page.go_forward()
+        expect(picture).to_have_text(caption)
+        expect(answer).to_have_text(heading)
+    page.go_forward()
+    expect(page.locator("#gallery .prototype-grid li")).to_have_count(16)
 
 
 def test_a_link_is_copied_and_says_so(open_page, chromium, address):
@@ -78,7 +108,7 @@ def test_an_upload_is_in_no_link(open_page, birds, address):
 )
 def test_a_nonsense_link_shows_the_first_view_and_says_so(open_page, query):
     page = open_page(query)
-    expect(page.locator("#model input")).to_have_value("ProtoPNet (a-protopnet)")
+    expect(page.locator("#model input")).to_have_value("ProtoPNet on sample-birds (a-protopnet)")
     if "model" in query:
         expect(page.locator("#notices")).to_contain_text("which is not here")
     assert page.evaluate("window.hacked") is None
@@ -99,6 +129,6 @@ def test_checkpoints_appear_by_themselves_and_broken_ones_are_told(chromium, che
         shutil.copytree(checkpoints / "d-damaged", folder / "d-damaged")
         expect(page.locator(".broken summary")).to_have_text("1 checkpoint cannot be used")
         page.locator("#model input").click()
-        expect(page.get_by_role("option", name="Classification-By-Components")).to_be_visible()
+        expect(page.get_by_role("option", name="Classification-By-Components on sample-birds")).to_be_visible()
         assert page.locator("#answer h2").inner_text() == shown
         page.close()

@@ -13,6 +13,7 @@ MEASURED_WITHIN = 120_000
 
 def only(page, *titles):
     """Tick these metrics and no others."""
+    page.eval_on_selector_all("#metrics-work details", "all => all.forEach(fold => fold.open = true)")
     page.eval_on_selector_all("#metrics-work input[type=checkbox]", "all => all.forEach(box => box.checked = false)")
     for title in titles:
         page.get_by_role("checkbox", name=re.compile(f"^{title} ·")).check()
@@ -27,14 +28,16 @@ def test_metrics_are_measured_read_and_compared(open_page):
     expect(page.locator("#metrics-work")).to_contain_text("2 metrics were measured.", timeout=MEASURED_WITHIN)
     card = page.locator("#metric-consistency")
     expect(card).to_contain_text("For comparison: ")
+    expect(page.locator(".light").nth(1).locator(".colour")).not_to_have_text("not measured")
+    expect(page.locator(".light.grey").last).to_contain_text("Do explanations show what counts?")
     card.get_by_text("Details").click()
     expect(card.locator("svg polyline.own").first).to_be_visible()
     expect(card.locator(".histogram")).to_be_visible()
     with page.expect_download() as found:
         page.get_by_role("link", name="All numbers as CSV").click()
     assert found.value.path().read_text().startswith("metric,title,unit")
-    page.get_by_label("Compare with").select_option("ProtoPNet (a-protopnet)")
-    expect(card).to_contain_text("ProtoPNet (a-protopnet): not measured.")
+    page.get_by_label("Compare with").select_option("ProtoPNet on sample-birds (a-protopnet)")
+    expect(card).to_contain_text("ProtoPNet on sample-birds (a-protopnet): not measured.")
     page.wait_for_url(re.compile("with=a-protopnet"))
     page.get_by_role("tab", name="Prototypes").click()
     page.get_by_label("Sort by").select_option("Consistency")

@@ -45,6 +45,7 @@ def test_a_prototype_has_a_page_and_the_gallery_is_found_again(page):
     expect(portrait.locator("h2")).to_contain_text("Prototype 5")
     expect(portrait.locator(".side-by-side img")).to_have_count(2)
     expect(portrait.locator(".side-by-side .spot")).to_have_count(1)
+    page.locator(".figures > summary").click()
     expect(portrait.locator(".weights").first).to_be_visible()
     expect(portrait.locator(".ranks li")).to_have_count(2)
     expect(page.locator("#gallery")).to_be_hidden()
@@ -69,13 +70,15 @@ def test_a_link_opens_a_prototype_and_a_neighbour_leads_on(open_page):
 
 def test_another_model_shows_its_own_prototypes_and_another_picture_changes_nothing(page):
     page.locator("#model input").click()
-    page.get_by_role("option", name="Classification-By-Components").click()
+    page.get_by_role("option", name="Classification-By-Components on sample-birds").click()
     expect(page.locator("#gallery .prototype-grid small").first).to_have_text("shared by all classes")
     page.locator("#gallery .prototype-grid a").first.click()
     expect(page.locator(".prototype-details h2")).to_contain_text("shared by all classes")
+    page.get_by_role("tab", name="Explain").click()
     page.locator("#pictures .tiles a").nth(1).click()
     expect(page.locator("#pictures .tiles a").nth(1)).to_have_attribute("aria-current", "")
-    expect(page.locator(".prototype-details h2")).to_be_visible()
+    page.get_by_role("tab", name="Prototypes").click()
+    expect(page.locator(".prototype-details h2")).to_contain_text("shared by all classes")
 
 
 def test_a_prototype_that_is_not_there_is_told_and_the_app_goes_on(open_page):
@@ -97,6 +100,8 @@ def test_the_nearest_pictures_are_found_and_lead_to_their_explanation(open_page)
     page.get_by_role("button", name="Find the nearest pictures").click()
     expect(page.locator("#nearest h3").first).to_have_text("Nearest training pictures", timeout=120_000)
     expect(page.locator("#nearest .near li")).to_have_count(10)
+    places = [page.locator(one).bounding_box()["y"] for one in (".side-by-side", "#nearest .near >> nth=0", ".figures")]
+    assert places == sorted(places)
     page.locator("#nearest .near a").first.click()
     expect(page.locator("#answer h2")).to_be_visible()
     expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")

@@ -60,5 +60,5 @@ def test_another_model_ends_a_running_quiz_and_says_so(open_page):
     page.get_by_role("button", name="Start").click()
     expect(page.locator(".options .option")).to_have_count(4)
     page.locator("#model input").click()
-    page.locator('li[role=option][aria-label="Classification-By-Components"]').click()
+    page.locator('li[role=option][aria-label="Classification-By-Components on sample-birds"]').click()
     expect(page.locator(".quiz [role=status]")).to_contain_text("the quiz starts anew")

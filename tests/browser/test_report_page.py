@@ -19,13 +19,16 @@ def downloaded(page, name):
 
 
 def test_a_report_is_made_looked_at_and_taken_along(open_page):
-    page = open_page("?model=b-cbc&tab=report", ".report-settings")
+    page = open_page("?model=b-cbc&tab=report", ".report-settings", may_fail=True)  # what a reload breaks off
     expect(page.locator(".report-settings :checked")).to_have_count(7)
     page.get_by_label("How to make it again").uncheck()
     page.get_by_label("The prototypes").uncheck()
     page.locator(".tick input").nth(2).check()
     page.wait_for_url(re.compile("pictures=chosen.1"))
     page.get_by_role("button", name="Make the report").click()
+    expect(page.locator("#report-status progress")).to_be_in_viewport()
+    page.reload()
+    page.locator("#report-status .working, .downloads").first.wait_for()
     frame = page.frame_locator("iframe.preview")
     expect(frame.locator("h1")).to_have_text(re.compile("^Classification-By-Components on "), timeout=MADE_WITHIN)
     expect(frame.locator("article.explained")).to_have_count(2)
@@ -41,6 +44,7 @@ def test_a_report_is_made_looked_at_and_taken_along(open_page):
     page.locator("#pictures .tiles a").nth(2).click()
     expect(page.locator(".tick :checked")).to_have_count(2)
     expect(frame.locator("h1")).to_be_visible()
+    page.wait_for_url(re.compile("image=.*sections="))
     again = open_page(f"?{page.url.partition('?')[2]}", ".report-settings")
     expect(again.get_by_label("How to make it again")).not_to_be_checked()
     expect(again.locator(".tick input").nth(2)).to_be_checked()

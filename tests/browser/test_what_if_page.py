@@ -19,7 +19,7 @@ def test_sliders_questions_and_paint_move_the_answer(open_page):
     hue.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    expect(hue).to_have_attribute("aria-valuetext", "0.05 turns of the colour circle")
+    expect(hue).to_have_attribute("aria-valuetext", "18 degrees of the colour circle")
     page.wait_for_url(re.compile("hue=0.05"))
     assert changed.get_attribute("src") != before
     expect(page.locator("#what-if-answer .verdict")).to_contain_text(re.compile("The model (still|now) says"))

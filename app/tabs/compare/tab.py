@@ -39,9 +39,8 @@ def build(library: Library, chosen: gr.State) -> None:
         classes = explainer.checkpoint.classes
         if query.how == MODELS:
             if not models:
-                raise UserError(
-                    "there is no other model to compare with", "", f"put a checkpoint into {library.store.root}"
-                )
+                fix = "whoever runs this page can add a second checkpoint to its folder"
+                raise UserError("there is no other model to compare with", "", fix)
             other = query.other if query.other in dict(models).values() else models[0][1]
             named = titles[choice.model], titles[other]
             shown = two_models(explainer, library.store.explainer(other), named, image)
@@ -54,7 +53,11 @@ def build(library: Library, chosen: gr.State) -> None:
         second = next((image for image in images if image.key == query.other), None)
         second = second or default_other_image(explainer, image, images)
         if second is None:
-            raise UserError("there is no other picture to compare with", "", "start the app with --data FOLDER")
+            raise UserError(
+                "there is no other picture to compare with",
+                "",
+                "whoever runs this page can start it with --data FOLDER",
+            )
         shown = two_pictures(explainer, image, second)
         offered = [image for image in images if query.label is None or image.truth == classes[query.label]]
         return [
@@ -71,4 +74,4 @@ def build(library: Library, chosen: gr.State) -> None:
     events.on_query(query_form, on_query, trigger_mode="always_last")
 
 
-TAB = Tab("compare", "Compare", 30, build)
+TAB = Tab("compare", "Compare", 30, build, uses_picture=True)

@@ -102,7 +102,7 @@ class Edits:
         if preview is None:
             folder = self.examples.folder
             if folder is None:
-                raise UserError("there is no data set", "", "start the app with --data FOLDER")
+                raise UserError("there is no data set", "", "whoever runs this page can start it with --data FOLDER")
             preview = open_preview(
                 checkpoint,
                 folder,

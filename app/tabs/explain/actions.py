@@ -6,13 +6,15 @@ from app.input_image import InputImage, run_model
 from app.pictures import ServedPictures
 from protoexplain.errors import UserError
 from protoexplain.explanations.attribution.attribute import find_method
+from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.explainer import ExplainedImage, Explainer
 from protoexplain.view.build import explanation_view
 from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY, ImagePictures
 
 ROWS = (3, 5, 10)
-MARKS = 5
+RANDOM_BOXES = 9
+"""Each box is compared with; fewer than in a report, for somebody waits."""
 
 
 def explanation_of(explainer: Explainer, image: InputImage, label: int | None, rows: int) -> ExplainedImage:
@@ -59,8 +61,21 @@ def explain_image(
         explained.explanation,
         ImagePictures(explainer, explained.forward, ServedPictures(explainer.checkpoint), method=method),
         absent=rows,
-        marks=MARKS,
         truth=image.known_truth(explainer.checkpoint),
         drawn=explainer.model.prototype_source.decoded,
         characteristics=explainer.known_characteristics,
+        forward_pass=explained.forward.forward_pass,
     )
+
+
+def occlusion_tests(
+    explainer: Explainer, image: InputImage, label: int | None = None, rows: int = ROWS[1]
+) -> dict[int, BoxOcclusionTest]:
+    """What covering the box of each shown match does to its similarity, by prototype.
+
+    Raises:
+        UserError: As `explanation_of`.
+    """
+    explained = explanation_of(explainer, image, label, rows)
+    shown = explained.explanation.classes[0]
+    return explainer.occlusion_test(explained.forward, (*shown.found, *shown.unwanted), RANDOM_BOXES)

@@ -23,41 +23,45 @@ from protoexplain.view.image_pictures import SIMILARITY
 
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
-    with gr.Row(elem_id="top", visible=False) as top:
-        with gr.Column(min_width=280):
+    html(views.introduction(), elem_id="introduction")
+    with gr.Row(elem_id="explain-view"):
+        with gr.Column(elem_id="top", visible=False) as top:
             picture = html(elem_id="explained")
-        with gr.Column(min_width=280):
-            html(views.predictions_heading())
-            classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
-            bars = html(elem_id="bars")
-            other = gr.Dropdown(
-                [],
-                value=None,
-                label="Why not another class?",
-                info="Type to search all of them",
-                elem_id="other",
-                interactive=True,
-            )
-            rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
-            heat = gr.Dropdown(
-                views.methods(),
-                value=SIMILARITY,
-                label="Heat maps by",
-                info="The similarity map is the model's own; the others ask pixel by pixel, which takes seconds",
-                elem_id="heat",
-                interactive=True,
-            )
-            why = gr.Checkbox(
-                False,
-                label="Say what each match rests on",
-                info="Hue, shape, texture and the like: changes the picture and looks again, which takes a second",
-                elem_id="why",
-            )
-    answer = html(
-        loading("Loading the model and explaining an example…"),
-        elem_id="answer",
-        js_on_load=script("tabs/explain/script.js"),
-    )
+            with gr.Column(elem_id="guesses"):
+                html(views.predictions_heading())
+                classes = gr.Radio([], show_label=False, label="Most probable classes", elem_id="classes")
+                bars = html(elem_id="bars")
+            with gr.Accordion("Settings", open=False, elem_id="settings"):
+                other = gr.Dropdown(
+                    [],
+                    value=None,
+                    label="Why not another class?",
+                    info="Type to search all of them",
+                    elem_id="other",
+                    interactive=True,
+                )
+                rows = gr.Radio(list(actions.ROWS), value=actions.ROWS[1], label="Prototypes to show", elem_id="rows")
+                heat = gr.Dropdown(
+                    views.methods(),
+                    value=SIMILARITY,
+                    label="Heat maps by",
+                    info="The similarity map is the model's own; the others ask pixel by pixel, which takes seconds",
+                    elem_id="heat",
+                    interactive=True,
+                )
+                html(views.strength())
+                why = gr.Checkbox(
+                    False,
+                    label="Say what each match rests on",
+                    info="Hue, shape, texture and the like: changes the picture and looks again, which takes a second",
+                    elem_id="why",
+                )
+        answer = html(
+            loading("Loading the model and explaining an example…"),
+            elem_id="answer",
+            js_on_load=script("tabs/explain/script.js"),
+        )
+    tested = html(elem_id="box-tests")
     shown = [top, picture, classes, bars, other, rows, heat, why, answer]
 
     def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
@@ -65,7 +69,7 @@ def build(library: Library, chosen: gr.State) -> None:
         view = actions.explain_image(explainer, input_image, label, count, method, reasons)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
-            gr.Row(visible=True),
+            gr.Column(visible=True),
             views.picture(view),
             gr.Radio(views.choices(view.predictions), value=view.shown.label),
             views.bars(view.predictions),
@@ -73,7 +77,7 @@ def build(library: Library, chosen: gr.State) -> None:
             count,
             method,
             reasons,
-            views.answer(view, count, method, reasons, choice.model),
+            views.answer(view, count, method, reasons, choice.model, choice.visit),
         )
 
     def on_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
@@ -89,16 +93,31 @@ def build(library: Library, chosen: gr.State) -> None:
             reasons or parameters.get("why") == "1",
         )
 
-    for event, action, inputs in (
-        (chosen.change, on_choice, [chosen, rows, heat, why]),
-        (classes.input, one_class, [chosen, classes, rows, heat, why]),
-        (other.input, one_class, [chosen, other, rows, heat, why]),
-        (rows.input, one_class, [chosen, classes, rows, heat, why]),
+    def on_explained(choice: Choice, label: int | None, count: int) -> str:
+        """The answer is there; what takes longer is told beside its rows."""
+        if label is None:
+            return ""
+        found = actions.occlusion_tests(library.explainer(choice), library.input_image(choice), label, count)
+        return views.box_tests(found, choice.visit)
+
+    slow = {"show_progress": "full", "show_progress_on": [answer]}
+    for event, action, inputs, looks in (
+        (chosen.change, on_choice, [chosen, rows, heat, why], {}),
+        (classes.input, one_class, [chosen, classes, rows, heat, why], {}),
+        (other.input, one_class, [chosen, other, rows, heat, why], {}),
+        (rows.input, one_class, [chosen, classes, rows, heat, why], {}),
+        (heat.input, one_class, [chosen, classes, rows, heat, why], slow),
+        (why.input, one_class, [chosen, classes, rows, heat, why], slow),
     ):
-        event(show_errors(action, _nothing), inputs, shown, trigger_mode="multiple", **ON_MODEL)
-    slow = {**ON_MODEL, "trigger_mode": "multiple", "show_progress": "full", "show_progress_on": [answer]}
-    for setting in (heat, why):
-        setting.input(show_errors(one_class, _nothing), [chosen, classes, rows, heat, why], shown, **slow)
+        explained = event(
+            show_errors(action, _nothing), inputs, shown, **{**ON_MODEL, "trigger_mode": "multiple", **looks}
+        )
+        explained.then(
+            show_errors(on_explained, lambda message: ""),
+            [chosen, classes, rows],
+            [tested],
+            **{**ON_MODEL, "concurrency_id": "box tests"},
+        )
     _endpoint(library)
 
 
@@ -130,7 +149,7 @@ def _endpoint(library: Library) -> None:
 
 def _nothing(message: str) -> tuple[Any, ...]:
     """A message in the place of an explanation."""
-    hidden = gr.Row(visible=False)
+    hidden = gr.Column(visible=False)
     return (
         hidden,
         "",
@@ -144,4 +163,4 @@ def _nothing(message: str) -> tuple[Any, ...]:
     )
 
 
-TAB = Tab("explain", "Explain", 10, build)
+TAB = Tab("explain", "Explain", 10, build, uses_picture=True)

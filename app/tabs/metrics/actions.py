@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.library import Choice, Library
 from app.tabs.metrics.groups import grouped
+from app.tabs.metrics.lights import Light, lights, verdict
 from app.tabs.metrics.plots import Plot, Spread, plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
@@ -58,6 +59,8 @@ class MetricsReport:
         test_images: On which.
         projections: Accuracy on test images before and after each projection.
         findings: About all prototypes, from after the training.
+        lights: What the measurements come to.
+        verdict: The same in a sentence; empty where nothing was measured.
         groups: Question -> metrics that answer it.
         against: Title of the model that it is compared with, empty where there is none.
         summary: Of the comparison, one sentence each.
@@ -70,6 +73,8 @@ class MetricsReport:
     test_images: int
     projections: tuple[tuple[float, float], ...]
     findings: tuple[str, ...]
+    lights: tuple[Light, ...]
+    verdict: str
     groups: Mapping[str, tuple[MetricView, ...]]
     against: str
     summary: tuple[str, ...]
@@ -109,13 +114,15 @@ def report(library: Library, choice: Choice, other: str = "", titles: Mapping[st
         for question, names in grouped(results).items()
     }
     rows = comparison_rows(models, differences) if other else result_rows(results)
-    accuracy = checkpoint.metrics.get("test_accuracy")
+    accuracy, shown = checkpoint.metrics.get("test_accuracy"), lights(results)
     return MetricsReport(
         accuracy=accuracy if isinstance(accuracy, float) else None,
         guessing=1 / len(checkpoint.classes),
         test_images=checkpoint.data.test_images,
         projections=tuple(_projections(checkpoint)),
         findings=checkpoint.findings,
+        lights=shown,
+        verdict=verdict(shown) if results else "",
         groups=groups,
         against=list(models)[1] if other else "",
         summary=tuple(summary(differences).splitlines()) if other else (),

@@ -60,6 +60,11 @@ class MeasurementForm:
     missing: tuple[str, ...]
     job: Measurement
 
+    @property
+    def measured(self) -> bool:
+        """Whether anything was."""
+        return any(option.measured for options in self.groups.values() for option in options)
+
 
 @dataclass(frozen=True)
 class MeasurementRequest:

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.tabs.metrics.actions import MetricsReport
+from app.tabs.metrics.lights import Colour, Grade
 from app.tabs.metrics.measuring import PER_CLASS, MeasurementForm
 from app.templating import data_uri, page
+from protoexplain.metrics.registry import get_metric, list_metrics
+
+WORDS = {Colour.GREEN: "yes", Colour.YELLOW: "in part", Colour.RED: "no", Colour.GREY: "not measured"}
+GRADES = {
+    Grade.GOOD: "good",
+    Grade.OPEN: "good, but so is a baseline that knows nothing",
+    Grade.MIDDLING: "middling",
+    Grade.BAD: "bad",
+}
 
 
 def query_form(models: Sequence[tuple[str, str]], other: str) -> str:
@@ -24,6 +34,9 @@ def report(shown: MetricsReport, model: str, other: str) -> str:
     return page(
         "tabs/metrics/page.html",
         report=shown,
+        words=WORDS,
+        grades=GRADES,
+        titles={name: get_metric(name).title for name in list_metrics()},
         model=model,
         parameters={"with": other},
         csv=data_uri(shown.csv, "text/csv"),

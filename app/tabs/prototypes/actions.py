@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.tabs.prototypes.measures import Measure, Value, measures
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.explanations.explainer import Explainer
+from protoexplain.explanations.prototypes.patch_pictures import PatchPictures, pictures_of
 
 NUMBER, CLASS = "number", "class"
 Metrics = Mapping[str, Any]
@@ -61,12 +63,14 @@ class Tile:
         owner: Its class, None where all classes share it.
         picture: Address of its patch, None where it has none.
         value: Of the measure that the gallery is sorted by.
+        scale: Longer side of its patch, from 0 to 1 of the longest one of the model; so tiles have one scale.
     """
 
     index: int
     owner: str | None
     picture: str | None
     value: Value = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,16 @@ def gallery(explainer: Explainer, query: Query, metrics: Metrics | None = None) 
 def tile(checkpoint: Checkpoint, index: int, value: Value = None) -> Tile:
     record = checkpoint.prototypes[index]
     owner = checkpoint.owner_name(record.index)
-    return Tile(index, owner, prototype_address(checkpoint, index, "patch") if record.patch else None, value)
+    address = prototype_address(checkpoint, index, "patch") if record.patch else None
+    sides = _sides(pictures_of(checkpoint))
+    return Tile(index, owner, address, value, sides[index] / max(sides) if address else 1.0)
+
+
+@lru_cache(maxsize=4)
+def _sides(pictures: PatchPictures) -> tuple[float, ...]:
+    """Longer side of the patch of each prototype as it was recorded, in pixels; 1 where it has none."""
+    boxes = [record.input_box for record in pictures.checkpoint.prototypes]
+    return tuple(1.0 if box is None else max(box[2] - box[0], box[3] - box[1]) for box in boxes)
 
 
 def relied_on(records: Sequence[PrototypeRecord], weights: Tensor, label: int | None) -> set[int]:
@@ -132,6 +145,6 @@ def _matches(record: PrototypeRecord, find: str, classes: Sequence[str]) -> bool
         return True
     if wanted.isdigit():
         return False
-    owners = ["shared"] if record.owners is None else [classes[label] for label in record.owners]
+    owners = [*(["shared"] if record.label < 0 else []), *(classes[label] for label in record.owners or ())]
     text = f"{' '.join(owners)} {Path(record.image_id or '').name}"
     return wanted in text.replace("_", " ").casefold()

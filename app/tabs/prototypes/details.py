@@ -22,6 +22,8 @@ from protoexplain.training.diagnose import on_background, repeated
 from protoexplain.view.pictures import Picture
 
 WEIGHTS, NEIGHBOURS, BARS = 5, 8, 24
+BRANCHES = {"trivial": "typical of its class, far from others", "support": "at the border to other classes"}
+"""Words for the branches of ST-ProtoPNet."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class PrototypeDetails:
         index: Its number.
         total: Of all prototypes.
         owner: Its class, None where all classes share it.
-        branch: Its branch, None where there is one only.
+        branch: What its branch is, None where there is one only.
         image: Name of its training picture.
         image_class: Class of that picture, where the data set is at hand.
         written: Whether the prototype equals its patch; False where the patch illustrates it.
@@ -127,7 +129,7 @@ def prototype_details(
         index=index,
         total=len(checkpoint.prototypes),
         owner=own.owner,
-        branch=record.branch if len(model.named_branches()) > 1 else None,
+        branch=BRANCHES.get(record.branch, record.branch) if len(model.named_branches()) > 1 else None,
         image=record.image_id,
         image_class=images.classes[image.label] if images and image else None,
         written=record.projected,

@@ -35,7 +35,7 @@ class PrototypesState:
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
     one = html(elem_id="prototype-details")
-    nearest = form("nearest")
+    nearest, figures = form("nearest"), html(elem_id="prototype-figures")
     with gr.Column(elem_id="all-prototypes") as overview:
         query_form = form("prototype-query")
         tiles = html(loading("Loading the prototypes…"), elem_id="gallery")
@@ -46,14 +46,16 @@ def build(library: Library, chosen: gr.State) -> None:
         checkpoint = explainer.checkpoint
         metrics = library.measurements.metrics(checkpoint)
         query, asked = parse_query(parameters), number(parameters, "prototype")
-        details, near = "", ["", gr.Timer(active=False)]
+        details, more, near = "", "", ["", gr.Timer(active=False)]
         if asked is not None:
             found = prototype_details(explainer, asked, library.examples.images_of(checkpoint), metrics)
-            details, near = views.details(found, choice.model, query), search(explainer, choice, asked)
+            details, more = (of(found, choice.model, query) for of in (views.details, views.figures))
+            near = search(explainer, choice, asked)
         return [
             PrototypesState(choice.model, asked),
             details,
             *near,
+            more,
             gr.Column(visible=asked is None),
             views.query_form(query, checkpoint.classes, orders(explainer, metrics)),
             views.gallery(gallery(explainer, query, metrics), choice.model, query),
@@ -81,9 +83,9 @@ def build(library: Library, chosen: gr.State) -> None:
         return [views.nearest(found, splits, choice.model), gr.Timer(active=found.under_way)]
 
     def on_error(message: str) -> list[Any]:
-        return [PrototypesState(), message, "", gr.Timer(active=False), gr.Column(visible=False), "", ""]
+        return [PrototypesState(), message, "", gr.Timer(active=False), "", gr.Column(visible=False), "", ""]
 
-    outputs = [state, one, nearest, clock, overview, query_form, tiles]
+    outputs = [state, one, nearest, clock, figures, overview, query_form, tiles]
     events = TabEvents(TAB.name, chosen, state, outputs, on_error)
     near: dict[str, Any] = {
         "outputs": [nearest, clock],

@@ -23,9 +23,14 @@ def gallery(shown: Gallery, model: str, query: Query) -> str:
 
 
 def details(shown: PrototypeDetails, model: str, query: Query) -> str:
-    """One prototype; leads back to the gallery as it was."""
+    """One prototype and its training picture; leads back to the gallery as it was."""
     parameters = {**query.parameters, "prototype": shown.index}
     return page("tabs/prototypes/details.html", details=shown, parameters=parameters, link=_link(model, query))
+
+
+def figures(shown: PrototypeDetails, model: str, query: Query) -> str:
+    """Prototypes like it, and, folded, all that is known of it in numbers."""
+    return page("tabs/prototypes/figures.html", details=shown, link=_link(model, query))
 
 
 def nearest(search: Search, splits: Sequence[NearestInSplit], model: str) -> str:

@@ -206,7 +206,11 @@ def begin(
     if query.task == AGREEMENT:
         judged = [key for key in keys if key in guesses]
         if not judged:
-            raise UserError("whether the model is right is known of no picture", "", "start the app with --data FOLDER")
+            raise UserError(
+                "whether the model is right is known of no picture",
+                "",
+                "whoever runs this page can start it with --data FOLDER",
+            )
         wrong = [key for key in judged if not guesses[key].right][: query.length // 2]
         right = [key for key in judged if guesses[key].right][: query.length - len(wrong)]
         keys = [*wrong, *right]

@@ -51,6 +51,7 @@ class Slider:
         question: What the published strength asks, after "What if".
         help: What the slider does, in a sentence or two.
         step: Of the slider.
+        shown: Factor and unit in which people read the strength; by default as the modification counts it.
     """
 
     name: str
@@ -58,6 +59,15 @@ class Slider:
     question: str
     help: str
     step: float
+    shown: tuple[float, str] | None = None
+
+    def scale(self) -> float:
+        """Factor from the strength to what is shown."""
+        return self.shown[0] if self.shown else 1.0
+
+    def unit(self) -> str:
+        """Of what is shown."""
+        return self.shown[1] if self.shown else MODIFICATIONS[self.name].unit
 
 
 SLIDERS: Final = (
@@ -68,6 +78,7 @@ SLIDERS: Final = (
         "Turns all colours around the colour circle: red becomes orange, then yellow, then green. At half a turn each "
         "colour is its opposite. Greys stay as they are.",
         0.01,
+        (360.0, "degrees of the colour circle"),
     ),
     Slider(
         "saturation",

@@ -9,7 +9,8 @@ let due = 0, shown = 0, given_up = 0, busy = false, again = false, sent_texture 
 
 const label = (slider) => {
   const output = slider.parentElement.querySelector("output");
-  output.textContent = `${Number(slider.value)} ${output.dataset.unit}`;
+  const value = Number((slider.value * output.dataset.scale).toFixed(2));
+  output.textContent = `${value} ${output.dataset.unit}`;
   slider.setAttribute("aria-valuetext", output.textContent);
   slider.parentElement.classList.toggle("moved", Number(slider.value) !== Number(slider.dataset.neutral));
 };

@@ -53,4 +53,4 @@ def build(library: Library, chosen: gr.State) -> None:
     events.on_query(controls, on_query, outputs=moved, on_error=lambda message: on_error(message)[: len(moved)])
 
 
-TAB = Tab("what_if", "What if", 15, build)
+TAB = Tab("what_if", "What if", 15, build, uses_picture=True)

@@ -112,6 +112,12 @@ def match_findings(
     return _ordered(findings)
 
 
+def by_verdict(findings: Sequence[Finding]) -> dict[Verdict, tuple[str, ...]]:
+    """Verdict -> the characteristics that it fits, in words; verdicts that fit none are left out."""
+    found = {verdict: tuple(PHRASES[one.name] for one in findings if one.verdict is verdict) for verdict in Verdict}
+    return {verdict: names for verdict, names in found.items() if names}
+
+
 def about_prototype(found: Characteristics, prototype: int, name: str = "this prototype") -> str:
     """What a prototype rests on, in the images of its class.
 

@@ -6,8 +6,11 @@ whatever the family.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from torch import Tensor
 
 from protoexplain.errors import UserError
 from protoexplain.explanations.evidence.match import Match, matches
@@ -73,6 +76,65 @@ class Contrast:
         return {**content, "difference": self.difference, "additive_error": self.check()}
 
 
+@dataclass(frozen=True)
+class Lead:
+    """By how much a class is ahead of another one, as a sum of what some prototypes give and of all the rest.
+
+    Args:
+        this: The class that is asked for.
+        other: The class that it is compared with.
+        parts: Prototype -> what it adds to the lead; negative where it favours the other class.
+        rest: What all other prototypes add.
+        bias: What no prototype is responsible for.
+    """
+
+    this: Prediction
+    other: Prediction
+    parts: Mapping[int, float]
+    rest: float
+    bias: float
+
+    @property
+    def difference(self) -> float:
+        """The lead: difference of the scores; negative where the other class is ahead."""
+        return self.this.score - self.other.score
+
+    @property
+    def given(self) -> float:
+        """What the chosen prototypes give together."""
+        return sum(self.parts.values())
+
+    def total(self) -> float:
+        """The lead again, from its parts."""
+        return self.given + self.rest + self.bias
+
+
+def lead(forward_pass: ForwardPass, this: int, other: int, prototypes: Iterable[int]) -> Lead:
+    """What some prototypes and all others add to the lead of `this` class over the `other`.
+
+    Args:
+        forward_pass: The picture.
+        this: Label.
+        other: Label of another class.
+        prototypes: Numbers of those that are told one by one.
+
+    Raises:
+        UserError: No such class.
+    """
+    forward_pass.require_labels([this, other])
+    difference, bias = _difference(forward_pass, this, other)
+    parts = {prototype: float(difference[prototype]) for prototype in prototypes}
+    rest = float(difference.sum()) - sum(parts.values())
+    return Lead(forward_pass.prediction(this), forward_pass.prediction(other), parts, rest, bias)
+
+
+def _difference(forward_pass: ForwardPass, this: int, other: int) -> tuple[Tensor, float]:
+    """What each prototype [P] adds to the lead of `this` class over the `other`, and what none is responsible for."""
+    evidence = forward_pass.evidence([this, other])
+    parts = evidence.presence + evidence.absence
+    return parts[:, 0] - parts[:, 1], float(evidence.bias[0] - evidence.bias[1])
+
+
 def contrast(
     forward_pass: ForwardPass,
     this: int | None = None,
@@ -98,9 +160,7 @@ def contrast(
     forward_pass.require_labels([this, other])
     if this == other:
         raise UserError("a class cannot be compared with itself", forward_pass.class_names[this], "choose two classes")
-    evidence = forward_pass.evidence([this, other])
-    parts = evidence.presence + evidence.absence
-    difference = parts[:, 0] - parts[:, 1]
+    difference, bias = _difference(forward_pass, this, other)
     order = difference.abs().argsort(descending=True, stable=True)
     named, rest = order[:rows].tolist(), order[rows:]
     for_this, for_other = matches(forward_pass, [this, other], named, box_rule)
@@ -109,5 +169,5 @@ def contrast(
         other=forward_pass.prediction(other),
         separations=tuple(Separation(for_this[p], for_other[p]) for p in named),
         remainder=float(difference[rest].sum()),
-        bias=float(evidence.bias[0] - evidence.bias[1]),
+        bias=bias,
     )

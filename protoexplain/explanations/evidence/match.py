@@ -72,6 +72,12 @@ class Match(Statement):
     box: Edges
     heat_range: tuple[float, float] | None
 
+    @property
+    def convincing(self) -> bool:
+        """Whether the similarity is nearer to that of the prototype's best matches among the training images than to
+        what any place of a training image gets on average; True where neither is known."""
+        return self.heat_range is None or self.similarity >= sum(self.heat_range) / 2
+
 
 def statements(
     forward_pass: ForwardPass, labels: Sequence[int], prototypes: Sequence[int]

@@ -12,8 +12,12 @@ import pytest
 from PIL import Image
 
 from app.input_image import InputImage, run_model
-from app.tabs.explain.actions import explain_image
+from app.tabs.explain import view as views
+from app.tabs.explain.actions import RANDOM_BOXES, explain_image, occlusion_tests
 from protoexplain.errors import UserError
+from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.words import Verdict
 from protoexplain.regions.boxes import upsample
 from protoexplain.view.image_pictures import LAYER_SIDE
 from protoexplain.view.pictures import HAZE, heat_layer
@@ -43,6 +47,43 @@ def test_the_best_class_is_explained_and_its_score_adds_up(protopnet, input_imag
     assert max(row.share for row in rows) == 1
 
 
+@pytest.mark.parametrize("name", ["a-protopnet", "b-cbc"])
+def test_the_lead_over_the_next_class_is_the_rows_and_the_rest(store, examples, name):
+    explainer = store.explainer(name)
+    image = examples.of(explainer.checkpoint)[0]
+    case = explain_image(explainer, image, rows=3)
+    assert case.lead.other.label == case.predictions[1].label
+    assert list(case.lead.parts) == [row.prototype for row in case.adding]
+    assert len({row.prototype for row in case.adding}) == len(case.adding) >= 1
+    assert case.lead.total() == pytest.approx(case.lead.difference, abs=1e-5)
+    assert case.lead.difference > 0
+    last = explain_image(explainer, image, label=case.predictions[-1].label)
+    assert last.lead.other.label == case.best.label
+    assert last.lead.difference < 0
+    assert "is behind" in views.answer(last, 3, "map", False, name)
+
+
+def test_a_match_far_from_the_best_ones_is_folded(protopnet, input_image):
+    case = explain_image(protopnet, input_image)
+    weak = [row for row in case.rows if not row.convincing]
+    for row in case.of_kind("for"):
+        low, high = protopnet.model.statistics.span(row.prototype)
+        assert row.convincing == (row.similarity >= (low + high) / 2)
+    page = views.answer(case, 5, "map", False, "m")
+    assert page.count('class="card folded"') == len(weak) > 0
+    assert page.count("<li class=") == len(case.rows)
+
+
+def test_boxes_are_tested_against_random_ones(protopnet, input_image):
+    tested = occlusion_tests(protopnet, input_image, rows=3)
+    assert set(tested) == {row.prototype for row in explain_image(protopnet, input_image, rows=3).rows}
+    assert all(len(test.random_falls) == RANDOM_BOXES for test in tested.values())
+    page = views.box_tests(tested, 7)
+    assert 'data-visit="7"' in page
+    for number, test in tested.items():
+        assert f'data-prototype="{number}" data-kind="{"bad" if test.warnings else "good"}"' in page
+
+
 def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet, input_image):
     case = explain_image(protopnet, input_image, label=1, rows=10)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
@@ -50,7 +91,7 @@ def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet,
     assert all(row.evidence > 0 for row in case.of_kind("for"))
     assert all(row.evidence < 0 for row in case.of_kind("against"))
     numbers = sorted(int(number) for mark in case.picture.marks for number in mark.text.split(", "))
-    assert numbers == [1, 2, 3, 4, 5]
+    assert numbers == [row.number for row in rows]
 
 
 def test_every_picture_says_what_it_shows(protopnet, input_image):
@@ -211,3 +252,24 @@ def test_each_match_says_what_it_rests_on_when_asked(protopnet, input_image):
     )
     assert [row.here for row in rows] == [told[row.prototype].sentence for row in rows]
     assert all(row.here for row in rows)
+
+
+def test_three_chips_say_what_matters_and_the_sentence_is_behind_them(protopnet, input_image, monkeypatch):
+    total = len(protopnet.checkpoint.prototypes)
+    names = ("hue", "shape", "texture")
+    table = Table(*(((3.0 + by, by, 0.8 + by),) * total for by in (0.0, -0.3, 0.3)))
+    calibration = Calibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.1), (0.01,) * total)
+    ones = (1.0,) * total
+    known = Characteristics("train", "0" * 64, 24, names, calibration, table, table, ones, (6,) * total, 0.95, 100)
+    monkeypatch.setitem(vars(protopnet), "known_characteristics", known)
+    case = explain_image(protopnet, input_image)
+    row = next(row for row in case.rows if row.part)
+    assert row.traits == {
+        Verdict.MATTERS: ("the hue",),
+        Verdict.IRRELEVANT: ("the shape",),
+        Verdict.OPEN: ("fine texture",),
+    }
+    page = views.answer(case, 5, "map", False, "m")
+    chips = '<b>Matters</b> the hue</span><span class="trait irrelevant"><b>Does not matter</b> the shape</span>'
+    assert page.count(chips) == sum(bool(row.part) for row in case.rows)
+    assert page.index(chips) < page.index(row.usually.partition(" ")[2][:20])

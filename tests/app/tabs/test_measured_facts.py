@@ -53,7 +53,7 @@ def test_a_portrait_tells_what_the_prototype_rests_on(protopnet):
         ("The hue", 5),
         ("The shape", -5),
     ]
-    page = views.details(shown, "a-protopnet", Query())
+    page = views.details(shown, "a-protopnet", Query()) + views.figures(shown, "a-protopnet", Query())
     assert "What it looks for" in page
     assert "Prototype 5 rests mainly on the hue" in page
 
@@ -84,7 +84,7 @@ def test_a_portrait_tells_parts_and_the_twin(protopnet, measured):
     redundancy = measured["interpretability"]["redundancy"]["details"]
     assert shown.twin[0].index == redundancy["twin"][3]
     assert shown.twin[1] == pytest.approx(redundancy["correlation_with_twin"][3])
-    assert "Which one repeats it" in views.details(shown, "a-protopnet", Query())
+    assert "Which one repeats it" in views.figures(shown, "a-protopnet", Query())
     titles = [standing.measure.title for standing in shown.ranks]
     assert {"Consistency", "Stability"} <= set(titles)
 
@@ -137,7 +137,7 @@ def test_hostile_measurements_are_text(protopnet):
     }
     shown = prototype_details(protopnet, 0, metrics={"interpretability": {"consistency": {"details": details}}})
     shown = dataclasses.replace(shown, measured=dataclasses.replace(shown.measured, sentence=hostile))
-    assert "<img src=x" not in views.details(shown, hostile, Query())
+    assert "<img src=x" not in views.details(shown, hostile, Query()) + views.figures(shown, hostile, Query())
 
 
 def test_rows_of_an_explanation_tell_what_their_prototypes_usually_rest_on(protopnet, examples, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from toy_models import dots, forward, linear, reasoning
 
 from protoexplain.errors import UserError
-from protoexplain.explanations.evidence.contrast import contrast
+from protoexplain.explanations.evidence.contrast import contrast, lead
 
 WEIGHTS = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
 
@@ -36,6 +36,18 @@ def test_differences_against_the_usual_image_add_up_to_the_same_lead():
     assert [s.difference for s in found.separations] == pytest.approx([1.2, 0.4, 0.15])
     assert found.bias == pytest.approx(0.5 - 4 * 0.5 + 0.5 * 0.1)
     assert found.check() < 1e-6
+
+
+def test_a_lead_is_what_chosen_prototypes_give_and_the_rest():
+    forward_pass = forward(linear(WEIGHTS, usual=[0.5, 0.5, 0.1]), dots(red=0.9, green=0.2, blue=0.4))
+    found = lead(forward_pass, 0, 1, [1, 2])
+    assert found.difference == pytest.approx(0.3)
+    assert found.parts == pytest.approx({1: 1.2, 2: 0.15})
+    assert (found.given, found.rest) == pytest.approx((1.35, 0.4))
+    assert found.bias == pytest.approx(0.5 - 4 * 0.5 + 0.5 * 0.1)
+    assert found.total() == pytest.approx(found.difference)
+    with pytest.raises(UserError, match="no class number 9"):
+        lead(forward_pass, 0, 9, [])
 
 
 def test_what_is_not_named_is_the_remainder():
