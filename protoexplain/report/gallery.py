@@ -17,6 +17,7 @@ from protoexplain.report.sections import Gallery, PrototypeCard, PrototypeGroup,
 MOST = 400
 """Prototypes in one report: it has to fit into a mail."""
 STRONGEST = 3
+SEVERAL = "Shared by several classes"
 
 
 def gallery(
@@ -43,16 +44,23 @@ def gallery(
     checkpoint = explainer.checkpoint
     records = _chosen(checkpoint.prototypes, first, most)
     weights = explainer.model.class_weights().detach().cpu()
-    cards: dict[int, list[PrototypeCard]] = {}
+    cards: dict[str, list[PrototypeCard]] = {}
     for done, record in enumerate(records, 1):
-        cards.setdefault(record.label, []).append(_card(checkpoint, pictures, record, weights, words[record.index]))
+        cards.setdefault(_heading(checkpoint, record), []).append(
+            _card(checkpoint, pictures, record, weights, words[record.index])
+        )
         if progress:
             progress(done, len(records))
-    shared = [PrototypeGroup("", tuple(cards.pop(-1)))] if -1 in cards else []
-    owned = [
-        PrototypeGroup(name, tuple(cards[label])) for label, name in enumerate(checkpoint.classes) if label in cards
-    ]
-    return Gallery(len(checkpoint.prototypes), len(records), checkpoint.findings, (*shared, *owned))
+    groups = tuple(
+        PrototypeGroup(name, tuple(cards[name])) for name in ("", SEVERAL, *checkpoint.classes) if name in cards
+    )
+    return Gallery(len(checkpoint.prototypes), len(records), checkpoint.findings, groups)
+
+
+def _heading(checkpoint: Checkpoint, record: PrototypeRecord) -> str:
+    if record.owners is None:
+        return ""
+    return SEVERAL if record.classes else checkpoint.classes[record.label]
 
 
 def _chosen(records: Sequence[PrototypeRecord], first: Sequence[int], most: int) -> list[PrototypeRecord]:

@@ -194,6 +194,7 @@ def _model(checkpoint: Checkpoint) -> ModelCard:
         prototypes=len(checkpoint.prototypes),
         projected=sum(record.projected for record in checkpoint.prototypes),
         shared=all(record.owners is None for record in checkpoint.prototypes),
+        of_several=sum(len(record.classes) > 1 for record in checkpoint.prototypes),
     )
 
 

@@ -25,6 +25,7 @@ class ModelCard:
         prototypes: How many there are.
         projected: How many of them equal a training patch; the others are illustrated by one.
         shared: Whether all classes share the prototypes.
+        of_several: Prototypes that several classes share, but not all.
     """
 
     family: str
@@ -37,6 +38,7 @@ class ModelCard:
     prototypes: int
     projected: int
     shared: bool
+    of_several: int
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class PrototypeCard:
 
 @dataclass(frozen=True)
 class PrototypeGroup:
-    """Prototypes under a heading: a class, or empty where all classes share them."""
+    """Prototypes under a heading: a class, that several classes share them, or nothing where all do."""
 
     heading: str
     cards: tuple[PrototypeCard, ...]

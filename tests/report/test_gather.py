@@ -11,11 +11,14 @@ from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
-from protoexplain.report.gallery import gallery
+from protoexplain.progress import Silent
+from protoexplain.report.gallery import SEVERAL, gallery
 from protoexplain.report.gather import Given, Wanted, gather, given_images
+from protoexplain.report.html import page
 from protoexplain.report.measured import interval
 from protoexplain.report.prototype_pictures import InlinePrototypePictures
 from protoexplain.report.report import SECTIONS
+from protoexplain.training.checkpoint_ops import reproject
 
 
 @pytest.mark.parametrize("family", family_names())
@@ -174,6 +177,21 @@ class TestGallery:
                     assert (card.owner is None) == (section.heading == "")
                     if card.owner is None:
                         assert card.weights[0].value == pytest.approx(float(weights[:, card.index].max()))
+
+    def test_what_several_classes_share(self, explainers, planted, tmp_path):
+        parent = explainers("protopnet").checkpoint
+        for level in (0.7, 0.5, 0.3, 0.1):
+            made = reproject(parent.path, planted, tmp_path / f"{level}", Silent(), "", 0, merge=level).checkpoint
+            several = [record.index for record in made.prototypes if record.classes]
+            if several:
+                break
+        assert several
+        report = gather(Explainer(made.path), ())
+        assert report.model.of_several == len(several)
+        (section,) = (one for one in report.prototypes.sections if one.heading == SEVERAL)
+        assert [card.index for card in section.cards] == several
+        assert all(" and " in str(card.owner) for card in section.cards)
+        assert "shared by several classes" in page(report)
 
     def test_whole_training_pictures(self, explainers, images, picture, tmp_path):
         explainer = explainers("protopnet")

@@ -145,6 +145,6 @@ def _matches(record: PrototypeRecord, find: str, classes: Sequence[str]) -> bool
         return True
     if wanted.isdigit():
         return False
-    owners = ["shared"] if record.owners is None else [classes[label] for label in record.owners]
+    owners = [*(["shared"] if record.label < 0 else []), *(classes[label] for label in record.owners or ())]
     text = f"{' '.join(owners)} {Path(record.image_id or '').name}"
     return wanted in text.replace("_", " ").casefold()
