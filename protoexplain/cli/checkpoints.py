@@ -182,7 +182,7 @@ def _tell(metrics: dict[str, object], out: Path, as_json: bool) -> None:
         if isinstance(value, float | int | str):
             say(
                 f"{name.replace('_', ' ')}: {value:.1%}"
-                if name.endswith("accuracy")
+                if "accuracy" in name
                 else f"{name.replace('_', ' ')}: {value}"
             )
     say(f"checkpoint: {out}")
