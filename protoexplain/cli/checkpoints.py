@@ -181,8 +181,6 @@ def _tell(metrics: dict[str, object], out: Path, as_json: bool) -> None:
     for name, value in metrics.items():
         if isinstance(value, float | int | str):
             say(
-                f"{name.replace('_', ' ')}: {value:.1%}"
-                if "accuracy" in name
-                else f"{name.replace('_', ' ')}: {value}"
+                f"{name.replace('_', ' ')}: {value:.1%}" if "accuracy" in name else f"{name.replace('_', ' ')}: {value}"
             )
     say(f"checkpoint: {out}")

@@ -77,6 +77,13 @@ class Stage(BaseModel):
     project: bool = False
     """Then write the nearest training patches into the prototypes."""
 
+    @property
+    def anneals(self) -> bool:
+        """Whether it trains the head alone with a learning rate that comes to nothing at its end: only then are weights
+        small that the losses want small."""
+        decay = self.decay.get("head")
+        return set(self.lr) == {"head"} and decay is not None and (decay.kind, decay.total) == ("cosine", self.epochs)
+
     def over(self, epochs: int) -> Stage:
         """The same over so many epochs, at whose end cosines come to theirs."""
         decay = {group: decay.model_copy(update={"total": max(1, epochs)}) for group, decay in self.decay.items()}

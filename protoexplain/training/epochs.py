@@ -135,4 +135,12 @@ def _finish_epoch(
         f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)"
     )
     if trainer.state.patches or (not trainer.model.prototype_source.projected and "head" in trained):
-        trainer.keep_if_best(accuracy, f"{stage.name} {number}")
+        if not stage.anneals:
+            trainer.keep_if_best(accuracy, f"{stage.name} {number}")
+        elif number == stage.epochs:
+            trainer.keep_if_best(accuracy, f"{stage.name} {number}", _standard_error(accuracy, len(validation)))
+
+
+def _standard_error(share: float, count: int) -> float:
+    """Of a share of so many images; 0 where there is none."""
+    return math.sqrt(share * (1 - share) / count) if count else 0.0

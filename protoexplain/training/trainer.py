@@ -138,10 +138,10 @@ class Trainer:
         ]
         return [projection.to_cpu(projection.merge_all(parts)) for parts in by_rank]
 
-    def keep_if_best(self, accuracy: float, place: str) -> None:
-        """Keep the present weights if they are at least as good on the validation images as the best so far."""
+    def keep_if_best(self, accuracy: float, place: str, margin: float = 0.0) -> None:
+        """Keep the present weights if they are as good on the validation images as the best so far, or nearly so."""
         best = self.state.best
-        if best is None or math.isnan(accuracy) or accuracy >= best.accuracy:
+        if best is None or math.isnan(accuracy) or accuracy >= best.accuracy - margin:
             self.state.best = Snapshot(weights_of(self.model), self.state.patches, self.state.proof, accuracy, place)
 
     # ------------------------------------------------------------------ checkpoints

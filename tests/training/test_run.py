@@ -78,6 +78,28 @@ class TestBestAndLast:
         assert result.metrics["kept"] == ("projection" if place == 0 else f"last layer {place}")
         assert (out / "last").exists() == (place < len(eligible) - 1)
 
+    @pytest.mark.parametrize(("end", "kept"), [(0.5, "last layer 3"), (0.0, "projection")])
+    def test_a_last_layer_that_comes_to_rest_is_kept_unless_it_is_clearly_worse(
+        self, planted, tmp_path, monkeypatch, end, kept
+    ):
+        """Better epochs before its end are luck of few images; one standard error of them is no difference."""
+        found, whole = iter([0.9, 0.9, end]), Trainer.accuracy
+        during = []
+        monkeypatch.setattr(Trainer, "accuracy", lambda run, inputs: next(found) if during else whole(run, inputs))
+        push = Trainer.push
+
+        def projected(run, stage):
+            push(run, stage)
+            run.state.best.accuracy = 0.6
+            during.append(stage)
+
+        monkeypatch.setattr(Trainer, "push", projected)
+        decay = {"kind": "cosine", "total": 3}
+        schedule = {"projections": [0], "last_layer_epochs": 3, "last_layer_decay": decay}
+        result = tiny_train("protopnet", planted, tmp_path / "run", schedule=schedule)
+        assert len(view_of_run(result.checkpoint.config.data, planted).validation) <= 20
+        assert result.metrics["kept"] == kept
+
     def test_differing_last_is_kept_beside_best(self, planted, tmp_path, monkeypatch):
         seen = iter([0.9, 0.1, 0.2])
         monkeypatch.setattr(Trainer, "accuracy", lambda self, inputs: next(seen, 0.5))
