@@ -85,9 +85,9 @@ class Stage(BaseModel):
         return set(self.lr) == {"head"} and decay is not None and (decay.kind, decay.total) == ("cosine", self.epochs)
 
     def over(self, epochs: int) -> Stage:
-        """The same over so many epochs, at whose end cosines come to theirs."""
-        decay = {group: decay.model_copy(update={"total": max(1, epochs)}) for group, decay in self.decay.items()}
-        return self.model_copy(update={"epochs": epochs, "decay": decay})
+        """The same over so many epochs; a learning rate that comes to nothing at its end does so at the new one."""
+        stretched = {"head": self.decay["head"].model_copy(update={"total": max(1, epochs)})} if self.anneals else {}
+        return self.model_copy(update={"epochs": epochs, "decay": {**self.decay, **stretched}})
 
 
 class ProjectedSchedule(BaseModel):

@@ -253,6 +253,9 @@ class TestExplain:
         assert len({Path(path).read_bytes() for path in pictures}) == 2
 
 
-def test_configuration_of_the_run_is_kept(trained, config_file):
+def test_configuration_of_the_run_is_kept_with_its_data_and_that_of_the_checkpoint_without(trained, planted):
+    config = tiny_config("protopnet", schedule={"lr_head": 0.01}).model_dump(mode="json")
+    kept = yaml.safe_load((trained[0] / "best" / "config.yaml").read_text())
+    assert kept == config
     kept = yaml.safe_load((trained[0] / "config.yaml").read_text())
-    assert kept == tiny_config("protopnet", schedule={"lr_head": 0.01}).model_dump(mode="json")
+    assert kept == {**config, "data": {**config["data"], "path": str(planted)}}
