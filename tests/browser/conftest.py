@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from sample_checkpoints import PROTOPNET, sample_checkpoint, samples
 
 HOSTILE = '"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}'
-SHOWS_WITHIN = 30_000
+SHOWS_WITHIN = 60_000
 expect.set_options(timeout=SHOWS_WITHIN)
 CHROMIUM_FLAGS = [
     "--no-sandbox",
