@@ -28,6 +28,8 @@ from protoexplain.io.images import load_image
 
 OPENED = 36
 """So many pictures are tried before they are offered."""
+START_WITH_DATA = "whoever runs this page can start it with --data FOLDER"
+"""What helps where there is no data set."""
 THUMBNAIL_SIDE, MAX_THUMBNAILS = 160, 2000
 Item = TypeVar("Item")
 
@@ -73,7 +75,7 @@ class Examples:
         """
         view = self.view(checkpoint)
         if view is None or self.folder is None:
-            raise UserError("there is no data set", "", "whoever runs this page can start it with --data FOLDER")
+            raise UserError("there is no data set", "", START_WITH_DATA)
         checkpoint.require_classes(view.image_set.classes, self.folder)
         return view
 

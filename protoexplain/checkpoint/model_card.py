@@ -9,6 +9,7 @@ from typing import Any
 
 from protoexplain.checkpoint.prototypes import Contents
 from protoexplain.config import RunConfig
+from protoexplain.io.json_values import flat
 from protoexplain.models.registry import get_family
 
 SHOWN_CLASSES = 20
@@ -118,7 +119,7 @@ def _edits(rows: object) -> Iterator[str]:
 
 def _tables(metrics: Mapping[str, Any]) -> Iterator[str]:
     """One table of single values, then each list: of rows as a table, of anything else as a list."""
-    values = list(_flat(metrics))
+    values = list(flat(metrics))
     yield _table(("measure", "value"), [(name, value) for name, value in values if not isinstance(value, list)])
     for name, entries in values:
         if not isinstance(entries, list) or not entries:
@@ -129,14 +130,6 @@ def _tables(metrics: Mapping[str, Any]) -> Iterator[str]:
             yield _table(columns, [[row.get(column) for column in columns] for row in entries])
         else:
             yield "\n".join(f"- {_cell(entry)}" for entry in entries)
-
-
-def _flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -147,13 +147,14 @@ def as_text(report: DataReport, shown: int = 5) -> str:
         ("images without a mask", report.masks_missing),
         ("masks that do not fit", [f"{id_}: {reason}" for id_, reason in report.masks_unfit]),
     ]
-    lines += [*report.problems, *_balance(report)]
+    complaints = [*report.problems, *_balance(report)]
+    lines += complaints
     for title, items in findings:
         if items:
             lines.append(f"{title}: {len(items)}")
             lines += [f"    {item}" for item in items[:shown]]
             lines += [f"    ... and {len(items) - shown} more"] if len(items) > shown else []
-    if not report.problems and not _balance(report) and not any(items for _, items in findings):
+    if not complaints and not any(items for _, items in findings):
         lines.append("nothing to complain about")
     return "\n".join(lines)
 

@@ -333,11 +333,11 @@ class PrototypeModel(nn.Module):
         Args:
             into: int64 [P], the prototype of the same branch that each goes into; itself where it stays.
         """
-        ownership = self.ownership.merged(into.to(self.owned.device))
-        start = 0
-        for (_, branch), size in zip(self.named_branches(), self.branch_sizes(), strict=True):
-            branch.head.merge(into[start : start + size] - start)
-            start += size
+        into, start = into.to(self.owned.device), 0
+        ownership = self.ownership.merged(into)
+        for (_, branch), part in zip(self.named_branches(), into.split(self.branch_sizes()), strict=True):
+            branch.head.merge(part - start)
+            start += len(part)
         self.set_ownership(ownership)
         self.select(into.unique())
 

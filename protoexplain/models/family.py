@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,19 @@ class FamilyConfig(BaseModel):
     start: Literal["random", "parts"] = "random"
     """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
     apart."""
+
+
+def imported_when_built(model: str) -> Callable[..., PrototypeModel]:
+    """What makes models of a class, given as `module:class`, which is imported only then.
+
+    Thus the settings beside it are read without torch.
+    """
+
+    def make(*arguments: object) -> PrototypeModel:
+        made: PrototypeModel = resolve_name(model)(*arguments)
+        return made
+
+    return make
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class Head(nn.Module):
         """Add the weights of prototypes that are about to be dropped to those that take their place.
 
         Args:
-            into: int64 [P], the prototype that each goes into; itself where it stays.
+            into: int64 [P] where the weights are, the prototype that each goes into; itself where it stays.
         """
         raise NotImplementedError
 
@@ -164,7 +164,7 @@ class LinearHead(Head):
             self.usual = self.usual[prototypes].clone()
 
     def merge(self, into: Tensor) -> None:
-        self.weight.data = _added(self.weight.data, into.to(self.weight.device))
+        self.weight.data = _added(self.weight.data, into)
 
 
 class SharedHead(LinearHead):
@@ -202,7 +202,7 @@ class SoftmaxHead(NonNegativeHead):
         return self.weight.softmax(1)
 
     def merge(self, into: Tensor) -> None:
-        self.weight.data = _logarithm(_added(self.class_weights().detach(), into.to(self.weight.device)))
+        self.weight.data = _logarithm(_added(self.class_weights().detach(), into))
 
 
 class DistanceHead(LinearHead):
@@ -268,7 +268,6 @@ class AggregationHead(LinearHead):
 
     def merge(self, into: Tensor) -> None:
         """A weight is one for all classes: that of a prototype of several classes is the mean over them."""
-        into = into.to(self.own.device)
         classes = (_added(self.own.float(), into) > 0).sum(0)
         total = _added(self.weight.data.exp()[None], into)[0]
         self.weight.data = _logarithm(total / classes)
@@ -329,7 +328,7 @@ class ReasoningHead(Head):
         self.joint_logits = nn.Parameter(torch.cat([positive[prototypes], negative[prototypes]]))
 
     def merge(self, into: Tensor) -> None:
-        sides = [_added(side.detach().T, into.to(side.device)).T for side in self.reasoning()]
+        sides = [_added(side.detach().T, into).T for side in self.reasoning()]
         self.joint_logits.data = _logarithm(torch.cat(sides))
 
 

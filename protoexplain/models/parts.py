@@ -12,7 +12,6 @@ B images, H x W cells, R regions of the object, M parts among them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,13 +77,15 @@ class PartTeacher(nn.Module):
         """int64 [B,H,W]: the part that each cell of features [B,D,H,W] shows, or M for none."""
         return self.part_of_region[self(features).argmax(1)]
 
+    @torch.no_grad()
     def of_images(self, images: Tensor) -> Tensor:
         """The same of images."""
-        return self.of_features(_without_gradients(self.backbone, images))
+        return self.of_features(self.backbone(images))
 
+    @torch.no_grad()
     def of_stem(self, maps: Tensor) -> Tensor:
         """The same, from what the frozen stem of the backbone gave."""
-        return self.of_features(_without_gradients(self.backbone.after_stem, maps))  # type: ignore[arg-type]
+        return self.of_features(self.backbone.after_stem(maps))  # type: ignore[operator]
 
 
 @dataclass(kw_only=True)
@@ -165,11 +166,6 @@ class PartClassifier(PrototypeModel):
         places = similarity[:, : self.parts].log_softmax(2).masked_fill(~cells, _UNLIKELY).logsumexp(2)
         of_cells = _mean(of_part, on_object) + _mean(of_background, ~on_object)
         return -(of_cells + PLACE * _mean(places, cells.any(2)))
-
-
-@torch.no_grad()
-def _without_gradients(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    return network(inputs)
 
 
 def _taught(output: PrototypeOutput, shown: Tensor) -> PartOutput:

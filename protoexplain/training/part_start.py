@@ -96,8 +96,10 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
             "model.prototypes_per_class",
             f"choose at most {first.parts}, or raise training.fine_tuning.parts",
         )
-    ranked, branches = torch.arange(first.parts), [branch for _, branch in model.named_branches()]
-    parts = [ranked.roll(-place * wanted)[:wanted].sort().values for place in range(len(branches))]
+    branches = [branch for _, branch in model.named_branches()]
+    parts = [
+        (torch.arange(wanted) + place * wanted).remainder(first.parts).sort().values for place in range(len(branches))
+    ]
     _, learned = first.named_branches()[0]
     taken = [take_over(branch.addon, learned.addon) for branch in branches]
     if all(taken):

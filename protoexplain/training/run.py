@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
@@ -36,7 +37,7 @@ from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
-from protoexplain.training.run_folder import CONFIG, remembered, require_same_settings
+from protoexplain.training.run_folder import CONFIG, deciding, remembered, require_same_settings
 from protoexplain.training.run_log import RunLog
 from protoexplain.training.save import RunResult
 from protoexplain.training.schedule import stages_of
@@ -150,8 +151,7 @@ def _prepare(config: RunConfig, fabric: Fabric, data_path: Path | None, callback
 
 def _run_id(config: RunConfig, data: DatasetView) -> str:
     """Names what decides the result: the configuration and the data, but not where these are and who reads them."""
-    elsewhere = config.data.model_copy(update={"workers": 0, "path": ""})
-    settings = config.model_copy(update={"data": elsewhere, "about": ""}).to_yaml()
+    settings = yaml.safe_dump(deciding(config.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
     return hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protoexplain.config import RunConfig, read_yaml
+from protoexplain.config import RunConfig, merged, read_yaml
 from protoexplain.errors import UserError
+from protoexplain.io.json_values import flat
 
 CONFIG = "config.yaml"
-_ELSEWHERE = frozenset({"about", "data.path", "data.workers"})
-"""Keys that decide nothing about the result."""
+_ELSEWHERE: Mapping[str, Any] = {"about": "", "data": {"path": "", "workers": 0}}
+"""Settings that decide nothing about the result, at values that say nothing."""
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, of which those that decide nothing about the result are alike for all runs."""
+    return merged(settings, _ELSEWHERE)
 
 
 def remembered(config: RunConfig, data: Path) -> str:
@@ -37,11 +43,11 @@ def require_same_settings(folder: Path, config: RunConfig) -> None:
     Raises:
         UserError: Names each key that differs, with both values.
     """
-    stored = dict(_flat(_stored(folder)))
-    given = dict(_flat(config.model_dump(mode="json")))
+    known = _stored(folder)
+    stored, given = (dict(flat(deciding(settings))) for settings in (known, config.model_dump(mode="json")))
     keys = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
-    changed = [f"{key} was {stored.get(key)} and is {given.get(key)}" for key in keys if key not in _ELSEWHERE]
-    if stored and changed:
+    changed = [f"{key} was {stored.get(key)} and is {given.get(key)}" for key in keys]
+    if known and changed:
         raise UserError(
             f"configuration or data changed since the run was interrupted: {'; '.join(changed)}",
             str(folder / CONFIG),
@@ -53,11 +59,3 @@ def _stored(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     content = read_yaml(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
     return content if isinstance(content, dict) else {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.examples import START_WITH_DATA
 from app.library import Choice, Library
 from app.links import Parameters
 from app.tab import Tab, TabEvents
@@ -53,11 +54,7 @@ def build(library: Library, chosen: gr.State) -> None:
         second = next((image for image in images if image.key == query.other), None)
         second = second or default_other_image(explainer, image, images)
         if second is None:
-            raise UserError(
-                "there is no other picture to compare with",
-                "",
-                "whoever runs this page can start it with --data FOLDER",
-            )
+            raise UserError("there is no other picture to compare with", "", START_WITH_DATA)
         shown = two_pictures(explainer, image, second)
         offered = [image for image in images if query.label is None or image.truth == classes[query.label]]
         return [

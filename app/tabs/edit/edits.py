@@ -14,7 +14,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from app.examples import Examples
+from app.examples import START_WITH_DATA, Examples
 from app.jobs import Job, JobKey, JobQueue, RunningJob
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.editing.carry_out import Edited, carry_out, refit
@@ -102,7 +102,7 @@ class Edits:
         if preview is None:
             folder = self.examples.folder
             if folder is None:
-                raise UserError("there is no data set", "", "whoever runs this page can start it with --data FOLDER")
+                raise UserError("there is no data set", "", START_WITH_DATA)
             preview = open_preview(
                 checkpoint,
                 folder,

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from app.examples import START_WITH_DATA
 from app.image_predictions import ImagePrediction
 from app.input_image import InputImage, run_model
 from app.links import Parameters, number
@@ -206,11 +207,7 @@ def begin(
     if query.task == AGREEMENT:
         judged = [key for key in keys if key in guesses]
         if not judged:
-            raise UserError(
-                "whether the model is right is known of no picture",
-                "",
-                "whoever runs this page can start it with --data FOLDER",
-            )
+            raise UserError("whether the model is right is known of no picture", "", START_WITH_DATA)
         wrong = [key for key in judged if not guesses[key].right][: query.length // 2]
         right = [key for key in judged if guesses[key].right][: query.length - len(wrong)]
         keys = [*wrong, *right]

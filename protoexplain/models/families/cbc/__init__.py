@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
-from protoexplain.models.family import Family
+from protoexplain.models.family import Family, imported_when_built
 from protoexplain.models.stage import Decay, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.cbc.network import CBC
 
 
 class CBCConfig(ComponentConfig):
@@ -43,18 +36,12 @@ def stages(schedule: CBCSchedule) -> list[Stage]:
     )
 
 
-def model(config: CBCConfig, classes: int, backbone: nn.Module, channels: int) -> CBC:
-    from protoexplain.models.families.cbc.network import CBC
-
-    return CBC(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="Classification-By-Components",
     paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
     config=CBCConfig,
     schedule=CBCSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:CBC"),
     stages=stages,
     tiny={"components": 12},
 )

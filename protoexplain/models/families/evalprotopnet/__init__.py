@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from protoexplain.models.family import Family, FamilyConfig
+from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.evalprotopnet.network import EvalProtoPNet
 
 
 class EvalProtoPNetConfig(FamilyConfig):
@@ -66,19 +61,13 @@ def stages(schedule: EvalProtoPNetSchedule) -> list[Stage]:
     return schedule.stages(weights, alignment, schedule.lr_last_layer, end=end)
 
 
-def model(config: EvalProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> EvalProtoPNet:
-    from protoexplain.models.families.evalprotopnet.network import EvalProtoPNet
-
-    return EvalProtoPNet(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="EvalProtoPNet",
     paper="Huang et al. 2023, Evaluation and Improvement of Interpretability for Self-Explainable Part-Prototype "
     "Networks",
     config=EvalProtoPNetConfig,
     schedule=EvalProtoPNetSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:EvalProtoPNet"),
     stages=stages,
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
-from protoexplain.models.family import Family
+from protoexplain.models.family import Family, imported_when_built
 from protoexplain.models.stage import Decay, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.pipnet.network import PIPNet
 
 
 class PIPNetConfig(ComponentConfig):
@@ -62,18 +55,12 @@ def _falling(epochs: int, floor: float, begun: int = 0) -> Decay:
     return Decay(kind="cosine", total=max(1, epochs), gamma=floor, begun=begun, by_step=True)
 
 
-def model(config: PIPNetConfig, classes: int, backbone: nn.Module, channels: int) -> PIPNet:
-    from protoexplain.models.families.pipnet.network import PIPNet
-
-    return PIPNet(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="PIP-Net",
     paper="Nauta et al. 2023, PIP-Net: Patch-Based Intuitive Prototypes for Interpretable Image Classification",
     config=PIPNetConfig,
     schedule=PIPNetSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:PIPNet"),
     stages=stages,
     tiny={"components": 8},
 )

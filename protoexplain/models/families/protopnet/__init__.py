@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from protoexplain.models.family import Family, FamilyConfig
+from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.protopnet.network import ProtoPNet
 
 
 class ProtoPNetConfig(FamilyConfig):
@@ -63,18 +58,12 @@ def stages(schedule: ProtoPNetSchedule) -> list[Stage]:
     return schedule.stages(schedule.losses.model_dump())
 
 
-def model(config: ProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> ProtoPNet:
-    from protoexplain.models.families.protopnet.network import ProtoPNet
-
-    return ProtoPNet(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="ProtoPNet",
     paper="Chen et al. 2019, This Looks Like That: Deep Learning for Interpretable Image Recognition",
     config=ProtoPNetConfig,
     schedule=ProtoPNetSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:ProtoPNet"),
     stages=stages,
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )

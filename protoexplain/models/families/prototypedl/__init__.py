@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from protoexplain.models.backbone_config import BackboneConfig
-from protoexplain.models.family import Family, FamilyConfig
+from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import GROUPS, Decay, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.prototypedl.network import PrototypeDL
 
 
 class PrototypeDLConfig(FamilyConfig):
@@ -76,18 +71,12 @@ def stages(schedule: PrototypeDLSchedule) -> list[Stage]:
     return [joint, last_layer]
 
 
-def model(config: PrototypeDLConfig, classes: int, backbone: nn.Module, channels: int) -> PrototypeDL:
-    from protoexplain.models.families.prototypedl.network import PrototypeDL
-
-    return PrototypeDL(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="PrototypeDL",
     paper="Li et al. 2018, Deep Learning for Case-Based Reasoning through Prototypes",
     config=PrototypeDLConfig,
     schedule=PrototypeDLSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:PrototypeDL"),
     stages=stages,
     tiny={"image_size": 64, "prototypes": 8, "latent_channels": 2},
 )

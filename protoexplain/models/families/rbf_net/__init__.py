@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
-from protoexplain.models.family import Family
+from protoexplain.models.family import Family, imported_when_built
 from protoexplain.models.stage import Decay, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.rbf_net.network import RBFNet
 
 
 class RBFNetSchedule(ComponentSchedule):
@@ -44,18 +37,12 @@ def stages(schedule: RBFNetSchedule) -> list[Stage]:
     )
 
 
-def model(config: ComponentConfig, classes: int, backbone: nn.Module, channels: int) -> RBFNet:
-    from protoexplain.models.families.rbf_net.network import RBFNet
-
-    return RBFNet(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="RBF-net",
     paper="Saralajew et al. 2025, A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations",
     config=ComponentConfig,
     schedule=RBFNetSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:RBFNet"),
     stages=stages,
     tiny={"components": 12},
 )

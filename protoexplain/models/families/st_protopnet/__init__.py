@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from protoexplain.models.family import Family, FamilyConfig
+from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from protoexplain.models.families.st_protopnet.network import STProtoPNet
 
 
 class STProtoPNetConfig(FamilyConfig):
@@ -69,18 +64,12 @@ def stages(schedule: STProtoPNetSchedule) -> list[Stage]:
     return schedule.stages(schedule.losses.model_dump(), alternate=True, end=end)
 
 
-def model(config: STProtoPNetConfig, classes: int, backbone: nn.Module, channels: int) -> STProtoPNet:
-    from protoexplain.models.families.st_protopnet.network import STProtoPNet
-
-    return STProtoPNet(config, classes, backbone, channels)
-
-
 FAMILY = Family(
     title="ST-ProtoPNet",
     paper="Wang et al. 2023, Learning Support and Trivial Prototypes for Interpretable Image Classification",
     config=STProtoPNetConfig,
     schedule=STProtoPNetSchedule,
-    model=model,
+    model=imported_when_built(f"{__name__}.network:STProtoPNet"),
     stages=stages,
     tiny={"prototypes_per_class": 2, "prototype_channels": 8},
 )
