@@ -367,3 +367,6 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
     assert page.locator("#tabs [role=tablist]").bounding_box()["height"] < 50
     right_edges = "all => all.map(e => e.getBoundingClientRect().right)"
     assert max(page.eval_on_selector_all("#answer .card, #explained .whole", right_edges)) <= 390
+    expect(page.locator("#shelf")).to_be_visible()
+    page.get_by_role("tab", name="Prototypes").click()
+    expect(page.locator("#shelf")).to_be_hidden()
