@@ -7,16 +7,16 @@ import shutil
 import pytest
 from sample_checkpoints import samples
 
-from app.dataset_jobs import DatasetJobs
-from app.examples import Examples
-from app.image_predictions import PredictTestImages
-from app.jobs import JobQueue, Requests
-from app.library import Library
-from app.measurements import Measurements
-from app.models import ModelStore
-from app.tabs.edit.edits import Edits
-from app.tabs.prototypes.nearest import NearestPatchSearch
-from app.tabs.report.reports import Reports
+from protoexplain_app.dataset_jobs import DatasetJobs
+from protoexplain_app.examples import Examples
+from protoexplain_app.image_predictions import PredictTestImages
+from protoexplain_app.jobs import JobQueue, Requests
+from protoexplain_app.library import Library
+from protoexplain_app.measurements import Measurements
+from protoexplain_app.models import ModelStore
+from protoexplain_app.tabs.edit.edits import Edits
+from protoexplain_app.tabs.prototypes.nearest import NearestPatchSearch
+from protoexplain_app.tabs.report.reports import Reports
 
 
 @pytest.fixture(autouse=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from pretended_device import DEVICE, pretended_device
 
-from app.image_predictions import PredictTestImages
-from app.jobs import Job, Requests, RunningJob
-from app.models import ModelStore
-from app.server import create_app
-from app.tabs.compare.actions import two_models, two_pictures
-from app.tabs.explain.actions import explain_image
-from app.tabs.prototypes.actions import Query, gallery
-from app.tabs.prototypes.details import prototype_details
-from app.tabs.prototypes.nearest import NearestPatchSearch
 from protoexplain.errors import UserError
+from protoexplain_app.image_predictions import PredictTestImages
+from protoexplain_app.jobs import Job, Requests, RunningJob
+from protoexplain_app.models import ModelStore
+from protoexplain_app.server import create_app
+from protoexplain_app.tabs.compare.actions import two_models, two_pictures
+from protoexplain_app.tabs.explain.actions import explain_image
+from protoexplain_app.tabs.prototypes.actions import Query, gallery
+from protoexplain_app.tabs.prototypes.details import prototype_details
+from protoexplain_app.tabs.prototypes.nearest import NearestPatchSearch
 
 
 def explainers(folder, name):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.links import Address, encode, number, parse
+from protoexplain_app.links import Address, encode, number, parse
 
 
 def test_a_link_says_model_image_tab_and_words_of_the_tab():

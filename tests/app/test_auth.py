@@ -7,9 +7,9 @@ import stat
 
 import pytest
 
-from app import auth as login
-from app.auth import Login, add_user, ask_user, hashed
 from protoexplain.errors import UserError
+from protoexplain_app import auth as login
+from protoexplain_app.auth import Login, add_user, ask_user, hashed
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.input_image import InputImage
-from app.tabs.compare.actions import two_pictures
-from app.tabs.explain.actions import explain_image
-from app.tabs.explain.view import answer, picture
 from protoexplain.errors import UserError
+from protoexplain_app.input_image import InputImage
+from protoexplain_app.tabs.compare.actions import two_pictures
+from protoexplain_app.tabs.explain.actions import explain_image
+from protoexplain_app.tabs.explain.view import answer, picture
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from app.examples import THUMBNAIL_SIDE, Examples
-from app.tabs.explain.actions import explain_image
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
+from protoexplain_app.examples import THUMBNAIL_SIDE, Examples
+from protoexplain_app.tabs.explain.actions import explain_image
 
 
 def test_examples_are_test_images_class_by_class_in_turn(birds, store, examples):

@@ -7,10 +7,10 @@ import shutil
 
 import pytest
 
-from app.library import Choice
-from app.links import Address, parse
-from app.panel.actions import default_checkpoint, facts, follow_link, frame_of, listing
 from protoexplain.errors import UserError
+from protoexplain_app.library import Choice
+from protoexplain_app.links import Address, parse
+from protoexplain_app.panel.actions import default_checkpoint, facts, follow_link, frame_of, listing
 
 TABS = ("explain", "prototypes")
 

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from app.dataset_jobs import DatasetJobs
-from app.examples import Examples
-from app.image_predictions import PredictTestImages
-from app.jobs import JobQueue, JobState
-from app.library import Choice
-from app.panel.offered_images import ALL, UNSURE, WRONG, Query, offered_images, parse_query
-from app.tabs.explain.actions import explain_image
+from protoexplain_app.dataset_jobs import DatasetJobs
+from protoexplain_app.examples import Examples
+from protoexplain_app.image_predictions import PredictTestImages
+from protoexplain_app.jobs import JobQueue, JobState
+from protoexplain_app.library import Choice
+from protoexplain_app.panel.offered_images import ALL, UNSURE, WRONG, Query, offered_images, parse_query
+from protoexplain_app.tabs.explain.actions import explain_image
 
 MODEL = Choice("a-protopnet")
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from app.jobs import WAITING, Job, JobKey, JobQueue, JobState, Requests
 from protoexplain.errors import UserError
+from protoexplain_app.jobs import WAITING, Job, JobKey, JobQueue, JobState, Requests
 
 KEY = JobKey("survey", "model")
 

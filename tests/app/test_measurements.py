@@ -6,15 +6,15 @@ import dataclasses
 import threading
 import time
 
+import app.measurements
 import pytest
 
-import app.measurements
-from app.examples import Examples
-from app.jobs import JobQueue, Requests
-from app.measurements import Measurements
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.errors import UserError
 from protoexplain.metrics.runner import measure
+from protoexplain_app.examples import Examples
+from protoexplain_app.jobs import JobQueue, Requests
+from protoexplain_app.measurements import Measurements
 
 NAMES = ("accuracy", "consistency")
 

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import app.models
-from app.models import ModelStore
-from app.tabs.explain.actions import explain_image
+import protoexplain_app.models
 from protoexplain.checkpoint import checkpoint as checkpoint_module
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
+from protoexplain_app.models import ModelStore
+from protoexplain_app.tabs.explain.actions import explain_image
 
 
 def touch_manifest(folder):
@@ -40,13 +40,13 @@ def test_a_broken_checkpoint_is_listed_with_its_reason_and_harms_no_other(folder
 
 GONE = "No such file or directory"
 TROUBLES = {
-    "vanishes after it was found": (app.models, "_last_change", FileNotFoundError(2, GONE)),
+    "vanishes after it was found": (protoexplain_app.models, "_last_change", FileNotFoundError(2, GONE)),
     "vanishes while it is read": (
         checkpoint_module,
         "verify_folder",
         FileNotFoundError(2, GONE),
     ),
-    "may not be looked at": (app.models, "_last_change", PermissionError(13, "Permission denied")),
+    "may not be looked at": (protoexplain_app.models, "_last_change", PermissionError(13, "Permission denied")),
     "may not be read": (checkpoint_module, "verify_folder", PermissionError(13, "Permission denied")),
     "lies on a broken disk": (checkpoint_module, "read_limited", OSError(5, "Input/output error")),
     "reveals a mistake of the program": (checkpoint_module, "parse_contents", ZeroDivisionError()),

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from app import network
-from app.network import listen
 from protoexplain.errors import UserError
+from protoexplain_app import network
+from protoexplain_app.network import listen
 
 HOST = "127.0.0.1"
 

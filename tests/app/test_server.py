@@ -14,13 +14,13 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.auth import add_user
-from app.jobs import JobKey, JobQueue, JobState
-from app.models import mark_of
-from app.network import listen
-from app.server import _answer, _empty_working_folder, create_app, serve
 from protoexplain.cli.main import main
 from protoexplain.errors import UserError
+from protoexplain_app.auth import add_user
+from protoexplain_app.jobs import JobKey, JobQueue, JobState
+from protoexplain_app.models import mark_of
+from protoexplain_app.network import listen
+from protoexplain_app.server import _answer, _empty_working_folder, create_app, serve
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])  # noqa: S104
@@ -77,7 +77,7 @@ def test_a_missing_folder_is_told(tmp_path):
 
 
 def test_a_missing_package_is_told_with_the_command_that_installs_it(folder, monkeypatch):
-    monkeypatch.setattr("app.server.find_spec", lambda name: None)
+    monkeypatch.setattr("protoexplain_app.server.find_spec", lambda name: None)
     with pytest.raises(UserError) as refused:
         create_app(folder, mcp=True)
     assert refused.value.fix == "pip install 'gradio[mcp]'"
@@ -139,7 +139,7 @@ def test_the_app_can_be_mounted_in_another_one(made, birds):
 
 def test_jobs_end_with_the_server(made, birds, monkeypatch):
     queues, never = [], threading.Event()
-    monkeypatch.setattr("app.server.JobQueue", lambda: queues.append(JobQueue()) or queues[-1])
+    monkeypatch.setattr("protoexplain_app.server.JobQueue", lambda: queues.append(JobQueue()) or queues[-1])
     site, key = create_app(made, birds), JobKey("survey", "model")
     with TestClient(site) as client:
         client.get("/healthz")

@@ -7,16 +7,16 @@ import time
 import pytest
 from unsplit import add_pictures, as_of_older_program, class_folders, seeded_checkpoint
 
-from app.examples import Examples
-from app.library import Choice
-from app.models import ModelStore
-from app.panel import view as views
-from app.panel.actions import facts
-from app.panel.offered_images import UNSURE, WRONG, Query, offered_images
-from app.tabs.quiz.actions import Query as QuizQuery
-from app.tabs.quiz.actions import begin
 from protoexplain.data.reading import read_image_set
 from protoexplain.editing.preview import TEST, TRAIN, open_preview
+from protoexplain_app.examples import Examples
+from protoexplain_app.library import Choice
+from protoexplain_app.models import ModelStore
+from protoexplain_app.panel import view as views
+from protoexplain_app.panel.actions import facts
+from protoexplain_app.panel.offered_images import UNSURE, WRONG, Query, offered_images
+from protoexplain_app.tabs.quiz.actions import Query as QuizQuery
+from protoexplain_app.tabs.quiz.actions import begin
 
 MODEL = Choice("seeded")
 

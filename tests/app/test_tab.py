@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app import tabs
-from app.tab import find_tabs
+from protoexplain_app import tabs
+from protoexplain_app.tab import find_tabs
 
 
 def test_each_folder_is_a_tab_of_its_name():

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from app import uploads
-from app.uploads import sweep, uploaded
 from protoexplain.errors import UserError
+from protoexplain_app import uploads
+from protoexplain_app.uploads import sweep, uploaded
 
 
 @pytest.fixture

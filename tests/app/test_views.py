@@ -6,25 +6,25 @@ import dataclasses
 
 import pytest
 
-from app.image_predictions import ImagePrediction, PredictionJob
-from app.library import Choice
-from app.models import Broken, titles
-from app.panel import offered_images as pictures
-from app.panel import view as panel
-from app.panel.actions import facts
-from app.panel.offered_images import OfferedImages
-from app.tabs.explain import view as explain
-from app.tabs.explain.actions import explain_image
-from app.tabs.prototypes import view as prototypes
-from app.tabs.prototypes.actions import Query, Tile, gallery
-from app.tabs.prototypes.details import prototype_details
-from app.templating import error_message
-from app.widgets import ROOT
 from protoexplain.class_names import readable
 from protoexplain.errors import UserError
 from protoexplain.explanations.overlays import AGAINST_COLOUR, FOR_COLOUR
 from protoexplain.view.explanation_view import Rows
 from protoexplain.view.numbers import amount, ordinal, percent, signed
+from protoexplain_app.image_predictions import ImagePrediction, PredictionJob
+from protoexplain_app.library import Choice
+from protoexplain_app.models import Broken, titles
+from protoexplain_app.panel import offered_images as pictures
+from protoexplain_app.panel import view as panel
+from protoexplain_app.panel.actions import facts
+from protoexplain_app.panel.offered_images import OfferedImages
+from protoexplain_app.tabs.explain import view as explain
+from protoexplain_app.tabs.explain.actions import explain_image
+from protoexplain_app.tabs.prototypes import view as prototypes
+from protoexplain_app.tabs.prototypes.actions import Query, Tile, gallery
+from protoexplain_app.tabs.prototypes.details import prototype_details
+from protoexplain_app.templating import error_message
+from protoexplain_app.widgets import ROOT
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>{{7*7}}${7*7}'
 

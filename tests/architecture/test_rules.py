@@ -99,7 +99,7 @@ def test_no_family_is_asked_for_by_name():
 
 
 def test_core_knows_neither_app_nor_gradio():
-    strangers = ("app", "gradio", "fastapi")
+    strangers = ("protoexplain_app", "gradio", "fastapi")
     core = [(file, name) for file, name in imports() if file.startswith("protoexplain/")]
     assert len(core) > 300
     assert [file for file, name in core if name.split(".")[0] in strangers] == []
@@ -113,14 +113,16 @@ def test_import_is_light():
 
 
 def test_actions_and_views_of_the_app_need_no_web_framework(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] in ("app", "gradio", "fastapi")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("protoexplain_app", "gradio", "fastapi")]:
         monkeypatch.delitem(sys.modules, name)
     for framework in ("gradio", "fastapi"):
         monkeypatch.setitem(sys.modules, framework, None)
         with pytest.raises(ImportError):
             importlib.import_module(framework)
     names = [
-        name[:-3].replace("/", ".") for name in TEXTS if re.match("app/(panel|tabs/.*)/(?!tab|panel|__init__)", name)
+        name.removeprefix("app/")[:-3].replace("/", ".")
+        for name in TEXTS
+        if re.match("app/protoexplain_app/(panel|tabs/.*)/(?!tab|panel|__init__)", name)
     ]
     assert len(names) > 8
     assert all(importlib.import_module(name).__doc__ for name in names)

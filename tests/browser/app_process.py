@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from forked import start_command
 
-import app
+import protoexplain_app
 
 STARTS_WITHIN = 120
 
@@ -35,4 +35,4 @@ def running(checkpoints, birds, folder):
         started.process.terminate()
         code, told, trouble = started.ended(20)
         assert code in (0, 143)
-        assert str(Path(app.__file__).parent) not in told + trouble, "our code is in a traceback"
+        assert str(Path(protoexplain_app.__file__).parent) not in told + trouble, "our code is in a traceback"

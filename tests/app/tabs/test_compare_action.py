@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.input_image import InputImage, run_model
-from app.library import Choice
-from app.tabs.compare import view as views
-from app.tabs.compare.actions import MODELS, PICTURES, Query, default_other_image, parse_query, two_models, two_pictures
-from app.tabs.compare.overlap import overlap, pair_boxes
+from protoexplain_app.input_image import InputImage, run_model
+from protoexplain_app.library import Choice
+from protoexplain_app.tabs.compare import view as views
+from protoexplain_app.tabs.compare.actions import (
+    MODELS,
+    PICTURES,
+    Query,
+    default_other_image,
+    parse_query,
+    two_models,
+    two_pictures,
+)
+from protoexplain_app.tabs.compare.overlap import overlap, pair_boxes
 
 BOXES = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9)).map(

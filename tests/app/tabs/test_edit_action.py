@@ -7,19 +7,19 @@ import time
 import pytest
 from cachetools import LRUCache
 
-from app.examples import Examples
-from app.jobs import Job, JobQueue, JobState, Requests
-from app.tabs.edit import actions
-from app.tabs.edit import view as views
-from app.tabs.edit.actions import Query
-from app.tabs.edit.edits import Edits, file_of, free_name, new_place
-from app.tabs.edit.state import EditState
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.editing.decisions import Decision, Decisions, History, parse_decisions
 from protoexplain.editing.edit import edit
 from protoexplain.errors import UserError
 from protoexplain.training.verify import verify
+from protoexplain_app.examples import Examples
+from protoexplain_app.jobs import Job, JobQueue, JobState, Requests
+from protoexplain_app.tabs.edit import actions
+from protoexplain_app.tabs.edit import view as views
+from protoexplain_app.tabs.edit.actions import Query
+from protoexplain_app.tabs.edit.edits import Edits, file_of, free_name, new_place
+from protoexplain_app.tabs.edit.state import EditState
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>'
 GONE = Decision(prototype=1, do="remove", reason="background", note="only sky", who="Ada", date="2030-01-31")

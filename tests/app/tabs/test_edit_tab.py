@@ -7,17 +7,17 @@ import threading
 import time
 from types import SimpleNamespace
 
+import app.tabs.edit.edits
 import gradio as gr
 import pytest
 
-import app.tabs.edit.edits
-from app.jobs import JobQueue
-from app.library import Choice
-from app.tabs.edit.edits import Edits
-from app.tabs.edit.state import EditState
-from app.tabs.edit.tab import build
 from protoexplain.editing.decisions import Decision, History
 from protoexplain.errors import UserError
+from protoexplain_app.jobs import JobQueue
+from protoexplain_app.library import Choice
+from protoexplain_app.tabs.edit.edits import Edits
+from protoexplain_app.tabs.edit.state import EditState
+from protoexplain_app.tabs.edit.tab import build
 
 MODEL = Choice("a-protopnet")
 MINE, OTHERS = ((Decision(prototype=number, do="remove", reason="other"),) for number in (1, 2))

@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.input_image import InputImage, run_model
-from app.tabs.explain import view as views
-from app.tabs.explain.actions import RANDOM_BOXES, explain_image, occlusion_tests
 from protoexplain.errors import UserError
 from protoexplain.explanations.characteristics.calibration import Calibration
 from protoexplain.explanations.characteristics.table import Characteristics, Table
@@ -21,6 +18,9 @@ from protoexplain.explanations.characteristics.words import Verdict
 from protoexplain.regions.boxes import upsample
 from protoexplain.view.image_pictures import LAYER_SIDE
 from protoexplain.view.pictures import HAZE, heat_layer
+from protoexplain_app.input_image import InputImage, run_model
+from protoexplain_app.tabs.explain import view as views
+from protoexplain_app.tabs.explain.actions import RANDOM_BOXES, explain_image, occlusion_tests
 
 
 @pytest.fixture

@@ -8,18 +8,18 @@ import pytest
 import torch
 from markupsafe import escape
 
-from app.tabs.explain.actions import explain_image
-from app.tabs.explain.view import answer
-from app.tabs.prototypes import view as views
-from app.tabs.prototypes.actions import Query, gallery, orders
-from app.tabs.prototypes.details import prototype_details
-from app.tabs.prototypes.measured_facts import measured_facts
-from app.tabs.prototypes.measures import measures
 from protoexplain.explanations.characteristics.calibration import Calibration
 from protoexplain.explanations.characteristics.global_scores import Estimates
 from protoexplain.explanations.characteristics.table import Characteristics, Table
 from protoexplain.explanations.characteristics.words import about_prototype
 from protoexplain.metrics.runner import measure
+from protoexplain_app.tabs.explain.actions import explain_image
+from protoexplain_app.tabs.explain.view import answer
+from protoexplain_app.tabs.prototypes import view as views
+from protoexplain_app.tabs.prototypes.actions import Query, gallery, orders
+from protoexplain_app.tabs.prototypes.details import prototype_details
+from protoexplain_app.tabs.prototypes.measured_facts import measured_facts
+from protoexplain_app.tabs.prototypes.measures import measures
 
 TOTAL = 16
 

@@ -9,18 +9,18 @@ import re
 
 import pytest
 
-from app.jobs import Job, JobState
-from app.library import Choice
-from app.tabs.metrics import view as views
-from app.tabs.metrics.actions import report
-from app.tabs.metrics.groups import GROUPS, OTHERS, grouped
-from app.tabs.metrics.measuring import MeasurementRequest, measurement_form, parse_request
-from app.tabs.metrics.plots import plot_of, spread_of
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.errors import UserError
 from protoexplain.metrics.base import Curve, Score
 from protoexplain.metrics.registry import list_metrics
 from protoexplain.metrics.runner import measure
+from protoexplain_app.jobs import Job, JobState
+from protoexplain_app.library import Choice
+from protoexplain_app.tabs.metrics import view as views
+from protoexplain_app.tabs.metrics.actions import report
+from protoexplain_app.tabs.metrics.groups import GROUPS, OTHERS, grouped
+from protoexplain_app.tabs.metrics.measuring import MeasurementRequest, measurement_form, parse_request
+from protoexplain_app.tabs.metrics.plots import plot_of, spread_of
 
 CHOICE = Choice("a-protopnet")
 NAMES = ("accuracy", "consistency", "calibration_error", "explanation_size")

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from app.tabs.metrics.lights import LIGHTS, Colour, Criterion, Grade, lights, verdict
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.metrics.registry import get_metric, list_metrics
+from protoexplain_app.tabs.metrics.lights import LIGHTS, Colour, Criterion, Grade, lights, verdict
 
 
 def result(name, value, low=None, high=None, baselines=None):

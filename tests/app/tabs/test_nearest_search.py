@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from app.dataset_jobs import DatasetJobs
-from app.examples import Examples
-from app.jobs import JobQueue, JobState
-from app.tabs.prototypes import view as views
-from app.tabs.prototypes.nearest import NEAREST, SPLITS, NearestPatchSearch, Search, nearest_images
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.explanations.prototypes.prototype import explain_prototypes
+from protoexplain_app.dataset_jobs import DatasetJobs
+from protoexplain_app.examples import Examples
+from protoexplain_app.jobs import JobQueue, JobState
+from protoexplain_app.tabs.prototypes import view as views
+from protoexplain_app.tabs.prototypes.nearest import NEAREST, SPLITS, NearestPatchSearch, Search, nearest_images
 
 
 @pytest.fixture

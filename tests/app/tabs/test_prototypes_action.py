@@ -8,12 +8,12 @@ import pytest
 import torch
 from sample_checkpoints import sample_checkpoint
 
-from app.tabs.prototypes.actions import Query, gallery, orders
-from app.tabs.prototypes.details import prototype_details
-from app.tabs.prototypes.measures import measures
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.models.registry import family_names, get_family
+from protoexplain_app.tabs.prototypes.actions import Query, gallery, orders
+from protoexplain_app.tabs.prototypes.details import prototype_details
+from protoexplain_app.tabs.prototypes.measures import measures
 
 TINY = {"name": "test_efficientnet", "stride": 16, "weights": "none"}
 

@@ -9,12 +9,22 @@ import json
 
 import pytest
 
-from app.image_predictions import ImagePrediction
-from app.input_image import run_model
-from app.tabs.quiz import view as views
-from app.tabs.quiz.actions import AGREEMENT, DISTINCTION, Query, answer, ask, begin, parse_query, score, wilson
-from app.tabs.quiz.results import as_csv, as_json
 from protoexplain.errors import UserError
+from protoexplain_app.image_predictions import ImagePrediction
+from protoexplain_app.input_image import run_model
+from protoexplain_app.tabs.quiz import view as views
+from protoexplain_app.tabs.quiz.actions import (
+    AGREEMENT,
+    DISTINCTION,
+    Query,
+    answer,
+    ask,
+    begin,
+    parse_query,
+    score,
+    wilson,
+)
+from protoexplain_app.tabs.quiz.results import as_csv, as_json
 
 
 @pytest.fixture(params=["a-protopnet", "b-cbc"])

@@ -11,16 +11,16 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.jobs import Job, JobQueue, JobState
-from app.library import Choice
-from app.routes import add_routes
-from app.tabs.report import reports as reports_module
-from app.tabs.report import view as views
-from app.tabs.report.actions import OFFERED, Query, make, offered, parse_query, read_form
-from app.tabs.report.reports import ReportFiles, Reports
 from protoexplain.errors import UserError
 from protoexplain.report.gather import Given, Wanted
 from protoexplain.report.report import SECTIONS
+from protoexplain_app.jobs import Job, JobQueue, JobState
+from protoexplain_app.library import Choice
+from protoexplain_app.routes import add_routes
+from protoexplain_app.tabs.report import reports as reports_module
+from protoexplain_app.tabs.report import view as views
+from protoexplain_app.tabs.report.actions import OFFERED, Query, make, offered, parse_query, read_form
+from protoexplain_app.tabs.report.reports import ReportFiles, Reports
 
 SHORT = ("model", "reproduce")
 

@@ -10,12 +10,21 @@ import math
 import numpy as np
 import pytest
 
-from app.input_image import run_model
-from app.links import encode, parse
-from app.tabs.what_if import view as views
-from app.tabs.what_if.actions import CELLS, ONLY, SLIDERS, ForwardResults, Query, cells, outcome, parse_query
 from protoexplain.errors import UserError
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
+from protoexplain_app.input_image import run_model
+from protoexplain_app.links import encode, parse
+from protoexplain_app.tabs.what_if import view as views
+from protoexplain_app.tabs.what_if.actions import (
+    CELLS,
+    ONLY,
+    SLIDERS,
+    ForwardResults,
+    Query,
+    cells,
+    outcome,
+    parse_query,
+)
 
 
 @pytest.fixture(params=["a-protopnet", "b-cbc"])

@@ -1,8 +1,0 @@
-"""`python -m app` is `protoexplain app`."""
-
-import sys
-
-from protoexplain.cli.main import main
-
-sys.argv.insert(1, "app")
-main()

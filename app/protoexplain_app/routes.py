@@ -1,0 +1,90 @@
+"""What is answered beside the page: pictures, reports, and whether the app is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+
+from protoexplain.errors import UserError
+from protoexplain_app.library import Library
+
+FOR_EVER = "private, max-age=31536000, immutable"
+"""An address of a picture names its content, so a browser may keep it."""
+_REPORT_TYPES = {".html": "text/html; charset=utf-8", ".pdf": "application/pdf", ".json": "application/json"}
+_ALONE = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+
+
+def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool]) -> None:
+    """Add the routes.
+
+    Args:
+        app: To add them to.
+        library: All that can be chosen.
+        may_see: Whether who asks may see pictures.
+    """
+
+    @app.get("/healthz")
+    def alive() -> dict[str, bool]:
+        return {"alive": True}
+
+    @app.get("/readyz")
+    def ready() -> JSONResponse:
+        listed, broken = library.store.scan()
+        good = library.store.has_loaded()
+        state = {"ready": good, "checkpoints": len(listed), "broken": len(broken)}
+        return JSONResponse(state, 200 if good else 503)
+
+    @app.get("/thumbnail/{token}")
+    def thumbnail(token: str, request: Request) -> Response:
+        """A small copy of a picture that can be chosen."""
+        _admit(request)
+        return _picture(lambda: library.examples.thumbnail(token))
+
+    @app.get("/prototype/{checkpoint}/{kind}/{index}")
+    def prototype(checkpoint: str, kind: Literal["patch", "source"], index: int, request: Request) -> Response:
+        """The training patch of a prototype, or the training picture."""
+        _admit(request)
+        return _picture(lambda: library.store.picture(checkpoint, index, kind))
+
+    @app.get("/report/{token}/preview")
+    def preview(token: str, request: Request) -> Response:
+        """A report as a page, to be shown inside ours."""
+        _admit(request)
+        return _report(library, token, ".html", "inline")
+
+    @app.get("/report/{token}/file.{kind}")
+    def report(token: str, kind: Literal["html", "pdf", "json"], request: Request) -> Response:
+        """A report as a file, to be taken along."""
+        _admit(request)
+        return _report(library, token, f".{kind}", "attachment")
+
+    def _admit(request: Request) -> None:
+        if not may_see(request):
+            raise HTTPException(401)
+
+
+def _picture(read: Callable[[], bytes]) -> Response:
+    try:
+        content = read()
+    except UserError as error:
+        raise HTTPException(404) from error
+    kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
+    return Response(content, media_type=kind, headers={"Cache-Control": FOR_EVER, "X-Content-Type-Options": "nosniff"})
+
+
+def _report(library: Library, token: str, ending: str, disposition: Literal["inline", "attachment"]) -> Response:
+    """A file of a report; a page among them runs no scripts and asks nobody for anything."""
+    try:
+        name, content = library.reports.file(token, ending)
+    except UserError as error:
+        raise HTTPException(404) from error
+    headers = {
+        "Cache-Control": "private, no-store",
+        "Content-Disposition": f'{disposition}; filename="{name}"',
+        "Content-Security-Policy": _ALONE,
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(content, media_type=_REPORT_TYPES[ending], headers=headers)
