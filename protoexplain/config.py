@@ -38,6 +38,8 @@ class DataConfig(BaseModel):
     """Share of the training images held out, class by class, to choose the best checkpoint; 0 takes the last one."""
     split_seed: int = Field(0, ge=0)
     """Chooses the images that are held out, and the test images of folders without a published split."""
+    alpha_masks: bool = False
+    """The alpha channel of pictures shows where the object is, as masks do; pictures with masks keep these."""
     workers: int = Field(0, ge=0)
     """Processes that load images."""
 

@@ -22,6 +22,8 @@ SMALL_SIDE = 64
 """Pixels; the features of smaller pictures are a few cells."""
 UNBALANCED = 5.0
 """Times as many training images in the largest class as in the smallest."""
+_GREY = "grey, which stands for red, green and blue alike"
+_AS_MASKS = "train with --set data.alpha_masks=true to take all but these for the object"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,7 +48,7 @@ class DataReport:
         in_two_classes: Groups of ids with equal pixels but different labels.
         repeated: Groups of ids with equal pixels in one class and split.
         small: Ids of images whose shorter side is below `SMALL_SIDE`.
-        transparent: Ids of images with transparent areas, which are put on white.
+        notices: What reading did to pictures -> their ids.
         boxes_clipped: Ids whose box reaches more than a pixel beyond the image; it is clipped.
         boxes_lost: Ids whose box lies wholly outside; they cannot be cut out.
         parts_outside: Ids with a part outside the image.
@@ -68,12 +70,17 @@ class DataReport:
     in_two_classes: tuple[tuple[str, ...], ...]
     repeated: tuple[tuple[str, ...], ...]
     small: tuple[str, ...]
-    transparent: tuple[str, ...]
+    notices: dict[str, tuple[str, ...]]
     boxes_clipped: tuple[str, ...]
     boxes_lost: tuple[str, ...]
     parts_outside: tuple[str, ...]
     masks_missing: tuple[str, ...]
     masks_unfit: tuple[tuple[str, str], ...]
+
+    @property
+    def transparent(self) -> tuple[str, ...]:
+        """Ids of images with transparent areas."""
+        return self.notices.get(TRANSPARENT, ())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -82,11 +89,11 @@ class DataReport:
 
 @dataclass(frozen=True, slots=True)
 class _Inspected:
-    """One image that was opened: (width, height), digest of its pixels, its alpha, what is wrong with its mask."""
+    """One image that was opened: (width, height), digest of its pixels, what was done to it, a fault of its mask."""
 
     size: tuple[int, int]
     digest: bytes
-    transparent: bool
+    notices: tuple[str, ...]
     mask_fault: str | None
 
 
@@ -113,7 +120,7 @@ def check(image_set: ImageSet, progress: Progress | None = None) -> DataReport:
         in_two_classes=tuple(_ids(group) for group in groups if len({r.label for r in group}) > 1),
         repeated=tuple(_ids(group) for group in groups if len({(r.split, r.label) for r in group}) == 1),
         small=tuple(r.id for r, s in inspected if min(s.size) < SMALL_SIDE),
-        transparent=tuple(r.id for r, s in inspected if s.transparent),
+        notices=_by_notice(inspected),
         boxes_clipped=tuple(r.id for r, s in inspected if _box_state(r, s.size) == "clipped"),
         boxes_lost=tuple(r.id for r, s in inspected if _box_state(r, s.size) == "lost"),
         parts_outside=tuple(r.id for r, s in inspected if _part_outside(r, s.size)),
@@ -140,13 +147,14 @@ def as_text(report: DataReport, shown: int = 5) -> str:
         ("pictures in more than one class", [" = ".join(group) for group in report.in_two_classes]),
         ("pictures that come twice in a class", [" = ".join(group) for group in report.repeated]),
         (f"pictures with a side below {SMALL_SIDE} pixels, of which a network sees little", report.small),
-        ("pictures with transparent areas: they are put on white, and not used as masks", report.transparent),
+        (f"pictures whose {TRANSPARENT}; {_AS_MASKS}", report.transparent),
         ("boxes wholly outside their image", report.boxes_lost),
         ("boxes partly outside their image (clipped)", report.boxes_clipped),
         ("images with a part outside", report.parts_outside),
         ("images without a mask", report.masks_missing),
         ("masks that do not fit", [f"{id_}: {reason}" for id_, reason in report.masks_unfit]),
     ]
+    lines += [f"{title}: {len(ids)} pictures" for title, ids in report.notices.items() if title != TRANSPARENT]
     complaints = [*report.problems, *_balance(report)]
     lines += complaints
     for title, items in findings:
@@ -181,7 +189,9 @@ def _inspect(record: ImageRecord) -> _Inspected | str:
     except UserError as error:
         return error.what
     digest = hashlib.sha256(repr(image.size).encode() + image.rgb.tobytes()).digest()
-    return _Inspected(image.size, digest, TRANSPARENT in image.notices, _mask_fault(record, image.size))
+    grey = bool((image.rgb == image.rgb[..., :1]).all())
+    notices = (*image.notices, *((_GREY,) if grey else ()))
+    return _Inspected(image.size, digest, notices, _mask_fault(record, image.size))
 
 
 def _mask_fault(record: ImageRecord, size: tuple[int, int]) -> str | None:
@@ -213,6 +223,14 @@ def _balance(report: DataReport) -> list[str]:
         f"classes are not balanced: {counts[largest]} training images of {largest}, {counts[smallest]} of {smallest};"
         " accuracy tells little of small classes"
     ]
+
+
+def _by_notice(inspected: list[tuple[ImageRecord, _Inspected]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for record, picture in inspected:
+        for notice in picture.notices:
+            found[notice].append(record.id)
+    return {notice: tuple(ids) for notice, ids in found.items()}
 
 
 def _ids(group: list[ImageRecord]) -> tuple[str, ...]:

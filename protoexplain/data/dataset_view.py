@@ -29,6 +29,7 @@ from protoexplain.data.loading import Crop, ImageDataset, readable
 from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.reading import find_source, read_image_set, source_names
 from protoexplain.data.records import ImageRecord, ImageSet
+from protoexplain.data.regions import with_alpha_masks
 from protoexplain.data.source import Problems
 from protoexplain.errors import UserError
 
@@ -158,7 +159,7 @@ def view_of_run(config: DataConfig, path: Path | None = None) -> DatasetView:
         UserError: The data set cannot be read.
     """
     seed = config.split_seed
-    return _drawn(read_image_set(path or Path(config.path), config.source, seed), config, seed)
+    return _drawn(_read(path or Path(config.path), config.source, config, seed), config, seed)
 
 
 def view_of(checkpoint: Checkpoint, folder: Path) -> DatasetView:
@@ -173,7 +174,7 @@ def view_of(checkpoint: Checkpoint, folder: Path) -> DatasetView:
     """
     config, known = checkpoint.config.data, checkpoint.split_ids()
     seed = config.split_seed if known else checkpoint.config.training.seed
-    image_set = read_image_set(folder, _layout(folder, config.source), seed)
+    image_set = _read(folder, _layout(folder, config.source), config, seed)
     if known is not None and any(record.id in known.part_of for record in image_set.records):
         return _listed(image_set, known, checkpoint)
     view = replace(_drawn(image_set, config, seed), recorded=checkpoint.data.fingerprint)
@@ -212,6 +213,12 @@ def train_validation(image_set: ImageSet, fraction: float, seed: int) -> tuple[l
         held_out.update(record.id for record in shuffled[: min(round(fraction * len(records)), len(records) - 1)])
     train = image_set.split("train")
     return [r for r in train if r.id not in held_out], [r for r in train if r.id in held_out]
+
+
+def _read(folder: Path, layout: str, config: DataConfig, seed: int) -> ImageSet:
+    """The data set, with the masks that a configuration wants."""
+    image_set = read_image_set(folder, layout, seed)
+    return with_alpha_masks(image_set) if config.alpha_masks else image_set
 
 
 def _drawn(image_set: ImageSet, config: DataConfig, seed: int) -> DatasetView:

@@ -25,7 +25,8 @@ class ImageRecord:
         split: ``train`` or ``test``.
         box: Bounding box of the object in source pixels.
         parts: Part name -> (x, y) in source pixels, or None where the part does not show.
-        mask: Segmentation picture (non-zero = object) of the same size as the image.
+        mask: Segmentation picture (non-zero = object) of the same size as the image; the image's own file where its
+            alpha channel shows the object.
     """
 
     id: str

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from protoexplain.data.check import for_each
 from protoexplain.data.geometry import Geometry
-from protoexplain.data.records import ImageRecord
-from protoexplain.io.images import load_mask
+from protoexplain.data.records import ImageRecord, ImageSet
+from protoexplain.io.images import has_alpha, load_alpha, load_mask
+
+
+def with_alpha_masks(image_set: ImageSet) -> ImageSet:
+    """The same data set, where images with an alpha channel and without a mask take that channel for one."""
+    alpha = for_each(image_set.records, lambda record: record.mask is None and has_alpha(record.path))
+    records = (
+        replace(record, mask=record.path) if has else record
+        for record, has in zip(image_set.records, alpha, strict=True)
+    )
+    return replace(image_set, records=tuple(records))
+
+
+def object_mask(record: ImageRecord) -> NDArray[np.bool_] | None:
+    """Which pixels of an image show the object by its mask; None without one, or where an alpha channel hides nothing
+    or everything.
+
+    Raises:
+        UserError: The mask cannot be read.
+    """
+    if record.mask is None:
+        return None
+    if record.mask != record.path:
+        return load_mask(record.mask)
+    mask = load_alpha(record.path)
+    return mask if mask.any() and not mask.all() else None
 
 
 def object_region(record: ImageRecord, geometry: Geometry) -> NDArray[np.bool_] | None:
@@ -16,8 +44,8 @@ def object_region(record: ImageRecord, geometry: Geometry) -> NDArray[np.bool_] 
     None where neither is there, the mask is smaller than the image, or the box is all that the network saw.
     """
     x0, y0, x1, y1 = map(int, geometry.crop.as_list())
-    if record.mask is not None:
-        mask = load_mask(record.mask)
+    mask = object_mask(record)
+    if mask is not None:
         return mask[y0:y1, x0:x1] if mask.shape[0] >= y1 and mask.shape[1] >= x1 else None
     if record.box is None:
         return None

@@ -32,8 +32,14 @@ _SIGNATURES = (
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file"),
     (b"PK\x03\x04", "a zip archive"),
 )
-TRANSPARENT = "transparent areas were put on white"
-"""The notice of it."""
+_GROUND = (128, 128, 128)
+"""Behind transparent areas: black and white things show on it alike."""
+TRANSPARENT = "transparent areas were put on grey"
+_RESCALED = "16-bit values were rescaled to 8 bits"
+_DARK = "the 16-bit values use less than a sixteenth of their range, so that hardly anything is to be seen"
+_FLOATS = "numbers from 0 to 1 were rescaled to 8 bits"
+_FIRST_FRAME = "the file has several frames; only the first is used"
+_CMYK = "CMYK colours were converted to RGB"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,31 +61,34 @@ class LoadedImage:
 
 
 def load_image(file: Path | BinaryIO) -> LoadedImage:
-    """Read a picture: upright by EXIF, transparency on white, 16-bit grey rescaled, first frame only.
+    """Read a picture: upright by EXIF, transparency on grey, 16-bit values and numbers from 0 to 1 rescaled, first
+    frame only.
 
     Raises:
         UserError: For everything that cannot be read or is larger than `MAX_PIXELS`; no other exception.
     """
     with _opened(file) as image:
+        sixteen = image.mode in _SIXTEEN_BIT or ";16" in repr(getattr(image, "tile", ()))
         image.load()
         upright, notices = _upright(image)
         if getattr(image, "is_animated", False) and image.format != "MPO":
-            notices.append("the file has several frames; only the first is used")
+            notices.append(_FIRST_FRAME)
+        if sixteen:
+            notices.append(_RESCALED)
         if upright.mode in _SIXTEEN_BIT:
-            notices.append("16-bit grey values were rescaled to 8 bits")
-            upright = Image.fromarray(_eight_bits(np.asarray(upright)))
+            values = np.asarray(upright)
+            notices += [_DARK] if 0 < values.max() < 1 << 12 else []
+            upright = Image.fromarray(_eight_bits(values))
         elif upright.mode in ("I", "F"):
-            raise UserError(
-                f"the picture has {'32-bit integer' if upright.mode == 'I' else 'floating point'} pixels,"
-                " whose range of values is unknown", _name(file), "save it with 8 or 16 bits per channel"
-            )  # fmt: skip
+            upright = _from_numbers(upright, file)
+            notices.append(_FLOATS)
         elif upright.mode == "CMYK":
-            notices.append("CMYK colours were converted to RGB")
+            notices.append(_CMYK)
         if upright.has_transparency_data:
             upright = upright.convert("RGBA")
             if upright.getchannel("A").getextrema() != (255, 255):
                 notices.append(TRANSPARENT)
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, _GROUND), upright)
         return LoadedImage(np.array(upright.convert("RGB")), tuple(notices))
 
 
@@ -97,6 +106,26 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
         if image.mode in ("LA", "RGBA", "PA"):
             return np.asarray(values[..., :-1].any(axis=-1) & (values[..., -1] != 0))
         return np.asarray(values.any(axis=-1))
+
+
+def has_alpha(file: Path | BinaryIO) -> bool:
+    """Whether a picture may have transparent areas, from the head of the file alone; False where it cannot be read."""
+    try:
+        with _opened(file) as image:
+            return image.has_transparency_data
+    except UserError:
+        return False
+
+
+def load_alpha(file: Path | BinaryIO) -> np.ndarray:
+    """Where a picture is not transparent, or by less than half: bool [H, W].
+
+    Raises:
+        UserError: As `load_image`.
+    """
+    with _opened(file) as image:
+        image.load()
+        return np.asarray(_upright(image)[0].convert("RGBA").getchannel("A")) >= 128
 
 
 def image_size(file: Path | BinaryIO) -> tuple[int, int]:
@@ -177,6 +206,23 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
+def _from_numbers(image: Image.Image, file: Path | BinaryIO) -> Image.Image:
+    """8-bit grey of floating-point numbers from 0 to 1.
+
+    Raises:
+        UserError: Whole numbers, or any beyond 0 and 1, whose range nobody knows.
+    """
+    values = np.asarray(image)
+    if image.mode == "F" and values.min() >= 0 and values.max() <= 1:
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    kind = "32-bit integer" if image.mode == "I" else "floating point"
+    raise UserError(
+        f"the picture has {kind} pixels, from {values.min():g} to {values.max():g}, whose range of values is unknown",
+        _name(file),
+        "save it with 8 or 16 bits per channel, or as numbers from 0 to 1",
+    )
+
+
 def _name(file: Path | BinaryIO) -> str:
     return str(file) if isinstance(file, (Path, str)) else str(getattr(file, "name", "the uploaded picture"))
 
@@ -206,6 +252,8 @@ def _what_else(head: bytes) -> str:
     """Say what a file is that is none of the known picture formats."""
     if not head:
         return "the file is empty"
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return "the TIFF is damaged, or not read: it may have more than four channels, or colours in floating point"
     kind = next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
     if head[4:8] == b"ftyp":
         kind = "a HEIC, AVIF or video file"

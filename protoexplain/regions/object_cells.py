@@ -13,8 +13,9 @@ from protoexplain.config import RunConfig
 from protoexplain.data.check import for_each
 from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
+from protoexplain.data.regions import object_mask
 from protoexplain.errors import UserError
-from protoexplain.io.images import image_size, load_mask
+from protoexplain.io.images import image_size
 
 
 def cells_beside_object(
@@ -66,11 +67,11 @@ def beside_object(
     """
     geometry = geometry_of(image, size, crop, 1)
     places = [geometry.to_source(x, y) for x, y in points]
-    if image.mask is not None:
-        try:
-            mask = load_mask(image.mask)
-        except UserError:
-            return None
+    try:
+        mask = object_mask(image)
+    except UserError:
+        return None
+    if mask is not None:
         return None if mask.shape != (size[1], size[0]) else [not mask[int(y), int(x)] for x, y in places]
     if image.box is not None and crop == "full":
         return [not image.box.contains(x, y) for x, y in places]

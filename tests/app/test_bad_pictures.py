@@ -70,9 +70,9 @@ def turned(bird):
     ("make", "notice"),
     [
         (lambda bird: encoded(bird.convert("CMYK"), "JPEG"), "CMYK colours were converted to RGB"),
-        (sixteen_bits, "16-bit grey values were rescaled to 8 bits"),
+        (sixteen_bits, "16-bit values were rescaled to 8 bits"),
         (animated, "the file has several frames; only the first is used"),
-        (transparent, "transparent areas were put on white"),
+        (transparent, "transparent areas were put on grey"),
         (turned, None),
         (lambda bird: encoded(bird.convert("1"), "PNG"), None),
         (lambda bird: encoded(bird.convert("P"), "PNG"), None),

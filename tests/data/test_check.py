@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -45,9 +46,22 @@ def test_what_will_hurt_is_told(enough, picture):
         picture(enough / "daisy" / f"{n}.png", 100 + n, size=(64, 64))
     text = told(enough)
     assert "side below 64 pixels, of which a network sees little: 1\n    lily/tiny.png" in text
-    assert "put on white, and not used as masks: 1\n    lily/cut out.png" in text
+    assert "put on grey; train with --set data.alpha_masks=true" in text
+    assert "for the object: 1\n    lily/cut out.png" in text
     assert "classes with fewer than 20 training images: 1\n    daisy" in text
     assert "classes are not balanced: 22 training images of lily, 4 of daisy" in text
+
+
+def test_what_was_done_to_pictures_is_told_and_is_no_complaint(enough):
+    for n in range(3):
+        values = np.full((64, 64), 5000 * (n + 1), dtype=np.uint16)
+        Image.fromarray(values).save(enough / "lily" / f"deep {n}.png")
+    Image.new("CMYK", (64, 64), (9, 8, 7, 6)).save(enough / "lily" / "printed.tiff")
+    text = told(enough)
+    assert "16-bit values were rescaled to 8 bits: 3 pictures" in text
+    assert "grey, which stands for red, green and blue alike: 3 pictures" in text
+    assert "CMYK colours were converted to RGB: 1 pictures" in text
+    assert text.endswith("nothing to complain about")
 
 
 def test_a_picture_that_comes_twice(enough):

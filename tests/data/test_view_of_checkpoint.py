@@ -1,9 +1,11 @@
 """A folder is read as the checkpoint knows it: by the ids of its images, whatever the folder says today."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from metrics.measured_checkpoints import keep_checkpoint
+from PIL import Image
 from unsplit import SEED, add_pictures, as_of_older_program, class_folders, ids, seeded_checkpoint
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -59,6 +61,17 @@ def test_parts_are_those_that_the_checkpoint_lists(checkpoint, folder):
     assert view.as_trained
     assert (view.unseen, view.notices, view.problems, view.foreign) == ((), (), (), False)
     assert verify(checkpoint, view).passed
+
+
+def test_alpha_channels_mask_as_they_did_in_training(checkpoint, copy):
+    first = next(iter(listed_by(checkpoint)["test"]))
+    with Image.open(copy / first) as picture:
+        picture.convert("RGBA").save(copy / first)
+    assert not any(record.mask for record in view_of(checkpoint, copy).test)
+    settings = checkpoint.config
+    masked = settings.model_copy(update={"data": settings.data.model_copy(update={"alpha_masks": True})})
+    same = replace(checkpoint, config=masked)
+    assert {record.id for record in view_of(same, copy).test if record.mask} == {first}
 
 
 def test_images_that_came_later_are_in_no_part(checkpoint, copy):

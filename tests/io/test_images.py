@@ -3,6 +3,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from protoexplain.errors import UserError
-from protoexplain.io.images import MAX_PIXELS, image_size, load_image, load_mask, sha256_of, verify_image
+from protoexplain.io.images import (
+    MAX_PIXELS,
+    has_alpha,
+    image_size,
+    load_alpha,
+    load_image,
+    load_mask,
+    sha256_of,
+    verify_image,
+)
 
 # stored = upright turned by the inverse of what the orientation tag asks for
 STORED_AS = {
@@ -105,21 +115,21 @@ class TestColours:
         assert any("CMYK" in notice for notice in image.notices)
 
     @pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
-    def test_transparency_is_put_on_white(self, mode):
+    def test_transparency_is_put_on_grey(self, mode):
         hidden_red = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
         hidden_red.putpixel((0, 0), (0, 0, 0, 255))
         image = loaded(hidden_red.convert(mode), "PNG")
-        assert image.rgb[1, 1].tolist() == [255, 255, 255]
+        assert image.rgb[1, 1].tolist() == [128, 128, 128]
         assert image.rgb[0, 0].tolist() == [0, 0, 0]
-        assert any("white" in notice for notice in image.notices)
+        assert any("on grey" in notice for notice in image.notices)
 
     def test_half_transparent_mixes_and_opaque_alpha_is_no_news(self):
-        assert loaded(Image.new("RGBA", (2, 2), (0, 0, 0, 128))).rgb[0, 0].tolist() == [127, 127, 127]
+        assert loaded(Image.new("RGBA", (2, 2), (0, 0, 0, 127))).rgb[0, 0].tolist() == [64, 64, 64]
         assert loaded(Image.new("RGBA", (2, 2), (9, 8, 7, 255))).notices == ()
 
     def test_transparent_colour_without_alpha_channel(self):
         image = loaded(Image.new("RGB", (2, 2), (1, 2, 3)), "PNG", transparency=(1, 2, 3))
-        assert image.rgb[0, 0].tolist() == [255, 255, 255]
+        assert image.rgb[0, 0].tolist() == [128, 128, 128]
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
     def test_sixteen_bit_grey_is_rescaled(self, kind):
@@ -133,16 +143,65 @@ class TestColours:
         assert big.mode == "I;16B"
         assert loaded(big, "TIFF").rgb[0, :, 2].tolist() == [0, 7, 255]
 
-    @pytest.mark.parametrize(("dtype", "word"), [(np.float32, "floating point"), (np.int32, "32-bit")])
-    def test_values_without_a_range_are_refused(self, dtype, word):
-        with pytest.raises(UserError, match=word):
-            loaded(Image.fromarray(np.ones((4, 4), dtype=dtype)), "TIFF")
+    def test_sixteen_bits_of_a_camera_with_twelve_are_said_to_be_dark(self):
+        for brightest, dark in ((4095, True), (4096, False), (0, False)):
+            notices = loaded(Image.fromarray(np.full((2, 2), brightest, dtype=np.uint16)), "TIFF").notices
+            assert any("less than a sixteenth" in notice for notice in notices) == dark
+
+    @pytest.mark.parametrize("kind", ["png", "tiff"])
+    def test_sixteen_bit_colours_are_rescaled(self, kind, tmp_path):
+        values = np.array([[[65535, 32768, 0]]], dtype=np.uint16)
+        assert cv2.imwrite(str(tmp_path / f"deep.{kind}"), values)
+        image = load_image(tmp_path / f"deep.{kind}")
+        assert image.rgb[0, 0].tolist() == [0, 128, 255]
+        assert image.notices == ("16-bit values were rescaled to 8 bits",)
+
+    def test_numbers_from_0_to_1_are_rescaled(self):
+        image = loaded(Image.fromarray(np.array([[0, 0.5, 1]], dtype=np.float32)), "TIFF")
+        assert image.rgb[0, :, 1].tolist() == [0, 128, 255]
+        assert any("0 to 1" in notice for notice in image.notices)
+
+    @pytest.mark.parametrize(
+        ("value", "dtype", "words"),
+        [
+            (1.1, np.float32, "floating point pixels, from 1.1 to 1.1"),
+            (-0.1, np.float32, "floating point"),
+            (np.nan, np.float32, "from nan"),
+            (1, np.int32, "32-bit"),
+        ],
+    )
+    def test_values_without_a_range_are_refused(self, value, dtype, words):
+        with pytest.raises(UserError, match=words):
+            loaded(Image.fromarray(np.full((4, 4), value, dtype=dtype)), "TIFF")
+
+    def test_colours_in_floating_point_are_named(self, tmp_path):
+        assert cv2.imwrite(str(tmp_path / "a.tiff"), np.zeros((4, 4, 3), dtype=np.float32))
+        with pytest.raises(UserError, match="colours in floating point"):
+            load_image(tmp_path / "a.tiff")
 
     def test_neutral_lab_is_grey(self):
         red, green, blue = loaded(Image.new("LAB", (4, 4), (128, 128, 128)), "TIFF").rgb[0, 0].tolist()
         assert abs(red - green) <= 2
         assert abs(green - blue) <= 2
         assert 100 < green < 140
+
+
+class TestAlpha:
+    def test_it_is_read_upright_and_cut_at_a_half(self):
+        clear = Image.new("LA", (3, 2), (9, 255))
+        clear.putpixel((2, 0), (9, 127))
+        clear.putpixel((0, 1), (9, 128))
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        assert load_alpha(io.BytesIO(encoded(clear))).tolist() == [[True, True, False], [True, True, True]]
+        turned = load_alpha(io.BytesIO(encoded(clear, exif=exif)))
+        assert turned.tolist() == [[True, True], [True, True], [True, False]]
+
+    def test_which_files_have_it(self):
+        assert has_alpha(io.BytesIO(encoded(Image.new("LA", (2, 2)))))
+        assert has_alpha(io.BytesIO(encoded(Image.new("RGB", (2, 2)), transparency=(1, 2, 3))))
+        assert not has_alpha(io.BytesIO(encoded(Image.new("RGB", (2, 2)))))
+        assert not has_alpha(io.BytesIO(b"no picture"))
 
 
 class TestFrames:

@@ -5,8 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from protoexplain.config import DataConfig
+from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord
+from protoexplain.regions.object_cells import cells_on_object
 from protoexplain.training.foreground import coverage
 
 
@@ -50,3 +53,31 @@ def test_a_box_that_is_cut_to_tells_nothing_more_than_the_middle(record):
     assert found[0, [0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
     assert torch.equal(found, found.flip(1))
     assert torch.equal(found, found.flip(2))
+
+
+@pytest.fixture
+def cut_out(tmp_path):
+    """Two class folders: of the pictures of `daisy` only the black middle shows, those of `lily` hide nothing."""
+    for n in range(8):
+        picture = Image.new("RGBA", (80, 40), (200, 30, 30, 0))
+        picture.paste((0, 0, 0, 255), (20, 10, 40, 30))
+        for name in ("daisy", "lily"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        picture.save(tmp_path / "daisy" / f"{n}.png")
+        picture.convert("RGB").convert("RGBA" if n else "RGB").save(tmp_path / "lily" / f"{n}.png")
+    return tmp_path
+
+
+def test_alpha_channels_are_masks_where_they_are_wanted(cut_out, record):
+    masked = coverage([record(mask=True)], "full", (4, 8))
+    middle = coverage([record()], "full", (4, 8))
+    for wanted in (True, False):
+        records = view_of_run(DataConfig(alpha_masks=wanted), cut_out).image_set.records
+        for image in records:
+            expected = masked if wanted and image.id.startswith("daisy") else middle
+            assert torch.equal(coverage([image], "full", (4, 8)), expected)
+            on_object = cells_on_object([image], "full", (4, 8))
+            assert torch.equal(on_object, expected.bool() if expected is masked else torch.ones(1, 4, 8).bool())
+        assert {image.id for image in records if image.mask} == (
+            {image.id for image in records} - {"lily/0.png"} if wanted else set()
+        )
