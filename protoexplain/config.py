@@ -79,7 +79,7 @@ class TrainingConfig(BaseModel):
     """Processes (DDP where more than one)."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     threads: int | None = Field(None, ge=1)
-    """CPU threads; None leaves torch's default."""
+    """CPU threads; None takes what is fastest in a short test before a training, at most torch's default."""
     deterministic: bool = True
     """A run that is repeated on a CPU with as many threads gives the same weights bit for bit; on an accelerator torch
     takes its repeatable algorithms where it has some, and weights come out nearly the same."""

@@ -36,7 +36,7 @@ def tiny_raw(family, **changes):
         "model": {"backbone": BACKBONE, **get_family(family).tiny},
         "schedule": SCHEDULES.get(family, {}),
         "data": {"image_size": 64, "validation": 0.2, "augmentation": "light_two_views"},
-        "training": {"batch_size": 8, "accelerator": "cpu"},
+        "training": {"batch_size": 8, "accelerator": "cpu", "threads": 1},
     }
     return merged(base, changes)
 

@@ -64,11 +64,9 @@ def train(
     config = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
     settings = resolve(config, assignments or [])
     run = out or _free_folder(RUNS / Path(config).stem, resume)
-    if resume:
-        from protoexplain.training.run_folder import require_same_settings
-
-        require_same_settings(run, settings)
     if dry_run:
+        if resume:
+            settings = _going_on(run, settings, data or _configured(settings))
         if not _tried_before(config, settings):
             from protoexplain.training.model_check import check_configuration
 
@@ -83,7 +81,9 @@ def train(
 
     command = shlex.join(["protoexplain", *sys.argv[1:]])
     with watching() as watcher:
-        data_path = data or (Path(settings.data.path) if settings.data.path else _embedded(watcher))
+        data_path = data or _configured(settings)
+        if data_path == EMBEDDED:
+            _draw_embedded(watcher)
         try:
             result = run_training(
                 settings,
@@ -100,6 +100,21 @@ def train(
             )
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
+
+
+def _configured(settings: RunConfig) -> Path:
+    """The data set where none is named on the command line."""
+    return Path(settings.data.path) if settings.data.path else EMBEDDED
+
+
+def _going_on(run: Path, settings: RunConfig, data: Path) -> RunConfig:
+    """The settings with which a run would go on; refuses what the run itself would refuse."""
+    from protoexplain.data.reading import read_image_set
+    from protoexplain.training.run_folder import require_same_data, settings_to_go_on
+
+    settings = settings_to_go_on(run, settings)
+    require_same_data(run, read_image_set(data, settings.data.source, settings.data.split_seed))
+    return settings
 
 
 def _tried_before(source: str, settings: RunConfig) -> bool:
@@ -142,13 +157,12 @@ def _free_folder(wanted: Path, resume: bool) -> Path:
     return folder
 
 
-def _embedded(watcher: ProgressWatcher) -> Path:
-    """Draw the embedded data set if it is not there yet."""
+def _draw_embedded(watcher: ProgressWatcher) -> None:
+    """The embedded data set, if it is not there yet."""
     from protoexplain.planted import draw
 
     if not EMBEDDED.exists():
         draw(EMBEDDED, progress=lambda done, total: watcher.progress("drawing planted birds", done, total))
-    return EMBEDDED
 
 
 class _Signals:

@@ -103,17 +103,6 @@ class DatasetView:
         return self.image_set.fingerprint()
 
     @property
-    def parts_in_words(self) -> str:
-        """How many images there are, and which of them a training uses for what."""
-        total, train, held_out, test = map(len, (self.image_set.records, self.train, self.validation, self.test))
-        how = "chosen by data.split_seed, class by class" if self.image_set.drawn_split else "as the data set says"
-        held = f", and {held_out} choose the best epoch" if held_out else ""
-        return (
-            f"{total} images of {len(self.image_set.classes)} classes: {test} only test the model ({how}), "
-            f"{train} train it{held}"
-        )
-
-    @property
     def as_trained(self) -> bool:
         """Whether these are the images that the checkpoint was made on, none missing, and used in the same way."""
         return self.fingerprint == self.recorded
@@ -160,6 +149,18 @@ def view_of_run(config: DataConfig, path: Path | None = None) -> DatasetView:
     """
     seed = config.split_seed
     return _drawn(_read(path or Path(config.path), config.source, config, seed), config, seed)
+
+
+def parts_in_words(data: DatasetView, config: DataConfig) -> str:
+    """How many images there are, which of them a training uses for what, and how they were chosen, in one sentence."""
+    total, train, held_out, test = map(len, (data.image_set.records, data.train, data.validation, data.test))
+    seed = f"data.split_seed {config.split_seed}"
+    how = f"a fifth of each class, by {seed}" if data.image_set.drawn_split else "as the data set says"
+    held = f", and {held_out} choose the best epoch ({config.validation:.0%} of each class's others, by {seed})"
+    return (
+        f"{total} images of {len(data.image_set.classes)} classes: {test} only test the model ({how}), "
+        f"{train} train it{held if held_out else ''}"
+    )
 
 
 def view_of(checkpoint: Checkpoint, folder: Path) -> DatasetView:

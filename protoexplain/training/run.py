@@ -1,7 +1,8 @@
 """A whole run: read data, build the model, go through the stages, keep checkpoints, say what came out.
 
 Folder of a run:
-    config.yaml, metrics.jsonl, tensorboard/   what was asked for and what happened
+    config.yaml, data.json                     what was asked for and decided, and with which data
+    metrics.jsonl, tensorboard/                what happened
     state.pt                                   while it runs: where to go on
     best/, last/                               checkpoints; `last` only where it differs from `best`
 """
@@ -23,12 +24,13 @@ from lightning_fabric import Fabric, seed_everything
 
 from protoexplain.allocator import reuse_freed_memory
 from protoexplain.config import RunConfig, TrainingConfig
-from protoexplain.data.dataset_view import DatasetView, view_of_run
+from protoexplain.data.dataset_view import DatasetView, parts_in_words, view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.scratch import remove_scratch
+from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent, Watcher
 from protoexplain.training.callbacks import Callbacks
@@ -37,12 +39,21 @@ from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
-from protoexplain.training.run_folder import CONFIG, deciding, remembered, require_same_settings
+from protoexplain.training.run_folder import (
+    CONFIG,
+    DATA,
+    deciding,
+    described,
+    remembered,
+    require_same_data,
+    settings_to_go_on,
+)
 from protoexplain.training.run_log import RunLog
 from protoexplain.training.save import RunResult
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
+from protoexplain.training.threads import choose_threads
 from protoexplain.training.trainer import Trainer
 
 SAVE_EVERY_SECONDS = 30.0
@@ -94,6 +105,8 @@ def train(
             _tidy(out, resume)
         fabric.launch()
         out = fabric.broadcast(out)
+        if resume:
+            config = settings_to_go_on(out, config)
         callbacks = Callbacks(watcher if watcher and main else Silent(), interrupted=interrupted)
         scratch = fabric.broadcast(Path(tempfile.mkdtemp(prefix=_CACHE, dir=out)) if main else Path())
         trainer = None
@@ -139,14 +152,27 @@ def _tidy(out: Path, resume: bool) -> None:
 
 def _prepare(config: RunConfig, fabric: Fabric, data_path: Path | None, callbacks: Callbacks, scratch: Path) -> Trainer:
     """A trainer of a fresh model on the data that the configuration names."""
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
     torch.use_deterministic_algorithms(config.training.deterministic, warn_only=True)
     seed_everything(config.training.seed, workers=True, verbose=False)
     data = view_of_run(config.data, data_path)
     model = get_family(config.family).build(config.model, len(data.image_set.classes))
     check_model(config, model)
+    if fabric.device.type == "cpu":
+        config = _with_threads(config, fabric, model, callbacks.watcher)
     return Trainer(config, model, data, fabric, callbacks=callbacks, scratch=scratch)
+
+
+def _with_threads(config: RunConfig, fabric: Fabric, model: PrototypeModel, watcher: Watcher) -> RunConfig:
+    """The configuration with a number of threads, which is torch's from now on; several processes keep its default."""
+    threads, most = config.training.threads, torch.get_num_threads()
+    if threads is None and fabric.world_size == 1:
+        threads = choose_threads(model.backbone, config.data.image_size)
+        if most > 1:
+            watcher.line(f"{threads} of up to {most} threads, the fastest in a short test; training.threads sets them")
+    if threads is None:
+        return config
+    torch.set_num_threads(threads)
+    return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
 
 
 def _run_id(config: RunConfig, data: DatasetView) -> str:
@@ -159,18 +185,19 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float) -> None
     """Go through all stages of a run, or through those that an interrupted run in `out` has not finished."""
     config, fabric, model = trainer.config, trainer.fabric, trainer.model
     trainer.callbacks.watcher.line(f"training {config.family} on {trainer.data.image_set.root}, into {out}")
-    trainer.callbacks.watcher.line(trainer.data.parts_in_words)
+    trainer.callbacks.watcher.line(parts_in_words(trainer.data, config.data))
     for problem in trainer.data.problems:
         trainer.callbacks.watcher.line(f"left out: {problem}")
     stages, models = stages_of(config), models_of(config, model)
     run_id, main = _run_id(config, trainer.data), fabric.global_rank == 0
     if resume and (out / STATE_FILE).exists():
-        require_same_settings(out, config)
+        require_same_data(out, trainer.data.image_set)
         trainer.state = load_state(out, models, run_id)
     state = trainer.state
     fabric.barrier()
     if main:
         write_file(out / CONFIG, remembered(config, trainer.data.image_set.root))
+        write_file(out / DATA, described(trainer.data.image_set))
         trainer.callbacks.run_log = RunLog(out, state.log_lines)
         trainer.callbacks.save_state = StateSaver(out, state, models, run_id, save_every)
     for each in models:

@@ -1,16 +1,24 @@
-"""What the folder of a run remembers: its settings and the data that it was trained on; read without torch."""
+"""What the folder of a run remembers: its settings and the data that it was trained on; read without torch.
+
+A run that goes on has to have both as they were.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protoexplain.config import RunConfig, merged, read_yaml
+from protoexplain.config import RunConfig, merged, parse, read_yaml
+from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import flat
 
 CONFIG = "config.yaml"
+DATA = "data.json"
+_DECIDED = ("threads",)
+"""Settings of the training that a run decides where they are not given; it goes on with what it decided."""
 _ELSEWHERE: Mapping[str, Any] = {"about": "", "data": {"path": "", "workers": 0}}
 """Settings that decide nothing about the result, at values that say nothing."""
 
@@ -33,26 +41,69 @@ def data_of_run(folder: Path) -> Path | None:
     return Path(path) if isinstance(path, str) and path and Path(path).is_dir() else None
 
 
-def require_same_settings(folder: Path, config: RunConfig) -> None:
-    """Refuse to go on with a run with other settings.
+def settings_to_go_on(folder: Path, config: RunConfig) -> RunConfig:
+    """The settings with which a run goes on: those given, and what it decided where they leave that open.
 
     Args:
-        folder: Of the run; without a stored configuration nothing is refused.
-        config: With which it is to go on.
+        folder: Of the run; where it holds no configuration, nothing is known and nothing refused.
+        config: As given.
 
     Raises:
-        UserError: Names each key that differs, with both values.
+        UserError: Settings changed; names each key that differs, with both values.
     """
     known = _stored(folder)
-    stored, given = (dict(flat(deciding(settings))) for settings in (known, config.model_dump(mode="json")))
-    keys = sorted(key for key in stored.keys() | given.keys() if stored.get(key) != given.get(key))
-    changed = [f"{key} was {stored.get(key)} and is {given.get(key)}" for key in keys]
-    if known and changed:
+    if not known:
+        return config
+    before = parse(known)
+    open_ = {key: getattr(before.training, key) for key in _DECIDED if getattr(config.training, key) is None}
+    config = config.model_copy(update={"training": config.training.model_copy(update=open_)})
+    stored, given = (dict(flat(deciding(each.model_dump(mode="json")))) for each in (before, config))
+    _require_same(stored, given, folder / CONFIG)
+    return config
+
+
+def described(image_set: ImageSet) -> str:
+    """The text of data.json: what tells whether data are the same."""
+    return json.dumps(_facts(image_set), indent=2) + "\n"
+
+
+def require_same_data(folder: Path, image_set: ImageSet) -> None:
+    """Refuse to go on with a run with other data.
+
+    Args:
+        folder: Of the run; where it describes no data, nothing is refused.
+        image_set: With which it is to go on.
+
+    Raises:
+        UserError: Says what differs, with both values.
+    """
+    path = folder / DATA
+    if path.is_file():
+        _require_same(json.loads(path.read_text(encoding="utf-8")), _facts(image_set), path)
+
+
+def _facts(image_set: ImageSet) -> dict[str, Any]:
+    return {
+        "data.images": len(image_set.records),
+        "data.classes": len(image_set.classes),
+        "data.fingerprint": image_set.fingerprint(),
+    }
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], where: Path) -> None:
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if changed:
+        told = "; ".join(f"{key} was {_short(before.get(key))} and is {_short(now.get(key))}" for key in changed)
         raise UserError(
-            f"configuration or data changed since the run was interrupted: {'; '.join(changed)}",
-            str(folder / CONFIG),
-            "go on with the former settings, or start anew in another folder",
+            f"configuration or data changed since the run was interrupted: {told}",
+            str(where),
+            "go on with the former settings and data, or start anew in another folder",
         )
+
+
+def _short(value: object) -> str:
+    """For people: the beginning of a hash is enough."""
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else str(value)
 
 
 def _stored(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from tiny_runs import tiny_config
 from protoexplain import registry
 from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.cli.output import ProgressWatcher
-from protoexplain.training.run_folder import CONFIG, remembered
+from protoexplain.config import resolve
+from protoexplain.data.reading import read_image_set
+from protoexplain.training.run_folder import CONFIG, DATA, described, remembered
 
 
 def presets(told):
@@ -38,6 +40,17 @@ class TestTrain:
         code, told, trouble = cli("train", class_folders, "-o", tmp_path, "--resume", "--dry-run")
         assert (code, told) == (2, "")
         assert "data.image_size was 64 and is 160" in trouble
+
+    def test_a_dry_run_refuses_to_go_on_with_other_data(self, cli, class_folders, picture, tmp_path):
+        given = ("train", class_folders, "-o", tmp_path, "--resume", "--dry-run")
+        (tmp_path / CONFIG).write_text(remembered(resolve("quick-protopnet", ["training.threads=3"]), class_folders))
+        (tmp_path / DATA).write_text(described(read_image_set(class_folders)))
+        code, told, trouble = cli(*given)
+        assert (code, "threads: 3" in told) == (0, True), trouble
+        picture(class_folders / "tulip" / "new.png", 99)
+        code, told, trouble = cli(*given)
+        assert (code, told) == (2, "")
+        assert "data.images was 17 and is 18" in trouble
 
 
 class TestApp:

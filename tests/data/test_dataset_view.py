@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protoexplain.config import DataConfig
-from protoexplain.data.dataset_view import train_validation, view_of_run
+from protoexplain.data.dataset_view import parts_in_words, train_validation, view_of_run
 from protoexplain.data.reading import read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
@@ -94,9 +94,12 @@ class TestReading:
 
 
 def test_parts_are_told_in_one_sentence(planted, class_folders):
-    assert view_of_run(DataConfig(validation=0.3), planted).parts_in_words == (
+    config = DataConfig(validation=0.3, split_seed=5)
+    assert parts_in_words(view_of_run(config, planted), config) == (
         "32 images of 4 classes: 8 only test the model (as the data set says), 16 train it, and 8 choose the best epoch"
+        " (30% of each class's others, by data.split_seed 5)"
     )
-    told = view_of_run(DataConfig(validation=0), class_folders).parts_in_words
-    chosen = "chosen by data.split_seed, class by class"
+    config = DataConfig(validation=0)
+    told = parts_in_words(view_of_run(config, class_folders), config)
+    chosen = "a fifth of each class, by data.split_seed 0"
     assert told == f"17 images of 3 classes: 4 only test the model ({chosen}), 13 train it"

@@ -51,7 +51,7 @@ def test_run_leaves_log_board_and_verified_checkpoint(family, planted, tiny_run)
         assert 0 <= line["accuracy"] <= 1
     assert sum(line["stage"] == "projection" for line in lines) == len(result.metrics["projections"])
     assert any((out / "tensorboard").glob("events*"))
-    assert files(out) <= {"best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock"}
+    assert files(out) <= {"best", "last", "config.yaml", "data.json", "metrics.jsonl", "tensorboard", ".lock"}
     assert result.checkpoint.path.name == "best"
     data = view_of_run(config.data, planted)
     report = verify(Checkpoint.load(out / "best"), data)
