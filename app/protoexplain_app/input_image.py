@@ -9,7 +9,7 @@ from pathlib import Path
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
 from protoexplain.explanations.explainer import Explainer, ForwardResult
-from protoexplain.io.images import load_image
+from protoexplain.io.images import image_size
 
 Frame = tuple[float, float, float, float]
 
@@ -60,7 +60,7 @@ def region_of_interest(explainer: Explainer, image: InputImage) -> Box | None:
         UserError: The picture cannot be read.
     """
     if image.frame is not None:
-        width, height = load_image(image.path).size
+        width, height = image_size(image.path)
         left, top, right, bottom = image.frame
         return Box(left * width, top * height, right * width, bottom * height)
     return image.box if explainer.checkpoint.data.crop == "box" else None

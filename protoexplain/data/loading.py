@@ -121,9 +121,9 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
             place, width, height = self._cache[index]
             return Frame(self._kept.get(place), width, height)
         record = self.records[index]
-        rgb = load_image(record.path).rgb
-        geometry = geometry_of(record, (rgb.shape[1], rgb.shape[0]), self.crop, self.size)
-        frame = self.augmentation.prepare(cut(rgb, geometry), self.size)
+        loaded = load_image(record.path)
+        geometry = geometry_of(record, loaded.size, self.crop, self.size)
+        frame = self.augmentation.prepare(loaded.region(geometry.crop.as_list()), self.size)
         kept = self._kept.put(frame.rgb)
         if kept is not None:
             self._cache[index] = kept, frame.width, frame.height

@@ -15,7 +15,7 @@ from protoexplain.data.dataset_view import DatasetView, matching_view
 from protoexplain.data.loading import ImageDataset
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
-from protoexplain.io.images import load_image
+from protoexplain.io.images import image_size
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.similarity import map_size
 from protoexplain.progress import Progress
@@ -85,7 +85,7 @@ class EditPreview:
 
     def source_size(self, place: int) -> tuple[int, int]:
         """Width and height of the file of a training picture."""
-        return load_image(self.features[TRAIN].images[place].path).size
+        return image_size(self.features[TRAIN].images[place].path)
 
     def pictures(self) -> ImageDataset:
         """The training pictures as the network saw them."""

@@ -45,13 +45,17 @@ def read_input(image: Path | BinaryIO, size: int, *, name: str = "", box: Box | 
         image: A file, or an open one.
         size: Side S of the network's input.
         name: Shown for it; the file's name by default.
-        box: The region that becomes the input, in pixels of the image; the whole image by default.
+        box: The region that becomes the input, in pixels of the file; the whole image by default.
 
     Raises:
         UserError: The file is no image that can be read.
     """
     loaded = load_image(image)
-    geometry = Geometry.of(loaded.size, box, size)
+    if box is not None:
+        across, down = loaded.scale
+        box = Box(box.x0 * across, box.y0 * down, box.x1 * across, box.y1 * down)
+    height, width = loaded.rgb.shape[:2]
+    geometry = Geometry.of((width, height), box, size)
     name = name or (image.name if isinstance(image, Path) else "image")
     return NetworkInput(name, loaded.rgb, loaded.notices, geometry, input_picture(loaded.rgb, geometry))
 

@@ -1,13 +1,15 @@
 """The only image reader: a file from anywhere becomes upright 8-bit RGB, or one sentence says why not.
 
-Formats and size are checked before a pixel is decoded.  Colour profiles are not applied, as is usual for
-image classifiers.
+Formats and size are checked before a pixel is decoded.  Pictures of more than `MOST_KEPT` pixels are read at half
+their size; a JPEG is never decoded larger than that.  Colour profiles are not applied, as is usual for image
+classifiers.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,29 +19,25 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from protoexplain.errors import UserError
+from protoexplain.io.pixels import eight_bits_a_channel, is_sixteen_bit
+from protoexplain.io.signatures import is_heic, what_it_is
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-MAX_PIXELS = 25_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+"""Those that are always read; HEIC is where the package pillow-heif is installed."""
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff"}
+)
+"""Of files that count as pictures."""
+MAX_PIXELS = 64_000_000
+MOST_KEPT = 25_000_000
+"""Larger pictures are halved in width and height as they are read."""
 
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height; of a TIFF, Pillow tells the upright size."""
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-_SIGNATURES = (
-    (b"%!PS", "a PostScript file"),
-    (b"%PDF", "a PDF file"),
-    (b"8BPS", "a Photoshop file"),
-    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file"),
-    (b"PK\x03\x04", "a zip archive"),
-)
 _GROUND = (128, 128, 128)
 """Behind transparent areas: black and white things show on it alike."""
 TRANSPARENT = "transparent areas were put on grey"
-_RESCALED = "16-bit values were rescaled to 8 bits"
-_DARK = "the 16-bit values use less than a sixteenth of their range, so that hardly anything is to be seen"
-_FLOATS = "numbers from 0 to 1 were rescaled to 8 bits"
 _FIRST_FRAME = "the file has several frames; only the first is used"
-_CMYK = "CMYK colours were converted to RGB"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +46,24 @@ class LoadedImage:
 
     Args:
         rgb: uint8 [H, W, 3], upright.
+        size: (width, height) of the upright file in pixels, of which coordinates speak; that of `rgb`, or twice that.
         notices: What was done to the picture that its owner may want to know, one sentence each.
     """
 
     rgb: np.ndarray
+    size: tuple[int, int]
     notices: tuple[str, ...] = ()
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
-        return self.rgb.shape[1], self.rgb.shape[0]
+    def scale(self) -> tuple[float, float]:
+        """Pixels of `rgb` for a pixel of the file, along x and y."""
+        return self.rgb.shape[1] / self.size[0], self.rgb.shape[0] / self.size[1]
+
+    def region(self, edges: Sequence[float]) -> np.ndarray:
+        """What lies between left, top, right and bottom in pixels of the file: uint8 [h, w, 3], contiguous."""
+        across, down = self.scale
+        x0, y0, x1, y1 = map(int, np.multiply(edges, [across, down, across, down]))
+        return np.ascontiguousarray(self.rgb[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)])
 
 
 def load_image(file: Path | BinaryIO) -> LoadedImage:
@@ -68,28 +74,24 @@ def load_image(file: Path | BinaryIO) -> LoadedImage:
         UserError: For everything that cannot be read or is larger than `MAX_PIXELS`; no other exception.
     """
     with _opened(file) as image:
-        sixteen = image.mode in _SIXTEEN_BIT or ";16" in repr(getattr(image, "tile", ()))
+        sixteen, size = is_sixteen_bit(image), _upright_size(image)
+        halved = image.width * image.height > MOST_KEPT
+        drafted = halved and image.draft(None, (image.width // 2, image.height // 2)) is not None
         image.load()
-        upright, notices = _upright(image)
-        if getattr(image, "is_animated", False) and image.format != "MPO":
-            notices.append(_FIRST_FRAME)
-        if sixteen:
-            notices.append(_RESCALED)
-        if upright.mode in _SIXTEEN_BIT:
-            values = np.asarray(upright)
-            notices += [_DARK] if 0 < values.max() < 1 << 12 else []
-            upright = Image.fromarray(_eight_bits(values))
-        elif upright.mode in ("I", "F"):
-            upright = _from_numbers(upright, file)
-            notices.append(_FLOATS)
-        elif upright.mode == "CMYK":
-            notices.append(_CMYK)
-        if upright.has_transparency_data:
-            upright = upright.convert("RGBA")
-            if upright.getchannel("A").getextrema() != (255, 255):
+        animated = getattr(image, "is_animated", False) and image.format not in ("MPO", "HEIF")
+        notices = [*_turned_upright(image), *([_FIRST_FRAME] if animated else [])]
+        shown, done = eight_bits_a_channel(image, sixteen, _name(file))
+        notices += done
+        if halved and not drafted:
+            shown = shown.reduce(2)
+        if shown.has_transparency_data:
+            shown = shown.convert("RGBA")
+            if shown.getchannel("A").getextrema() != (255, 255):
                 notices.append(TRANSPARENT)
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, _GROUND), upright)
-        return LoadedImage(np.array(upright.convert("RGB")), tuple(notices))
+            shown = Image.alpha_composite(Image.new("RGBA", shown.size, _GROUND), shown)
+        if halved:
+            notices.append(f"the {size[0]} x {size[1]} pixels were halved in width and height, and positions with them")
+        return LoadedImage(np.array(shown.convert("RGB")), size, tuple(notices))
 
 
 def load_mask(file: Path | BinaryIO) -> np.ndarray:
@@ -100,7 +102,8 @@ def load_mask(file: Path | BinaryIO) -> np.ndarray:
     """
     with _opened(file) as image:
         image.load()
-        values = np.asarray(_upright(image)[0])
+        _turned_upright(image)
+        values = np.asarray(image)
         if values.ndim == 2:
             return np.asarray(values != 0)
         if image.mode in ("LA", "RGBA", "PA"):
@@ -125,7 +128,8 @@ def load_alpha(file: Path | BinaryIO) -> np.ndarray:
     """
     with _opened(file) as image:
         image.load()
-        return np.asarray(_upright(image)[0].convert("RGBA").getchannel("A")) >= 128
+        _turned_upright(image)
+        return np.asarray(image.convert("RGBA").getchannel("A")) >= 128
 
 
 def image_size(file: Path | BinaryIO) -> tuple[int, int]:
@@ -135,11 +139,7 @@ def image_size(file: Path | BinaryIO) -> tuple[int, int]:
         UserError: As `load_image`, for what the head shows.
     """
     with _opened(file) as image:
-        try:
-            sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
-        except Exception:
-            sideways = False
-        return (image.height, image.width) if sideways else (image.width, image.height)
+        return _upright_size(image)
 
 
 def verify_image(file: Path | BinaryIO) -> None:
@@ -173,7 +173,7 @@ def sha256_of(file: Path) -> str:
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """Open with all limits on; whatever goes wrong until the block ends becomes a UserError."""
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=_formats(file)) as image:
             if not 0 < image.width * image.height <= MAX_PIXELS:
                 raise _too_large(file, f"{image.width} x {image.height} pixels")
             yield image
@@ -185,6 +185,22 @@ def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
         raise UserError(_reason(file, error), _name(file), "replace the file or leave it out") from error
 
 
+def _formats(file: Path | BinaryIO) -> tuple[str, ...]:
+    """What is tried: HEIC files alone make the package that reads them load.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    if not is_heic(_head(file)):
+        return FORMATS
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError as error:
+        what = "HEIC pictures are read where the package pillow-heif is installed"
+        raise UserError(what, _name(file), "pip install pillow-heif, or save the picture as JPEG") from error
+    return ("HEIF",)
+
+
 def _too_large(file: Path | BinaryIO, size: str) -> UserError:
     return UserError(
         f"the picture has {size}; up to {MAX_PIXELS // 1_000_000} million are read",
@@ -193,34 +209,21 @@ def _too_large(file: Path | BinaryIO, size: str) -> UserError:
     )
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Apply the EXIF orientation; broken EXIF data is no reason to refuse a good picture."""
+def _upright_size(image: Image.Image) -> tuple[int, int]:
     try:
-        return ImageOps.exif_transpose(image), []
+        sideways = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
     except Exception:
-        return image, ["the EXIF data are damaged, so the orientation is unknown"]
+        sideways = False
+    return (image.height, image.width) if sideways else (image.width, image.height)
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """uint16 of any byte order -> uint8 with 65535 -> 255, rounded."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _from_numbers(image: Image.Image, file: Path | BinaryIO) -> Image.Image:
-    """8-bit grey of floating-point numbers from 0 to 1.
-
-    Raises:
-        UserError: Whole numbers, or any beyond 0 and 1, whose range nobody knows.
-    """
-    values = np.asarray(image)
-    if image.mode == "F" and values.min() >= 0 and values.max() <= 1:
-        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
-    kind = "32-bit integer" if image.mode == "I" else "floating point"
-    raise UserError(
-        f"the picture has {kind} pixels, from {values.min():g} to {values.max():g}, whose range of values is unknown",
-        _name(file),
-        "save it with 8 or 16 bits per channel, or as numbers from 0 to 1",
-    )
+def _turned_upright(image: Image.Image) -> list[str]:
+    """Apply the EXIF orientation in place; broken EXIF data is no reason to refuse a good picture."""
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+        return []
+    except Exception:
+        return ["the EXIF data are damaged, so the orientation is unknown"]
 
 
 def _name(file: Path | BinaryIO) -> str:
@@ -231,7 +234,7 @@ def _reason(file: Path | BinaryIO, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"the file cannot be read: {error.strerror}"
     if isinstance(error, UnidentifiedImageError):
-        return _what_else(_head(file))
+        return what_it_is(_head(file), FORMATS)
     if "truncated" in str(error):
         return "the picture is cut off before its end"
     return f"the picture is damaged ({type(error).__name__}: {error})".replace("\n", " ")
@@ -246,20 +249,3 @@ def _head(file: Path | BinaryIO) -> bytes:
         return file.read(64)
     except (OSError, ValueError):
         return b""
-
-
-def _what_else(head: bytes) -> str:
-    """Say what a file is that is none of the known picture formats."""
-    if not head:
-        return "the file is empty"
-    if head.startswith((b"II*\0", b"MM\0*")):
-        return "the TIFF is damaged, or not read: it may have more than four channels, or colours in floating point"
-    kind = next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
-    if head[4:8] == b"ftyp":
-        kind = "a HEIC, AVIF or video file"
-    elif head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        kind = "an SVG, HTML or XML text"
-    elif kind is None and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        kind = "a text"
-    known = ", ".join(FORMATS)
-    return f"the file is {kind}, not one of {known}" if kind else f"the file is damaged or not one of {known}"

@@ -21,7 +21,7 @@ from protoexplain.data.augmentation import resized
 from protoexplain.data.check import for_each
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain.data.geometry import Box
-from protoexplain.data.loading import Crop, cut, geometry_of
+from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
 from protoexplain.io.images import load_image, sha256_of
 from protoexplain.models.base import PrototypeModel
@@ -162,7 +162,7 @@ def cut_out(
     """Complete the records of one image, and cut its picture and theirs."""
     loaded = load_image(image.path)
     geometry = geometry_of(image, loaded.size, crop, size)
-    picture = resized(cut(loaded.rgb, geometry), size).rgb
+    picture = resized(loaded.region(geometry.crop.as_list()), size).rgb
     sha256 = sha256_of(image.path)
     pictures = {str(records[0].source): _jpeg(picture, SOURCE_QUALITY)}
     completed = []

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from protoexplain.data.geometry import Box
-from protoexplain.data.loading import ImageDataset, cut, geometry_of
+from protoexplain.data.loading import ImageDataset, geometry_of
 from protoexplain.explanations.overlays import AGAINST_COLOUR, RGB, draw_box
 from protoexplain.explanations.prototypes.prototype import Neighbour, PrototypeExplanation
 from protoexplain.io.images import load_image
@@ -44,15 +44,17 @@ class ImageRegions:
         Raises:
             UserError: The image can no longer be read.
         """
-        region, corner = self._region(split, neighbour.image)
+        region, crop = self._region(split, neighbour.image)
         x0, y0, x1, y1 = neighbour.box
-        return region, Box(x0 - corner.x0, y0 - corner.y0, x1 - corner.x0, y1 - corner.y0)
+        across, down = region.shape[1] / crop.width, region.shape[0] / crop.height
+        left, top = crop.x0, crop.y0
+        return region, Box((x0 - left) * across, (y0 - top) * down, (x1 - left) * across, (y1 - top) * down)
 
     def _load(self, split: str, image: str) -> Region:
         record, dataset = self._records[split][image], self._splits[split]
         loaded = load_image(record.path)
-        geometry = geometry_of(record, loaded.size, dataset.crop, dataset.size)
-        return cut(loaded.rgb, geometry), geometry.crop
+        crop = geometry_of(record, loaded.size, dataset.crop, dataset.size).crop
+        return loaded.region(crop.as_list()), crop
 
 
 def contact_sheet(

@@ -7,6 +7,7 @@ import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -66,6 +67,11 @@ def turned(bird):
     return encoded(bird.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=95)
 
 
+def heic(bird):
+    pillow_heif.register_heif_opener()
+    return encoded(bird, "HEIF", quality=95)
+
+
 @pytest.mark.parametrize(
     ("make", "notice"),
     [
@@ -80,8 +86,13 @@ def turned(bird):
         (lambda bird: encoded(bird.resize((1, 500)), "PNG"), None),
         (lambda bird: encoded(bird, "WEBP"), None),
         (lambda bird: encoded(bird, "TIFF"), None),
+        (lambda bird: encoded(bird, "AVIF"), None),
+        (heic, None),
     ],
-    ids=["cmyk", "16 bits", "animated", "transparent", "turned", "1 bit", "palette", "1x1", "1x500", "webp", "tiff"],
+    ids=[
+        "cmyk", "16 bits", "animated", "transparent", "turned", "1 bit", "palette", "1x1", "1x500", "webp", "tiff",
+        "avif", "heic",
+    ],
 )  # fmt: skip
 def test_it_is_explained_and_what_was_done_is_told(protopnet, examples, bird, tmp_path, make, notice):
     path = tmp_path / "mine.jpg"

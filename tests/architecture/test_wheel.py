@@ -26,7 +26,8 @@ def test_all_of_it_lies_in_packages_of_our_name(wheel):
 
 def test_commands_and_the_app_are_found_in_it(wheel):
     points = configparser.ConfigParser()
-    points.read_string(next(wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt")))
+    (listed,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    points.read_string(wheel.read(listed).decode())
     for group in ("console_scripts", "protoexplain.app"):
         for target in points[group].values():
             module, function = target.split(":")

@@ -1,9 +1,15 @@
 import os
 import shutil
+import sys
 import unicodedata
 
+import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 
+from protoexplain.data.check import check
+from protoexplain.data.loading import readable
 from protoexplain.data.reading import find_source, read_image_set, source_names
 from protoexplain.errors import UserError
 
@@ -20,6 +26,27 @@ def with_train(root, *others):
         (root / name).rename(root / "train" / name)
     for other in others:
         shutil.copytree(root / "train", root / other)
+
+
+def test_pictures_of_phones_count_and_are_used(class_folders):
+    pillow_heif.register_heif_opener()
+    before = len(read_image_set(class_folders).records)
+    for n, name in enumerate(("a.heic", "b.HEIF", "c.avif")):
+        noise = np.random.default_rng(n).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(class_folders / "daisy" / name, "AVIF" if name.endswith("avif") else "HEIF")
+    found = read_image_set(class_folders)
+    assert (len(found.records), found.problems) == (before + 3, ())
+    assert check(found).unreadable == ()
+    assert len(readable(found.records)[0]) == before + 3
+
+
+def test_heic_pictures_that_cannot_be_read_are_named_with_their_package(class_folders, monkeypatch):
+    pillow_heif.register_heif_opener()
+    Image.new("RGB", (40, 30)).save(class_folders / "daisy" / "a.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    ((name, reason),) = check(read_image_set(class_folders)).unreadable
+    assert name == "daisy/a.heic"
+    assert "pillow-heif is installed" in reason
 
 
 class TestWithoutSplit:

@@ -20,6 +20,7 @@ from protoexplain.data.orders import balanced_order, block, epoch_order, shard
 from protoexplain.data.picture_store import PictureStore
 from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
+from protoexplain.io import images as images_module
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ class TestDataset:
         images, _, _ = ImageDataset(records, "full", 24)[0]
         expected = v2.functional.pil_to_tensor(v2.Resize((24, 24))(Image.open(records[0].path)))
         assert torch.equal(images[0], expected.float() / 255)
+
+    def test_of_a_large_picture_the_same_region_is_seen(self, records, monkeypatch):
+        path = records[0].path
+        with Image.open(path) as image:
+            wide = image.resize((image.width * 4, image.height * 4), Image.Resampling.NEAREST)
+        wide.save(path, "PNG")
+        record = replace(records[0], box=Box(*(4 * edge for edge in records[0].box.as_list())))
+        read = loading.load_image(path).rgb.size // 3
+        whole = ImageDataset([record], "box", 24).pixels(0).float()
+        monkeypatch.setattr(images_module, "MOST_KEPT", read - 1)
+        assert loading.load_image(path).rgb.size // 3 == read // 4
+        assert (ImageDataset([record], "box", 24).pixels(0).float() - whole).abs().mean() < 5
+        assert (ImageDataset([record], "full", 24).pixels(0).float() - whole).abs().mean() > 20
 
     def test_views(self, records):
         dataset = ImageDataset(records, "box", 24, "light_two_views")

@@ -19,6 +19,7 @@ from protoexplain.data.reading import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.explanations.attribution.task import Target
 from protoexplain.explanations.evidence.what_if import Edit
+from protoexplain.io import images
 from protoexplain.view.build import explanation_view
 from protoexplain.view.sheet import SheetPictures, sheet
 
@@ -94,6 +95,18 @@ def test_cut_file_gives_the_boxes_of_the_whole_one_moved(made, bird):
         assert one.prototype == two.prototype
         moved = (two.box[0] + 8, two.box[1] + 4, two.box[2] + 8, two.box[3] + 4)
         assert one.box == pytest.approx(moved)
+
+
+def test_a_large_file_is_halved_with_its_box(made, bird, monkeypatch):
+    explainer, rgb = made("protopnet"), np.asarray(Image.open(bird.path).convert("RGB"))
+    small = explainer.explain(as_png(rgb), box=Box(8, 4, 60, 50), rows=5)
+    large = as_png(rgb.repeat(2, 0).repeat(2, 1))
+    monkeypatch.setattr(images, "MOST_KEPT", rgb.size // 3)
+    halved = explainer.explain(large, box=Box(16, 8, 120, 100), rows=5)
+    assert (halved.rgb == rgb).all()
+    assert halved.explanation.classes == small.explanation.classes
+    assert halved.explanation.geometry == small.explanation.geometry
+    assert any("halved in width and height" in notice for notice in halved.explanation.notices)
 
 
 def test_rotated_file_is_turned_upright_first(made, bird):

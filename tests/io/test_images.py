@@ -1,18 +1,22 @@
 import hashlib
 import io
 import struct
+import sys
 import zlib
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from protoexplain.errors import UserError
+from protoexplain.io import images
 from protoexplain.io.images import (
     MAX_PIXELS,
+    MOST_KEPT,
     has_alpha,
     image_size,
     load_alpha,
@@ -33,7 +37,8 @@ STORED_AS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+pillow_heif.register_heif_opener()
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
 
 
 def ramp(height=30, width=40):
@@ -224,7 +229,7 @@ class TestSizes:
         [
             png_header(20_000, 20_000, bits=1, colour=0),
             png_header(13_000, 13_000),
-            png_header(5_001, 5_000),
+            png_header(8_001, 8_000),
             png_header(2**31 - 1, 2**31 - 1),
             gif_header((65_535, 65_535), (1, 1)),
             gif_header((1, 1), (60_000, 60_000)),
@@ -239,9 +244,45 @@ class TestSizes:
         with pytest.raises(UserError, match="pixels"):
             load_mask(io.BytesIO(data))
 
-    def test_exactly_the_limit_is_read(self):
+    def test_exactly_what_is_kept_and_what_is_read(self):
+        side = int(MOST_KEPT**0.5)
+        kept = loaded(Image.new("1", (side, side)))
+        assert (kept.size, kept.rgb.shape[:2], kept.notices) == ((side, side), (side, side), ())
         side = int(MAX_PIXELS**0.5)
-        assert loaded(Image.new("1", (side, side))).size == (side, side)
+        halved = loaded(Image.new("1", (side, side)))
+        assert (halved.size, halved.rgb.shape[:2]) == ((side, side), (side // 2, side // 2))
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+    def test_large_pictures_are_halved_and_keep_the_coordinates_of_the_file(self, kind, monkeypatch):
+        monkeypatch.setattr(images, "MOST_KEPT", 30 * 40 - 1)
+        upright = Image.fromarray(ramp())
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        stored = upright.transpose(STORED_AS[6])
+        large = loaded(stored, kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {}))
+        assert (large.size, large.rgb.shape) == ((40, 30), (15, 20, 3))
+        assert large.notices == ("the 40 x 30 pixels were halved in width and height, and positions with them",)
+        expected = ramp().reshape(15, 2, 20, 2, 3).mean(axis=(1, 3))
+        assert np.abs(large.rgb.astype(float) - expected).max() < 9
+        assert np.array_equal(large.region((10, 4, 30, 20)), large.rgb[2:10, 5:15])
+        assert large.region((10, 4, 10.4, 4.2)).shape == (1, 1, 3)
+
+    def test_a_large_jpeg_is_never_decoded_in_full(self, monkeypatch):
+        monkeypatch.setattr(images, "MOST_KEPT", 1000)
+        data, decoded, load = encoded(Image.fromarray(ramp()), "JPEG"), [], Image.Image.load
+        monkeypatch.setattr(Image.Image, "load", lambda self: (decoded.append(self.size), load(self))[1])
+        assert load_image(io.BytesIO(data)).rgb.shape == (15, 20, 3)
+        assert set(decoded) == {(20, 15)}
+
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "LAB", "I;16"])
+    def test_every_mode_can_be_halved(self, mode, monkeypatch):
+        monkeypatch.setattr(images, "MOST_KEPT", 1000)
+        white = Image.new("RGB", (40, 30), "white")
+        made = {"I;16": 65535, "LAB": (255, 128, 128)}
+        image = Image.new(mode, (40, 30), made[mode]) if mode in made else white.convert(mode)
+        half = loaded(image, "TIFF")
+        assert half.rgb.shape == (15, 20, 3)
+        assert half.rgb.min() > 240
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
     def test_odd_shapes(self, size):
@@ -269,7 +310,8 @@ class TestRefused:
             (b"\xef\xbb\xbf \n<svg/>", "SVG"),
             (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
             (b"8BPS\0\1" + b"\0" * 60, "Photoshop"),
-            (b"\0\0\0\x18ftypheic" + b"\0" * 60, "HEIC"),
+            (b"\0\0\0\x18ftypisom" + b"\0" * 60, "video"),
+            (b"\0\0\0\x18ftypheic" + b"\0" * 60, "damaged"),
             (b"%PDF-1.7\n", "PDF"),
             (b"PK\x03\x04" + b"\0" * 40, "zip"),
             (b"\x93\x00\x01\x02" * 30, "damaged"),
@@ -282,6 +324,13 @@ class TestRefused:
             load_image(path)
         assert caught.value.where == str(path)
         assert "\n" not in caught.value.what
+
+    def test_heic_without_its_package_tells_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        for read in (load_image, image_size, verify_image):
+            with pytest.raises(UserError, match="pillow-heif is installed") as caught:
+                read(io.BytesIO(encoded(Image.fromarray(noise()), "HEIF")))
+            assert caught.value.fix.startswith("pip install pillow-heif")
 
     def test_missing_file_and_folder(self, tmp_path):
         with pytest.raises(UserError, match="No such file"):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.data.check import for_each
-from protoexplain.data.loading import Crop, cut, geometry_of
+from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
 from protoexplain.explanations.characteristics.calibration import (
     Calibration,
@@ -165,5 +165,5 @@ class CharacteristicsMeasurement:
         return digest.hexdigest()
 
     def _crop(self, record: ImageRecord) -> RGB:
-        rgb = load_image(record.path).rgb
-        return cut(rgb, geometry_of(record, (rgb.shape[1], rgb.shape[0]), self.crop, self.size))
+        loaded = load_image(record.path)
+        return loaded.region(geometry_of(record, loaded.size, self.crop, self.size).crop.as_list())

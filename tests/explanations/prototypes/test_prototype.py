@@ -16,6 +16,7 @@ from protoexplain.data.loading import ImageDataset
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.prototypes.prototype import explain_prototypes
+from protoexplain.io import images
 from protoexplain.io.images import image_size, load_image
 from protoexplain.models.registry import family_names
 from protoexplain.regions.box_rules import BestCell
@@ -150,6 +151,15 @@ def test_regions_are_what_the_model_saw(told):
     rgb = load_image(record.path).rgb
     assert (picture == rgb[int(corner.y0) : int(corner.y1), int(corner.x0) : int(corner.x1)]).all()
     assert (box.x0 + corner.x0, box.y0 + corner.y0) == pytest.approx(neighbour.box[:2])
+
+
+def test_regions_of_large_pictures_are_halved_with_their_boxes(told, monkeypatch):
+    neighbour = told.prototypes[0].splits["test"].nearest[0]
+    whole, box = ImageRegions(told.splits)("test", neighbour)
+    monkeypatch.setattr(images, "MOST_KEPT", 100)
+    half, small = ImageRegions(told.splits)("test", neighbour)
+    assert np.array(half.shape[:2]) == pytest.approx(np.array(whole.shape[:2]) / 2, abs=1)
+    assert small.as_list() == pytest.approx([edge / 2 for edge in box.as_list()], abs=1)
 
 
 def test_an_image_that_vanished_is_named(told, tmp_path):

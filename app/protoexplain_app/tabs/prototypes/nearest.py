@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.dataset_view import DatasetView
-from protoexplain.data.loading import cut, geometry_of
+from protoexplain.data.loading import geometry_of
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
@@ -139,15 +139,10 @@ def _drawn(explainer: Explainer, images: ImageSet, near: Neighbour, prototype: P
     picture, name = None, explainer.checkpoint.classes[near.label]
     if record is not None:
         try:
-            rgb = load_image(record.path).rgb
-            geometry = geometry_of(
-                record,
-                (rgb.shape[1], rgb.shape[0]),
-                explainer.checkpoint.data.crop,
-                explainer.checkpoint.config.data.image_size,
-            )
-            box = region_of(near.box, geometry.crop)
-            picture = encoded(cut(rgb, geometry), f"Picture of {name}, the part marked by a box", box, side=SIDE)
+            loaded, known = load_image(record.path), explainer.checkpoint
+            crop = geometry_of(record, loaded.size, known.data.crop, known.config.data.image_size).crop
+            seen, box = loaded.region(crop.as_list()), region_of(near.box, crop)
+            picture = encoded(seen, f"Picture of {name}, the part marked by a box", box, side=SIDE)
         except UserError:
             picture = None
     explainable = record is not None and record.split == "test"
