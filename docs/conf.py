@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import protoexplain
+import protoexplain  # noqa: E402
 
 project = "protoexplain"
-copyright = "the authors of protoexplain, MIT licence"  # noqa: A001 - Sphinx's name
+copyright = "the authors of protoexplain, MIT licence"
 version = release = protoexplain.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_pages", "mathml"]
@@ -30,6 +30,7 @@ default_role = "code"  # as in Markdown
 napoleon_include_init_with_doc = False
 
 html_theme = "furo"
+smartquotes = False
 html_title = f"protoexplain {release}"
 html_theme_options = {"sidebar_hide_name": False}
 html_static_path = ["images"]

@@ -93,9 +93,10 @@ def _fields(prefix: str, schema: type[BaseModel]) -> Iterator[tuple[str, type[Ba
 def _documented(schema: type[BaseModel], name: str) -> str:
     """The text below a field, in the class that declares it."""
     for base in schema.__mro__:
-        documented = ModuleAnalyzer.for_module(base.__module__).find_attr_docs() if base.__module__ != "builtins" else {}
-        if text := documented.get((base.__name__, name)):
-            return " ".join(text)
+        if base.__module__ != "builtins":
+            documented = ModuleAnalyzer.for_module(base.__module__).find_attr_docs()
+            if text := documented.get((base.__name__, name)):
+                return " ".join(text)
     return ""
 
 
