@@ -60,7 +60,7 @@ def prose(page: Path) -> str:
 
 def commands(block: Block) -> list[list[str]]:
     """Words of each shell command; a line that is indented, or follows a backslash, goes on with the one before."""
-    joined = re.sub(r"\\?\n\s+", " ", block.code.replace("\\\n", " "))
+    joined = re.sub(r"\n[ \t]+(?=\S)", " ", block.code.replace("\\\n", " "))
     return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
 
 
