@@ -85,6 +85,9 @@ class TrainingConfig(BaseModel):
     takes its repeatable algorithms where it has some, and weights come out nearly the same."""
     gradient_clip: float | None = Field(None, gt=0)
     """Largest gradient norm; None does not clip."""
+    epochs: int | None = Field(None, ge=1)
+    """Of all stages that train the network together, each in proportion and at least one; None as scheduled.  What
+    trains the last layer alone takes seconds and stays as it is."""
     passes: int = Field(1, ge=1)
     """Times that an epoch shows each image, each time augmented anew; the published sets held 30 or 40 copies."""
     balanced: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) of one piece of work."""
@@ -19,6 +19,14 @@ class Watcher(Protocol):
         """Something worth a line."""
 
 
+@runtime_checkable
+class TimedWatcher(Watcher, Protocol):
+    """Also shows how long all of the work will still take, where that can be told."""
+
+    def left(self, seconds: float) -> None:
+        """So many seconds are left of all the work, as far as can be told now."""
+
+
 class Silent:
     """A watcher that shows nothing."""
 
@@ -27,3 +35,14 @@ class Silent:
 
     def line(self, text: str) -> None:
         pass
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it: ``about 3 min``."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    hours, rest = divmod(minutes, 60)
+    if hours >= 48:
+        return f"about {round(hours / 24)} days"
+    return f"about {f'{hours} h ' if hours else ''}{rest} min"

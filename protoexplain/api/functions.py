@@ -177,6 +177,7 @@ def train(
     out: str | Path,
     *,
     assignments: Sequence[str] = (),
+    minutes: float | None = None,
     device: str = "auto",
     watcher: Watcher | None = None,
 ) -> LoadedModel:
@@ -187,6 +188,7 @@ def train(
         data: Folder of the data set: class folders, or CUB-200-2011, Stanford Cars or Dogs as published.
         out: New folder of the run; the checkpoint lies in it.
         assignments: Changes such as ``schedule.warm_epochs=3``; not for a configuration, which is complete.
+        minutes: Take as many epochs as fit into so many minutes, by a short test, at least one of each stage.
         device: Where the trained model is loaded; the training's own is ``training.accelerator``.
         watcher: Is shown the progress.
 
@@ -208,7 +210,7 @@ def train(
     from protoexplain.training import run
 
     settings = config if isinstance(config, RunConfig) else resolve(config, assignments)
-    result = run.train(settings, Path(out), data_path=Path(data), watcher=watcher)
+    result = run.train(settings, Path(out), data_path=Path(data), minutes=minutes, watcher=watcher)
     return LoadedModel(result.checkpoint, device)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from protoexplain.io.json_values import finite
+from protoexplain.progress import in_words
 
 _WIDTH = 100
 """Characters of a line of text."""
@@ -49,23 +50,26 @@ def print_json(content: object) -> None:
 
 
 class ProgressWatcher:
-    """Shows work with bars and the time left; on a pipe, with a line a minute."""
+    """Shows work with bars and the time left, of this work and of all; on a pipe, with a line a minute."""
 
     def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress, self._clock = progress, clock
         self._tasks: dict[str, TaskID] = {}
-        self._told = clock()
+        self._told, self._left = clock(), ""
 
     def progress(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
+            self._tasks[what] = self._progress.add_task(what, total=total, left="")
         now = self._clock()
         if self._progress.disable and now - self._told >= _PIPED_EVERY:
             self._told = now
-            self.line(f"{what}: {done} of {total}")
-        self._progress.update(self._tasks[what], completed=done, total=total)
+            self.line(f"{what}: {done} of {total}{self._left}")
+        self._progress.update(self._tasks[what], completed=done, total=total, left=self._left)
         if done >= total:
             self._progress.remove_task(self._tasks.pop(what))
+
+    def left(self, seconds: float) -> None:
+        self._left = f", {in_words(seconds)} left in all"
 
     def line(self, text: str) -> None:
         self._progress.console.print(text)
@@ -74,7 +78,8 @@ class ProgressWatcher:
 @contextmanager
 def watching() -> Iterator[ProgressWatcher]:
     """Bars on standard error while the block runs."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), *bar, TextColumn("{task.fields[left]}"))
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield ProgressWatcher(progress)

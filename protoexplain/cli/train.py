@@ -49,6 +49,17 @@ def train(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", "-s", help="key=value, for example schedule.warm_epochs=3.")
     ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Epochs of the network in all, shared out among its stages; the last layer's own stay.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Take as many epochs as fit into so many minutes, by a short test when it begins."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Try a changed model once, print the resolved configuration and stop.")
@@ -62,7 +73,10 @@ def train(
         raise UserError("a data set was given twice", f"{folder}, --data {data}", "give one of them")
     data = data or folder
     config = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
-    settings = resolve(config, assignments or [])
+    if epochs is not None and minutes is not None:
+        raise UserError("both epochs and minutes are given", "--epochs, --minutes", "give one of them")
+    shortened = [] if epochs is None else [f"training.epochs={epochs}"]
+    settings = resolve(config, [*(assignments or []), *shortened])
     run = out or _free_folder(RUNS / Path(config).stem, resume)
     if dry_run:
         if resume:
@@ -72,6 +86,8 @@ def train(
 
             check_configuration(settings)
         _print_configuration(settings, as_json)
+        if minutes is not None and settings.training.epochs is None and not as_json:
+            say(f"# how many of these epochs fit into {minutes:g} minutes is measured when the training begins")
         return
     signals = _Signals()
     from lightning_fabric.utilities import rank_zero_only
@@ -90,6 +106,7 @@ def train(
                 run,
                 data_path=data_path,
                 resume=resume,
+                minutes=minutes,
                 watcher=watcher,
                 interrupted=lambda: signals.received is not None,
                 command=command,

@@ -44,6 +44,12 @@ class Decay(BaseModel):
             return self.gamma + (1 - self.gamma) * (1 + math.cos(math.pi * done)) / 2
         return 1.0
 
+    def times(self, factor: float) -> Decay:
+        """The same course over a factor times as many epochs."""
+        counted = {"every": max(1, round(self.every * factor)), "total": max(1, round(self.total * factor))}
+        marks = {"epochs": tuple(max(1, round(n * factor)) for n in self.epochs), "begun": round(self.begun * factor)}
+        return self.model_copy(update={**counted, **marks})
+
 
 class Stage(BaseModel):
     """Some epochs with the same trained groups and losses.
@@ -88,6 +94,12 @@ class Stage(BaseModel):
         """The same over so many epochs; a learning rate that comes to nothing at its end does so at the new one."""
         stretched = {"head": self.decay["head"].model_copy(update={"total": max(1, epochs)})} if self.anneals else {}
         return self.model_copy(update={"epochs": epochs, "decay": {**self.decay, **stretched}})
+
+    def scaled(self, epochs: int, factor: float) -> Stage:
+        """The same over so many epochs, where all that is counted in epochs or steps becomes a factor times as much."""
+        decay = {group: each.times(factor) for group, each in self.decay.items()}
+        steps = math.ceil(self.min_steps * factor)
+        return self.model_copy(update={"epochs": epochs, "decay": decay, "min_steps": steps})
 
 
 class ProjectedSchedule(BaseModel):

@@ -32,8 +32,8 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         engine.take_over(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)
     assert isinstance(optimizer, torch.optim.Optimizer)
-    batch_size, of_epoch = _batch_size(trainer, stage), passes(trainer, stage, len(inputs))
-    steps = of_epoch * _steps_of_pass(trainer, stage, len(inputs))
+    batch_size, of_epoch = batch_size_of(trainer, stage), passes(trainer, stage, len(inputs))
+    steps = of_epoch * steps_of_pass(trainer, stage, len(inputs))
     while state.epoch < stage.epochs:
         number = state.epoch + 1
         done = state.epochs_done.get(stage.name, 0)
@@ -80,16 +80,18 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
 
 def passes(trainer: Trainer, stage: Stage, images: int) -> int:
     """How often an epoch of a stage shows each of so many images."""
-    steps = max(1, stage.epochs * _steps_of_pass(trainer, stage, images))
+    steps = max(1, stage.epochs * steps_of_pass(trainer, stage, images))
     return max(trainer.config.training.passes, -(-stage.min_steps // steps))
 
 
-def _batch_size(trainer: Trainer, stage: Stage) -> int:
+def batch_size_of(trainer: Trainer, stage: Stage) -> int:
+    """Images in a step of one process."""
     return max(1, (stage.batch_size or trainer.config.training.batch_size) // trainer.fabric.world_size)
 
 
-def _steps_of_pass(trainer: Trainer, stage: Stage, images: int) -> int:
-    return -(-images // (_batch_size(trainer, stage) * trainer.fabric.world_size))
+def steps_of_pass(trainer: Trainer, stage: Stage, images: int) -> int:
+    """Steps that show each of so many images once."""
+    return -(-images // (batch_size_of(trainer, stage) * trainer.fabric.world_size))
 
 
 def _passes(trainer: Trainer, inputs: Inputs, epoch: int, count: int, batch_size: int) -> Iterator[InputBatch]:

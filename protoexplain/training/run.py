@@ -13,6 +13,7 @@ import hashlib
 import math
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,19 @@ from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
-from protoexplain.progress import Silent, Watcher
+from protoexplain.progress import Silent, TimedWatcher, Watcher
 from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.feature_cache import balanced_share_right, share_right
+from protoexplain.training.forecast import Forecast, schedule_in_words
 from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
+from protoexplain.training.pace import decide_epochs
 from protoexplain.training.run_folder import (
     CONFIG,
     DATA,
-    deciding,
+    as_given,
     described,
     remembered,
     require_same_data,
@@ -54,6 +57,7 @@ from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
 from protoexplain.training.threads import choose_threads
+from protoexplain.training.timing import forecasts, measure_costs
 from protoexplain.training.trainer import Trainer
 
 SAVE_EVERY_SECONDS = 30.0
@@ -66,6 +70,7 @@ def train(
     *,
     data_path: Path | None = None,
     resume: bool = False,
+    minutes: float | None = None,
     watcher: Watcher | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     save_every: float = SAVE_EVERY_SECONDS,
@@ -81,7 +86,9 @@ def train(
             with as many threads.  On an accelerator the images and their changes are the same, but sums may be
             rounded otherwise, random numbers of the network itself (dropout) are only kept on cuda, and the scale of
             16-mixed begins anew.
-        watcher: Is shown the progress.
+        minutes: The run ends near so many minutes: it gets as many epochs as fit by a short test, at least one of each
+            stage.  They become `training.epochs` of the run, which a run that goes on keeps.
+        watcher: Is shown the progress, and the time left if it is a `TimedWatcher`.
         interrupted: Asked after each step; True saves the state and raises `Interrupted`.
         save_every: Seconds between saved states.
         command: How to make this run again, for the model card.
@@ -91,7 +98,9 @@ def train(
             not finite, a full disk.
         Interrupted: As asked.
     """
-    training = config.training
+    began, training = time.monotonic(), config.training
+    if minutes is not None and training.epochs is not None:
+        raise UserError("both epochs and minutes are given", "training.epochs, minutes", "give one of them")
     key = "training.accelerator"
     _check_precision(training, resolve_device(training.accelerator, key))
     reuse_freed_memory()
@@ -112,7 +121,8 @@ def train(
         trainer = None
         try:
             trainer = _prepare(config, fabric, data_path, callbacks, scratch)
-            _train(trainer, out, resume, save_every)
+            ends = None if minutes is None else began + 60 * minutes
+            _train(trainer, out, resume, save_every, ends)
             return _finish(trainer, out, command)
         finally:
             if trainer:
@@ -176,16 +186,26 @@ def _with_threads(config: RunConfig, fabric: Fabric, model: PrototypeModel, watc
 
 
 def _run_id(config: RunConfig, data: DatasetView) -> str:
-    """Names what decides the result: the configuration and the data, but not where these are and who reads them."""
-    settings = yaml.safe_dump(deciding(config.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
+    """Names what decides the result: the configuration as given and the data, but not where these are."""
+    settings = yaml.safe_dump(as_given(config.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
     return hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
 
 
-def _train(trainer: Trainer, out: Path, resume: bool, save_every: float) -> None:
-    """Go through all stages of a run, or through those that an interrupted run in `out` has not finished."""
+def _train(trainer: Trainer, out: Path, resume: bool, save_every: float, ends: float | None) -> None:
+    """Go through all stages of a run, or through those that an interrupted run in `out` has not finished.
+
+    Args:
+        trainer: Of a fresh model.
+        out: Folder of the run.
+        resume: Go on with an interrupted run, if there is one.
+        save_every: Seconds between saved states.
+        ends: When the run shall end, by the monotonic clock.
+    """
     config, fabric, model = trainer.config, trainer.fabric, trainer.model
     trainer.callbacks.watcher.line(f"training {config.family} on {trainer.data.image_set.root}, into {out}")
     trainer.callbacks.watcher.line(parts_in_words(trainer.data, config.data))
+    if config.training.epochs is not None:
+        trainer.callbacks.watcher.line(schedule_in_words(config))
     for problem in trainer.data.problems:
         trainer.callbacks.watcher.line(f"left out: {problem}")
     stages, models = stages_of(config), models_of(config, model)
@@ -202,12 +222,23 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float) -> None
         trainer.callbacks.save_state = StateSaver(out, state, models, run_id, save_every)
     for each in models:
         each.to(fabric.device)
+    if not state.started:
+        trainer.model = models[0]
+        state.probe = probe_run(trainer)
+        start(trainer, models[0])
+    shown = isinstance(trainer.callbacks.watcher, TimedWatcher)
+    undecided = not state.started and ends is not None and config.training.epochs is None
+    costs = measure_costs(trainer, stages, models) if main and (shown or undecided) else None
+    if undecided and ends is not None:
+        trainer.config = config = decide_epochs(trainer, costs, ends)
+        stages = stages_of(config)
+        if main:
+            write_file(out / CONFIG, remembered(config, trainer.data.image_set.root))
+    state.started = True
+    if shown and costs is not None:
+        trainer.callbacks.forecast = Forecast(*forecasts(trainer, stages, costs), state)
     for index in range(state.stage, len(stages)):
         trainer.model = models[index]
-        if not state.started:
-            state.probe = probe_run(trainer)
-            start(trainer, models[0])
-            state.started = True
         trainer.fit(stages[index])
         trainer.model = models[index + 1]
         if trainer.model is not models[index]:

@@ -17,7 +17,7 @@ from protoexplain.io.json_values import flat
 
 CONFIG = "config.yaml"
 DATA = "data.json"
-_DECIDED = ("threads",)
+_DECIDED = ("threads", "epochs")
 """Settings of the training that a run decides where they are not given; it goes on with what it decided."""
 _ELSEWHERE: Mapping[str, Any] = {"about": "", "data": {"path": "", "workers": 0}}
 """Settings that decide nothing about the result, at values that say nothing."""
@@ -26,6 +26,11 @@ _ELSEWHERE: Mapping[str, Any] = {"about": "", "data": {"path": "", "workers": 0}
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings, of which those that decide nothing about the result are alike for all runs."""
     return merged(settings, _ELSEWHERE)
+
+
+def as_given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As `deciding`, of which also those that a run may decide itself are alike for all runs."""
+    return merged(deciding(settings), {"training": dict.fromkeys(_DECIDED)})
 
 
 def remembered(config: RunConfig, data: Path) -> str:

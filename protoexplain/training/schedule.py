@@ -1,14 +1,32 @@
-"""All stages of a run in order: fine-tuning of the backbone where wanted, then the family's own."""
+"""All stages of a run in order: fine-tuning of the backbone where wanted, then the family's own.
+
+A schedule that is to take more or fewer epochs keeps its stages, with their merging and projections.
+"""
 
 from __future__ import annotations
 
-from protoexplain.config import RunConfig
+from collections import defaultdict
+from collections.abc import Sequence
+
+from protoexplain.config import RunConfig, TrainingConfig
+from protoexplain.errors import UserError
 from protoexplain.models.fine_tuning import fine_tuning, part_fine_tuning
 from protoexplain.models.registry import get_family
 from protoexplain.models.stage import Stage
 
 
 def stages_of(config: RunConfig) -> list[Stage]:
+    """The stages of a run.
+
+    Raises:
+        UserError: Fewer epochs are wanted than there are stages.
+    """
+    stages = scheduled(config)
+    return stages if config.training.epochs is None else _in_epochs(stages, config.training)
+
+
+def scheduled(config: RunConfig) -> list[Stage]:
+    """The stages with as many epochs as the schedule has."""
     own = _with_merge(get_family(config.family).stages(config.schedule), config.training.merge)
     first = config.training.fine_tuning
     if not first.epochs:
@@ -16,6 +34,54 @@ def stages_of(config: RunConfig) -> list[Stage]:
     if first.parts:
         return [part_fine_tuning(first.epochs, first.lr, first.lr_head, first.part_weight, first.min_steps), *own]
     return [fine_tuning(first.epochs, first.lr, first.lr_head, first.min_steps), *own]
+
+
+def network_stages(stages: Sequence[Stage], training: TrainingConfig) -> list[int]:
+    """Places of the stages whose epochs are counted: all that train, but for those of the last layer on cached
+    activations, if there are others.
+    """
+    cached = training.cached_views > 0 and not training.published_batch_norm
+    active = [place for place, stage in enumerate(stages) if stage.epochs]
+    return [place for place in active if not (cached and set(stages[place].lr) == {"head"})] or active
+
+
+def _in_epochs(stages: list[Stage], training: TrainingConfig) -> list[Stage]:
+    """The stages of the network with so many epochs in all, in proportion; what decays does so in proportion too."""
+    places, wanted = network_stages(stages, training), training.epochs or 0
+    if wanted < len(places):
+        names = ", ".join(stages[place].name for place in places)
+        raise UserError(
+            f"{wanted} epochs are too few for {len(places)} stages ({names})",
+            "training.epochs",
+            f"give at least {len(places)}",
+        )
+    counts = dict(zip(places, apportioned([stages[place].epochs for place in places], wanted), strict=True))
+    before: dict[str, int] = defaultdict(int)
+    after: dict[str, int] = defaultdict(int)
+    for place, count in counts.items():
+        before[stages[place].name] += stages[place].epochs
+        after[stages[place].name] += count
+    return [
+        stage.scaled(counts[place], after[stage.name] / before[stage.name]) if place in counts else stage
+        for place, stage in enumerate(stages)
+    ]
+
+
+def apportioned(shares: Sequence[int], total: int) -> list[int]:
+    """Whole numbers that sum up to a total, in proportion to the shares as far as that goes, none below 1.
+
+    Args:
+        shares: Positive.
+        total: At least as many as there are shares.
+    """
+    exact = [share * total / sum(shares) for share in shares]
+    counts = [max(1, int(each)) for each in exact]
+    while sum(counts) < total:
+        counts[max(range(len(counts)), key=lambda place: exact[place] - counts[place])] += 1
+    while sum(counts) > total:
+        reducible = [place for place, count in enumerate(counts) if count > 1]
+        counts[max(reducible, key=lambda place: counts[place] - exact[place])] -= 1
+    return counts
 
 
 def _with_merge(stages: list[Stage], correlation: float | None) -> list[Stage]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from protoexplain.data.records import ImageRecord
+from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.training.inputs import Inputs, Kind, cache
 
@@ -47,7 +50,26 @@ def make_inputs(
     pictures = trainer.pictures.inputs(records, augmented)
     if kind == "images" or not records:
         return pictures
-    model, device = trainer.model, trainer.fabric.device
+    return cache(
+        trainer.fabric,
+        kind,
+        computation(trainer.model, kind, trainer.fabric.device),
+        pictures,
+        views_of(trainer, shown) if augmented else 1,
+        trainer.config.training.batch_size,
+        trainer.scratch,
+        lambda done, total: trainer.tick(f"{what}: computing {kind}", done, total),
+    )
+
+
+def views_of(trainer: Trainer, shown: int) -> int:
+    """How many augmented views of each training image are cached that is shown so often."""
+    several = trainer.config.data.augmentation != "none"
+    return max(1, min(trainer.config.training.cached_views, shown)) if several else 1
+
+
+def computation(model: PrototypeModel, kind: Kind, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Pictures [B,3,S,S] -> what a cache of this kind holds of them, on the CPU."""
 
     def compute(images: Tensor) -> Tensor:
         if kind == "stem":
@@ -55,15 +77,4 @@ def make_inputs(
         features = model.backbone(images.to(device))
         return (features if kind == "features" else model.activations(features)).float().cpu()
 
-    several = augmented and trainer.config.data.augmentation != "none"
-    draws = max(1, min(trainer.config.training.cached_views, shown)) if several else 1
-    return cache(
-        trainer.fabric,
-        kind,
-        compute,
-        pictures,
-        draws,
-        trainer.config.training.batch_size,
-        trainer.scratch,
-        lambda done, total: trainer.tick(f"{what}: computing {kind}", done, total),
-    )
+    return compute

@@ -20,6 +20,7 @@ from protoexplain.data.orders import shard
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
+from protoexplain.progress import TimedWatcher
 from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks, Interrupted
@@ -256,7 +257,10 @@ class Trainer:
         Raises:
             Interrupted: As asked.
         """
-        self.callbacks.watcher.progress(what, done, total)
+        forecast, watcher = self.callbacks.forecast, self.callbacks.watcher
+        if forecast is not None and isinstance(watcher, TimedWatcher):
+            watcher.left(forecast.left(self.state))
+        watcher.progress(what, done, total)
         asked = self.callbacks.interrupted()
         if self.fabric.world_size > 1:
             asked = together and self._sum(float(asked)) > 0

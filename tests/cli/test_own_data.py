@@ -35,6 +35,20 @@ class TestTrain:
         assert code == 2
         assert "given twice" in trouble
 
+    def test_epochs_and_minutes(self, cli, class_folders):
+        code, told, trouble = cli("train", class_folders, "--epochs", 5, "--dry-run")
+        assert code == 0, trouble
+        assert "#   backbone: 4 epochs" in told
+        assert "#   last layer: 10 epochs" in told
+        code, told, trouble = cli("train", class_folders, "--minutes", 5, "--dry-run")
+        assert "fit into 5 minutes is measured when the training begins" in told
+        code, told, trouble = cli("train", class_folders, "--epochs", 5, "--minutes", 5)
+        assert (code, told) == (2, "")
+        assert "both epochs and minutes" in trouble
+        code, told, trouble = cli("train", class_folders, "--epochs", 1, "--dry-run")
+        assert (code, told) == (2, "")
+        assert "give at least 2" in trouble
+
     def test_a_dry_run_refuses_to_go_on_with_other_settings(self, cli, class_folders, tmp_path):
         (tmp_path / CONFIG).write_text(remembered(tiny_config("protopnet"), class_folders))
         code, told, trouble = cli("train", class_folders, "-o", tmp_path, "--resume", "--dry-run")
@@ -108,5 +122,15 @@ def test_on_a_pipe_a_line_a_minute_tells_how_far_it_is(monkeypatch):
     monkeypatch.setattr(watcher, "line", lines.append)
     for second in range(0, 151, 10):
         now[0] = second
+        if second > 60:
+            watcher.left(600 - second)
         watcher.progress("joint 2/5", second, 151)
-    assert lines == ["joint 2/5: 60 of 151", "joint 2/5: 120 of 151"]
+    assert lines == ["joint 2/5: 60 of 151", "joint 2/5: 120 of 151, about 8 min left in all"]
+
+
+def test_bars_show_the_time_that_is_left_of_all(monkeypatch):
+    progress = Progress()
+    watcher = ProgressWatcher(progress)
+    watcher.left(130)
+    watcher.progress("joint 2/5", 1, 10)
+    assert progress.tasks[0].fields["left"] == ", about 2 min left in all"
