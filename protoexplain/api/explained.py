@@ -147,7 +147,7 @@ class ImageExplanation:
             self.explanation,
             pictures,
             drawn=explainer.model.prototype_source.decoded,
-            sentences=about_decision(contrast, change, self.explanation.unit) if several else (),
+            sentences=about_decision(contrast, change) if several else (),
         )
         return draw_sheet(view, pictures.arrays)
 

@@ -169,7 +169,7 @@ def explained_image(
     explanation = explainer.explain(forward, top_classes=1, rows=ROWS).explanation
     shown = explanation.classes[0]
     contrast = explainer.contrast(forward) if len(explainer.checkpoint.classes) > 1 else None
-    sentences = about_decision(contrast, explainer.what_would_change(forward), explanation.unit)
+    sentences = about_decision(contrast, explainer.what_would_change(forward))
     matches: list[Match] = [*shown.found, *shown.unwanted]
     return explanation_view(
         explanation,

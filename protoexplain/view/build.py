@@ -17,7 +17,7 @@ from protoexplain.explanations.characteristics.words import (
     prototype_findings,
 )
 from protoexplain.explanations.evidence.contrast import Lead, lead
-from protoexplain.explanations.evidence.local import ClassExplanation, Explanation
+from protoexplain.explanations.evidence.local import UNFAMILIAR, ClassExplanation, Explanation
 from protoexplain.explanations.evidence.match import Match, Statement
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.forward_pass import ForwardPass
@@ -133,7 +133,7 @@ def explanation_view(
         by_probability=by_probability,
         drawn=drawn,
         sentences=tuple(sentences),
-        notices=explanation.notices,
+        notices=tuple(notice for notice in explanation.notices if notice != UNFAMILIAR),
         explanation=explanation,
     )
     return view if forward_pass is None else replace(view, lead=_lead(view, forward_pass))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from protoexplain.explanations.characteristics.words import Verdict
 from protoexplain.explanations.evidence.contrast import Lead
-from protoexplain.explanations.evidence.local import ClassExplanation, Explanation, Prediction
+from protoexplain.explanations.evidence.local import UNFAMILIAR, ClassExplanation, Explanation, Prediction
 from protoexplain.view.pictures import Picture
 
 SCORED = ("for", "missing", "against")
@@ -162,9 +162,9 @@ class ExplanationView:
         return None if self.truth is None else self.best.name == self.truth
 
     @property
-    def unfamiliar(self) -> bool:
-        """Whether the picture resembles nothing that the model has learned."""
-        return self.explanation.familiar is False
+    def warning(self) -> str:
+        """That the picture resembles nothing that the model has learned, and why after a colon; empty elsewhere."""
+        return "" if self.explanation.familiar is not False else UNFAMILIAR
 
     @property
     def relative(self) -> bool:

@@ -50,17 +50,18 @@ def about_change(change: Change | None) -> str:
     return f"{removed} the model would say {change.outcome.name}{third}."
 
 
-def about_contrast(found: Contrast, unit: str, shown: int = 3) -> str:
+def about_contrast(found: Contrast, shown: int = 3) -> str:
     """Why one class and not the other."""
     parts = [f"{s.difference:+.2f} prototype {s.for_this.prototype}" for s in found.separations[:shown]]
     rest = found.total() - sum(s.difference for s in found.separations[:shown])
-    lead = f"{found.this.name} and not {found.other.name}: a lead of {found.difference:+.2f} {unit}"
+    leads = "leads" if found.difference >= 0 else "is behind"
+    lead = f"{found.this.name} and not {found.other.name}: its score {leads} by {abs(found.difference):.2f}"
     return f"{lead} = {', '.join(parts)}, {rest:+.2f} all others."
 
 
-def about_decision(contrast: Contrast | None, change: Change | None, unit: str) -> list[str]:
+def about_decision(contrast: Contrast | None, change: Change | None) -> list[str]:
     """Why one class and not the other, where there is another; and what would change the answer."""
-    return [*([] if contrast is None else [about_contrast(contrast, unit)]), about_change(change)]
+    return [*([] if contrast is None else [about_contrast(contrast)]), about_change(change)]
 
 
 def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:

@@ -38,8 +38,8 @@ def test_change_to_a_third_class():
 def test_contrast():
     weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
     found = contrast(forward(linear(weights), dots(red=0.9, green=0.2, blue=0.4)))
-    assert about_contrast(found, "logit", 2) == (
-        "Wren and not Robin: a lead of +0.30 logit = +0.90 prototype 0, -0.80 prototype 1, +0.20 all others."
+    assert about_contrast(found, 2) == (
+        "Wren and not Robin: its score leads by 0.30 = +0.90 prototype 0, -0.80 prototype 1, +0.20 all others."
     )
 
 

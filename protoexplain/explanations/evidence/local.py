@@ -32,7 +32,8 @@ SCHEMA_VERSION = 5
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
 UNFAMILIAR = (
     "this picture resembles nothing that the model has learned: its best class stands out less than in 95 % of the"
-    " pictures that were held out of the training, so the answer may mean nothing"
+    " pictures that were held out of the training, so the answer may mean nothing; one in twenty pictures of the"
+    " learned kinds is told this, too"
 )
 AnyStatement = TypeVar("AnyStatement", bound=Statement)
 

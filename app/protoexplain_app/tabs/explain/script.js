@@ -6,6 +6,10 @@
   /* Prototypes found at one place share a mark: its data-row lists their rows. */
   const rows = (mark) => mark.dataset.row.split(" ");
   const card = (number) => document.querySelector(`#answer .card[data-row="${number}"]`);
+  const bring = (number) => {
+    card(number)?.closest("details.beside")?.setAttribute("open", "");
+    card(number)?.scrollIntoView({ block: "nearest" });
+  };
   const switches = () => document.querySelectorAll("#answer button.number, #explained button.pin");
   const rowOf = (place) => place.closest(".card[data-row], .pin[data-row]").dataset.row;
   let pinned = null;
@@ -56,11 +60,11 @@
       const number = rowOf(button);
       pin(pinned === number ? null : number);
       if (!pinned) return;
-      if (button.matches(".pin")) card(number)?.scrollIntoView({ block: "nearest" });
+      if (button.matches(".pin")) bring(number);
       else if (whole().getBoundingClientRect().bottom < 80) whole().scrollIntoView({ block: "nearest" });
     } else if (mark) {
       pin(rows(mark)[0]);
-      card(rows(mark)[0])?.scrollIntoView({ block: "nearest" });
+      bring(rows(mark)[0]);
     }
   });
   document.addEventListener("input", (event) => {
