@@ -1,6 +1,7 @@
 """Small data sets: one in each published layout with few 40 x 30 pictures, and planted birds to train on."""
 
 import functools
+import gc
 import json
 import os
 import pickle
@@ -213,12 +214,43 @@ def funny_birds(tmp_path):
     return root
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """All that is imported and collected stays: looking for garbage among it takes a fifth of this time, and more
+    later on."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+FIRST = ("browser", "slow")
+"""Files with such tests begin first, so that none of them is what the end waits for."""
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long come first, those that drive the browser before all others."""
+    ranks = {}
+    for item in items:
+        rank = min((i for i, name in enumerate(FIRST) if item.get_closest_marker(name)), default=len(FIRST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Workers take whole runs of neighbouring tests, so that a fixture of a module is mostly made in one of them."""
-    from xdist.scheduler import WorkStealingScheduling
+    """A worker takes whole files, so that what they share is made once; and one alone has the app and its browser."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return "browser" if "/browser/" in file else file
+
+    config.option.loadscopereorder = False
+    return Files(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")

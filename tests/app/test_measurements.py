@@ -6,9 +6,9 @@ import dataclasses
 import threading
 import time
 
-import app.measurements
 import pytest
 
+import protoexplain_app.measurements
 from protoexplain.checkpoint.checkpoint import Checkpoint, add_metrics
 from protoexplain.errors import UserError
 from protoexplain.metrics.runner import measure
@@ -54,7 +54,7 @@ def test_where_the_checkpoint_cannot_be_written_results_are_kept_beside_it(
     def refuse(path, measured):
         raise UserError("the folder cannot be written", str(path))
 
-    monkeypatch.setattr(app.measurements, "add_metrics", refuse)
+    monkeypatch.setattr(protoexplain_app.measurements, "add_metrics", refuse)
     measurements.start(checkpoint, ["accuracy"])
     job = ended(measurements, checkpoint)
     assert job.state == "finished"

@@ -7,10 +7,10 @@ import threading
 import time
 from types import SimpleNamespace
 
-import app.tabs.edit.edits
 import gradio as gr
 import pytest
 
+import protoexplain_app.tabs.edit.edits
 from protoexplain.editing.decisions import Decision, History
 from protoexplain.errors import UserError
 from protoexplain_app.jobs import JobQueue
@@ -63,9 +63,9 @@ def refit_ends(monkeypatch):
         out.mkdir()
 
     for name, stub in {"open_preview": open_preview, "refit": refit, "save": save}.items():
-        monkeypatch.setattr(app.tabs.edit.edits, name, stub)
-    monkeypatch.setattr(app.tabs.edit.edits, "carry_out", lambda features, decisions: decisions)
-    monkeypatch.setattr(app.tabs.edit.edits, "report", lambda *given: REPORT)
+        monkeypatch.setattr(protoexplain_app.tabs.edit.edits, name, stub)
+    monkeypatch.setattr(protoexplain_app.tabs.edit.edits, "carry_out", lambda features, decisions: decisions)
+    monkeypatch.setattr(protoexplain_app.tabs.edit.edits, "report", lambda *given: REPORT)
     yield ends
     ends.set()
 

@@ -26,6 +26,18 @@ SHORT = ("model", "reproduce")
 
 
 @pytest.fixture
+def laid_out():
+    """Whether PDFs are laid out, which takes most of the time of a report, or empty files are written for them."""
+    return False
+
+
+@pytest.fixture(autouse=True)
+def _pdf(monkeypatch, laid_out):
+    if not laid_out:
+        monkeypatch.setattr("protoexplain.report.pdf.render", lambda report: b"%PDF-")
+
+
+@pytest.fixture
 def choice(library):
     input_images = library.examples.of(library.store.listed("a-protopnet").checkpoint)
     return Choice("a-protopnet", input_images[0].key)
@@ -39,7 +51,8 @@ def finished(reports, token):
     return reports.find(token)
 
 
-def test_a_report_of_chosen_pictures_in_three_formats(library, choice):
+@pytest.mark.parametrize("laid_out", [True])
+def test_a_report_of_chosen_pictures_in_three_formats(library, choice, laid_out):
     choice = dataclasses.replace(choice, model="b-cbc")
     query = Query(("images",), True, (1, 4))
     others = offered(library, choice)
@@ -47,6 +60,7 @@ def test_a_report_of_chosen_pictures_in_three_formats(library, choice):
     made = job.result
     assert (job.error, made.refused, dict(made.missing)) == (None, (), {})
     assert set(made.files) == {".html", ".pdf", ".json"}
+    assert made.files[".pdf"].read_bytes().rstrip().endswith(b"%%EOF")
     content = json.loads(made.files[".json"].read_text())
     names = [library.input_image(choice).name, others[1].name, others[4].name]
     assert [case["name"] for case in content["images"]] == names
