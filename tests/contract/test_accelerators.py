@@ -93,10 +93,17 @@ def trained(planted, tmp_path_factory):
     return checkpoint
 
 
-def shortest(family, planted, out):
+class Asking(Silent):
+    """A watcher that wants to know how long the training still takes, so that its steps are timed before."""
+
+    def left(self, seconds):
+        assert seconds >= 0
+
+
+def shortest(family, planted, out, options=None):
     changes = {"schedule": SHORTEST.get(family, {}), "training": {"fine_tuning": {"epochs": 1}, "batch_size": 32}}
     size = {} if "image_size" in get_family(family).tiny else SMALL
-    return tiny_train(family, planted, out, **size, **changes)
+    return tiny_train(family, planted, out, options=options, **size, **changes)
 
 
 @pytest.fixture
@@ -140,7 +147,7 @@ def test_the_pretended_device_refuses_what_a_real_one_refuses(device):
 
 
 def test_training(family, device, trained, planted, tmp_path):
-    expected, made = trained(family), shortest(family, planted, tmp_path / "run").checkpoint
+    expected, made = trained(family), shortest(family, planted, tmp_path / "run", {"watcher": Asking()}).checkpoint
     assert made.metrics["test_accuracy"] == expected.metrics["test_accuracy"]
     there, here = made.model().state_dict(), expected.model().state_dict()
     for name, tensor in here.items():
