@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url $(CPU_INDEX))
 
-.PHONY: demo test
+.PHONY: demo test types suite
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)
@@ -14,8 +14,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory --jobs 2 types suite
+
+types: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+suite: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -23,5 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "Python 3.11 or newer is needed; say which: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing into $(VENV), with torch for $(if $(filter cpu,$(TORCH)),CPUs alone,CPUs and NVIDIA GPUs: 6.6 GB)"
-	$(BIN)/pip install $(TORCH_INDEX) --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install $(TORCH_INDEX) --no-compile --constraint constraints.txt --editable '.[dev]'
+# Compiled on all cores, which pip does on one; what cannot be compiled is never imported.
+	@$(BIN)/python -m compileall -q -q -j 0 -x /tests/ $(VENV)/lib || true
 	touch $@
