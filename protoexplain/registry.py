@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -39,8 +40,7 @@ class Registry(Generic[Entry]):
 
     def names(self) -> list[str]:
         """Built-in entries, then those of installed packages; nothing is imported."""
-        built_in = self._built_in()
-        return built_in + sorted(installed(self.group).keys() - built_in)
+        return self._built_in + sorted(installed(self.group).keys() - self._built_in)
 
     def find(self, name: str) -> Entry:
         """Import the one file of an entry; a built-in one wins over an installed one of the same name.
@@ -48,7 +48,7 @@ class Registry(Generic[Entry]):
         Raises:
             UserError: No entry of that name; says which was probably meant.
         """
-        if name in self._built_in():
+        if name in self._built_in:
             module = importlib.import_module(f"{self.package.__name__}.{name}")
             entry: Entry = getattr(module, self.published)
             return entry
@@ -57,5 +57,6 @@ class Registry(Generic[Entry]):
             return joined
         raise UserError(f"unknown {self.kind} '{name}'", self.where, nearest_name(name, self.names()))
 
+    @cached_property
     def _built_in(self) -> list[str]:
         return sorted(module.name for module in pkgutil.iter_modules(self.package.__path__))
