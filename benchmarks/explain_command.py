@@ -30,6 +30,7 @@ def time_images(options: Settings, folder: Path) -> None:
         "library call, without pictures": lambda some: ("-c", LIBRARY, *some),
         "command, no boxes blanked": lambda some: (*command, *some, *out, "--random-boxes", "0"),
         "command": lambda some: (*command, *some, *out),
+        "command, 19 random boxes for each": lambda some: (*command, *some, *out, "--random-boxes", "19"),
     }
     rows = []
     for name, words in arms.items():

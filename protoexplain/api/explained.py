@@ -149,7 +149,7 @@ class ImageExplanation:
             drawn=explainer.model.prototype_source.decoded,
             sentences=about_decision(contrast, change) if several else (),
         )
-        return draw_sheet(view, pictures.arrays)
+        return _figure(draw_sheet(view, pictures.arrays).pixels())
 
     def to_frame(self) -> pandas.DataFrame:
         """The rows as a table: image, class, prototype, owner, similarity, usual, evidence, x0, y0, x1, y1."""
@@ -166,6 +166,19 @@ class ImageExplanation:
             UserError: The file cannot be written.
         """
         write_file(Path(path), json.dumps(finite(self.to_dict()), indent=2, ensure_ascii=False) + "\n")
+
+
+def _figure(rgb: NDArray[np.uint8]) -> Figure:
+    """A picture that fills a figure of its size."""
+    from matplotlib.figure import Figure
+
+    from protoexplain.view.page import DPI
+
+    figure = Figure(figsize=(rgb.shape[1] / DPI, rgb.shape[0] / DPI), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    axes.imshow(rgb, aspect="auto")
+    return figure
 
 
 _COLUMNS = ("image", "class", "prototype", "owner", "similarity", "usual", "evidence", "x0", "y0", "x1", "y1")

@@ -67,7 +67,7 @@ def explain(
     evidence: Evidence = "shapley",
     random_boxes: Annotated[
         int, typer.Option(min=0, help="Random boxes that each box is compared with when blanked out; 0 skips this.")
-    ] = 19,
+    ] = 9,
     change: Annotated[
         list[str] | None,
         typer.Option(help="What if the image were otherwise: hue=0.1, saturation=0, texture=4 ...; may be repeated."),
@@ -80,6 +80,7 @@ def explain(
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
     import json
+    import os
     from collections import deque
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -105,7 +106,7 @@ def explain(
     out.mkdir(parents=True, exist_ok=True)
     explained, refused = [], []
     drawn: deque[Future[None]] = deque()
-    with watching() as watcher, ThreadPoolExecutor(1) as drawing:
+    with watching() as watcher, ThreadPoolExecutor(min(_AHEAD, os.cpu_count() or 1)) as drawing:
         for notice in (*(view.notices if view else ()), *(f"note: {notice}" for notice in explainer.notices)):
             watcher.line(notice)
         for number, path in enumerate(images):

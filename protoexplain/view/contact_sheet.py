@@ -6,17 +6,16 @@ import io
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import ImageDataset, geometry_of
 from protoexplain.explanations.overlays import AGAINST_COLOUR, RGB, draw_box
 from protoexplain.explanations.prototypes.prototype import Neighbour, PrototypeExplanation
 from protoexplain.io.images import load_image
+from protoexplain.view.page import font
 
 _TILE, _GAP, _LINE, _QUALITY = 132, 8, 17, 85
 _CHARACTER = 7
@@ -94,7 +93,7 @@ def contact_sheet(
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for line, text in enumerate(head):
-        draw.text((_GAP, _GAP + line * _LINE), text, _INK, _font(13 if line else 14))
+        draw.text((_GAP, _GAP + line * _LINE), text, _INK, font(13 if line else 14))
     _column(sheet, draw, 0, top, "the prototype", (patch, source), (caption,), _INK)
     for row, (title, split, neighbours) in enumerate(strips):
         y = top + row * strip_height
@@ -147,14 +146,14 @@ def _column(
 ) -> None:
     """A patch, the image below it, and what is said of both."""
     x = _GAP + column * (_TILE + _GAP) + (_GAP if column else 0)
-    draw.text((x, y), title, _INK, _font(12))
+    draw.text((x, y), title, _INK, font(12))
     for place, picture in enumerate(pictures):
         if picture is not None:
             tile = _fitted(picture)
             offset = (_TILE - tile.width) // 2, (_TILE - tile.height) // 2
             sheet.paste(tile, (x + offset[0], y + _LINE + place * _TILE + offset[1]))
     for line, text in enumerate(texts):
-        draw.text((x, y + _LINE + 2 * _TILE + line * (_LINE - 2)), _short(text), colour, _font(12))
+        draw.text((x, y + _LINE + 2 * _TILE + line * (_LINE - 2)), _short(text), colour, font(12))
 
 
 def _inside(picture: RGB, box: Box) -> RGB:
@@ -172,12 +171,7 @@ def _fitted(picture: RGB) -> Image.Image:
 
 
 def _short(text: str) -> str:
-    font = _font(12)
-    while len(text) > 1 and font.getlength(text) > _TILE:
+    letters = font(12)
+    while len(text) > 1 and letters.getlength(text) > _TILE:
         text = text[:-2] + "…"
     return text
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)

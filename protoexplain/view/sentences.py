@@ -29,7 +29,8 @@ def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
 def about_blanking(tested: BoxOcclusionTest) -> str:
     """What blanking the box of a match does to its similarity."""
     if tested.fall > 0:
-        share = f"more than {tested.rank:.0%} of random boxes"
+        count = len(tested.random_falls)
+        share = f"more than {tested.rank * count:g} of {count} random boxes"
         return f"Covering this part lowers the similarity by {tested.fall:.2f}, {share}."
     return f"Covering this part does not lower the similarity ({-tested.fall:+.2f})."
 

@@ -1,27 +1,22 @@
-"""The sheet "this part looks like that part": one picture by matplotlib that explains one class of one image."""
+"""The sheet "this part looks like that part": one picture that explains one class of one image."""
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
+import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.image import BboxImage
-from matplotlib.patches import Rectangle
-from matplotlib.transforms import Bbox, TransformedBbox
-from PIL import Image
 
 from protoexplain.checkpoint.prototypes import Edges
 from protoexplain.class_names import readable
-from protoexplain.data.geometry import Box
+from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explanations.evidence.local import Explanation
 from protoexplain.explanations.evidence.match import Match
 from protoexplain.explanations.overlays import AGAINST_COLOUR, FOR_COLOUR, RGB, draw_box, match_heat
 from protoexplain.view.explanation_view import ExplanationView, RowView
+from protoexplain.view.page import POINTS, Page
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import about_absence, about_pictures, about_score
 
@@ -30,9 +25,8 @@ _COLUMN, _ROW, _MARGIN, _GAP = 2.67, 2.15, 0.15, 0.12
 """Inches: a column of width 1, a row, the margin of the sheet, between pictures."""
 _WIDTHS, _BESIDE = (1, 1, 0.8, 1, 1.25), 1.25
 """Columns of pictures and numbers, and of what a match rests on."""
-_DPI, _POINTS = 100, 72
-_COMPRESSION = 3
-"""Of PNG, 0 to 9: twice as fast as the usual 6, and the files are hardly larger."""
+_LONGEST = 1024
+"""Pixels of the longer side of an image from which its pictures are drawn: four times as many as they take."""
 
 
 class SheetPictures:
@@ -55,6 +49,10 @@ class SheetPictures:
         heat: Callable[[Match], RGB] | None = None,
     ) -> None:
         self.arrays: dict[str, RGB] = {}
+        self._scale = min(_LONGEST / max(rgb.shape[:2]), 1)
+        if self._scale < 1:
+            rgb = cv2.resize(rgb, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_AREA)  # type: ignore
+            explanation = _scaled(explanation, self._scale)
         self._rgb, self._patch, self._source = rgb, patch, source
         self._heat = heat or (lambda match: match_heat(explanation, match, rgb))
 
@@ -63,7 +61,7 @@ class SheetPictures:
 
     def part(self, match: Match, number: int) -> Picture:
         """The whole image with the box of the match."""
-        return self._keyed(f"part/{number}", draw_box(self._rgb, Box(*match.box)))
+        return self._keyed(f"part/{number}", draw_box(self._rgb, _times(Box(*match.box), self._scale)))
 
     def place(self, match: Match, number: int) -> None:
         """Heat maps are no layers."""
@@ -86,15 +84,12 @@ class SheetPictures:
 
 def draw_sheet(
     view: ExplanationView, arrays: Mapping[str, RGB], titles: tuple[str, str, str, str] | None = None
-) -> Figure:
+) -> Page:
     """Draw the shown class of an image.
 
     Each row: the image with the box of the best place, the heat map, the prototype's patch, its source image with
     box, similarity and evidence, and what the match rests on where that was measured.  What is missing or unwanted
     follows below, and the sentences of the view.
-
-    Everything has a place that is known beforehand: axes and a layout that is computed from what was drawn would take
-    ten times as long.
 
     Args:
         view: With `SheetPictures`.
@@ -112,68 +107,44 @@ def draw_sheet(
     top = _MARGIN + _height(title, 13) + 0.1
     first = top + (0.3 if rows else 0)
     height = first + _ROW * len(rows) + _height(below, 10, 1.4) + 2 * _MARGIN
-    page = _Page(edges[-1] + _MARGIN, height)
+    page = Page(edges[-1] + _MARGIN, height)
     page.text("\n".join(title), edges[0], _MARGIN, size=13)
     for left, right, head in zip(edges, edges[1:], heads, strict=False):
-        page.text(head, (left + right) / 2, top, size=10, ha="center")
+        page.text(head, (left + right) / 2, top, size=10, centred=True)
     for place, row in enumerate(rows):
         y = first + place * _ROW
         for left, right, picture in zip(edges, edges[1:], (row.part, row.heat, row.patch, row.source), strict=False):
-            page.picture(arrays[picture.source] if picture else None, left, y, right - left - _GAP, _ROW - _GAP)
+            width, height = right - left - _GAP, _ROW - _GAP
+            if picture:
+                page.picture(arrays[picture.source], left, y, width, height)
+            else:
+                page.text("no picture", left + width / 2, y + height / 2, size=9, centred=True)
         _numbers(page, row, edges[4], y, _COLUMN * _WIDTHS[4] - _GAP, "" if view.by_probability else " logit")
         if row.here:
             text = [*row.scores, "", *textwrap.wrap(row.here, _BESIDE_CHARACTERS)]
-            page.text("\n".join(text), edges[5], y + 0.05, size=8, linespacing=1.3)
-    page.text("\n".join(below), edges[0], first + _ROW * len(rows) + _MARGIN, size=10, linespacing=1.4)
-    return page.figure
+            page.text("\n".join(text), edges[5], y + 0.05, size=8, spacing=1.3)
+    page.text("\n".join(below), edges[0], first + _ROW * len(rows) + _MARGIN, size=10, spacing=1.4)
+    return page
 
 
 def sheet(view: ExplanationView, arrays: Mapping[str, RGB], titles: tuple[str, str, str, str] | None = None) -> bytes:
     """As `draw_sheet`, written as PNG."""
-    canvas = FigureCanvasAgg(draw_sheet(view, arrays, titles))
-    canvas.draw()
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "PNG", compress_level=_COMPRESSION)
-    return buffer.getvalue()
+    return draw_sheet(view, arrays, titles).png()
 
 
-class _Page:
-    """A figure on which everything is placed in inches from its upper left corner."""
+def _times(box: Box, scale: float) -> Box:
+    return Box(*(edge * scale for edge in box.as_list()))
 
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
 
-    def text(self, text: str, x: float, y: float, size: float, va: str = "top", **style: Any) -> None:  # noqa: ANN401
-        if text:
-            x, y = x / self.width, 1 - y / self.height
-            self.figure.text(x, y, text, fontsize=size, va=va, parse_math=False, **style)
-
-    def rectangle(self, x: float, y: float, width: float, height: float, colour: str) -> None:
-        corner = (x / self.width, 1 - (y + height) / self.height)
-        self.figure.add_artist(
-            Rectangle(
-                corner, width / self.width, height / self.height, color=colour, lw=0, transform=self.figure.transFigure
-            )
-        )
-
-    def picture(self, rgb: RGB | None, x: float, y: float, width: float, height: float) -> None:
-        """As large as fits into the middle of a place."""
-        if rgb is None:
-            self.text("no picture", x + width / 2, y + height / 2, size=9, ha="center", va="center")
-            return
-        scale = min(width / rgb.shape[1], height / rgb.shape[0])
-        wide, tall = rgb.shape[1] * scale, rgb.shape[0] * scale
-        left, upper = x + (width - wide) / 2, y + (height - tall) / 2
-        corners = ((left, upper + tall), (left + wide, upper))
-        place = Bbox([(across / self.width, 1 - down / self.height) for across, down in corners])
-        image = BboxImage(TransformedBbox(place, self.figure.transFigure), data=rgb)
-        self.figure.add_artist(image)
+def _scaled(explanation: Explanation, scale: float) -> Explanation:
+    """The same of an image that was scaled down."""
+    geometry = explanation.geometry
+    return replace(explanation, geometry=Geometry(_times(geometry.crop, scale), geometry.input_size))
 
 
 def _height(lines: Sequence[str], size: float, spacing: float = 1.2) -> float:
     """Inches of lines of text."""
-    return len(lines) * size * spacing * 1.17 / _POINTS
+    return len(lines) * size * spacing * 1.17 / POINTS
 
 
 def _wrapped(text: str, characters: int) -> list[str]:
@@ -189,9 +160,9 @@ def _title(view: ExplanationView, rows: int) -> str:
     )
 
 
-def _numbers(page: _Page, row: RowView, x: float, y: float, width: float, unit: str) -> None:
+def _numbers(page: Page, row: RowView, x: float, y: float, width: float, unit: str) -> None:
     """Who, how similar, how much, a bar to the right or left, and notes."""
-    page.text(f"Prototype {row.prototype}", x, y, size=10, fontweight="bold")
+    page.text(f"Prototype {row.prototype}", x, y, size=10, bold=True)
     page.text(_cut(f"of {readable(row.owner)}" if row.owner else "shared by all classes"), x, y + 0.2, size=9)
     page.text(f"similarity {row.resemblance}", x, y + 0.42, size=10)
     word = "speaks for" if row.evidence >= 0 else "speaks against"
@@ -203,7 +174,7 @@ def _numbers(page: _Page, row: RowView, x: float, y: float, width: float, unit: 
     )
     page.rectangle(middle - 0.005, y + 0.94, 0.01, 0.4, "#555555")
     notes = [line for note in row.notes for line in textwrap.wrap(note, _BESIDE_CHARACTERS)]
-    page.text("\n".join(notes), x, y + 1.45, size=8, color=AGAINST_COLOUR if row.careful else "#444444")
+    page.text("\n".join(notes), x, y + 1.45, size=8, colour=AGAINST_COLOUR if row.careful else "#444444")
 
 
 def _cut(owners: str) -> str:

@@ -52,7 +52,7 @@ class TestExplain:
         assert [one["prototype"] for one in entry["honesty"]] == [
             match["prototype"] for match in entry["classes"][0]["found"]
         ]
-        assert all(len(one["random_falls"]) == 19 for one in entry["honesty"])
+        assert all(len(one["random_falls"]) == 9 for one in entry["honesty"])
         change = entry["what_would_change"]
         assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
         assert all(sentence in told for sentence in entry["sentences"])

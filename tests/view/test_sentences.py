@@ -18,7 +18,7 @@ from protoexplain.view.sentences import about_absence, about_blanking, about_cha
 
 def test_blanked_box():
     test = BoxOcclusionTest(0, (0, 0, 1, 1), 0.1, 1.0, 0.35, (0.1, 0.2, 0.3, 0.4))
-    assert about_blanking(test) == "Covering this part lowers the similarity by 0.35, more than 75% of random boxes."
+    assert about_blanking(test) == "Covering this part lowers the similarity by 0.35, more than 3 of 4 random boxes."
     assert about_blanking(replace(test, fall=-0.1)) == "Covering this part does not lower the similarity (+0.10)."
 
 

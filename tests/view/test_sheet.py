@@ -29,6 +29,7 @@ from protoexplain.explanations.overlays import (
 )
 from protoexplain.models.registry import family_names
 from protoexplain.view.build import explanation_view
+from protoexplain.view.page import Page
 from protoexplain.view.sentences import LEAST
 from protoexplain.view.sheet import SheetPictures, sheet
 
@@ -203,6 +204,40 @@ def test_sheet_tells_of_blanked_boxes_and_notes():
         (np.abs(picture[:, 850:].astype(int) - colour(AGAINST_COLOUR)).sum(2) < 30).sum() for picture in (more, plain)
     )
     assert orange > before, "beside the pictures, whose heat maps have such colours, too"
+
+
+def test_pictures_of_large_images_are_drawn_from_smaller_ones():
+    """At most 1024 pixels a side, marked at the same places."""
+    explanation, rgb = explained("protopnet", size=(2048, 512), box=Box(1024, 0, 2048, 512))
+    match = explanation.classes[0].found[0]
+    pictures = SheetPictures(explanation, np.full_like(rgb, 128), nothing, nothing)
+    pictures.part(replace(match, box=(1200, 100, 1600, 300)), 0)
+    pictures.heat(match)
+    marked = pictures.arrays["part/0"]
+    assert marked.shape == (256, 1024, 3)
+    rows, columns = (marked != 128).any(2).nonzero()
+    assert (columns.min(), rows.min()) == pytest.approx((600, 50), abs=3)
+    assert (columns.max(), rows.max()) == pytest.approx((800, 150), abs=3)
+    assert pictures.arrays[f"heat/{match.prototype}"].shape == (256, 512, 3)
+
+
+def test_text_stands_below_its_place_and_pictures_in_the_middle_of_theirs():
+    page = Page(4, 2)
+    page.text("Hill\nHill", 1, 0.5, size=36, spacing=1.2)
+    rows, columns = (page.pixels() < 128).any(2).nonzero()
+    assert 100 <= columns.min() < 110
+    assert 50 <= rows.min() < 55
+    assert rows.max() == pytest.approx(50 + 50 * (0.76 + 1.2), abs=2)
+    page = Page(4, 2)
+    page.text("Hill", 2, 0.5, size=36, centred=True)
+    page.rectangle(3.5, 1, 0.001, 0.5, "#0000ff")
+    across = (page.pixels()[:, :350] < 128).any((0, 2)).nonzero()[0]
+    assert (across.min() + across.max()) / 2 == pytest.approx(200, abs=2)
+    assert (page.pixels()[100:150, 350] == (0, 0, 255)).all()
+    page = Page(4, 2)
+    page.picture(grey(10, 20, 0), 1, 0, 2, 2)
+    rows, columns = (page.pixels() < 128).any(2).nonzero()
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (100, 299, 50, 149)
 
 
 def test_sheet_takes_other_heat_maps():

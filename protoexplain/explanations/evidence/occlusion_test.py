@@ -23,8 +23,8 @@ from protoexplain.models.precision import exact
 
 MOST = 0.5
 """A box that covers more than this share of the picture says little about where."""
-RANDOM_BOXES = 19
-"""With so many, a box that beats them all does so by chance once in twenty times."""
+RANDOM_BOXES = 9
+"""With so many, a box that beats them all does so by chance once in ten times; each costs a pass of the model."""
 _PICTURES_AT_ONCE = 32
 _Corners = tuple[int, int, int, int]
 

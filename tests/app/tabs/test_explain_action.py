@@ -15,12 +15,13 @@ from protoexplain.errors import UserError
 from protoexplain.explanations.characteristics.calibration import Calibration
 from protoexplain.explanations.characteristics.table import Characteristics, Table
 from protoexplain.explanations.characteristics.words import Verdict
+from protoexplain.explanations.evidence.occlusion_test import RANDOM_BOXES
 from protoexplain.regions.boxes import upsample
 from protoexplain.view.image_pictures import LAYER_SIDE
 from protoexplain.view.pictures import HAZE, heat_layer
 from protoexplain_app.input_image import InputImage, run_model
 from protoexplain_app.tabs.explain import view as views
-from protoexplain_app.tabs.explain.actions import RANDOM_BOXES, explain_image, occlusion_tests
+from protoexplain_app.tabs.explain.actions import explain_image, occlusion_tests
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from protoexplain_app.input_image import InputImage, run_model
 from protoexplain_app.pictures import ServedPictures
 
 ROWS = (3, 5, 10)
-RANDOM_BOXES = 9
-"""Each box is compared with; fewer than in a report, for somebody waits."""
 
 
 def explanation_of(explainer: Explainer, image: InputImage, label: int | None, rows: int) -> ExplainedImage:
@@ -78,4 +76,4 @@ def occlusion_tests(
     """
     explained = explanation_of(explainer, image, label, rows)
     shown = explained.explanation.classes[0]
-    return explainer.occlusion_test(explained.forward, (*shown.found, *shown.unwanted), RANDOM_BOXES)
+    return explainer.occlusion_test(explained.forward, (*shown.found, *shown.unwanted))
