@@ -1,26 +1,48 @@
-"""The pace of a run: how many epochs fit into the time that there is."""
+"""The pace of a run: how many epochs fit into the time that there is, and how long it will take."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from protoexplain.config import RunConfig
+from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
-from protoexplain.progress import in_words
-from protoexplain.training.forecast import epochs_within, in_epochs, schedule_in_words
+from protoexplain.progress import TimedWatcher, in_words
+from protoexplain.training.forecast import Forecast, epochs_within, in_epochs, schedule_in_words
 from protoexplain.training.schedule import stages_of
-from protoexplain.training.timing import Costs, forecasts
+from protoexplain.training.timing import Costs, forecasts, measure_costs
 from protoexplain.training.trainer import Trainer
 
 
-def decide_epochs(trainer: Trainer, costs: Costs | None, ends: float) -> RunConfig:
-    """The configuration with as many epochs as fit until a time of the monotonic clock; tells the watcher.
+def set_pace(trainer: Trainer, models: Sequence[PrototypeModel], ends: float | None) -> None:
+    """Before the stages of a run: decide its epochs where that is open, and forecast its end for a `TimedWatcher`.
+
+    Only the first process measures; the others take over what it decides.
 
     Args:
-        trainer: Of the run, before its first stage.
-        costs: As measured by the first process; the others take over what it decides.
-        ends: When the run shall end.
+        trainer: Of the run; its configuration gets the epochs.
+        models: What each stage trains.
+        ends: When the run shall end, by the monotonic clock; None as scheduled.
     """
+    callbacks, begins = trainer.callbacks, not trainer.state.started
+    shown, decided = isinstance(callbacks.watcher, TimedWatcher), trainer.config.training.epochs is not None
+    undecided = begins and not decided and ends is not None
+    costs = None
+    if trainer.fabric.global_rank == 0 and (shown or undecided):
+        costs = measure_costs(trainer, stages_of(trainer.config), models)
+    if undecided and ends is not None:
+        trainer.config = _within(trainer, costs, ends)
+    elif decided:
+        callbacks.watcher.line(schedule_in_words(trainer.config))
+    elif ends is not None:
+        callbacks.watcher.line("the run has begun before, and goes on as scheduled whatever time there is")
+    if shown and costs is not None:
+        callbacks.forecast = Forecast(*forecasts(trainer, stages_of(trainer.config), costs), trainer.state)
+
+
+def _within(trainer: Trainer, costs: Costs | None, ends: float) -> RunConfig:
+    """The configuration with as many epochs as fit until then; tells the watcher."""
     config, epochs, told = trainer.config, 0, ""
     if costs is not None:
         left = ends - time.monotonic()

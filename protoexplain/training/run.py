@@ -33,15 +33,14 @@ from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
-from protoexplain.progress import Silent, TimedWatcher, Watcher
+from protoexplain.progress import Silent, Watcher
 from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.feature_cache import balanced_share_right, share_right
-from protoexplain.training.forecast import Forecast, schedule_in_words
 from protoexplain.training.held_out import calibrate_model, class_scores
 from protoexplain.training.initial import start
 from protoexplain.training.linear_probe import probe_run
 from protoexplain.training.model_check import check_model
-from protoexplain.training.pace import decide_epochs
+from protoexplain.training.pace import set_pace
 from protoexplain.training.run_folder import (
     CONFIG,
     DATA,
@@ -57,7 +56,6 @@ from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
 from protoexplain.training.threads import choose_threads
-from protoexplain.training.timing import forecasts, measure_costs
 from protoexplain.training.trainer import Trainer
 
 SAVE_EVERY_SECONDS = 30.0
@@ -204,11 +202,9 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float, ends: f
     config, fabric, model = trainer.config, trainer.fabric, trainer.model
     trainer.callbacks.watcher.line(f"training {config.family} on {trainer.data.image_set.root}, into {out}")
     trainer.callbacks.watcher.line(parts_in_words(trainer.data, config.data))
-    if config.training.epochs is not None:
-        trainer.callbacks.watcher.line(schedule_in_words(config))
     for problem in trainer.data.problems:
         trainer.callbacks.watcher.line(f"left out: {problem}")
-    stages, models = stages_of(config), models_of(config, model)
+    models = models_of(config, model)
     run_id, main = _run_id(config, trainer.data), fabric.global_rank == 0
     if resume and (out / STATE_FILE).exists():
         require_same_data(out, trainer.data.image_set)
@@ -226,17 +222,11 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float, ends: f
         trainer.model = models[0]
         state.probe = probe_run(trainer)
         start(trainer, models[0])
-    shown = isinstance(trainer.callbacks.watcher, TimedWatcher)
-    undecided = not state.started and ends is not None and config.training.epochs is None
-    costs = measure_costs(trainer, stages, models) if main and (shown or undecided) else None
-    if undecided and ends is not None:
-        trainer.config = config = decide_epochs(trainer, costs, ends)
-        stages = stages_of(config)
-        if main:
-            write_file(out / CONFIG, remembered(config, trainer.data.image_set.root))
+    set_pace(trainer, models, ends)
+    if main:
+        write_file(out / CONFIG, remembered(trainer.config, trainer.data.image_set.root))
     state.started = True
-    if shown and costs is not None:
-        trainer.callbacks.forecast = Forecast(*forecasts(trainer, stages, costs), state)
+    stages = stages_of(trainer.config)
     for index in range(state.stage, len(stages)):
         trainer.model = models[index]
         trainer.fit(stages[index])

@@ -74,7 +74,7 @@ def test_command_with_two_processes(planted, tmp_path):
     assert len(epochs) == schedule["projections"][-1] + 1 + schedule["last_layer_epochs"]
     assert (out / "best") in find_checkpoints(out)
     assert {path.name for path in out.iterdir()} <= {
-        "best", "last", "config.yaml", "metrics.jsonl", "tensorboard", ".lock",
+        "best", "last", "config.yaml", "data.json", "metrics.jsonl", "tensorboard", ".lock",
     }  # fmt: skip
     checkpoint = Checkpoint.load(out / "best")
     report = verify(checkpoint, view_of_run(config.data, planted))

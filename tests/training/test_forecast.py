@@ -1,6 +1,7 @@
 """How many epochs fit into a time, how long a run still takes, and how a schedule gets shorter or longer."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from protoexplain.config import preset_names, read_yaml, resolve
 from protoexplain.errors import UserError
 from protoexplain.models.stage import Decay
 from protoexplain.progress import in_words
-from protoexplain.training import run as run_module
+from protoexplain.training import pace
 from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.engine import EpochSums
 from protoexplain.training.forecast import Forecast, StageForecast, epochs_within, in_epochs, schedule_in_words
@@ -203,7 +204,7 @@ class TestMinutes:
             steps = math.ceil(len(trainer.data.train) / 8)
             return Costs(0.0, tuple(StageCost(0.0, 59 / steps * (place < 2)) for place in range(len(stages))))
 
-        monkeypatch.setattr(run_module, "measure_costs", measured)
+        monkeypatch.setattr(pace, "measure_costs", measured)
         return calls
 
     def test_a_run_gets_the_epochs_that_fit_and_keeps_them_when_it_goes_on(self, planted, tmp_path, costs):
@@ -244,6 +245,17 @@ class TestMinutes:
         with pytest.raises(Interrupted):
             tiny_train("protopnet", planted, tmp_path, options=options)
         assert any("longer than wanted: fewer are not possible" in text for text in told)
+
+    def test_a_run_that_began_without_a_limit_goes_on_as_scheduled(self, planted, tmp_path, costs):
+        told = []
+        watcher = type("Watcher", (), {"progress": lambda *given: None, "line": lambda self, text: told.append(text)})()
+        for minutes in (None, 5.9):
+            interrupted = partial(next, iter([False] * 7), True)
+            options = {"minutes": minutes, "watcher": watcher, "resume": True, "interrupted": interrupted}
+            with pytest.raises(Interrupted):
+                tiny_train("protopnet", planted, tmp_path, options=options)
+        assert (costs, "the run has begun before" in " ".join(told)) == ([], True)
+        assert read_yaml((tmp_path / CONFIG).read_text(), "")["training"]["epochs"] is None
 
     def test_both_are_refused(self, planted, tmp_path):
         with pytest.raises(UserError, match="both epochs and minutes"):
