@@ -27,6 +27,9 @@ class FamilyConfig(BaseModel):
     start: Literal["random", "parts"] = "random"
     """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
     apart."""
+    object_gate: bool = False
+    """Prototypes see only cells on the object, told by a linear classifier of their features that is fitted when the
+    backbone has been fine-tuned; masks or boxes tell it where the object is, else the middle of the picture."""
 
 
 def imported_when_built(model: str) -> Callable[..., PrototypeModel]:
@@ -83,4 +86,10 @@ class Family:
             from protoexplain.models.backbones import Backbone
 
             backbone = Backbone(config.backbone, load_weights)
-        return self.model(config, classes, backbone, int(backbone.channels))  # type: ignore[arg-type]
+        channels = int(backbone.channels)  # type: ignore[arg-type]
+        model = self.model(config, classes, backbone, channels)
+        if not config.object_gate:
+            return model
+        from protoexplain.models.object_gate import gated
+
+        return gated(model, channels)

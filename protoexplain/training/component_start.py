@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.components import ComponentNet
+from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import TEMPERATURE, PartClassifier
 
 _STEPS = 30
@@ -34,7 +35,7 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
         UserError: Fewer components than parts and kinds of background together.
     """
     (_, branch), (_, learned) = model.named_branches()[0], first.named_branches()[0]
-    addon, background = branch.addon, first.background.flatten(1)
+    addon, background = embedding_of(branch.addon), first.background.flatten(1)
     wanted = len(branch.prototypes) - len(background)
     if not isinstance(addon, nn.Conv2d) or wanted < first.parts:
         fix = f"set model.components to {first.parts + len(background)} or more"

@@ -8,6 +8,7 @@ from protoexplain.models.components import ComponentNet
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.training.component_start import start_components
+from protoexplain.training.object_gate import fit_object_gate
 from protoexplain.training.part_start import parts_of_images, start_from_parts, start_part_classifier
 from protoexplain.training.trainer import Trainer
 
@@ -35,3 +36,4 @@ def start(run: Trainer, first: PrototypeModel) -> None:
             start_components(run.model, first, parts_of_images(run, first), run.config.training.seed)
         else:
             start_from_parts(run, first)
+    fit_object_gate(run)

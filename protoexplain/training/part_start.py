@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.base import Branch
+from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
 from protoexplain.training.foreground import coverage
 from protoexplain.training.part_discovery import between_classes, discover_parts
@@ -101,7 +102,7 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
         (torch.arange(wanted) + place * wanted).remainder(first.parts).sort().values for place in range(len(branches))
     ]
     _, learned = first.named_branches()[0]
-    taken = [take_over(branch.addon, learned.addon) for branch in branches]
+    taken = [take_over(embedding_of(branch.addon), learned.addon) for branch in branches]
     if all(taken):
         of_class = learned.prototypes.detach().view(first.classes, first.parts, -1)
         for branch, owner, own in zip(branches, owners, parts, strict=True):
@@ -161,7 +162,7 @@ def _write_means(run: Trainer, teacher: PartTeacher, parts: Sequence[Tensor]) ->
     model = run.model.eval()
     branches = [branch for _, branch in model.named_branches()]
     for branch in branches:
-        use_batch_statistics(branch.addon)
+        use_batch_statistics(embedding_of(branch.addon))
     totals, count = _class_part_sums(run, branches, teacher)
     owners = model.ownership.labels.split(model.branch_sizes())
     for branch, owner, total, own in zip(branches, owners, totals, parts, strict=True):
