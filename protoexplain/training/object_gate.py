@@ -56,7 +56,7 @@ def fit_object_gate(run: Trainer) -> None:
 
 
 def logistic_regression(vectors: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [D] and bias [1] that tell the positive ones of vectors [n,D] from the others: weight * vector + bias > 0.
+    """Weights [D] and bias [1] that tell the positive of vectors [n,D] from the others: weight * vector + bias > 0.
 
     Where there are no vectors of one kind, all are said to be positive.
     """
