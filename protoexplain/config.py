@@ -52,7 +52,8 @@ class FineTuningConfig(BaseModel):
     epochs: int = Field(0, ge=0)
     """0 begins with the schedule, as published with backbones that know the kind of images already."""
     min_steps: int = Field(0, ge=0)
-    """Where the images are too few for so many steps in all, an epoch shows each of them several times."""
+    """Where the images are too few for so many steps in all, an epoch shows each of them several times, and learning
+    rates are divided by how often."""
     lr: float = Field(1e-3, gt=0)
     """Of the backbone; falls to nothing by a cosine."""
     lr_head: float = Field(3e-3, gt=0)

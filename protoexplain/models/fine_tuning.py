@@ -13,6 +13,7 @@ def fine_tuning(epochs: int, lr: float, lr_head: float, min_steps: int) -> Stage
         lr={"backbone": lr, "head": lr_head},
         losses={"cross_entropy": 1.0},
         min_steps=min_steps,
+        returns=True,
         decay=dict.fromkeys(("backbone", "head"), Decay(kind="cosine", total=max(1, epochs), gamma=0.01)),
     )
 
@@ -27,5 +28,6 @@ def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float, min_
         lr=rates,
         losses={"cross_entropy": 1.0, "parts": weight},
         min_steps=min_steps,
+        returns=True,
         decay=dict.fromkeys(rates, decay),
     )

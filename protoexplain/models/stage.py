@@ -75,7 +75,11 @@ class Stage(BaseModel):
     batch_size: int | None = Field(None, ge=1)
     """None takes the run's batch size."""
     min_steps: int = Field(0, ge=0)
-    """Where the images are too few for so many steps in all, an epoch shows each of them several times."""
+    """Where the images are too few for so many steps in all, an epoch shows each of them several times, and learning
+    rates are divided by how often."""
+    returns: bool = False
+    """At the end go back to the epoch that was best on the validation images, if the last one is worse by more than one
+    standard error."""
     alternate: bool = False
     """Train one branch per step in turn (ST-ProtoPNet)."""
     merge: float | None = Field(None, gt=0, le=1)

@@ -27,12 +27,13 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
     state, fabric, training, kind = trainer.state, trainer.fabric, trainer.config.training, inputs.kind
     step = fabric.setup_module(engine.TrainStep(trainer.model, kind, frozenset(stage.losses)))
     fused = training.gradient_clip is None or not scales_gradients(fabric)
+    batch_size, of_epoch = batch_size_of(trainer, stage), passes(trainer, stage, len(inputs))
+    stage = _slowed(stage, training.passes / of_epoch)
     raw_optimizer = engine.make_optimizer(trainer.model, stage, trained, fused)
     if stage.name in state.optimizers:
         engine.take_over(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)
     assert isinstance(optimizer, torch.optim.Optimizer)
-    batch_size, of_epoch = batch_size_of(trainer, stage), passes(trainer, stage, len(inputs))
     steps = of_epoch * steps_of_pass(trainer, stage, len(inputs))
     while state.epoch < stage.epochs:
         number = state.epoch + 1
@@ -76,6 +77,11 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         state.epochs_done[stage.name] = done + 1
         state.epoch, state.sums = number, engine.EpochSums()
         trainer.callbacks.save_state(False)
+
+
+def _slowed(stage: Stage, factor: float) -> Stage:
+    """With all learning rates multiplied by a factor."""
+    return stage.model_copy(update={"lr": {group: rate * factor for group, rate in stage.lr.items()}})
 
 
 def passes(trainer: Trainer, stage: Stage, images: int) -> int:
@@ -136,11 +142,12 @@ def _finish_epoch(
     trainer.callbacks.watcher.line(
         f"{stage.name} {number}/{stage.epochs}: loss {means['loss']:.4f}{held} ({seconds:.1f} s)"
     )
-    if trainer.state.patches or (not trainer.model.prototype_source.projected and "head" in trained):
-        if not stage.anneals:
-            trainer.keep_if_best(accuracy, f"{stage.name} {number}")
-        elif number == stage.epochs:
-            trainer.keep_if_best(accuracy, f"{stage.name} {number}", _standard_error(accuracy, len(validation)))
+    if stage.returns or trainer.state.patches or (not trainer.model.prototype_source.projected and "head" in trained):
+        last = number == stage.epochs
+        if last or not stage.anneals:
+            settled = last and (stage.anneals or stage.returns)
+            margin = _standard_error(accuracy, len(validation)) if settled else 0.0
+            trainer.keep_if_best(accuracy, f"{stage.name} {number}", margin)
 
 
 def _standard_error(share: float, count: int) -> float:

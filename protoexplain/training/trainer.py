@@ -76,6 +76,8 @@ class Trainer:
             self.model.eval()
             validation = make_inputs(self, kind, self.data.validation, False, f"{stage.name}, validation", 1)
             train_epochs(self, stage, trained, inputs, validation)
+        if stage.returns:
+            self.return_to_best(stage)
         if stage.merge is not None and self.state.merged is None:
             self.merge(stage.merge)
         if stage.project:
@@ -138,6 +140,13 @@ class Trainer:
             for each in gathered
         ]
         return [projection.to_cpu(projection.merge_all(parts)) for parts in by_rank]
+
+    def return_to_best(self, stage: Stage) -> None:
+        """Take the weights of the epoch that was kept of a stage."""
+        best, self.state.best = self.state.best, None
+        if best is not None and best.place != f"{stage.name} {stage.epochs}":
+            self.model.load_state_dict(best.weights)
+            self.callbacks.watcher.line(f"back to {best.place}, validation {best.accuracy:.1%}")
 
     def keep_if_best(self, accuracy: float, place: str, margin: float = 0.0) -> None:
         """Keep the present weights if they are as good on the validation images as the best so far, or nearly so."""

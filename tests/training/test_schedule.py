@@ -1,6 +1,7 @@
 """What comes before the family's own stages: a plain classifier, and prototypes that start from parts of the object."""
 
 import inspect
+import math
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def test_fine_tuning_trains_a_plain_classifier_on_the_same_backbone():
 
 @pytest.mark.parametrize(("min_steps", "passes"), [(0, 1), (3, 1), (13, 3)])
 def test_few_images_are_shown_more_often(min_steps, passes, planted, tmp_path, monkeypatch):
-    taken, shown = [], []
+    taken, shown, rates = [], [], set()
     train_epoch = engine.train_epoch
 
     def counted(*arguments):
@@ -51,7 +52,8 @@ def test_few_images_are_shown_more_often(min_steps, passes, planted, tmp_path, m
         taken.append(arguments[6].steps)
 
     monkeypatch.setattr(engine, "train_epoch", counted)
-    monkeypatch.setattr(engine, "set_learning_rates", lambda *arguments: shown.append(arguments[2]))
+    set_rates = lambda _, stage, n: (shown.append(n), rates.add(stage.lr["backbone"]))  # noqa: E731
+    monkeypatch.setattr(engine, "set_learning_rates", set_rates)
     config = tiny_config("protopnet", training={"batch_size": 8, "fine_tuning": {"epochs": 2, "min_steps": min_steps}})
     run = open_run(config, planted, tmp_path)
     run.model = models_of(config, run.model)[0]
@@ -60,6 +62,27 @@ def test_few_images_are_shown_more_often(min_steps, passes, planted, tmp_path, m
     run.fit(stages_of(config)[0])
     assert taken == [passes * of_pass] * 2
     assert max(shown) == pytest.approx(3)
+    assert list(rates) == [pytest.approx(config.training.fine_tuning.lr / passes)]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "kept"), [((0.9, 0.2, 0.3), 1), ((0.2, 0.9, 0.9), 3), ((0.9, 0.2, 0.85), 3), ((math.nan,) * 3, 3)]
+)
+def test_fine_tuning_goes_back_to_an_epoch_that_was_clearly_better(accuracies, kept, planted, tmp_path, monkeypatch):
+    config = tiny_config("protopnet", training={"fine_tuning": {"epochs": 3}})
+    run = open_run(config, planted, tmp_path)
+    run.model = models_of(config, run.model)[0]
+    told, weights = iter(accuracies), []
+
+    def accuracy(_):
+        weights.append({name: value.clone() for name, value in run.model.state_dict().items()})
+        return next(told)
+
+    monkeypatch.setattr(run, "accuracy", accuracy)
+    run.fit(stages_of(config)[0])
+    assert all(torch.equal(value, weights[kept - 1][name]) for name, value in run.model.state_dict().items())
+    assert not all(torch.equal(value, weights[kept % 3][name]) for name, value in run.model.state_dict().items())
+    assert run.state.best is None
 
 
 PARTS = {"epochs": 2, "parts": 2}
