@@ -54,6 +54,8 @@ class FineTuningConfig(BaseModel):
     min_steps: int = Field(0, ge=0)
     """Where the images are too few for so many steps in all, an epoch shows each of them several times, and learning
     rates are divided by how often."""
+    min_images: int = Field(0, ge=0)
+    """With fewer training images the backbone stays as it is, and only what lies on top is trained."""
     lr: float = Field(1e-3, gt=0)
     """Of the backbone; falls to nothing by a cosine."""
     lr_head: float = Field(3e-3, gt=0)

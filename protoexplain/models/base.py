@@ -192,6 +192,12 @@ class PrototypeModel(nn.Module):
         """Everything after the frozen stem of the backbone; the same numbers as `from_images`, without the images."""
         return self.from_features(self.backbone.after_stem(maps), active)  # type: ignore[operator]
 
+    def from_cached_features(
+        self, features: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        """Everything after a backbone that is not trained; the same numbers as `from_images`, without the images."""
+        return self.from_features(features, active)
+
     def from_features(self, features: Tensor, active: str | None = None) -> PrototypeOutput:
         """Everything after the backbone; `active` computes one branch only."""
         branches = {name: branch(features) for name, branch in self.named_branches() if active in (None, name)}

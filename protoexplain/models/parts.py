@@ -138,6 +138,12 @@ class PartClassifier(PrototypeModel):
         output = super().from_stem(maps, names, active)
         return _taught(output, self.teacher.of_stem(maps)) if "parts" in names else output
 
+    def from_cached_features(
+        self, features: Tensor, names: frozenset[str] = frozenset(), active: str | None = None
+    ) -> PrototypeOutput:
+        output = super().from_cached_features(features, names, active)
+        return _taught(output, self.teacher.of_features(features)) if "parts" in names else output
+
     def loss_terms(
         self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
     ) -> dict[str, Tensor]:

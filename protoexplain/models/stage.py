@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 GROUPS = ("lower", "backbone", "addon", "prototypes", "head", "decoder")
+BACKBONE = frozenset({"lower", "backbone"})
+"""Of them those of the backbone."""
 """Of parameters, each with its learning rate."""
 _OF_THE_HEAD = ("cross_entropy", "l1")
 """Loss terms that depend on activations and head alone."""
@@ -77,6 +79,8 @@ class Stage(BaseModel):
     min_steps: int = Field(0, ge=0)
     """Where the images are too few for so many steps in all, an epoch shows each of them several times, and learning
     rates are divided by how often."""
+    min_images: int = Field(0, ge=0)
+    """With fewer training images the backbone stays as it is."""
     returns: bool = False
     """At the end go back to the epoch that was best on the validation images, if the last one is worse by more than one
     standard error."""
@@ -98,6 +102,12 @@ class Stage(BaseModel):
         """The same over so many epochs; a learning rate that comes to nothing at its end does so at the new one."""
         stretched = {"head": self.decay["head"].model_copy(update={"total": max(1, epochs)})} if self.anneals else {}
         return self.model_copy(update={"epochs": epochs, "decay": {**self.decay, **stretched}})
+
+    def for_images(self, count: int) -> Stage:
+        """The same with so many training images: with too few the backbone is not trained."""
+        if count >= self.min_images:
+            return self
+        return self.model_copy(update={"lr": {group: lr for group, lr in self.lr.items() if group not in BACKBONE}})
 
     def scaled(self, epochs: int, factor: float) -> Stage:
         """The same over so many epochs, where all that is counted in epochs or steps becomes a factor times as much."""

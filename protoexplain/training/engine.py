@@ -45,7 +45,7 @@ def outputs(
     if kind == "activations":
         return model.from_activations(values, active)
     if kind == "features":
-        return model.from_features(values, active)
+        return model.from_cached_features(values, names, active)
     if kind == "stem":
         return model.from_stem(values, names, active)
     return model.from_images(values, names, active)

@@ -12,7 +12,7 @@ from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.object_gate import gates_of
 from protoexplain.models.registry import get_family
-from protoexplain.models.stage import Stage
+from protoexplain.models.stage import BACKBONE, Stage
 from protoexplain.training.engine import outputs
 
 
@@ -55,7 +55,7 @@ def check_model(config: RunConfig, model: PrototypeModel) -> None:
 
 
 def _check_gate(model: PrototypeModel, stages: Sequence[Stage]) -> None:
-    if gates_of(model) and any(stage.epochs and {"lower", "backbone"} & set(stage.lr) for stage in stages):
+    if gates_of(model) and any(stage.epochs and BACKBONE & set(stage.lr) for stage in stages):
         raise UserError(
             "the object gate is fitted to the features that the schedule then changes",
             "model.object_gate",

@@ -31,9 +31,10 @@ def scheduled(config: RunConfig) -> list[Stage]:
     first = config.training.fine_tuning
     if not first.epochs:
         return own
+    rates, least = (first.lr, first.lr_head), (first.min_steps, first.min_images)
     if first.parts:
-        return [part_fine_tuning(first.epochs, first.lr, first.lr_head, first.part_weight, first.min_steps), *own]
-    return [fine_tuning(first.epochs, first.lr, first.lr_head, first.min_steps), *own]
+        return [part_fine_tuning(first.epochs, *rates, first.part_weight, *least), *own]
+    return [fine_tuning(first.epochs, *rates, *least), *own]
 
 
 def network_stages(stages: Sequence[Stage], training: TrainingConfig) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.stage import Stage
+from protoexplain.models.stage import BACKBONE, Stage
 from protoexplain.training.inputs import Inputs, Kind, cache
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def input_kind(trainer: Trainer, stage: Stage, trained: frozenset[str]) -> Kind:
     training = trainer.config.training
     if training.cached_views == 0 or training.published_batch_norm:
         return "images"
-    if trained == {"head"}:
+    if trained == {"head"} and trainer.model.named_branches():
         return "activations"
     if not _NEED_IMAGES.isdisjoint(stage.losses):
         return "images"
-    if trained & {"lower", "backbone"}:
+    if trained & BACKBONE:
         return "stem" if getattr(trainer.model.backbone, "has_stem", False) else "images"
     return "features"
 

@@ -65,7 +65,11 @@ class Trainer:
 
     def fit(self, stage: Stage) -> None:
         """Train what is left of a stage, then merge and project if it says so; `end_stage` follows."""
+        images = len(self.data.train)
+        stage = stage.for_images(images)
         trained = engine.freeze(self.model, stage.lr)
+        if images < stage.min_images and self.state.epoch == 0:
+            self.callbacks.watcher.line(f"with {images} training images the backbone stays as it is")
         if self.state.epoch < stage.epochs:
             if trained - {"head"}:
                 self.state.patches, self.state.proof = [], {}

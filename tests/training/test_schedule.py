@@ -86,6 +86,36 @@ def test_fine_tuning_goes_back_to_an_epoch_that_was_clearly_better(accuracies, k
 
 
 PARTS = {"epochs": 2, "parts": 2}
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+@pytest.mark.parametrize("spare", [0, 1])
+def test_with_too_few_images_only_what_lies_on_the_backbone_is_trained(parts, spare, planted, tmp_path):
+    run = open_run(tiny_config("protopnet"), planted, tmp_path)
+    changes = {"epochs": 1, "parts": parts, "min_images": len(run.data.train) + spare}
+    run.config = tiny_config("protopnet", training={"fine_tuning": changes})
+    run.model = models_of(run.config, run.model)[0]
+    start(run, run.model)
+    before = {name: value.clone() for name, value in run.model.named_parameters()}
+    run.fit(stages_of(run.config)[0])
+    changed = {name for name, value in run.model.named_parameters() if not torch.equal(value, before[name])}
+    assert any(not name.startswith("backbone.") for name in changed)
+    assert any(name.startswith("backbone.") for name in changed) == (spare == 0)
+
+
+def test_cached_features_of_an_untrained_backbone_tell_the_parts(planted, tmp_path):
+    run = open_run(tiny_config("protopnet", training={"fine_tuning": PARTS}), planted, tmp_path)
+    run.model = models_of(run.config, run.model)[0]
+    start(run, run.model)
+    images, labels = pictures(run)
+    names, model = frozenset({"cross_entropy", "parts"}), run.model.eval()
+    ways = model.from_images(images, names), model.from_cached_features(model.backbone(images), names)
+    whole, cached = (model.loss_terms(output, labels, names) for output in ways)
+    assert whole.keys() == cached.keys() == names
+    for name in names:
+        torch.testing.assert_close(whole[name], cached[name])
+
+
 PYRAMID = {"pyramid_stride": 8, "frozen_stride": 8}
 
 
