@@ -36,15 +36,23 @@ WITHOUT_TENSORS = [
     "report CHECKPOINT -d NOWHERE",
     "data check NOWHERE",
     "--show-completion",
+    "expl TAB",
+    "explain CHECKPOINT --rand TAB",
     *(f"{command} --help" for command in ["", *COMMANDS, "data draw", "data check"]),
 ]
 SCRIPT = """
-import contextlib, io, sys
+import contextlib, io, os, sys
 from protoexplain.cli import main as entry
 checkpoint, image, *commands = sys.argv[1:]
 texts, heavy = {}, {}
 for command in commands:
-    sys.argv = ["protoexplain", *command.replace("CHECKPOINT", checkpoint).split()]
+    words = ["protoexplain", *command.replace("CHECKPOINT", checkpoint).split()]
+    os.environ.pop("_PROTOEXPLAIN_COMPLETE", None)
+    if command.endswith("TAB"):
+        asked = words[:-1]
+        os.environ |= {"_PROTOEXPLAIN_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(asked)}
+        os.environ["COMP_CWORD"] = str(len(asked) - 1)
+    sys.argv = words
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.suppress(SystemExit):
         entry.main()
@@ -98,6 +106,8 @@ def test_they_say_what_they_are_asked(started):
     assert len(json.loads(texts["info CHECKPOINT --json"])["classes"]) == 20
     assert "stages that follow" in texts["train --dry-run"]
     assert json.loads(texts["train --dry-run --json -c planted-cbc -s training.seed=3"])["training"]["seed"] == 3
+    assert texts["expl TAB"].split() == ["explain"]
+    assert texts["explain CHECKPOINT --rand TAB"].split() == ["--random-boxes"]
     mistakes = [command for command in WITHOUT_TENSORS if "NOWHERE" in command or "planted-protopnt" in command]
     assert len(mistakes) > 8
     assert all(texts[command].startswith("error: ") for command in mistakes), texts
