@@ -250,4 +250,4 @@ def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> 
 def _unique_stem(path: Path, images: list[Path]) -> str:
     """The file's name without ending, with its folder's name where two files share it."""
     same = [other for other in images if other.stem == path.stem]
-    return path.stem if len(same) == 1 else f"{path.parent.name}-{path.stem}-{same.index(path)}"
+    return path.stem if len(same) == 1 else f"{path.resolve().parent.name}-{path.stem}-{same.index(path)}"
