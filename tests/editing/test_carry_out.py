@@ -54,8 +54,8 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
     run = Trainer(config, plain, made.data, make_fabric("cpu"))
     stage = head_stage(config).model_copy(update={"epochs": 3})
     train_epochs(run, stage, engine.freeze(plain, stage.lr), inputs[TRAIN], inputs[VALIDATION])
-    for name, tensor in plain.state_dict().items():
-        torch.testing.assert_close(edited.model.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
+    for name, tensor in plain.state_dict().items():  # the first steps of Adam magnify what activations are rounded by
+        torch.testing.assert_close(edited.model.state_dict()[name], tensor, rtol=5e-3, atol=1e-5)
     before = carry_out(made, removed(*gone)).model.class_weights()
     assert not torch.equal(before, edited.model.class_weights()), "the head was trained"
 
