@@ -27,7 +27,7 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 add_module_names = False
 default_role = "code"  # as in Markdown
-napoleon_include_init_with_doc = False
+napoleon_use_rtype = False
 
 html_theme = "furo"
 smartquotes = False
