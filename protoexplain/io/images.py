@@ -37,6 +37,7 @@ _SIDEWAYS = (5, 6, 7, 8)
 _GROUND = (128, 128, 128)
 """Behind transparent areas: black and white things show on it alike."""
 TRANSPARENT = "transparent areas were put on grey"
+_HALVED = f"more than {MOST_KEPT // 1_000_000} million pixels were halved in width and height"
 _FIRST_FRAME = "the file has several frames; only the first is used"
 
 
@@ -90,7 +91,7 @@ def load_image(file: Path | BinaryIO) -> LoadedImage:
                 notices.append(TRANSPARENT)
             shown = Image.alpha_composite(Image.new("RGBA", shown.size, _GROUND), shown)
         if halved:
-            notices.append(f"the {size[0]} x {size[1]} pixels were halved in width and height, and positions with them")
+            notices.append(_HALVED)
         return LoadedImage(np.array(shown.convert("RGB")), size, tuple(notices))
 
 
