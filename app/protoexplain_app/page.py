@@ -17,7 +17,7 @@ from protoexplain_app.widgets import QUIET, ROOT, html, script
 SESSIONS = 200
 """Visitors whose state is kept."""
 WITH_PICTURE = "with-picture"
-"""Class of the tabs that use the chosen picture; beside others the shelf of pictures is hidden."""
+"""Class of the tabs that use the chosen picture; beside others the panel of pictures is hidden."""
 
 
 def build(library: Library) -> gr.Blocks:

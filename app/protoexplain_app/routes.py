@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 from protoexplain.errors import UserError
 from protoexplain_app.library import Library
 
-FOR_EVER = "private, max-age=31536000, immutable"
+CACHED_FOR_A_YEAR = "private, max-age=31536000, immutable"
 """An address of a picture names its content, so a browser may keep it."""
 _REPORT_TYPES = {".html": "text/html; charset=utf-8", ".pdf": "application/pdf", ".json": "application/json"}
-_ALONE = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+_SANDBOX = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
 def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool]) -> None:
@@ -72,7 +72,8 @@ def _picture(read: Callable[[], bytes]) -> Response:
     except UserError as error:
         raise HTTPException(404) from error
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-    return Response(content, media_type=kind, headers={"Cache-Control": FOR_EVER, "X-Content-Type-Options": "nosniff"})
+    headers = {"Cache-Control": CACHED_FOR_A_YEAR, "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _report(library: Library, token: str, ending: str, disposition: Literal["inline", "attachment"]) -> Response:
@@ -84,7 +85,7 @@ def _report(library: Library, token: str, ending: str, disposition: Literal["inl
     headers = {
         "Cache-Control": "private, no-store",
         "Content-Disposition": f'{disposition}; filename="{name}"',
-        "Content-Security-Policy": _ALONE,
+        "Content-Security-Policy": _SANDBOX,
         "X-Content-Type-Options": "nosniff",
     }
     return Response(content, media_type=_REPORT_TYPES[ending], headers=headers)

@@ -28,7 +28,7 @@ def make_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="protoexplain-uploads-"))
     os.environ[FOLDER] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    threading.Thread(target=_sweep_for_ever, args=(folder,), daemon=True).start()
+    threading.Thread(target=_sweep_periodically, args=(folder,), daemon=True).start()
     return folder
 
 
@@ -64,7 +64,7 @@ def sweep(folder: Path, room: int = ROOM) -> None:
             used -= size
 
 
-def _sweep_for_ever(folder: Path) -> None:
+def _sweep_periodically(folder: Path) -> None:
     while folder.is_dir():
         sweep(folder)
         time.sleep(SWEEPS_EVERY)

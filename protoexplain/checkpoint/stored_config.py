@@ -31,12 +31,12 @@ def read_config(path: Path, fix: str) -> RunConfig:
     if not isinstance(content, dict):
         raise UserError("the configuration is not a table of keys", str(path), fix)
     try:
-        return parse(_of_today(content))
+        return parse(_in_present_format(content))
     except UserError as error:
         raise UserError(error.what, str(path), fix) from error
 
 
-def _of_today(content: Mapping[str, Any]) -> dict[str, Any]:
+def _in_present_format(content: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(content)
     for (group, key, value), instead in _RETIRED.items():
         settings = found.get(group)

@@ -220,7 +220,7 @@ def _answers(
         "contrast": None if contrast is None else contrast.to_dict(),
         "what_would_change": None if change is None else change.to_dict(),
         "what_if": None if otherwise is None else otherwise.to_dict(),
-        "honesty": [entry.to_dict() for entry in tested.values()],
+        "box_tests": [entry.to_dict() for entry in tested.values()],
         "sentences": sentences,
     }
 

@@ -45,9 +45,9 @@ def write_file(path: Path, content: bytes | str) -> None:
     with _all_or_nothing(path, len(data)) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
-        _settle_file(temporary)
+        _sync_file(temporary)
         temporary.replace(path)
-        _settle_folder(path.parent)
+        _sync_folder(path.parent)
 
 
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
@@ -67,12 +67,12 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         temporary.mkdir(parents=True)
         fill(temporary)
         (temporary / MANIFEST).write_text(manifest_of(temporary).to_json(), encoding="utf-8", newline="\n")
-        _settle_tree(temporary)
+        _sync_tree(temporary)
         try:
             temporary.rename(target)
         except OSError as error:
             raise (_taken(target) if target.exists() else error) from error
-        _settle_folder(target.parent)
+        _sync_folder(target.parent)
 
 
 def require_writable(folder: Path) -> None:
@@ -183,7 +183,7 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _settle_tree(folder: Path) -> None:
+def _sync_tree(folder: Path) -> None:
     """Bring a folder to disk, its files with the permissions that the user's umask gave the folder itself."""
     permissions = folder.stat().st_mode & 0o666
     paths = [*folder.rglob("*"), folder]
@@ -191,13 +191,13 @@ def _settle_tree(folder: Path) -> None:
     for path in files:
         path.chmod(permissions)
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        list(pool.map(_settle_file, files))
+        list(pool.map(_sync_file, files))
     for path in paths:
         if path.is_dir():
-            _settle_folder(path)
+            _sync_folder(path)
 
 
-def _settle_file(path: Path) -> None:
+def _sync_file(path: Path) -> None:
     wanted = os.environ.get(FAULT_VARIABLE)
     if wanted and wanted == f"write:{next(_writes)}":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -205,7 +205,7 @@ def _settle_file(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _settle_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

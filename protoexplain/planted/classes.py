@@ -151,7 +151,7 @@ def plan(classes: int, seed: int) -> Plan:
         attribute = ATTRIBUTES[pair % len(ATTRIBUTES)]
         regions = _PLANTED_ON[attribute]
         region = regions[pair // len(ATTRIBUTES) % len(regions)]
-        appearances = _most_unlike([_invent(rng) for _ in range(_CANDIDATES)], seen)
+        appearances = _most_unlike([_random_appearances(rng) for _ in range(_CANDIDATES)], seen)
         seen.append(_vector(appearances))
         first, second = _plant(appearances[REGIONS.index(region)], region, attribute, rng)
         base = BirdClass("", appearances)
@@ -180,7 +180,7 @@ def _names(classes: int, seed: int) -> list[str]:
     return names
 
 
-def _invent(rng: np.random.Generator) -> tuple[Appearance, ...]:
+def _random_appearances(rng: np.random.Generator) -> tuple[Appearance, ...]:
     """One bird: a few scheme hues, dark above and light below, two vivid patches."""
     main = rng.uniform(0, 360)
     accent = main + rng.choice([-150, -100, 100, 150, 180])

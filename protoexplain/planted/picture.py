@@ -109,7 +109,7 @@ def render(bird: BirdClass, seed: int | Sequence[int], size: int, changes: Chang
     mask = regions > 0
     landmarks = pose.landmarks(pose.camera(size))
     parts = {part: point if _shows(part, point, regions) else None for part, point in landmarks.items()}
-    return Rendering(_developed(image, rng), mask, parts, _bounds(mask), regions, shown)
+    return Rendering(_with_camera_noise(image, rng), mask, parts, _bounds(mask), regions, shown)
 
 
 @lru_cache(maxsize=16)
@@ -181,7 +181,7 @@ def _grain(size: int) -> Bytes:
     return spread(np.clip(128 + 1.8 * plane, 0, 255).astype(np.uint8), 3)
 
 
-def _developed(image: Bytes, rng: np.random.Generator) -> Bytes:
+def _with_camera_noise(image: Bytes, rng: np.random.Generator) -> Bytes:
     """Exposure, gamma, warmth and grain of the camera."""
     size = image.shape[0]
     gain, gamma, warm = rng.uniform(0.86, 1.10), rng.uniform(0.86, 1.16), rng.uniform(-0.05, 0.05)

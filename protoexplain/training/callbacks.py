@@ -1,4 +1,4 @@
-"""What surrounds a training: who watches it, its log, its saved states, and the wish to stop it."""
+"""What surrounds a training: who watches it, its log, its saved states, and whether it is to stop."""
 
 from __future__ import annotations
 

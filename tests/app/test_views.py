@@ -99,7 +99,7 @@ def test_hostile_names_among_the_pictures_are_text(library):
         assert "<img src=x" not in page
 
 
-def test_the_shelf_says_where_its_pictures_come_from(library):
+def test_the_panel_says_where_its_pictures_come_from(library):
     view = library.examples.view(library.store.listed("a-protopnet").checkpoint)
     told = [
         panel.query_form(pictures.Query(), ["Wren"], one)

@@ -67,7 +67,7 @@ def test_the_first_visit_shows_an_example_explained(open_page):
     assert page.locator("#classes label").count() == 4
     assert "model=a-protopnet" in page.url
     page.get_by_role("tab", name="Metrics").click()
-    expect(page.locator("#shelf")).to_be_hidden()
+    expect(page.locator("#picture-panel")).to_be_hidden()
     expect(page.locator(".introduction")).to_be_hidden()
     page.get_by_role("tab", name="Explain").click()
     page.get_by_role("button", name="Got it").click()
@@ -358,6 +358,6 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
     assert page.locator("#tabs [role=tablist]").bounding_box()["height"] < 50
     right_edges = "all => all.map(e => e.getBoundingClientRect().right)"
     assert max(page.eval_on_selector_all("#answer .card, #explained .whole", right_edges)) <= 390
-    expect(page.locator("#shelf")).to_be_visible()
+    expect(page.locator("#picture-panel")).to_be_visible()
     page.get_by_role("tab", name="Prototypes").click()
-    expect(page.locator("#shelf")).to_be_hidden()
+    expect(page.locator("#picture-panel")).to_be_hidden()

@@ -49,10 +49,10 @@ class TestExplain:
         assert entry["schema"] == SCHEMA_VERSION
         assert entry["contrast"]["this"]["label"] == entry["predictions"][0]["label"]
         assert entry["contrast"]["other"]["label"] == entry["predictions"][1]["label"]
-        assert [one["prototype"] for one in entry["honesty"]] == [
+        assert [one["prototype"] for one in entry["box_tests"]] == [
             match["prototype"] for match in entry["classes"][0]["found"]
         ]
-        assert all(len(one["random_falls"]) == 9 for one in entry["honesty"])
+        assert all(len(one["random_falls"]) == 9 for one in entry["box_tests"])
         change = entry["what_would_change"]
         assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
         assert all(sentence in told for sentence in entry["sentences"])
@@ -91,7 +91,7 @@ class TestExplain:
         assert [shown["name"] for shown in entry["classes"]] == [names[3]]
         assert (entry["contrast"]["this"]["name"], entry["contrast"]["other"]["name"]) == (names[3], names[1])
         assert entry["box_rule"] == "cell"
-        assert entry["honesty"] == []
+        assert entry["box_tests"] == []
         plain = tmp_path / "plain"
         cli("explain", tiny_checkpoint("protopnet"), bird.path, "-o", plain, *options[:-2], "--random-boxes", 0)
         assert (plain / f"{bird.path.stem}.png").read_bytes() != (tmp_path / f"{bird.path.stem}.png").read_bytes()

@@ -100,15 +100,15 @@ def test_a_folder_is_absent_or_whole_at_every_step(tmp_path, monkeypatch):
 
 def test_threads_that_write_one_file_do_not_mix(tmp_path, monkeypatch):
     """Another thread writes the same file, and clears up, while this one has not renamed its own yet."""
-    settle, path = atomic._settle_file, tmp_path / "x"
+    settle, path = atomic._sync_file, tmp_path / "x"
 
     def interrupted(temporary):
         settle(temporary)
-        monkeypatch.setattr(atomic, "_settle_file", settle)
+        monkeypatch.setattr(atomic, "_sync_file", settle)
         write_file(path, "from the other")
         assert recover(tmp_path) == []
 
-    monkeypatch.setattr(atomic, "_settle_file", interrupted)
+    monkeypatch.setattr(atomic, "_sync_file", interrupted)
     write_file(path, "from this one")
     assert path.read_text() == "from this one"
     assert names(tmp_path) == ["x"]
@@ -188,14 +188,14 @@ def test_unwritable_place_is_told(tmp_path):
 
 
 def test_broken_disk_is_told(tmp_path, monkeypatch):
-    settle = atomic._settle_folder
+    settle = atomic._sync_folder
 
     def fail_in_parent(folder):
         if folder == tmp_path:
             raise OSError(errno.EIO, "broken disk")
         settle(folder)
 
-    monkeypatch.setattr(atomic, "_settle_folder", fail_in_parent)
+    monkeypatch.setattr(atomic, "_sync_folder", fail_in_parent)
     with pytest.raises(UserError, match="broken disk"):
         write_folder(tmp_path / "out", filler("two"))
     assert verify_folder(tmp_path / "out")

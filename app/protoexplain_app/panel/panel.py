@@ -59,7 +59,7 @@ def lay_out(notices: gr.HTML) -> Panel:
     model = gr.Dropdown(label="Model", choices=[], elem_id="model", interactive=True)
     about = html(elem_id="facts")
     scripts = script("panel/shrink.js", "panel/upload.js", "panel/camera.js", "panel/frame.js")
-    with gr.Column(elem_id="shelf"):
+    with gr.Column(elem_id="picture-panel"):
         own = html(views.own(), elem_id="own", js_on_load=scripts)
         query_form, pictures = form("picture-query"), form("pictures")
     return Panel(

@@ -56,11 +56,11 @@ def _part_noise(task: AttributionTask, count: int, generator: Generator) -> Chan
 
 
 def _masks(task: AttributionTask, count: int, generator: Generator) -> Changed:
-    return _presences(task, _coins(task, count, generator))
+    return _presences(task, _random_masks(task, count, generator))
 
 
 def _weighted_masks(task: AttributionTask, count: int, generator: Generator) -> Changed:
-    masks = _coins(task, count, generator)
+    masks = _random_masks(task, count, generator)
     return _presences(task, masks, exponential_kernel(masks))
 
 
@@ -134,7 +134,7 @@ def best_fit(errors: Mapping[str, float | None]) -> str | None:
     return min(known, key=lambda name: known[name]) if known else None
 
 
-def _coins(task: AttributionTask, count: int, generator: Generator) -> Tensor:
+def _random_masks(task: AttributionTask, count: int, generator: Generator) -> Tensor:
     return torch.randint(2, (count, task.parts), generator=generator).float()
 
 
