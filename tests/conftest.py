@@ -176,6 +176,18 @@ def class_folders(tmp_path):
     return root
 
 
+@pytest.fixture
+def listed_pictures(tmp_path):
+    """A flat folder with a table: two classes with 3 training images and one test image each, with boxes."""
+    root = tmp_path / "moths"
+    lines = ["file,label,split,x,y,w,h"]
+    for n in range(8):
+        write_picture(root / f"{n}.png", 700 + n)
+        lines.append(f"{n}.png,{('hawk', 'owlet')[n % 2]},{'test' if n > 5 else 'train'},10,5,20,15")
+    (root / "list.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
 FUNNY_PARTS = ("beak", "eye", "foot", "tail", "wing")
 
 

@@ -62,7 +62,11 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try a changed model once, print the resolved configuration and stop.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Read the data set, try a changed model once, print the resolved configuration and stop.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -85,7 +89,10 @@ def train(
             from protoexplain.training.model_check import check_configuration
 
             check_configuration(settings)
+        told = _told_of(data, settings) if data else []
         _print_configuration(settings, as_json)
+        for line in [] if as_json else told:
+            say(f"# {line}")
         if minutes is not None and settings.training.epochs is None and not as_json:
             say(f"# how many of these epochs fit into {minutes:g} minutes is measured when the training begins")
         return
@@ -122,6 +129,16 @@ def train(
 def _configured(settings: RunConfig) -> Path:
     """The data set where none is named on the command line."""
     return Path(settings.data.path) if settings.data.path else EMBEDDED
+
+
+def _told_of(data: Path, settings: RunConfig) -> list[str]:
+    """What a training would say about its images before it opens them."""
+    from protoexplain.data.dataset_view import parts_in_words, view_of_run
+
+    if data == EMBEDDED and not data.exists():
+        return []
+    view = view_of_run(settings.data, data)
+    return [parts_in_words(view, settings.data, opened=False), *view.image_set.problems]
 
 
 def _going_on(run: Path, settings: RunConfig, data: Path) -> RunConfig:

@@ -38,9 +38,11 @@ class DataReport:
         source: The layout it was read as.
         classes: Class names by label.
         train_counts: Training images by label.
+        validation_counts: Validation images by label, where the data set names such images, else zeros.
         test_counts: Test images by label.
         sizes: ``width`` and ``height`` in pixels, each (smallest, median, largest); may be empty.
         problems: What reading the annotations left out, one sentence each.
+        remarks: What was decided in reading, one sentence each; no faults.
         unreadable: (id, reason) of images that cannot be decoded.
         few_train: Classes with fewer than `FEW_TRAIN` training images.
         no_test: Classes without a test image.
@@ -60,9 +62,11 @@ class DataReport:
     source: str
     classes: tuple[str, ...]
     train_counts: tuple[int, ...]
+    validation_counts: tuple[int, ...]
     test_counts: tuple[int, ...]
     sizes: dict[str, tuple[int, float, int]]
     problems: tuple[str, ...]
+    remarks: tuple[str, ...]
     unreadable: tuple[tuple[str, str], ...]
     few_train: tuple[str, ...]
     no_test: tuple[str, ...]
@@ -110,9 +114,11 @@ def check(image_set: ImageSet, progress: Progress | None = None) -> DataReport:
         source=image_set.source,
         classes=image_set.classes,
         train_counts=tuple(train),
+        validation_counts=tuple(image_set.counts("validation")),
         test_counts=tuple(test),
         sizes=_sizes([found.size for _, found in inspected]),
         problems=image_set.problems,
+        remarks=image_set.remarks,
         unreadable=tuple(unreadable),
         few_train=tuple(name for name, n in zip(image_set.classes, train, strict=True) if n < FEW_TRAIN),
         no_test=tuple(name for name, n in zip(image_set.classes, test, strict=True) if n == 0),
@@ -132,18 +138,23 @@ def check(image_set: ImageSet, progress: Progress | None = None) -> DataReport:
 def as_text(report: DataReport, shown: int = 5) -> str:
     """The report for people: a summary, then each finding with its first examples."""
     train, test = report.train_counts, report.test_counts
+    held = f", {sum(report.validation_counts)} validation" if any(report.validation_counts) else ""
     lines = [
         f"{report.name} (read as '{report.source}'): {len(report.classes)} classes, "
-        f"{sum(train)} training and {sum(test)} test images",
+        f"{sum(train)} training{held} and {sum(test)} test images",
         f"training images per class: {_span(train)}; test images per class: {_span(test)}",
     ]
     if report.sizes:
         lines.append("; ".join(f"{side} {_range(values)} px" for side, values in report.sizes.items()))
+    lines += report.remarks
     findings: list[tuple[str, Sequence[str]]] = [
         ("images that cannot be read", [f"{id_}: {reason}" for id_, reason in report.unreadable]),
         (f"classes with fewer than {FEW_TRAIN} training images", report.few_train),
         ("classes without test images", report.no_test),
-        ("pictures in both training and test", [" = ".join(group) for group in report.in_both_splits]),
+        (
+            f"pictures in both training and test{' or validation' if held else ''}",
+            [" = ".join(group) for group in report.in_both_splits],
+        ),
         ("pictures in more than one class", [" = ".join(group) for group in report.in_two_classes]),
         ("pictures that come twice in a class", [" = ".join(group) for group in report.repeated]),
         (f"pictures with a side below {SMALL_SIDE} pixels, of which a network sees little", report.small),

@@ -27,7 +27,7 @@ from protoexplain.config import DataConfig
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, ImageDataset, readable
 from protoexplain.data.picture_store import PictureStore
-from protoexplain.data.reading import find_source, read_image_set, source_names
+from protoexplain.data.reading import is_laid_out, read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.data.regions import with_alpha_masks
 from protoexplain.data.source import Problems
@@ -151,16 +151,25 @@ def view_of_run(config: DataConfig, path: Path | None = None) -> DatasetView:
     return _drawn(_read(path or Path(config.path), config.source, config, seed), config, seed)
 
 
-def parts_in_words(data: DatasetView, config: DataConfig) -> str:
-    """How many images there are, which of them a training uses for what, and how they were chosen, in one sentence."""
-    total, train, held_out, test = map(len, (data.image_set.records, data.train, data.validation, data.test))
+def parts_in_words(data: DatasetView, config: DataConfig, opened: bool = True) -> str:
+    """How many images there are, which of them a training uses for what, and how they were chosen, in one sentence.
+
+    Args:
+        data: The images.
+        config: By which they were chosen.
+        opened: Count those that can be read, for which all are opened; else those that are listed.
+    """
+    parts = (data.train, data.validation, data.test) if opened else map(data.listed, PARTS)
+    total, train, held_out, test = map(len, (data.image_set.records, *parts))
     seed = f"data.split_seed {config.split_seed}"
     how = f"a fifth of each class, by {seed}" if data.image_set.drawn_split else "as the data set says"
-    held = f", and {held_out} choose the best epoch ({config.validation:.0%} of each class's others, by {seed})"
-    return (
+    drawn = f"{config.validation:.0%} of each class's others, by {seed}"
+    held = f", and {held_out} choose the best epoch ({'as it says' if data.image_set.split('validation') else drawn})"
+    told = (
         f"{total} images of {len(data.image_set.classes)} classes: {test} only test the model ({how}), "
         f"{train} train it{held if held_out else ''}"
     )
+    return "; ".join((told, *data.image_set.remarks))
 
 
 def view_of(checkpoint: Checkpoint, folder: Path) -> DatasetView:
@@ -204,7 +213,11 @@ def matching_view(checkpoint: Checkpoint, folder: Path) -> DatasetView:
 
 
 def train_validation(image_set: ImageSet, fraction: float, seed: int) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """Hold out a share of the training images of each class; depends on ids and seed only, not on order."""
+    """The training images and those held out: the validation images that the data set names, or else a share of the
+    training images of each class, which depends on ids and seed only, not on order.
+    """
+    if published := image_set.split("validation"):
+        return image_set.split("train"), published
     by_class: dict[int, list[ImageRecord]] = defaultdict(list)
     for record in image_set.split("train"):
         by_class[record.label].append(record)
@@ -238,7 +251,8 @@ def _listed(image_set: ImageSet, known: SplitIds, checkpoint: Checkpoint) -> Dat
             unseen.append(record)
             problems.add("images that the model neither learned from nor was tested on, left out", record.id)
         else:
-            records.append(replace(record, split="test" if part == "test" else "train"))
+            published = record.split == part == "validation"
+            records.append(record if published else replace(record, split="test" if part == "test" else "train"))
     for id_ in sorted(known.part_of.keys() - {record.id for record in records}):
         problems.add("images of the model that are not here", id_)
     return DatasetView(
@@ -257,5 +271,4 @@ def _boxed(image_set: ImageSet) -> bool:
 
 def _layout(folder: Path, configured: str) -> str:
     """The layout that a configuration names, if the folder has it."""
-    named = configured in source_names() and folder.is_dir() and find_source(configured).detect(folder)
-    return configured if named else "auto"
+    return configured if is_laid_out(folder, configured) else "auto"

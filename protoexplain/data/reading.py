@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from protoexplain.data import sources
+from protoexplain.data.class_hints import class_hints
 from protoexplain.data.records import ImageSet
+from protoexplain.data.refusal import not_recognised
 from protoexplain.data.source import Source
+from protoexplain.data.tree import only_folder
 from protoexplain.errors import UserError, nearest_name
 
 
@@ -70,25 +75,36 @@ def read_image_set(root: str | Path, source: str = "auto", seed: int = 0) -> Ima
     root = Path(root)
     require_folder(root)
     try:
-        return _recognised(root, source).read(root, seed)
+        place, found = _recognised(root, source)
+        image_set = found.read(place, seed)
     except OSError as error:
         raise UserError(f"the data set cannot be read: {error.strerror}", str(error.filename or root)) from error
+    if place != root:
+        looked = f"all pictures are in {place.relative_to(root).as_posix()}/, which was read in place of {root.name}/"
+        image_set = replace(image_set, remarks=(looked, *image_set.remarks))
+    return replace(image_set, problems=(*image_set.problems, *class_hints(image_set)))
 
 
-def _recognised(root: Path, source: str) -> Source:
+def is_laid_out(root: Path, name: str) -> bool:
+    """Whether a folder, or the one folder in it that holds everything, can be read in a layout."""
+    try:
+        return name in source_names() and root.is_dir() and _find(root, [find_source(name)])[1] is not None
+    except OSError:
+        return False
+
+
+def _recognised(root: Path, source: str) -> tuple[Path, Source]:
+    """Where the data set lies, and its layout."""
     names = source_names() if source == "auto" else (source,)
     known = sorted(map(find_source, names), key=lambda entry: entry.generic)
-    found = next((entry for entry in known if entry.detect(root)), None)
+    place, found = _find(root, known)
     if found is None:
-        what = "no known data set layout" if source == "auto" else f"this is no '{source}' data set"
-        layouts = "".join(f"\n    {entry.name}: {entry.expected}" for entry in known)
-        raise UserError(f"{what}: {_contents(root)}", str(root), f"expected{layouts}")
-    return found
+        raise not_recognised(root, place, source, known)
+    return place, found
 
 
-def _contents(root: Path, shown: int = 8) -> str:
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
-    if not names:
-        return "the folder is empty"
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"it holds {', '.join(names[:shown])}{more}"
+def _find(root: Path, known: Sequence[Source]) -> tuple[Path, Source | None]:
+    """The first layout that fits, of the folder or of the one in it around everything, as archives unpack."""
+    found = next((entry for entry in known if entry.detect(root)), None)
+    inner = only_folder(root) if found is None else None
+    return (root, found) if inner is None else _find(inner, known)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from protoexplain.data.geometry import Box
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ImageRecord:
         id: Path below the data set's root, with forward slashes; stable across machines.
         path: The file.
         label: Class index from 0.
-        split: ``train`` or ``test``.
+        split: ``train`` or ``test``, or ``validation`` where the data set names such images.
         box: Bounding box of the object in source pixels.
         parts: Part name -> (x, y) in source pixels, or None where the part does not show.
         mask: Segmentation picture (non-zero = object) of the same size as the image; the image's own file where its
@@ -51,6 +51,7 @@ class ImageSet:
         part_names: Part names in published order, empty if the set has none.
         problems: What was found wrong and left out, one sentence each.
         drawn_split: Whether test images were chosen by a seed, because the data set names none.
+        remarks: What was decided in reading that may not be expected, one sentence each.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ImageSet:
     part_names: tuple[str, ...] = ()
     problems: tuple[str, ...] = field(default=())
     drawn_split: bool = False
+    remarks: tuple[str, ...] = ()
 
     def split(self, split: Split) -> list[ImageRecord]:
         return [record for record in self.records if record.split == split]

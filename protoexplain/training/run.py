@@ -202,6 +202,8 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float, ends: f
     config, fabric, model = trainer.config, trainer.fabric, trainer.model
     trainer.callbacks.watcher.line(f"training {config.family} on {trainer.data.image_set.root}, into {out}")
     trainer.callbacks.watcher.line(parts_in_words(trainer.data, config.data))
+    for problem in trainer.data.image_set.problems:
+        trainer.callbacks.watcher.line(problem)
     for problem in trainer.data.problems:
         trainer.callbacks.watcher.line(f"left out: {problem}")
     models = models_of(config, model)

@@ -12,7 +12,14 @@ from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
 from protoexplain.data.reading import find_source, read_image_set, source_names
 
-TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "folder": "class_folders", "funnybirds": "funny_birds"}
+TREES = {
+    "cub": "cub",
+    "cars": "cars",
+    "dogs": "dogs",
+    "folder": "class_folders",
+    "funnybirds": "funny_birds",
+    "table": "listed_pictures",
+}
 """Layout -> the fixture that writes one."""
 
 

@@ -8,7 +8,9 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from protoexplain.data.check import check
+from protoexplain.config import DataConfig
+from protoexplain.data.check import as_text, check
+from protoexplain.data.dataset_view import parts_in_words, view_of_run
 from protoexplain.data.loading import readable
 from protoexplain.data.reading import find_source, read_image_set, source_names
 from protoexplain.errors import UserError
@@ -116,11 +118,50 @@ class TestWithSplit:
         assert splits(found)[f"{name}/daisy/0.png"] == "test"
         assert found.problems == ()
 
-    def test_test_wins_over_val_which_is_mentioned(self, class_folders):
-        with_train(class_folders, "val", "test")
+    @pytest.mark.parametrize("name", ["val", "VALID", "Validation", "dev", "val_set"])
+    def test_validation_folder_beside_train_and_test(self, class_folders, name):
+        with_train(class_folders, name, "test")
         found = read_image_set(class_folders)
-        assert {record.id.partition("/")[0] for record in found.split("test")} == {"test"}
-        assert "val/" in found.problems[0]
+        for split, folder in (("train", "train"), ("validation", name), ("test", "test")):
+            assert {record.id.partition("/")[0] for record in found.split(split)} == {folder}
+        config = DataConfig()
+        view = view_of_run(config, class_folders)
+        assert [record.id.partition("/")[0] for record in view.listed("validation")] == [name] * 17
+        assert len(view.listed("train")) == len(view.listed("test")) == 17
+        assert "17 choose the best epoch (as it says)" in parts_in_words(view, config)
+        report = check(found)
+        assert report.validation_counts == (10, 5, 2)
+        assert "17 training, 17 validation and 17 test images" in as_text(report)
+        assert "pictures in both training and test or validation" in as_text(report)
+
+    def test_validation_images_are_the_test_where_there_is_no_other_and_this_is_told(self, class_folders):
+        with_train(class_folders, "val")
+        view = view_of_run(DataConfig(), class_folders)
+        told = parts_in_words(view, DataConfig())
+        assert "so its validation images only test the model" in told
+        assert view.listed("validation")[0].id.startswith("train/")
+        assert told.startswith("34 images of 3 classes: 17 only test the model (as the data set says)")
+
+    def test_a_second_folder_of_a_split_and_classes_beside_are_named(self, class_folders, picture):
+        with_train(class_folders, "val", "valid", "test")
+        picture(class_folders / "aster" / "x.png")
+        (problem,) = read_image_set(class_folders).problems
+        assert problem == "folders not used: 2 (aster/, valid/)"
+
+    def test_splits_that_unpacked_into_folders_of_their_own_name(self, class_folders):
+        with_train(class_folders, "test")
+        for name in ("train", "test"):
+            (class_folders / name).rename(class_folders / "moved")
+            (class_folders / name).mkdir()
+            (class_folders / "moved").rename(class_folders / name / name)
+        found = read_image_set(class_folders)
+        assert found.classes == ("daisy", "red rose", "tulip")
+        assert found.counts("train") == found.counts("test") == [10, 5, 2]
+
+    def test_a_folder_named_as_a_split_with_pictures_of_its_own_is_a_class(self, class_folders, picture):
+        for n in range(3):
+            picture(class_folders / "train" / f"{n}.png", n)
+        assert read_image_set(class_folders).classes == ("daisy", "red rose", "train", "tulip")
 
     def test_train_alone_is_split(self, class_folders):
         expected = read_image_set(class_folders).counts("test")

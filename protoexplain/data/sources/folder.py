@@ -1,81 +1,117 @@
-"""Any folder of class folders, with `train/` and `test/` (or `val/`) above them or without.
-
-Without a test folder a fifth of each class is set aside, chosen by a hash of seed and id: the choice does not
-depend on the order of files, on other classes or on the machine.
-"""
+"""Any folder of class folders, with `train/`, `val/` and `test/` above them or without."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import unicodedata
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
+from protoexplain.data.masks_among import likely_masks
 from protoexplain.data.records import ImageRecord, ImageSet, Split
-from protoexplain.data.source import Problems, Source, image_id, plain_name
+from protoexplain.data.source import Problems, Source, class_names, image_id, is_storable
+from protoexplain.data.splits import NAMES, completed, split_named
+from protoexplain.data.tree import files, folders, holds_picture, is_picture, only_folder, without_masks
 from protoexplain.errors import UserError
-from protoexplain.io.images import SUFFIXES
-
-_TRAIN_NAMES = ("train", "training")
-_TEST_NAMES = ("test", "testing", "val", "valid", "validation")
-_TEST_SHARE = 0.2
 
 Found = list[tuple[str, Path, Split]]
 
 
 def detect(root: Path) -> bool:
-    """At least two folders that hold an image each, here or below `train/`."""
-    top = next(iter(_named(root, _TRAIN_NAMES)), root)
-    return sum(_holds_image(folder) for folder in _folders(top)) >= 2
+    """At least two folders that hold a picture each, here or below `train/`; or folders of other splits alone."""
+    tops = _tops(root)
+    if tops and "train" not in tops:
+        return True
+    candidates = without_masks(folders(tops.get("train", root)))
+    return sum(1 for _ in islice(filter(holds_picture, candidates), 2)) == 2
 
 
 def read(root: Path, seed: int = 0) -> ImageSet:
-    """Read the folder; `seed` chooses the test images if there is no test folder.
+    """Read the folder; `seed` chooses the test images if there is neither a test nor a validation folder.
 
     Raises:
-        UserError: Fewer than two classes with images; only test folders; a class name that cannot be used.
+        UserError: Fewer than two classes with images; no training folder; a class name that cannot be used.
     """
-    problems = Problems()
-    train, test = _named(root, _TRAIN_NAMES), _named(root, _TEST_NAMES)
-    if test and not train and len(test) == len(_folders(root)):
-        raise UserError(f"there is '{test[0].name}/' but no training folder", str(root), "add train/")
-    if train and test:
-        classes = _classes(root, [(train[0], "train"), (test[0], "test")], problems)
-        for unused in train[1:] + test[1:]:
-            problems.add("folders not used", f"{unused.name}/")
-    else:
-        classes = _classes(root, [(train[0] if train else root, "train")], problems)
+    problems, tops = Problems(), _tops(root)
+    if tops and "train" not in tops:
+        found = ", ".join(f"{top.relative_to(root).parts[0]}/" for top in tops.values())
+        raise UserError(f"there is {found} but no training folder", str(root), "add train/")
+    classes = _classes(root, tops or {"train": root}, problems)
     if len(classes) < 2:
         what = f"{len(classes)} class folders with images; at least two are needed"
         raise UserError(what, str(root), f"expected {SOURCE.expected}")
-    records: list[ImageRecord] = []
-    for label, name in enumerate(sorted(classes)):
-        found = _distinct(sorted(classes[name]), problems)
-        held_out = set() if train and test else _held_out([id_ for id_, _, _ in found], seed)
-        for id_, path, split in found:
-            records.append(ImageRecord(id_, path, label, "test" if id_ in held_out else split))
-    names = _names(sorted(classes))
+    records = tuple(
+        ImageRecord(id_, path, label, split)
+        for label, name in enumerate(sorted(classes))
+        for id_, path, split in _distinct(sorted(classes[name]), problems)
+    )
+    records, drawn, remark = completed(records, seed)
+    names = class_names(sorted(classes))
     title = root.resolve().name
-    drawn = not (train and test)
-    return ImageSet(title, root, "folder", names, tuple(records), (), problems.sentences(), drawn)
+    remarks = (remark,) if remark else ()
+    return ImageSet(title, root, "folder", names, records, (), problems.sentences(), drawn, remarks)
 
 
-def _classes(root: Path, tops: list[tuple[Path, Split]], problems: Problems) -> dict[str, Found]:
+def _tops(root: Path) -> dict[Split, Path]:
+    """The folder of class folders of each split; empty where the root holds class folders itself.
+
+    A folder that is named as a split but holds pictures and no folders is a class: trains are things, too.
+    """
+    tops: dict[Split, Path] = {}
+    for folder, split in _named(root):
+        if split not in tops and any(map(holds_picture, folders(folder))):
+            tops[split] = _inside(folder)
+    others = [folder for folder in folders(root) if split_named(folder.name) is None]
+    whole = "train" in tops or (tops and not any(map(holds_picture, others)))
+    return tops if whole else {}
+
+
+def _named(root: Path) -> list[tuple[Path, Split]]:
+    """Folders that are named as a split, the usual names first."""
+    named = [(folder, split) for folder in folders(root) if (split := split_named(folder.name))]
+    return sorted(named, key=lambda entry: _rank(entry[0].name.casefold(), NAMES[entry[1]]))
+
+
+def _rank(name: str, usual: tuple[str, ...]) -> int:
+    return usual.index(name) if name in usual else len(usual)
+
+
+def _inside(folder: Path) -> Path:
+    """Where the class folders of a split lie: archives often unpack into ``train/train/``."""
+    inner = only_folder(folder)
+    repeated = inner is not None and split_named(inner.name) == split_named(folder.name)
+    return _inside(inner) if inner is not None and repeated else folder
+
+
+def _classes(root: Path, tops: Mapping[Split, Path], problems: Problems) -> dict[str, Found]:
     """Images by name of the class folder."""
     classes: dict[str, Found] = {}
-    for top, split in tops:
-        for folder in _folders(top):
+    used = {top.relative_to(root).parts[0] for top in tops.values() if top != root}
+    for folder in folders(root) if used else []:
+        if folder.name not in used:
+            problems.add("folders not used", f"{folder.name}/")
+    for split, top in tops.items():
+        _tell_loose(top, problems)
+        kept = without_masks(folders(top))
+        for folder in folders(top):
             name = unicodedata.normalize("NFC", folder.name)
-            if not _is_usable(name):
+            if not is_storable(name):
                 what = "a class folder has control or undecodable characters in its name"
                 raise UserError(what, ascii(str(folder)), "rename it")
-            images = _images(folder, root, problems)
-            if images:
+            below = f"{folder.relative_to(root).as_posix()}/"
+            if folder not in kept:
+                problems.add("folders that are likely masks, left out", below)
+            elif images := _images(folder, root, problems):
                 classes.setdefault(name, []).extend((id_, path, split) for id_, path in images)
             else:
-                problems.add("folders without images, left out", f"{folder.relative_to(root).as_posix()}/")
+                problems.add("folders without images, left out", below)
     return classes
+
+
+def _tell_loose(top: Path, problems: Problems) -> None:
+    for path in files(top, deep=False):
+        if is_picture(path):
+            problems.add("images outside the class folders, left out", ascii(path.name)[1:-1])
 
 
 def _distinct(found: Found, problems: Problems) -> Found:
@@ -89,74 +125,26 @@ def _distinct(found: Found, problems: Problems) -> Found:
     return kept
 
 
-def _names(folders: list[str]) -> tuple[str, ...]:
-    names = [plain_name(folder) for folder in folders]
-    return tuple(names if len(set(names)) == len(names) and all(names) else folders)
-
-
-def _held_out(ids: list[str], seed: int) -> set[str]:
-    """A fifth of a class, rounded, at least one of two and never all."""
-    count = min(max(1, round(_TEST_SHARE * len(ids))), len(ids) - 1)
-    return set(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}|{i}".encode()).digest())[:count])
-
-
-def _folders(top: Path) -> list[Path]:
-    return sorted(entry for entry in top.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
-
-
-def _named(root: Path, names: tuple[str, ...]) -> list[Path]:
-    """Folders with one of the names in any case, in the order of the names."""
-    folders = [folder for folder in _folders(root) if folder.name.lower() in names]
-    return sorted(folders, key=lambda folder: names.index(folder.name.lower()))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _is_usable(name: str) -> bool:
-    """No newline or other control character, and valid Unicode (file names on Linux are bytes)."""
-    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
-
-
-def _holds_image(folder: Path) -> bool:
-    return any(_is_image(path.name) for path in _files(folder))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Files at any depth that are not hidden; a link back upwards is not followed twice."""
-    seen = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        yield from (Path(where, name) for name in files if not _is_hidden(name))
-
-
 def _images(folder: Path, root: Path, problems: Problems) -> list[tuple[str, Path]]:
     """(id, path) of all images at any depth."""
-    found = []
-    for path in _files(folder):
-        if not _is_image(path.name):
+    pictures: dict[PurePosixPath, Path] = {}
+    for path in files(folder):
+        if not is_picture(path):
             problems.add("files that are not images, left out", ascii(path.name)[1:-1])
-        elif not _is_usable(path.relative_to(root).as_posix()):
+        elif not is_storable(path.relative_to(root).as_posix()):
             problems.add("images with control or undecodable characters in their names, left out", ascii(path.name))
         else:
-            found.append((image_id(path, root), path))
-    return found
+            pictures[PurePosixPath(path.relative_to(folder).as_posix())] = path
+    masks = likely_masks(list(pictures))
+    for mask in sorted(masks):
+        problems.add("likely masks, by their names, left out", image_id(pictures[mask], root))
+    return [(image_id(path, root), path) for below, path in pictures.items() if below not in masks]
 
 
 SOURCE = Source(
     "folder",
     detect,
     read,
-    "one folder of images for each class, all in train/ and test/ or directly here",
+    "one folder of images for each class, all in train/, val/ and test/ or directly here",
     generic=True,
 )

@@ -1,0 +1,119 @@
+"""What lies in a folder that somebody gives: its folders, and its files, of which the content tells the pictures.
+
+Folders and files that systems and tools leave behind are never looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from protoexplain.io.images import SUFFIXES
+from protoexplain.io.signatures import is_picture_head
+
+_LEFT_BEHIND = frozenset(
+    {
+        "$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "$winreagent", "msocache",
+        "config.msi", "desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "__macosx", "icon\r",
+        "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir", "@eadir",
+        "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "__pycache__", "node_modules", "cvs",
+    }
+)  # fmt: skip
+"""Names that Windows, macOS, Linux, Android, network drives and tools of programmers use, in lower case."""
+_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
+"""A folder that holds one of these is a Python environment or a cache (bford.info/cachedir)."""
+_NOT_READ = frozenset(
+    {
+        ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf",
+        ".bak", ".orig", ".tmp", ".part", ".crdownload",
+    }
+)  # fmt: skip
+"""Raw data of cameras, of which only a small preview could be shown, and copies that programs make for themselves."""
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a name is hidden, or one that a system or tool gives to its own files."""
+    lower = name.casefold()
+    return name.startswith((".", "~$")) or lower in _LEFT_BEHIND or re.fullmatch(r"found\.\d{3}", lower) is not None
+
+
+def folders(top: Path) -> list[Path]:
+    """The folders in a folder, by name, without those of systems and tools."""
+    return sorted(
+        entry for entry in top.iterdir() if not is_left_behind(entry.name) and entry.is_dir() and not _is_marked(entry)
+    )
+
+
+def files(top: Path, deep: bool = True) -> Iterator[Path]:
+    """The files in a folder, at any depth or directly; a link back upwards is not followed twice.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    seen, waiting = set(), [top]
+    while waiting:
+        where = waiting.pop()
+        if (real := os.path.realpath(where)) in seen:
+            continue
+        seen.add(real)
+        with os.scandir(where) as entries:
+            for entry in entries:
+                if is_left_behind(entry.name):
+                    continue
+                if entry.is_dir():
+                    if deep and not _is_marked(Path(entry.path)):
+                        waiting.append(Path(entry.path))
+                elif entry.is_file() or not os.path.exists(entry.path):
+                    yield Path(entry.path)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file counts as a picture: by its suffix, and with any other one or none by its first bytes."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return True
+    return suffix not in _NOT_READ and not path.name.endswith("~") and is_picture_head(head_of(path))
+
+
+def head_of(path: Path) -> bytes:
+    """The first 64 bytes of a file; fewer where it is shorter, none where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(64)
+    except OSError:
+        return b""
+
+
+def holds_picture(folder: Path, deep: bool = True) -> bool:
+    """Whether there is a picture in a folder, at any depth or directly; the first one ends the search."""
+    return any(is_picture(path) for path in files(folder, deep))
+
+
+def only_folder(top: Path) -> Path | None:
+    """The one folder in which all pictures are, where it is not the last one."""
+    if holds_picture(top, deep=False):
+        return None
+    holding = [folder for folder in without_masks(folders(top)) if holds_picture(folder)]
+    return holding[0] if len(holding) == 1 else None
+
+
+PICTURE_FOLDERS = frozenset({"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "jpegimages"})
+MASK_FOLDERS = frozenset(
+    {
+        "mask", "masks", "seg", "segs", "segmentation", "segmentations", "segmentationclass", "segmentationobject",
+        "label", "labels", "annotation", "annotations", "gt", "ground_truth", "groundtruth", "ground truth", "trimaps",
+    }
+)  # fmt: skip
+
+
+def without_masks(found: list[Path]) -> list[Path]:
+    """Folders, without those named as masks where others are named as the pictures: ``images/`` and ``masks/``."""
+    if not any(folder.name.casefold() in PICTURE_FOLDERS for folder in found):
+        return found
+    return [folder for folder in found if folder.name.casefold() not in MASK_FOLDERS]
+
+
+def _is_marked(folder: Path) -> bool:
+    return any((folder / mark).is_file() for mark in _MARKS)
