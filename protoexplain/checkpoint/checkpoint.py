@@ -115,7 +115,7 @@ class Checkpoint:
     command: str
 
     @classmethod
-    def load(cls, path: Path, verify: bool = True) -> Checkpoint:
+    def load(cls, path: Path | str, verify: bool = True) -> Checkpoint:
         """Read a checkpoint; nothing in it is executed.
 
         A measurement that is damaged, or of other weights, is ignored; the log names it.
@@ -127,6 +127,7 @@ class Checkpoint:
         Raises:
             UserError: It is incomplete, changed, damaged, of a newer format, no checkpoint, or cannot be read.
         """
+        path = Path(path)
         try:
             return cls._read(path, verify)
         except OSError as error:

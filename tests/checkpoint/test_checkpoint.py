@@ -146,7 +146,7 @@ def test_existing_checkpoint_is_never_replaced(tmp_path):
     first = save(tmp_path / "best", *built("protopnet"))
     before = contents(tmp_path)
     assert "already" in refused(lambda: save(tmp_path / "best", *built("protopnet", seed=1)))
-    assert Checkpoint.load(tmp_path / "best").sha256 == first.sha256
+    assert Checkpoint.load(str(tmp_path / "best")).sha256 == first.sha256
     assert contents(tmp_path) == before
 
 
