@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from protoexplain.data.class_parts import ClassParts, Contrast, members_of
 from protoexplain.data.interventions import PartMap, Removal
 from protoexplain.data.records import ImageRecord
+from protoexplain.data.source import Problems
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image
 
@@ -58,26 +59,59 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"the file cannot be read: {error}", str(path), _AGAIN) from error
 
 
-def read_scenes(root: Path, split: str) -> list[Scene]:
+def read_scenes(root: Path, split: str, problems: Problems | None = None) -> list[Scene]:
     """The scenes that a data set lists for a split, ``train`` or ``test``; none where it has no list.
 
+    Args:
+        root: Folder of the data set.
+        split: Of the list.
+        problems: Told of the entries that cannot be used, which are left out.
+
     Raises:
-        UserError: The list cannot be read.
+        UserError: The list cannot be read, or too many of its entries cannot be used.
     """
     listed, some = root / f"dataset_{split}.json", root / "scenes.jsonl"
-    try:
-        if listed.is_file():
-            return [_scene(entry, number) for number, entry in enumerate(read_json(listed))]
-        if split == "test" and some.is_file():
-            lines = [json.loads(line) for line in some.read_text(encoding="utf-8").splitlines()]
-            return [_scene(line["parameters"], int(line["image_idx"])) for line in lines]
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(f"the list of scenes cannot be used: {error!r}", str(root), _AGAIN) from error
+    faults = problems or Problems()
+    scenes, before = [], faults.unusable.total()
+    entries = list(enumerate(_entries(listed, some, split)))
+    for number, entry in entries:
+        try:
+            scenes.append(entry if isinstance(entry, Scene) else _scene(entry, number))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            faults.leave_out("scenes that cannot be used, left out", f"entry {number} of {split}: {error!r}")
+    if faults.unusable.total() > before:
+        faults.require_few(len(entries), root, _AGAIN)
+    return scenes
+
+
+def _entries(listed: Path, some: Path, split: str) -> list[Any]:
+    if listed.is_file():
+        entries = read_json(listed)
+        if not isinstance(entries, list):
+            raise UserError("the file holds no list of scenes", str(listed), _AGAIN)
+        return entries
+    if split == "test" and some.is_file():
+        return [_line(text) for text in _lines(some) if text.strip()]
     return []
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"the list of scenes cannot be used: {error}", str(path), _AGAIN) from error
+
+
+def _line(text: str) -> Any:  # noqa: ANN401 - a scene, or whatever the line holds
+    try:
+        line = json.loads(text)
+        return _scene(line["parameters"], int(line["image_idx"]))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        return text[:60]
 
 
 def _scene(parameters: dict[str, Any], number: int) -> Scene:
@@ -95,11 +129,11 @@ def read_class_parts(root: Path) -> ClassParts:
     try:
         rows = sorted(classes, key=lambda entry: int(entry["class_idx"]))
         variants = tuple(tuple(int(row["parts"][part]) for part in parts) for row in rows)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"the table of classes cannot be used: {error!r}", str(root / "classes.json"), _AGAIN
         ) from error
-    if unknown := [part for part in parts if part not in _SIDES]:
+    if unknown := [part for part in parts if not isinstance(part, str) or part not in _SIDES]:
         raise UserError(f"there is no part '{unknown[0]}'", str(root / "parts.json"), _AGAIN)
     return ClassParts(tuple(parts), variants)
 

@@ -21,12 +21,14 @@ from protoexplain.data.check import for_each
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.picture_store import PictureStore, Place
 from protoexplain.data.records import ImageRecord
+from protoexplain.data.source import Problems
 from protoexplain.data.warps import Frame
 from protoexplain.errors import UserError
-from protoexplain.io.images import load_image, verify_image
+from protoexplain.io.images import image_size, load_image, verify_image
 from protoexplain.progress import Progress
 
 Crop = Literal["box", "full"]
+_MEND = "mend the annotation or leave the image out"
 _PICTURE = 2
 """Stream of random numbers, the first word of every generator's seed; that of orders is another."""
 
@@ -138,14 +140,16 @@ def geometry_of(record: ImageRecord, source_size: tuple[int, int], crop: Crop, s
     """
     if crop == "full" or record.box is None:
         return Geometry.of(source_size, None, size)
-    if Box(*map(int, record.box.as_list())).clipped(*source_size).area < 1:
-        width, height = source_size
-        raise UserError(
-            f"the box {record.box.as_list()} holds no pixel of the image of {width} x {height} pixels",
-            str(record.path),
-            "mend the annotation or leave the image out",
-        )
+    if fault := _box_fault(record, source_size):
+        raise UserError(fault, str(record.path), _MEND)
     return Geometry.of(source_size, record.box, size)
+
+
+def _box_fault(record: ImageRecord, size: tuple[int, int]) -> str | None:
+    """Why a box cannot be cut out of an image of (width, height)."""
+    if record.box is None or Box(*map(int, record.box.as_list())).clipped(*size).area >= 1:
+        return None
+    return f"the box {record.box.as_list()} holds no pixel of the image of {size[0]} x {size[1]} pixels"
 
 
 def cut(rgb: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -154,18 +158,31 @@ def cut(rgb: np.ndarray, geometry: Geometry) -> np.ndarray:
     return np.ascontiguousarray(rgb[y0:y1, x0:x1])
 
 
-_verified: dict[tuple[Path, int, int], str | None] = {}
+_verified: dict[tuple[Path, int, int], str | tuple[int, int]] = {}
+"""The size of a file that can be decoded, or why it cannot."""
 
 
 def readable(
     records: Sequence[ImageRecord], progress: Progress | None = None
 ) -> tuple[list[ImageRecord], tuple[str, ...]]:
-    """Sort out the images that cannot be decoded; a file is decoded once in the life of the program.
+    """Sort out the images that cannot be decoded, and those whose box lies outside; a file is decoded once in the life
+    of the program.
 
     Returns:
         The good records in order, and for each other one a sentence with its file and the reason.
+
+    Raises:
+        UserError: Too many boxes lie outside, by the rule for all annotations.
     """
-    reasons = for_each(records, lambda record: _why_unreadable(record.path), progress)
+    seen = for_each(records, lambda record: _looked_at(record.path), progress)
+    problems = Problems()
+    reasons = []
+    for record, found in zip(records, seen, strict=True):
+        reasons.append(found if isinstance(found, str) else _box_fault(record, found))
+        if reasons[-1] is not None and not isinstance(found, str):
+            problems.leave_out("boxes outside their image", f"{record.path}: {reasons[-1]}")
+    if records:
+        problems.require_few(len(records), records[0].path.parent, _MEND)
     pairs = list(zip(records, reasons, strict=True))
     return (
         [record for record, reason in pairs if reason is None],
@@ -173,7 +190,8 @@ def readable(
     )
 
 
-def _why_unreadable(path: Path) -> str | None:
+def _looked_at(path: Path) -> str | tuple[int, int]:
+    """(width, height) of a picture that can be decoded, or why it cannot."""
     try:
         state = path.stat()
     except OSError as error:
@@ -182,7 +200,7 @@ def _why_unreadable(path: Path) -> str | None:
     if key not in _verified:
         try:
             verify_image(path)
-            _verified[key] = None
+            _verified[key] = image_size(path)
         except UserError as error:
             _verified[key] = error.what
     return _verified[key]

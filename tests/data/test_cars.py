@@ -54,6 +54,22 @@ class TestReading:
         assert "000002.jpg" in found.problems[0]
 
 
+    def test_names_with_other_zeros_are_found(self, cars):
+        expected = [record.label for record in read_image_set(cars).records]
+        for path in cars.glob("cars_t*/*.jpg"):
+            path.rename(path.with_name(f"0{path.stem}.JPG"))
+        assert [record.label for record in read_image_set(cars).records] == expected
+
+    @pytest.mark.parametrize(("field", "value"), [("class", 3), ("class", 0), ("bbox_x2", np.nan), ("bbox_y2", -4)])
+    def test_a_row_that_cannot_be_used_is_counted(self, cars_single, field, value):
+        path = cars_single / "cars_annos.mat"
+        content = loadmat(path, squeeze_me=True)
+        content["annotations"][field][1] = value
+        savemat(path, {key: content[key] for key in ("annotations", "class_names")})
+        problem = read_image_set(cars_single).problems[0]
+        assert problem.startswith("images with an impossible box or class, left out: 1 ('car_ims/000002.jpg': ")
+
+
 class TestErrors:
     def test_test_labels_missing_says_how_to_get_them(self, cars):
         (cars / "cars_test_annos_withlabels.mat").unlink()

@@ -129,10 +129,16 @@ class TestErrors:
         with pytest.raises(UserError, match="none of the listed images"):
             read(cub)
 
+    def test_table_that_is_no_text(self, cub):
+        cub.table("classes.txt").write_bytes(b"\xff\xfe\x00\x01")
+        with pytest.raises(UserError, match="cannot be read"):
+            read(cub)
+
+
+class TestLinesThatCannotBeUsed:
     @pytest.mark.parametrize(
         ("name", "line"),
         [
-            ("images.txt", "three 001.x/y.png"),
             ("images.txt", "3"),
             ("images.txt", "2 001.x/twice.png"),
             ("image_class_labels.txt", "3 9"),
@@ -140,19 +146,55 @@ class TestErrors:
             ("image_class_labels.txt", "3 1 1"),
             ("train_test_split.txt", "3 2"),
             ("bounding_boxes.txt", "3 1.0 2.0 3.0"),
+            ("bounding_boxes.txt", "3 1.0 2.0 0.0 4.0"),
             ("bounding_boxes.txt", "3 1.0 2.0 -3.0 4.0"),
+            ("bounding_boxes.txt", "3 -9.0 2.0 3.0 4.0"),
             ("bounding_boxes.txt", "3 nan 2.0 3.0 4.0"),
-            ("parts/part_locs.txt", "3 1 a 2.0 1"),
-            ("parts/part_locs.txt", "3 1 inf 2.0 1"),
         ],
     )
-    def test_a_line_that_cannot_be_used_is_named(self, cub, name, line):
+    def test_one_leaves_its_image_out_and_is_named(self, cub, name, line):
         cub.replace_line(name, 3, line)
-        with pytest.raises(UserError) as caught:
-            read(cub)
-        assert caught.value.where == f"{cub.root / name}, line 3"
+        found = read(cub)
+        assert "images/001.Black_footed_Albatross/Black_footed_Albatross_2.png" not in {r.id for r in found.records}
+        assert any("left out: 1" in problem and "line 3" in problem and name in problem for problem in found.problems)
 
-    def test_table_that_is_no_text(self, cub):
-        cub.table("classes.txt").write_bytes(b"\xff\xfe\x00\x01")
-        with pytest.raises(UserError, match="cannot be read"):
+    @pytest.mark.parametrize("line", ["3 1 a 2.0 1", "3 1 inf 2.0 1", "3 1"])
+    def test_one_of_a_part_hides_this_part(self, cub, line):
+        cub.replace_line("parts/part_locs.txt", 5, line)
+        found = read(cub)
+        assert found.records[2].parts == {"back": None, "left eye": None}
+        assert found.problems[0].startswith("lines of part_locs.txt that cannot be used, left out: 1 (line 5: ")
+
+    @pytest.mark.parametrize(("name", "line"), [("bounding_boxes.txt", "{n} 1 2 0 4"), ("images.txt", "{n}")])
+    def test_many_are_refused(self, cub, name, line):
+        for n in (2, 3):
+            cub.replace_line(name, n, line.format(n=n))
+        with pytest.raises(UserError, match="2 of 8 annotations cannot be used") as caught:
             read(cub)
+        assert "line 2" in caught.value.what
+        assert caught.value.fix
+
+
+class TestOtherReleases:
+    def test_names_are_found_with_backslashes_other_case_and_suffix(self, cub):
+        expected = read(cub).records
+        lines = cub.table("images.txt").read_text().splitlines()
+        for n, written in enumerate(("{}\\{}.png", "{}/{}.PNG", "{}/{}.jpg", "images/{}/{}.png", "./{}/{}.JPEG")):
+            number, file = lines[n].split()
+            folder, name = file.removesuffix(".png").split("/")
+            lines[n] = f"{number} {written.format(folder, name)}"
+        cub.table("images.txt").write_text("\n".join(lines))
+        found = read(cub)
+        assert [record.id for record in found.records] == [record.id for record in expected]
+        assert found.problems == ()
+
+    def test_ids_that_are_no_numbers_and_classes_that_no_image_has(self, cub):
+        expected = read(cub).records
+        tables = ("images", "image_class_labels", "train_test_split", "bounding_boxes", "parts/part_locs")
+        for name in (f"{table}.txt" for table in tables):
+            text = cub.table(name).read_text()
+            cub.table(name).write_text("".join(f"id-{line}\n" for line in text.splitlines()))
+        cub.table("classes.txt").write_text("0 Bird\n01 001.Black_footed_Albatross\n2 002.Wren\n")
+        found = read(cub)
+        assert found.records == expected
+        assert found.problems == ("classes of classes.txt without an image, left out: 1 (Bird)",)

@@ -52,6 +52,28 @@ class TestReading:
         assert "impossible box" in problems
 
 
+    def test_backslashes_and_suffixes_of_other_releases(self, dogs):
+        expected = read_image_set(dogs).records
+        for split, numbers in (("train", (0, 1)), ("test", (2,))):
+            files = [
+                f"{folder}\\{folder.split('-')[0]}_{n}.JPEG"
+                for folder in ("n02085620-Chihuahua", "n02107574-Greater_Swiss_Mountain_dog")
+                for n in numbers
+            ]
+            cells = np.empty((len(files), 1), dtype=object)
+            cells[:, 0] = files
+            labels = np.repeat([1, 2], len(numbers))[:, None]
+            savemat(dogs / f"{split}_list.mat", {"file_list": cells, "labels": labels})
+        found = read_image_set(dogs)
+        assert found.records == expected
+
+    def test_many_unusable_annotations_are_refused(self, dogs):
+        for n in range(2):
+            (dogs / f"Annotation/n02085620-Chihuahua/n02085620_{n}").write_text("")
+        with pytest.raises(UserError, match="2 of 6 annotations cannot be used"):
+            read_image_set(dogs)
+
+
 class TestErrors:
     @pytest.mark.parametrize("name", ["train_list.mat", "test_list.mat", "Annotation"])
     def test_missing_part(self, dogs, name):

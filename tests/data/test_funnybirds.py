@@ -85,3 +85,12 @@ def test_missing_part_map_is_named(funny_birds):
     (funny_birds / "test_part_map/0/000000.png").unlink()
     with pytest.raises(UserError, match="the part map of an image is missing"):
         FunnyBirdsInterventions(funny_birds).part_map(record)
+
+
+def test_one_scene_that_cannot_be_used_is_left_out_and_named(funny_birds):
+    path = funny_birds / "dataset_test.json"
+    scenes = json.loads(path.read_text())
+    path.write_text(json.dumps([*scenes, {"class_idx": "no"}]))
+    found = read_image_set(funny_birds)
+    assert len(found.split("test")) == 2
+    assert found.problems[0].startswith("scenes that cannot be used, left out: 1 (entry 2 of test: ")

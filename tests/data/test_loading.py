@@ -387,3 +387,13 @@ class TestReadable:
         os.utime(records[0].path, ns=(1, 1))
         readable(records)
         assert calls == [records[0].path]
+
+
+def test_a_box_outside_its_image_leaves_it_out_and_many_are_refused(cub):
+    for n in (1, 2):
+        good, problems = readable(read_image_set(cub.root).records)
+        assert (len(good), len(problems)) == (9 - n, n - 1)
+        assert all("holds no pixel of the image of 40 x 30 pixels" in problem for problem in problems)
+        cub.replace_line("bounding_boxes.txt", n, f"{n} 41.0 5.0 20.0 15.0")
+    with pytest.raises(UserError, match="2 of 8 annotations cannot be used: boxes outside their image"):
+        readable(read_image_set(cub.root).records)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from protoexplain.data.geometry import Box
 from protoexplain.data.matlab import fields, read_mat
 from protoexplain.data.records import ImageRecord, ImageSet, Split
-from protoexplain.data.source import Problems, Source, image_id, listed_file
+from protoexplain.data.source import Problems, Source, annotated_box, class_names, image_id, listed_file
 from protoexplain.errors import UserError
 
 _SINGLE, _META = "cars_annos.mat", "cars_meta.mat"
@@ -64,9 +63,10 @@ def read(root: Path, seed: int = 0) -> ImageSet:
         )
         for split, annotations, images in parts:
             records += _records(root, annotations, images, len(classes), problems, split)
+    problems.require_few(len(records) + sum(map(len, problems.examples.values())), root, _AGAIN)
     if not records:
         raise UserError("none of the annotated images is there", str(root), f"expected {SOURCE.expected}")
-    names = tuple(str(name) for name in classes)
+    names = class_names(list(map(str, classes)))
     return ImageSet("stanford_cars", root, "cars", names, tuple(records), problems=problems.sentences())
 
 
@@ -81,17 +81,16 @@ def _records(
     for name, label, test, *corner in zip(names, labels, tests, *corners, strict=True):
         try:
             number, (x1, y1, x2, y2) = int(label), map(float, corner)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"image {name} has no usable class or box", str(annotations), _AGAIN) from error
-        if not 1 <= number <= classes:
-            raise UserError(f"image {name} has class {number} of {classes}", str(annotations), _AGAIN)
+            if not 1 <= number <= classes:
+                raise ValueError(f"class {number} of {classes}")
+            box = annotated_box(x1 - 1, y1 - 1, x2, y2)
+        except (ValueError, TypeError, OverflowError) as error:
+            problems.leave_out("images with an impossible box or class, left out", f"{str(name)[:60]!r}: {error}")
+            continue
         path = listed_file(images, str(name))
         if path is None:
             problems.add("images annotated but not found, left out", str(name))
-        elif not (x1 <= x2 and y1 <= y2):
-            problems.add("images with an impossible box, left out", str(name))
         else:
-            box = Box(x1 - 1, y1 - 1, x2, y2)
             marked: Split = "test" if test else "train"
             records.append(ImageRecord(image_id(path, root), path, number - 1, marked, box))
     return records

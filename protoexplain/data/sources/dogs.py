@@ -6,13 +6,15 @@ images are counted.  Boxes are xmin, ymin, xmax, ymax and taken as edges counted
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 from protoexplain.data.geometry import Box
 from protoexplain.data.matlab import read_mat
 from protoexplain.data.records import ImageRecord, ImageSet, Split
-from protoexplain.data.source import Problems, Source, image_id, listed_file, plain_name
+from protoexplain.data.source import Problems, Source, annotated_box, image_id, listed_file, plain_name
 from protoexplain.errors import UserError
 
 _LISTS: tuple[tuple[Split, str], ...] = (("train", "train_list.mat"), ("test", "test_list.mat"))
@@ -44,36 +46,60 @@ def read(root: Path, seed: int = 0) -> ImageSet:
         files, labels = read_mat(path, "file_list", "labels")
         if len(files) != len(labels):
             raise UserError(f"{len(files)} files but {len(labels)} labels", str(path), _AGAIN)
-        entries += [(split, str(file), int(label)) for file, label in zip(files, labels, strict=True)]
+        entries += _entries(split, files, labels, problems)
 
-    folders = _folders(entries, root)
-    label_of = {published: label for label, published in enumerate(sorted(folders))}
+    total = len(entries) + problems.unusable.total()
+    folders = _folders(entries)
+    label_of = {published: label for label, published in enumerate(sorted(filter(folders.get, folders)))}
     records = []
     for split, file, published in entries:
+        if _folder(file) != folders[published]:
+            what = f"label {published} stands for '{folders[published]}' and for '{_folder(file)}'"
+            problems.leave_out("images with another label than their folder, left out", f"{file}: {what}")
+            continue
         path = listed_file(root / "Images", file)
         if path is None:
             problems.add("images listed but not found, left out", file)
             continue
-        box = _box(root / "Annotation" / Path(file).with_suffix(""), file, problems)
+        box = _box(root / "Annotation" / PureWindowsPath(file).with_suffix("").as_posix(), file, problems)
         if box:
             records.append(ImageRecord(image_id(path, root), path, label_of[published], split, box))
+    problems.require_few(total, root, _AGAIN)
     if not records:
         raise UserError("no listed image is there with its annotation", str(root / "Images"), _AGAIN)
     names = tuple(plain_name(folders[label].partition("-")[2] or folders[label]) for label in label_of)
     return ImageSet("stanford_dogs", root, "dogs", names, tuple(records), problems=problems.sentences())
 
 
-def _folders(entries: list[tuple[Split, str, int]], root: Path) -> dict[int, str]:
-    """Class folder of each published label, which must be one to one."""
-    folders: dict[int, str] = {}
+def _entries(
+    split: Split, files: Iterable[object], labels: Iterable[object], problems: Problems
+) -> list[tuple[Split, str, int]]:
+    """Split, file and published label of each line of a list that has a class folder and a number."""
+    entries = []
+    for file, label in zip(files, labels, strict=True):
+        try:
+            if len(PureWindowsPath(str(file)).parts) < 2 or "\0" in str(file):
+                raise ValueError("no folder and file")
+            entries.append((split, str(file), int(str(label))))
+        except ValueError as error:
+            problems.leave_out("entries of the lists that cannot be used, left out", f"{str(file)[:60]!r}: {error}")
+    return entries
+
+
+def _folder(file: str) -> str:
+    return PureWindowsPath(file).parts[0]
+
+
+def _folders(entries: list[tuple[Split, str, int]]) -> dict[int, str]:
+    """Class folder of each published label: that of most of its images, or none where it is that of another label."""
+    seen: dict[int, Counter[str]] = defaultdict(Counter)
     for _, file, label in entries:
-        folder = file.partition("/")[0]
-        if folders.setdefault(label, folder) != folder:
-            what = f"label {label} stands for '{folders[label]}' and for '{folder}'"
-            raise UserError(what, str(root), _AGAIN)
-    if len(set(folders.values())) != len(folders):
-        raise UserError("two labels stand for one folder", str(root), _AGAIN)
-    return folders
+        seen[label][_folder(file)] += 1
+    folders = {label: found.most_common(1)[0][0] for label, found in seen.items()}
+    most: dict[str, int] = {}
+    for label, folder in sorted(folders.items(), key=lambda entry: seen[entry[0]][entry[1]]):
+        most[folder] = label
+    return {label: folder if most[folder] == label else "" for label, folder in folders.items()}
 
 
 def _box(path: Path, file: str, problems: Problems) -> Box | None:
@@ -84,12 +110,13 @@ def _box(path: Path, file: str, problems: Problems) -> Box | None:
             raise ValueError("not a plain annotation")
         boxes = ElementTree.fromstring(text).findall("object/bndbox")  # noqa: S314 - small and without entities
         corners = [float(boxes[0].findtext(name, "")) for name in ("xmin", "ymin", "xmax", "ymax")]
-    except (OSError, ValueError, IndexError, ElementTree.ParseError):
-        problems.add("images without a usable annotation file, left out", file)
+    except (OSError, ValueError, LookupError, ElementTree.ParseError):
+        problems.leave_out("images without a usable annotation file, left out", file)
         return None
-    box = Box(*corners)
-    if not (box.width > 0 and box.height > 0):
-        problems.add("images with an impossible box, left out", file)
+    try:
+        box = annotated_box(*corners)
+    except ValueError as error:
+        problems.leave_out("images with an impossible box, left out", f"{file}: {error}")
         return None
     if len(boxes) > 1:
         problems.add("images with several boxes, the first is used", file)

@@ -33,16 +33,20 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     """
     count = len(read_class_parts(root).variants)
     problems, records = Problems(), []
-    scenes = {split: read_scenes(root, split) for split in _SPLITS}
+    scenes = {split: read_scenes(root, split, problems) for split in _SPLITS}
     boxed = not scenes["train"]
     for split, listed in scenes.items():
         for scene in listed:
+            if not 0 <= scene.label < count:
+                problems.leave_out("images of a class that is not in classes.json, left out", f"{split}/{scene.folder}")
+                continue
             path = picture(root / split, scene.folder)
-            if path is None or not 0 <= scene.label < count:
+            if path is None:
                 problems.add("images listed but not found, left out", f"{split}/{scene.folder}")
                 continue
             box = _box(root, scene.folder) if boxed else None
             records.append(ImageRecord(image_id(path, root), path, scene.label, split, box))
+    problems.require_few(sum(map(len, scenes.values())), root, "unpack the whole archive again")
     if not records:
         raise UserError("none of the listed images is there", str(root), f"expected {SOURCE.expected}")
     classes = tuple(f"FunnyBird {label:02}" for label in range(count))
