@@ -149,7 +149,7 @@ def annotated_box(x0: float, y0: float, x1: float, y1: float) -> Box:
 
 def is_storable(name: str) -> bool:
     """Whether a name has no newline or other control character, and is valid Unicode (on Linux names are bytes)."""
-    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    return name.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
 def class_names(found: list[str]) -> tuple[str, ...]:
