@@ -40,6 +40,7 @@ class TestTrain:
         assert code == 0, trouble
         assert "#   backbone: 4 epochs" in told
         assert "#   last layer: 10 epochs" in told
+        assert "# 17 images of 3 classes: 4 only test the model (a fifth of each class, by data.split_seed 0)" in told
         code, told, trouble = cli("train", class_folders, "--minutes", 5, "--dry-run")
         assert "fit into 5 minutes is measured when the training begins" in told
         code, told, trouble = cli("train", class_folders, "--epochs", 5, "--minutes", 5)
@@ -48,6 +49,13 @@ class TestTrain:
         code, told, trouble = cli("train", class_folders, "--epochs", 1, "--dry-run")
         assert (code, told) == (2, "")
         assert "give at least 2" in trouble
+
+    def test_a_dry_run_and_a_check_refuse_the_same_folders(self, cli, tmp_path, picture):
+        picture(tmp_path / "daisy" / "a.png")
+        for words in (("train", tmp_path, "--dry-run"), ("data", "check", tmp_path)):
+            code, told, trouble = cli(*words)
+            assert (code, told) == (2, "")
+            assert "only one class was found, 'daisy'; at least two are needed" in trouble
 
     def test_a_dry_run_refuses_to_go_on_with_other_settings(self, cli, class_folders, tmp_path):
         (tmp_path / CONFIG).write_text(remembered(tiny_config("protopnet"), class_folders))
