@@ -21,6 +21,7 @@ SCHEDULES = {
     "protopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "st_protopnet": {"epochs": 4, "warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "evalprotopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
+    "protopool": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2, "anneal_epochs": 3},
     "cbc": _COMPONENTS,
     "rbf_net": _COMPONENTS,
     "pipnet": {**_COMPONENTS, "joint_epochs": 4, "lower_frozen_epochs": 2},

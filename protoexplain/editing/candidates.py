@@ -66,7 +66,7 @@ def candidates(
     places = [i for i, image in enumerate(features.images) if record.belongs_to(image.label)]
     if not places:
         return ()
-    maps = branch.similarity.maps(features.latents[name][places], preview.learned(prototype))[:, 0]
+    maps = branch.projected_by.maps(features.latents[name][places], preview.learned(prototype))[:, 0]
     taken = _taken(preview, prototype, decisions)
     height, width = maps.shape[1:]
     for i, place in enumerate(places):
@@ -104,7 +104,7 @@ def spot(preview: EditPreview, prototype: int, place: int, row: int, column: int
     z, learned = features.latents[name][place : place + 1], preview.learned(prototype)
     patch = gather_patches(z, learned, torch.tensor([[row * width + column]]))[0]
     written = branch.similarity.prototypes_from(patch).view_as(learned).clone()
-    similarity = branch.similarity.maps(z, learned)[0, 0, row, column]
+    similarity = branch.projected_by.maps(z, learned)[0, 0, row, column]
     own_map = branch.similarity.maps(z, written)[0, 0]
     return Spot(image.id, place, row, column, float(similarity), written, own_map)
 

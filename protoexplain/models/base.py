@@ -78,6 +78,9 @@ class Branch(nn.Module):
         activation: Monotone function of the similarity that the head sees.
         head: Activations -> class scores.
         loss_similarity: Compared in the losses where it is not `similarity` (ST-ProtoPNet on crops).
+        trained_prototypes: Whether they are parameters.
+        projected_by: Says which patch is nearest to a prototype where it is not `similarity`, which may depend on the
+            rest of the image (ProtoPool).
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Branch(nn.Module):
         activation: Activation = identity,
         loss_similarity: Similarity | None = None,
         trained_prototypes: bool = True,
+        projected_by: Similarity | None = None,
     ) -> None:
         super().__init__()
         self.addon = addon
@@ -97,7 +101,7 @@ class Branch(nn.Module):
         else:
             self.register_buffer("prototypes", prototypes)
         self.similarity, self.activation, self.head = similarity, activation, head
-        self.loss_similarity = loss_similarity
+        self.loss_similarity, self.projected_by = loss_similarity, projected_by or similarity
 
     def forward(self, features: Tensor) -> BranchOutput:
         z = self.addon(features)
@@ -107,7 +111,7 @@ class Branch(nn.Module):
         return BranchOutput(activations, self.head(activations), compared, cells, latent=z)
 
     def similarity_maps(self, features: Tensor) -> Tensor:
-        """[B,P,H,W] of the similarity itself, as projection uses it."""
+        """[B,P,H,W] of the similarity itself."""
         return self.similarity.maps(self.addon(features), self.prototypes)
 
     def activation_maps(self, similarity: Tensor) -> Tensor:
@@ -298,6 +302,11 @@ class PrototypeModel(nn.Module):
         return [len(branch.prototypes) for _, branch in self.named_branches()]
 
     @property
+    def unused(self) -> Tensor:
+        """bool [P]: prototypes that no class has chosen, and that projection therefore drops."""
+        return torch.zeros_like(self.owned[:, 0])
+
+    @property
     def num_prototypes(self) -> int:
         return sum(self.branch_sizes())
 
@@ -324,12 +333,12 @@ class PrototypeModel(nn.Module):
 
     def select(self, prototypes: Tensor) -> None:
         """Drop all prototypes but the selected ones (sorted indices over all branches)."""
-        start = 0
+        start, ownership = 0, self.ownership.select(prototypes)
         for (_, branch), size in zip(self.named_branches(), self.branch_sizes(), strict=True):
             inside = (prototypes >= start) & (prototypes < start + size)
             branch.select(prototypes[inside] - start)
             start += size
-        self.set_ownership(self.ownership.select(prototypes))
+        self.set_ownership(ownership)
         self.statistics = None if self.statistics is None else self.statistics.select(prototypes)
         self.calibration = None
 
@@ -354,6 +363,9 @@ class PrototypeModel(nn.Module):
     ) -> dict[str, Tensor]:
         """The named loss terms as scalars; only those that apply to the active branch."""
         raise NotImplementedError
+
+    def anneal(self, done: float) -> None:
+        """Before each epoch of a stage that anneals: the share in (0, 1] that is done of it."""
 
     def constrain(self, trained: frozenset[str]) -> None:
         """Restore the constraints on parameters after an optimizer step over the trained groups."""

@@ -11,6 +11,7 @@ numbered row by row.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -164,6 +165,40 @@ class LogActivation:
 
     def __call__(self, similarity: Tensor) -> Tensor:
         return torch.log((1 - similarity) / (self.epsilon - similarity))
+
+
+@dataclass(frozen=True)
+class InverseActivation:
+    """1 / (d + 1) of a squared distance d = -similarity; range (0, 1] (ProtoPool)."""
+
+    def __call__(self, similarity: Tensor) -> Tensor:
+        return 1 / (1 - similarity)
+
+
+@dataclass(frozen=True)
+class Focal:
+    """How far the similarity s of each cell stands out of its image: s(d) - s(mean of d over the map) (ProtoPool).
+
+    At the best cell it is never negative, and zero in flat maps.
+
+    Args:
+        distance: Gives -d.
+        activation: The function s, of -d.
+    """
+
+    distance: NegativeSquaredL2
+    activation: Callable[[Tensor], Tensor]
+
+    def maps(self, z: Tensor, prototypes: Tensor) -> Tensor:
+        near = self.distance.maps(z, prototypes)
+        return self.activation(near) - self.activation(near.mean((2, 3), keepdim=True))
+
+    def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        values, cells = self.maps(z, prototypes).flatten(2).max(2)
+        return values, cells
+
+    def prototypes_from(self, patches: Tensor) -> Tensor:
+        return patches
 
 
 class DotProduct:

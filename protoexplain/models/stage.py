@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-GROUPS = ("lower", "backbone", "addon", "prototypes", "head", "decoder")
+GROUPS = ("lower", "backbone", "addon", "prototypes", "slots", "head", "decoder")
 BACKBONE = frozenset({"lower", "backbone"})
 """Of them those of the backbone."""
 """Of parameters, each with its learning rate."""
-_OF_THE_HEAD = ("cross_entropy", "l1")
+_OF_THE_HEAD = ("cross_entropy", "mixed_cross_entropy", "l1")
 """Loss terms that depend on activations and head alone."""
 
 
@@ -53,6 +53,25 @@ class Decay(BaseModel):
         return self.model_copy(update={**counted, **marks})
 
 
+class Annealing(BaseModel):
+    """What becomes harder from epoch to epoch, over several stages (the slots of ProtoPool)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    begun: int = Field(0, ge=0)
+    """Epochs that went by before the stage."""
+    over: int = Field(ge=1)
+    """Epochs until it is done."""
+
+    def done(self, epoch: int) -> float:
+        """Share in (0, 1] in an epoch of the stage, from 1."""
+        return min(1.0, (self.begun + epoch) / self.over)
+
+    def times(self, factor: float) -> Annealing:
+        """The same course over a factor times as many epochs."""
+        return Annealing(begun=round(self.begun * factor), over=max(1, round(self.over * factor)))
+
+
 class Stage(BaseModel):
     """Some epochs with the same trained groups and losses.
 
@@ -86,6 +105,8 @@ class Stage(BaseModel):
     standard error."""
     alternate: bool = False
     """Train one branch per step in turn (ST-ProtoPNet)."""
+    annealing: Annealing | None = None
+    """What the model is told before each epoch."""
     merge: float | None = Field(None, gt=0, le=1)
     """After the last epoch merge prototypes whose activations are correlated so highly."""
     project: bool = False
@@ -112,8 +133,11 @@ class Stage(BaseModel):
     def scaled(self, epochs: int, factor: float) -> Stage:
         """The same over so many epochs, where all that is counted in epochs or steps becomes a factor times as much."""
         decay = {group: each.times(factor) for group, each in self.decay.items()}
-        steps = math.ceil(self.min_steps * factor)
-        return self.model_copy(update={"epochs": epochs, "decay": decay, "min_steps": steps})
+        counted = {
+            "min_steps": math.ceil(self.min_steps * factor),
+            "annealing": self.annealing and self.annealing.times(factor),
+        }
+        return self.model_copy(update={"epochs": epochs, "decay": decay, **counted})
 
 
 class ProjectedSchedule(BaseModel):

@@ -39,6 +39,8 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         number = state.epoch + 1
         done = state.epochs_done.get(stage.name, 0)
         engine.set_training_mode(trainer.model, training.published_batch_norm)
+        if stage.annealing:
+            trainer.model.anneal(stage.annealing.done(number))
         epoch = state.stage * EPOCHS_PER_STAGE + state.epoch
         engine.set_learning_rates(raw_optimizer, stage, done + 1 + state.sums.steps / steps)
         label = f"{stage.name} {number}/{stage.epochs}"

@@ -32,7 +32,7 @@ class BestPatches:
         image: [P] index of the training image, -1 where no image qualified.
         row: [P] of the cell.
         column: [P] of the cell.
-        similarity: [P] to the prototype before it was written, -inf where there is none.
+        similarity: [P] to the prototype before it was written, as projection measures it; -inf where there is none.
         patch: [P,F] latent patch.
         maps: [P,H,W] similarity map of the prototype on its image.
     """
@@ -92,8 +92,9 @@ def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1
 
 def _of_images(branch: Branch, z: Tensor, prototypes: Tensor, indices: Tensor, allowed: Tensor | None) -> BestPatches:
     """Best patches of some prototypes over images that all qualify for them, in the allowed cells [B,H,W]."""
-    maps = branch.similarity.maps(z, prototypes)
-    compared = maps if allowed is None else maps.masked_fill(~allowed[:, None], -torch.inf)
+    nearness = branch.projected_by.maps(z, prototypes)
+    maps = nearness if branch.projected_by is branch.similarity else branch.similarity.maps(z, prototypes)
+    compared = nearness if allowed is None else nearness.masked_fill(~allowed[:, None], -torch.inf)
     best, cells = compared.flatten(2).max(2)
     threshold = best.amax(0)
     threshold = threshold - RELATIVE_TIE * threshold.abs() - ABSOLUTE_TIE

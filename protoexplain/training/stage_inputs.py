@@ -16,8 +16,8 @@ from protoexplain.training.inputs import Inputs, Kind, cache
 if TYPE_CHECKING:
     from protoexplain.training.trainer import Trainer
 
-_NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction"})
-"""Loss terms that compare two views of a picture, or need more of it than the features."""
+_NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction", "mixed_cross_entropy"})
+"""Loss terms that compare two views of a picture, need more of it than the features, or change it."""
 
 
 def input_kind(trainer: Trainer, stage: Stage, trained: frozenset[str]) -> Kind:
@@ -25,10 +25,10 @@ def input_kind(trainer: Trainer, stage: Stage, trained: frozenset[str]) -> Kind:
     training = trainer.config.training
     if training.cached_views == 0 or training.published_batch_norm:
         return "images"
-    if trained == {"head"} and trainer.model.named_branches():
-        return "activations"
     if not _NEED_IMAGES.isdisjoint(stage.losses):
         return "images"
+    if trained == {"head"} and trainer.model.named_branches():
+        return "activations"
     if trained & BACKBONE:
         return "stem" if getattr(trainer.model.backbone, "has_stem", False) else "images"
     return "features"

@@ -58,7 +58,8 @@ class RunState:
         optimizers: Stage name -> state dict.
         patches: Where the prototypes lie now; empty if they moved since.
         proof: Prototypes before the last projection, by branch name; named as in the saved state.
-        merged: int64 [P], the prototype that each was merged into; None before that.
+        merged: int64 [P], the prototype that each was merged into or gave way to; None where all are left.
+        merging_done: Whether those with correlated activations were merged.
         best: Best eligible weights by validation accuracy.
         probe: What a linear probe on the backbone gave before training, as JSON values.
         projections: One row per projection with accuracies before and after.
@@ -75,6 +76,7 @@ class RunState:
     patches: list[BestPatches] = field(default_factory=list)
     proof: dict[str, Tensor] = field(default_factory=dict)
     merged: Tensor | None = None
+    merging_done: bool = False
     best: Snapshot | None = None
     probe: dict[str, Any] | None = None
     projections: list[dict[str, Any]] = field(default_factory=list)

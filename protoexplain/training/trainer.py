@@ -82,9 +82,10 @@ class Trainer:
             train_epochs(self, stage, trained, inputs, validation)
         if stage.returns:
             self.return_to_best(stage)
-        if stage.merge is not None and self.state.merged is None:
+        if stage.merge is not None and not self.state.merging_done:
             self.merge(stage.merge)
         if stage.project:
+            self.drop_unused()
             self.push(stage.name)
 
     def end_stage(self) -> None:
@@ -119,15 +120,33 @@ class Trainer:
 
         The head is to be trained afterwards.  What was kept before had other prototypes, and is forgotten.
         """
-        state, everything = self.state, list(range(len(self.data.train)))
+        everything, before = list(range(len(self.data.train))), self.model.num_prototypes
         batches = self.clean_batches(everything, "what training images give to prototypes")
-        state.merged = merged_into(self.model, batches, correlation)
-        self.model.merge(state.merged)
-        state.best, state.patches, state.proof = None, [], {}
-        state.optimizers.clear()
-        before, after = len(state.merged), self.model.num_prototypes
+        self._let_go(merged_into(self.model, batches, correlation))
+        self.state.merging_done, after = True, self.model.num_prototypes
         self.log({"stage": "merge", "prototypes_before": before, "prototypes": after})
         self.callbacks.watcher.line(f"merged {before} prototypes into {after}")
+
+    def drop_unused(self) -> None:
+        """Drop the prototypes that no class has chosen; scores stay as they are."""
+        unused = self.model.unused.cpu()
+        if not unused.any():
+            return
+        everything = torch.arange(len(unused))
+        self._let_go(torch.where(unused, everything[~unused][0], everything))
+        dropped = int(unused.sum())
+        self.log({"stage": "unused", "prototypes_before": len(unused), "prototypes": len(unused) - dropped})
+        self.callbacks.watcher.line(f"dropped {dropped} of {len(unused)} prototypes, which no class had chosen")
+
+    def _let_go(self, into: Tensor) -> None:
+        """Let prototypes take the place of others, as `PrototypeModel.merge`, and note it among what was before."""
+        state = self.state
+        stayed = torch.arange(len(into)) if state.merged is None else state.merged.unique()
+        now = stayed if state.merged is None else state.merged
+        state.merged = stayed[into[torch.searchsorted(stayed, now)]]
+        self.model.merge(into)
+        state.best, state.patches, state.proof = None, [], {}
+        state.optimizers.clear()
 
     def find_patches(self) -> list[projection.BestPatches]:
         """The nearest training patch of each prototype, by branch, over all processes."""

@@ -181,7 +181,7 @@ def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView,
     prototypes = [prototype for _, branch in model.named_branches() for prototype in branch.prototypes]
     offenders = []
     for record, branch, z in _embedded(checkpoint, model, data, device, chosen):
-        found = float(branch.similarity.maps(z, prototypes[record.index][None])[0, 0, record.row, record.column])
+        found = float(branch.projected_by.maps(z, prototypes[record.index][None])[0, 0, record.row, record.column])
         recorded = record.similarity if record.similarity is not None else math.inf
         if not record.belongs_to(labels[str(record.image_id)]):
             offenders.append(f"{_named(checkpoint, record)}: {record.image_id} is of another class")

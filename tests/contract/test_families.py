@@ -89,7 +89,8 @@ def test_shapes(family, backbone):
     assert len(model.prototype_branch()) == prototypes == sum(model.branch_sizes())
     assert model.class_weights().shape == (4, prototypes)
     assert model.probabilities(output.logits).shape == (3, 4)
-    assert set(model.ownership.labels.tolist()) in ({-1}, set(range(4)))
+    assert model.ownership.owned.any(0).all()
+    assert model.ownership.owned.any(1).all()
 
 
 def test_probabilities_lie_between_nothing_and_certainty(model):
@@ -209,11 +210,11 @@ def test_two_steps_of_every_stage(run):
     for index, stage in enumerate(single_stages(run.config)):
         before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
         groups = run.model.parameter_groups()
+        names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+        trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
         run.fit(stage)
         run.end_stage()
-        names = {id(parameter): name for name, parameter in run.model.named_parameters()}
         changed = {name for name, p in run.model.named_parameters() if not torch.equal(p.detach(), before[name])}
-        trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
         written = {name for name in before if name.endswith(".prototypes")} if stage.project else set()
         assert changed <= trained | written, f"{stage.name} changed frozen parameters"
         assert changed, f"{stage.name} trained nothing"
@@ -260,7 +261,7 @@ def test_losses_of_all_stages_are_known(run):
 def brute_force(model, images, labels):
     """Similarity, image and cell of the best patch of each prototype: every patch of every image by itself."""
     found = []
-    owners = model.ownership.labels.split(model.branch_sizes())
+    owners = model.ownership.owned.split(model.branch_sizes())
     for (_, branch), owner in zip(model.named_branches(), owners, strict=True):
         best = [(-math.inf, -1, -1, -1)] * len(owner)
         height, width = branch.prototypes.shape[2:]
@@ -269,9 +270,9 @@ def brute_force(model, images, labels):
             for row in range(z.shape[2] - height + 1):
                 for column in range(z.shape[3] - width + 1):
                     patch = z[:, :, row : row + height, column : column + width]
-                    values = branch.similarity.maps(patch, branch.prototypes).flatten().tolist()
+                    values = branch.projected_by.maps(patch, branch.prototypes).flatten().tolist()
                     for p, value in enumerate(values):
-                        if owner[p] in (-1, labels[index]) and value > best[p][0]:
+                        if owner[p, labels[index]] and value > best[p][0]:
                             best[p] = (value, index, row, column)
         found += best
     return found
@@ -343,12 +344,12 @@ def test_forgetting_prototypes_is_deleting_their_columns(model):
     features = model.backbone(noise(4))
     kept = torch.arange(model.num_prototypes)[torch.arange(model.num_prototypes) % 3 != 1]
     activations, maps = model.activations(features), maps_of(model, features)
-    owner, branches = model.ownership.labels, model.prototype_branch()
+    owned, branches = model.ownership.owned, model.prototype_branch()
     whole = model.evidence(activations, torch.arange(4))
     model.select(kept)
     torch.testing.assert_close(model.activations(features), activations[:, kept])
     torch.testing.assert_close(maps_of(model, features), maps[:, kept])
-    assert torch.equal(model.ownership.labels, owner[kept])
+    assert torch.equal(model.ownership.owned, owned[kept])
     assert model.prototype_branch() == [branches[index] for index in kept]
     part, told = model.evidence(activations[:, kept], torch.arange(4)), model.from_features(features).logits
     torch.testing.assert_close(part.total(), model.evidence_scores(told), rtol=1e-5, atol=1e-5)
