@@ -163,7 +163,8 @@ class TestCheckpoints:
         code, told, _ = cli("info", "--json")
         content = json.loads(told)
         assert code == 0
-        families = {"protopnet", "st_protopnet", "evalprotopnet", "cbc", "rbf_net", "pipnet", "prototypedl"}
+        prototypes_of_classes = {"protopnet", "st_protopnet", "evalprotopnet", "protopool"}
+        families = {*prototypes_of_classes, "cbc", "rbf_net", "pipnet", "prototypedl"}
         assert families == set(content["families"])
         assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds"]
         assert all(content["presets"].values())

@@ -41,6 +41,7 @@ SHORTEST = {
     "protopnet": PROJECTED,
     "st_protopnet": {"epochs": 2, **PROJECTED},
     "evalprotopnet": PROJECTED,
+    "protopool": PROJECTED,
     "cbc": ONCE,
     "rbf_net": ONCE,
     "pipnet": {**ONCE, "joint_epochs": 2, "lower_frozen_epochs": 1},

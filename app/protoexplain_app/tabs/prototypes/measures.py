@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
+from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.explanations.characteristics.table import METRIC as CHARACTERISTICS
 from protoexplain.explanations.characteristics.table import Characteristics
 from protoexplain.explanations.characteristics.words import PHRASES
@@ -82,12 +84,20 @@ def _characteristics(found: Characteristics) -> Iterator[Measure]:
 
 
 def _similarities(explainer: Explainer) -> tuple[Value, ...]:
-    """Of each patch to its prototype, in the unit in which similarities of pictures are shown."""
-    branches = dict(explainer.model.named_branches())
-    return tuple(
-        None if r.similarity is None else float(branches[r.branch].activation(torch.tensor(r.similarity)))
-        for r in explainer.checkpoint.prototypes
-    )
+    """Of each patch to its prototype, in the unit in which similarities of pictures are shown.
+
+    Checkpoints of older programs have no maps; their families make it of the recorded similarity alone.
+    """
+    checkpoint, branches = explainer.checkpoint, dict(explainer.model.named_branches())
+
+    def shown(record: PrototypeRecord, activations: Tensor | None) -> Value:
+        if record.similarity is None:
+            return None
+        if activations is not None:
+            return float(activations[record.row, record.column])
+        return float(branches[record.branch].activation(torch.tensor(record.similarity)))
+
+    return tuple(map(shown, checkpoint.prototypes, checkpoint.prototype_maps()))
 
 
 def _weights(explainer: Explainer, label: int | None) -> tuple[Value, ...]:

@@ -43,7 +43,7 @@ class PoolBranchOutput(BranchOutput):
 
 @dataclass(kw_only=True)
 class MixedOutput(PrototypeOutput):
-    """Of pictures that were mixed: each with a share in [0, 1], the rest is the picture in the same place of `order`."""
+    """Of mixed pictures: a share in [0, 1] is the picture itself, the rest that in the same place of `order`."""
 
     order: Tensor
     share: Tensor
@@ -79,12 +79,14 @@ class ProtoPool(PrototypeModel):
         head = SlotHead(config.prototypes, classes, config.slots)
         addon = initialised(nn.Sequential(nn.Conv2d(channels, depth, 1), nn.Sigmoid()))
         activation = LogActivation(config.epsilon) if config.activation == "log" else InverseActivation()
+        distance = NegativeSquaredL2()
         branch = PoolBranch(
             addon=normalised(addon, channels, config.feature_norm),
             prototypes=torch.rand(config.prototypes, depth, 1, 1),
-            similarity=Focal(NegativeSquaredL2(), activation),
+            similarity=Focal(distance, activation),
             head=head,
-            projected_by=NegativeSquaredL2(),
+            loss_similarity=distance,
+            projected_by=distance,
         )
         super().__init__(backbone, {"main": branch}, head.ownership())
         self.floor = -float(depth) if config.published_saturation else None
