@@ -14,6 +14,8 @@ from protoexplain.models.slots import SlotHead, chosen_most, log_assignment
 from protoexplain.models.stage import Annealing
 from protoexplain.training.stage_inputs import input_kind
 
+SMALL = {"prototypes": 10, "slots": 3, "prototype_channels": 8}
+
 
 def head_of(choices: list[list[int]], prototypes: int) -> SlotHead:
     """Slots [C,S] that choose these prototypes, with weights of which no two are equal."""
@@ -26,7 +28,7 @@ def head_of(choices: list[list[int]], prototypes: int) -> SlotHead:
 
 def tiny(**changes: object) -> ProtoPool:
     torch.manual_seed(0)
-    return FAMILY.build(FAMILY.config(**{**FAMILY.tiny, "backbone": BACKBONE, **changes}), 3, load_weights=False)
+    return FAMILY.build(FAMILY.config(**{**SMALL, "backbone": BACKBONE, **changes}), 3, load_weights=False)
 
 
 def test_published_schedule():
@@ -52,7 +54,7 @@ def test_published_schedule():
 )
 def test_what_no_pool_can_be(wrong, told):
     with pytest.raises(ValidationError, match=told):
-        FAMILY.config(**{**FAMILY.tiny, **wrong})
+        FAMILY.config(**{**SMALL, **wrong})
 
 
 def test_prototypes_belong_to_the_classes_that_chose_them():
@@ -133,7 +135,7 @@ def test_mixed_pictures_are_not_cached(mixup, kinds, planted, tmp_path):
 def test_prototypes_that_no_class_chose_are_dropped(planted, tmp_path):
     schedule = {"warm_epochs": 1, "projections": [0, 1], "last_layer_epochs": 1, "mixup": False}
     made = tiny_train(
-        "protopool", planted, tmp_path / "run", schedule=schedule, model={"prototypes": 30}, training={"merge": 0.99}
+        "protopool", planted, tmp_path / "run", schedule=schedule, model={**SMALL, "prototypes": 30}, training={"merge": 0.99}
     ).checkpoint
     fewer = [line for line in run_log(tmp_path / "run") if "prototypes_before" in line]
     assert [line["stage"] for line in fewer[:2]] == ["unused", "merge"]
