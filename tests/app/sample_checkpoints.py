@@ -115,14 +115,14 @@ def _start_from_patches(model: PrototypeModel, loaded: tuple[torch.Tensor, ...])
     features = model.backbone(images)
     start = 0
     for (_, branch), size in zip(model.named_branches(), model.branch_sizes(), strict=True):
-        owners = model.ownership.labels[start : start + size]
+        owned = model.ownership.owned[start : start + size]
         start += size
         if not model.prototype_source.projected:
             continue
         z = branch.addon(features)
         low, high = z.shape[2] // 4, max(3 * z.shape[2] // 4, 1)
-        for i, owner in enumerate(owners.tolist()):
-            own = z[labels == owner]
+        for i, classes in enumerate(owned):
+            own = z[classes[labels]]
             image, row, column = i % len(own), *torch.randint(low, high, (2,)).tolist()
             branch.prototypes[i] = own[image, :, row, column].view_as(branch.prototypes[i])
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_runs import maps_of, tiny_config, tiny_model
+from tiny_runs import tiny_config, tiny_model
 from torch import nn
 
 from protoexplain.models.base import Branch, PrototypeModel
@@ -47,6 +47,12 @@ def test_equals_the_analytic_one(layers, prototype):
             assert found.box(row, column) == expected.box(row, column)
 
 
+def nearness_of(model, picture):
+    """What cells know of themselves: activations may also depend on the rest of the picture (ProtoPool)."""
+    features = model.backbone(picture)
+    return torch.cat([b.projected_by.maps(b.addon(features), b.prototypes) for _, b in model.named_branches()], 1)
+
+
 @pytest.mark.parametrize("family", family_names())
 @torch.no_grad()
 def test_pixels_outside_have_no_influence(family):
@@ -56,7 +62,7 @@ def test_pixels_outside_have_no_influence(family):
     ((size, field),) = measure_fields(model, 64).items()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     picture = torch.rand(1, 3, 64, 64)
-    maps = maps_of(model, model.backbone(picture))
+    maps = nearness_of(model, picture)
     assert maps.shape[2:] == size == (len(field.rows), len(field.columns))
     box = field.box(0, len(field.columns) - 1)
     if maps[0, 0].numel() == 1:
@@ -66,6 +72,6 @@ def test_pixels_outside_have_no_influence(family):
     outside = torch.ones(64, 64, dtype=torch.bool)
     outside[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)] = False
     changed = torch.where(outside, torch.rand(1, 3, 64, 64), picture)
-    again = maps_of(model, model.backbone(changed))
+    again = nearness_of(model, changed)
     torch.testing.assert_close(again[:, :, 0, -1], maps[:, :, 0, -1], rtol=1e-5, atol=1e-5)
     assert not torch.allclose(again, maps)

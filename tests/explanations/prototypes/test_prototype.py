@@ -59,11 +59,12 @@ def told(request, planted, tiny_checkpoint):
 def test_against_a_search_over_all_images(told, split):
     maps, dataset = told.maps(split), told.splits[split]
     best = maps.flatten(2).amax(2)
-    owner = told.explainer.model.ownership.labels.tolist()
+    ownership = told.explainer.model.ownership
     for p, entry in enumerate(told.prototypes):
         found = entry.splits[split]
-        assert [entry.prototype, entry.prototype_label] == [p, owner[p]]
-        own = [i for i, record in enumerate(dataset.records) if record.label == owner[p]]
+        assert [entry.prototype, entry.prototype_label] == [p, int(ownership.labels[p])]
+        owned = ownership.owned[p] & ~ownership.shared_by_all[p]
+        own = [i for i, record in enumerate(dataset.records) if owned[record.label]]
         for neighbours, candidates in ((found.nearest, range(len(dataset))), (found.nearest_own, own)):
             expected = sorted((float(best[i, p]) for i in candidates), reverse=True)[:K]
             assert [n.similarity for n in neighbours] == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -73,11 +74,11 @@ def test_against_a_search_over_all_images(told, split):
                 assert float(best[i, p]) == pytest.approx(neighbour.similarity, rel=1e-4, abs=1e-5)
                 assert float(maps[i, p][neighbour.cell]) == pytest.approx(neighbour.similarity, rel=1e-4, abs=1e-5)
         labels = [n.label for n in found.nearest]
-        if owner[p] < 0:
+        if not owned.any():
             assert found.foreign is None
             assert found.nearest_own == ()
         else:
-            assert found.foreign == pytest.approx(sum(label != owner[p] for label in labels) / K)
+            assert found.foreign == pytest.approx(sum(not owned[label] for label in labels) / K)
 
 
 def test_fires_above_a_share_of_the_highest_other_training_activation(told):

@@ -102,5 +102,5 @@ FAMILY = Family(
     schedule=ProtoPoolSchedule,
     model=imported_when_built(f"{__name__}.network:ProtoPool"),
     stages=stages,
-    tiny={"prototypes": 20, "slots": 8, "prototype_channels": 8},
+    tiny={"prototypes": 12, "slots": 8, "prototype_channels": 8},
 )
