@@ -134,9 +134,8 @@ def test_mixed_pictures_are_not_cached(mixup, kinds, planted, tmp_path):
 
 def test_prototypes_that_no_class_chose_are_dropped(planted, tmp_path):
     schedule = {"warm_epochs": 1, "projections": [0, 1], "last_layer_epochs": 1, "mixup": False}
-    made = tiny_train(
-        "protopool", planted, tmp_path / "run", schedule=schedule, model={**SMALL, "prototypes": 30}, training={"merge": 0.99}
-    ).checkpoint
+    changes = {"schedule": schedule, "model": {**SMALL, "prototypes": 30}, "training": {"merge": 0.99}}
+    made = tiny_train("protopool", planted, tmp_path / "run", **changes).checkpoint
     fewer = [line for line in run_log(tmp_path / "run") if "prototypes_before" in line]
     assert [line["stage"] for line in fewer[:2]] == ["unused", "merge"]
     assert [line["prototypes_before"] for line in fewer] == [30, *(line["prototypes"] for line in fewer[:-1])]
