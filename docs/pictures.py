@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -66,7 +67,7 @@ def app(data: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    url, image = f"http://127.0.0.1:{port}", quote(str(first_test_image(data).relative_to(data)), safe="")
     command = [sys.executable, "-m", "protoexplain", "app", "--checkpoints", str(CHECKPOINTS), "--data", str(data)]
     server = subprocess.Popen([*command, "--port", str(port)])  # noqa: S603
     try:
@@ -76,7 +77,7 @@ def app(data: Path) -> None:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for name, (query, shows) in PAGES.items():
                 page = browser.new_page(viewport={"width": 1280, "height": 1000})
-                page.goto(f"{url}/?model=planted-protopnet&{query}")
+                page.goto(f"{url}/?model=planted-protopnet&image={image}&{query}")
                 page.locator(shows).first.wait_for(timeout=180_000)
                 page.wait_for_timeout(3000)
                 page.screenshot(path=IMAGES / f"{name}.png")
