@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.object_gate import gates_of
 from protoexplain.models.registry import get_family
-from protoexplain.models.stage import BACKBONE, Stage
 from protoexplain.training.engine import outputs
 
 
@@ -30,12 +26,11 @@ def check_model(config: RunConfig, model: PrototypeModel) -> None:
         model: On the CPU; left as it is.
 
     Raises:
-        UserError: The backbone cannot take such pictures or gives other channels than it announces, nothing can be
-            computed from what it gives, or the schedule trains the backbone under an object gate.
+        UserError: The backbone cannot take such pictures or gives other channels than it announces, or nothing can
+            be computed from what it gives.
     """
     size, training = config.data.image_size, model.training
     own_stages = get_family(config.family).stages(config.schedule)
-    _check_gate(model, own_stages)
     names = frozenset(name for stage in own_stages for name in stage.losses)
     pictures, labels = torch.full((2, 3, size, size), 0.5), torch.arange(2) % model.classes
     model.eval()
@@ -52,16 +47,6 @@ def check_model(config: RunConfig, model: PrototypeModel) -> None:
         ) from error
     finally:
         model.train(training)
-
-
-def _check_gate(model: PrototypeModel, stages: Sequence[Stage]) -> None:
-    if gates_of(model) and any(stage.epochs and BACKBONE & set(stage.lr) for stage in stages):
-        raise UserError(
-            "the object gate is fitted to the features that the schedule then changes",
-            "model.object_gate",
-            "fine-tune the backbone before the schedule (training.fine_tuning) with schedule.joint_epochs 0,"
-            " or set model.object_gate to false",
-        )
 
 
 def _check_features(model: PrototypeModel, pictures: Tensor) -> None:

@@ -12,22 +12,33 @@ from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.errors import UserError
 from protoexplain.models.fine_tuning import fine_tuning, part_fine_tuning
 from protoexplain.models.registry import get_family
-from protoexplain.models.stage import Stage
+from protoexplain.models.stage import BACKBONE, Stage
 
 
 def stages_of(config: RunConfig) -> list[Stage]:
     """The stages of a run.
 
     Raises:
-        UserError: Fewer epochs are wanted than there are stages.
+        UserError: Fewer epochs are wanted than there are stages, or the backbone is trained under an object gate.
     """
     stages = scheduled(config)
     return stages if config.training.epochs is None else _in_epochs(stages, config.training)
 
 
 def scheduled(config: RunConfig) -> list[Stage]:
-    """The stages with as many epochs as the schedule has."""
+    """The stages with as many epochs as the schedule has.
+
+    Raises:
+        UserError: The backbone is trained under an object gate.
+    """
     own = _with_merge(get_family(config.family).stages(config.schedule), config.training.merge)
+    if config.model.object_gate and any(stage.epochs and BACKBONE & set(stage.lr) for stage in own):  # type: ignore[attr-defined]
+        raise UserError(
+            "the object gate is fitted to the features that the schedule then changes",
+            "model.object_gate",
+            "fine-tune the backbone before the schedule (training.fine_tuning), leave joint epochs out of the schedule,"
+            " or set model.object_gate to false",
+        )
     first = config.training.fine_tuning
     if not first.epochs:
         return own

@@ -68,13 +68,18 @@ class TestData:
 
 class TestDryRun:
     def test_text_is_a_configuration_that_can_be_read_again(self, cli, tmp_path):
-        code, told, _ = cli("train", "--dry-run", "-s", "schedule.warm_epochs=4", "-s", "schedule.projections=[5]")
+        code, told, _ = cli("train", "--dry-run", "-s", "schedule.warm_epochs=4", "-s", "schedule.projections=[3]")
         assert code == 0
         settings = yaml.safe_load(told)
         assert settings["schedule"]["warm_epochs"] == 4
         assert "#   warm: 4 epochs" in told
         (tmp_path / "again.yaml").write_text(told)
         assert cli("train", "--dry-run", "-c", tmp_path / "again.yaml")[1] == told
+
+    def test_a_schedule_that_training_refuses_is_refused(self, cli):
+        code, _, trouble = cli("train", "--dry-run", "-s", "schedule.projections=[5]")
+        assert code == 2
+        assert "model.object_gate" in trouble
 
     def test_json_lists_the_stages(self, cli):
         code, told, _ = cli("train", "--dry-run", "--json", "-c", "planted-cbc")
