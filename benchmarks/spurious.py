@@ -5,7 +5,7 @@ user has: a model is trained and measured on it.  Two more copies tell the truth
 with a stamp on all.  Prototypes whose patch lies beside the bird are what the findings after a training name; they are
 removed, or put on the nearest patch that is on a bird, and the last layer is refitted.
 
-    python -m benchmarks.spurious --out /tmp/spurious --seeds 0 1 2
+    python -m benchmarks.spurious --out watermark --seeds 0 1
 """
 
 from __future__ import annotations
