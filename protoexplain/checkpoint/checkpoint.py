@@ -98,7 +98,7 @@ class Checkpoint:
         >>> from pathlib import Path
         >>> checkpoint = px.Checkpoint.load(Path("checkpoints/planted-protopnet"))
         >>> checkpoint.config.family, len(checkpoint.classes), len(checkpoint.prototypes)
-        ('protopnet', 20, 65)
+        ('protopnet', 20, 66)
         >>> checkpoint.owner_name(0) == checkpoint.classes[0]
         True
     """

@@ -185,6 +185,8 @@ def test_a_script_of_a_user_is_type_checked():
     checked = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["mypy"]["files"]
     script = root / "tests" / "user_script.py"
     assert str(script.relative_to(root)) in checked
-    assert re.search(r"^test:.*\n(\t.*\n)*\t\$\(BIN\)/mypy$", (root / "Makefile").read_text(), re.MULTILINE)
+    made = (root / "Makefile").read_text()
+    assert re.search(r"^test:.*\n(\t.*\n)*\t.* types suite$", made, re.MULTILINE)
+    assert re.search(r"^types:.*\n\t\$\(BIN\)/mypy$", made, re.MULTILINE)
     used = {node.attr for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Attribute)}
     assert used >= {"LoadedModel", "load", "explain", "list_presets", "measure"}

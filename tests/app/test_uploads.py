@@ -48,6 +48,6 @@ def test_the_oldest_files_make_room(folder):
 
 
 def test_the_folder_is_gone_when_the_program_ends():
-    code = "from app.uploads import make_folder; p = make_folder(); (p / 'x').write_bytes(b'1'); print(p)"
+    code = "from protoexplain_app.uploads import make_folder; p = make_folder(); (p / 'x').write_bytes(b'1'); print(p)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not os.path.exists(done.stdout.strip())

@@ -171,7 +171,7 @@ class TestCheckpoints:
         prototypes_of_classes = {"protopnet", "st_protopnet", "evalprotopnet", "protopool"}
         families = {*prototypes_of_classes, "cbc", "rbf_net", "pipnet", "prototypedl"}
         assert families == set(content["families"])
-        assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds"]
+        assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds", "table"]
         assert all(content["presets"].values())
         assert {"consistency", "stability", "deletion"} <= set(content["metrics"])
         assert "ProtoPNet" in cli("info")[1]

@@ -93,7 +93,7 @@ def chunk_of(tmp_path, each, leak, seed, frozen=None):
         mask[y : y + 12, x : x + 12] = 255
         path = tmp_path / f"{seed}-{number}.png"
         Image.fromarray(mask).save(path)
-        records.append(ImageRecord(path.name, path, label, "test", None, None, path))
+        records.append(ImageRecord(path.name, path.with_suffix(".jpg"), label, "test", None, None, path))
     ownership = Ownership.class_major(1, CLASSES)
     branch = Branch(nn.Identity(), torch.zeros(CLASSES, 3, 1, 1), NegativeSquaredL2(), LinearHead(ownership))
     model = PrototypeModel(Colours(leak), {"main": branch}, ownership).eval()
