@@ -185,7 +185,8 @@ def train(
 
     Args:
         config: Name of a preset, a YAML file, or a configuration.
-        data: Folder of the data set: class folders, or CUB-200-2011, Stanford Cars or Dogs as published.
+        data: Folder of the data set: class folders, a table of pictures, or CUB-200-2011, Stanford Cars, Dogs or
+            FunnyBirds as published.
         out: New folder of the run; the checkpoint lies in it.
         assignments: Changes such as ``schedule.warm_epochs=3``; not for a configuration, which is complete.
         minutes: Take as many epochs as fit into so many minutes, by a short test, at least one of each stage.

@@ -23,7 +23,7 @@ SMALL_SIDE = 64
 UNBALANCED = 5.0
 """Times as many training images in the largest class as in the smallest."""
 _GREY = "grey, which stands for red, green and blue alike"
-_AS_MASKS = "train with --set data.alpha_masks=true to take all but these for the object"
+_AS_MASKS = "the quick-* presets take all but these for the object (data.alpha_masks)"
 
 T = TypeVar("T")
 R = TypeVar("R")

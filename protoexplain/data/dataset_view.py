@@ -68,6 +68,9 @@ class DatasetView:
         part_of = self.split_ids.part_of
         return tuple(record for record in self.image_set.records if part_of[record.id] == part)
 
+    def _readable(self, part: Part) -> tuple[ImageRecord, ...]:
+        return tuple(readable(self.listed(part), of=len(self.image_set.records))[0])
+
     @cached_property
     def train(self) -> tuple[ImageRecord, ...]:
         """Training images that can be read, without those held out.
@@ -75,22 +78,22 @@ class DatasetView:
         Raises:
             UserError: There are none.
         """
-        found, _ = readable(self.listed("train"))
+        found = self._readable("train")
         if not found:
             raise UserError(
                 "there is no training image", str(self.image_set.root), "protoexplain data check says what was found"
             )
-        return tuple(found)
+        return found
 
     @cached_property
     def validation(self) -> tuple[ImageRecord, ...]:
         """Held out to choose the best checkpoint; those that can be read."""
-        return tuple(readable(self.listed("validation"))[0])
+        return self._readable("validation")
 
     @cached_property
     def test(self) -> tuple[ImageRecord, ...]:
         """Looked at for reports only; those that can be read."""
-        return tuple(readable(self.listed("test"))[0])
+        return self._readable("test")
 
     @cached_property
     def problems(self) -> tuple[str, ...]:

@@ -163,10 +163,15 @@ _verified: dict[tuple[Path, int, int], str | tuple[int, int]] = {}
 
 
 def readable(
-    records: Sequence[ImageRecord], progress: Progress | None = None
+    records: Sequence[ImageRecord], progress: Progress | None = None, of: int = 0
 ) -> tuple[list[ImageRecord], tuple[str, ...]]:
     """Sort out the images that cannot be decoded, and those whose box lies outside; a file is decoded once in the life
     of the program.
+
+    Args:
+        records: The images.
+        progress: Told (done, total) in images.
+        of: Number of images of the whole data set, where these are a part of it.
 
     Returns:
         The good records in order, and for each other one a sentence with its file and the reason.
@@ -182,7 +187,7 @@ def readable(
         if reasons[-1] is not None and not isinstance(found, str):
             problems.leave_out("boxes outside their image", f"{record.path}: {reasons[-1]}")
     if records:
-        problems.require_few(len(records), records[0].path.parent, _MEND)
+        problems.require_few(max(of, len(records)), records[0].path.parent, _MEND)
     pairs = list(zip(records, reasons, strict=True))
     return (
         [record for record, reason in pairs if reason is None],

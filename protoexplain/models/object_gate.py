@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.precision import in_float32
 
 
 class GatedAddon(nn.Module):
@@ -39,9 +40,10 @@ class GatedAddon(nn.Module):
         on_object = self.on_object(features).to(z)
         return z * (on_object if on_object.shape[2:] == z.shape[2:] else F.interpolate(on_object, size=z.shape[2:]))
 
+    @in_float32
     def on_object(self, features: Tensor) -> Tensor:
         """bool [B,1,h,w]: the cells that are not silent."""
-        return F.conv2d(features.float(), self.weight[None, :, None, None], self.bias) > 0
+        return F.conv2d(features, self.weight[None, :, None, None], self.bias) > 0
 
 
 def embedding_of(addon: nn.Module) -> nn.Module:

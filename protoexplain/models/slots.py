@@ -61,7 +61,7 @@ def chosen_most(log_share: Tensor, labels: Tensor) -> Tensor:
     Summed over the slots as logarithms, where shares that are rounded to nothing still differ: two slots with the same
     prototype leave a place, which goes to the next in line.
     """
-    slots = log_share.shape[2]
+    slots = min(log_share.shape[1:])
     first = log_share.detach().logsumexp(2).topk(slots, 1).indices
     return torch.zeros_like(log_share[..., 0], dtype=torch.bool).scatter_(1, first, True)[labels]
 

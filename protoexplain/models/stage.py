@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 GROUPS = ("lower", "backbone", "addon", "prototypes", "slots", "head", "decoder")
+"""Of parameters, each with its learning rate."""
 BACKBONE = frozenset({"lower", "backbone"})
 """Of them those of the backbone."""
-"""Of parameters, each with its learning rate."""
 _OF_THE_HEAD = ("cross_entropy", "mixed_cross_entropy", "l1")
 """Loss terms that depend on activations and head alone."""
 

@@ -60,6 +60,8 @@ def network_stages(stages: Sequence[Stage], training: TrainingConfig) -> list[in
 def _in_epochs(stages: list[Stage], training: TrainingConfig) -> list[Stage]:
     """The stages of the network with so many epochs in all, in proportion; what decays does so in proportion too."""
     places, wanted = network_stages(stages, training), training.epochs or 0
+    if not places:
+        return stages
     if wanted < len(places):
         names = ", ".join(stages[place].name for place in places)
         raise UserError(

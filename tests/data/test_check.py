@@ -46,8 +46,8 @@ def test_what_will_hurt_is_told(enough, picture):
         picture(enough / "daisy" / f"{n}.png", 100 + n, size=(64, 64))
     text = told(enough)
     assert "side below 64 pixels, of which a network sees little: 1\n    lily/tiny.png" in text
-    assert "put on grey; train with --set data.alpha_masks=true" in text
-    assert "for the object: 1\n    lily/cut out.png" in text
+    assert "put on grey; the quick-* presets take all but these for the object" in text
+    assert "(data.alpha_masks): 1\n    lily/cut out.png" in text
     assert "classes with fewer than 20 training images: 1\n    daisy" in text
     assert "classes are not balanced: 22 training images of lily, 4 of daisy" in text
 

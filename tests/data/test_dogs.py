@@ -92,6 +92,13 @@ class TestErrors:
         with pytest.raises(UserError, match="label 2 stands for"):
             read_image_set(dogs)
 
+    def test_labels_that_another_program_wrote(self, dogs):
+        files = np.empty((2, 1), dtype=object)
+        files[:, 0] = ["n02085620-Chihuahua/n02085620_2.jpg", "n02107574-Greater_Swiss_Mountain_dog/n02107574_2.jpg"]
+        before = read_image_set(dogs)
+        savemat(dogs / "test_list.mat", {"file_list": files, "labels": np.array([[1.0], [2.0]])})
+        assert read_image_set(dogs).records == before.records
+
     def test_lists_of_unequal_length(self, dogs):
         files = np.empty((1, 1), dtype=object)
         files[0, 0] = "n02085620-Chihuahua/n02085620_2.jpg"

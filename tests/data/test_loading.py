@@ -397,3 +397,4 @@ def test_a_box_outside_its_image_leaves_it_out_and_many_are_refused(cub):
         cub.replace_line("bounding_boxes.txt", n, f"{n} 41.0 5.0 20.0 15.0")
     with pytest.raises(UserError, match="2 of 8 annotations cannot be used: boxes outside their image"):
         readable(read_image_set(cub.root).records)
+    assert len(readable(read_image_set(cub.root).records, of=20)[0]) == 6

@@ -59,3 +59,10 @@ def test_a_model_without_gates_keeps_its_add_on():
     (_, branch), *_ = model.named_branches()
     assert not gates_of(model)
     assert embedding_of(branch.addon) is branch.addon
+
+
+def test_autocast_opens_the_same_cells():
+    made, features = gate(), 0.5 + 0.01 * torch.randn(1, 3, 20, 20)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = made.on_object(features)
+    assert torch.equal(found, made.on_object(features))

@@ -13,7 +13,7 @@ from protoexplain.config import preset_names, read_yaml, resolve
 from protoexplain.errors import UserError
 from protoexplain.models.stage import Decay
 from protoexplain.progress import in_words
-from protoexplain.training import pace
+from protoexplain.training import pace, timing
 from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.engine import EpochSums
 from protoexplain.training.forecast import Forecast, StageForecast, epochs_within, in_epochs, schedule_in_words
@@ -172,6 +172,15 @@ class TestMeasuring:
         for stage, cost in zip(stages, costs.stages, strict=True):
             assert (cost.step > 0) == (stage.epochs > 0)
         assert any(cost.view > 0 for cost in costs.stages)
+
+    def test_a_backbone_that_few_images_leave_as_it_is_is_not_timed(self, planted, tmp_path, monkeypatch):
+        timed = []
+        kind_of = timing.input_kind
+        monkeypatch.setattr(timing, "input_kind", lambda *given: timed.append(given[2]) or kind_of(*given))
+        tuning = {"epochs": 1, "parts": 2, "min_images": 10_000}
+        run = open_run(tiny_config("protopnet", training={"fine_tuning": tuning}), planted, tmp_path)
+        measure_costs(run, stages_of(run.config)[:1], models_of(run.config, run.model))
+        assert timed == [{"addon", "prototypes"}]
 
     def test_what_is_over_costs_nothing(self, planted, tmp_path):
         run = open_run(tiny_config("protopnet"), planted, tmp_path)

@@ -70,7 +70,7 @@ def read(root: Path, seed: int = 0) -> ImageSet:
                 problems.add(f"lines of {table.name} about images that images.txt does not list", f"image {id_}")
     used = set(numbers.values.values())
     label_of = {number: label for label, number in enumerate(number for number in names.values if number in used)}
-    for number in names.values.keys() - used:
+    for number in (number for number in names.values if number not in used):
         problems.add("classes of classes.txt without an image, left out", names.values[number])
 
     masks = next(filter(Path.is_dir, (base / "segmentations", base.parent / "segmentations")), None)

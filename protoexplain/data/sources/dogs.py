@@ -80,10 +80,22 @@ def _entries(
         try:
             if len(PureWindowsPath(str(file)).parts) < 2 or "\0" in str(file):
                 raise ValueError("no folder and file")
-            entries.append((split, str(file), int(str(label))))
-        except ValueError as error:
+            entries.append((split, str(file), _whole(label)))
+        except (ValueError, OverflowError) as error:
             problems.leave_out("entries of the lists that cannot be used, left out", f"{str(file)[:60]!r}: {error}")
     return entries
+
+
+def _whole(label: object) -> int:
+    """A label, which other programs may have written as 1.0.
+
+    Raises:
+        ValueError: It is no whole number.
+    """
+    number = float(str(label))
+    if not number.is_integer():
+        raise ValueError(f"{label} is no whole number")
+    return int(number)
 
 
 def _folder(file: str) -> str:

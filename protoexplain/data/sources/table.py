@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PureWindowsPath
@@ -29,7 +29,6 @@ class _Pictures:
     """Finds the files that a table names, also where it leaves out folders and suffix or names those of elsewhere."""
 
     root: Path
-    used: set[Path] = field(default_factory=set)
 
     @cached_property
     def by_name(self) -> Mapping[str, list[Path]]:

@@ -140,9 +140,9 @@ class ProtoPool(PrototypeModel):
             "l1": self.head.foreign_weights,
         }
         if isinstance(out, PoolBranchOutput) and out.similarity is not None and out.log_share is not None:
-            similarity, own = out.similarity, chosen_most(out.log_share, labels)
-            terms["cluster"] = lambda: -losses.best_among(similarity, own, self.floor).mean()
-            terms["separation"] = lambda: -losses.best_among(similarity, ~own, self.floor).mean()
+            similarity, share = out.similarity, out.log_share
+            terms["cluster"] = lambda: -losses.best_among(similarity, chosen_most(share, labels), self.floor).mean()
+            terms["separation"] = lambda: -losses.best_among(similarity, ~chosen_most(share, labels), self.floor).mean()
         return {name: term() for name, term in terms.items() if name in names}
 
 
