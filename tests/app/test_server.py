@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -61,8 +61,9 @@ def test_a_server_that_does_not_start_is_told(monkeypatch, capsys):
 
 def test_the_empty_folder_is_left_before_it_is_removed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    at_removal, rmtree = [], shutil.rmtree
-    monkeypatch.setattr(shutil, "rmtree", lambda *given, **named: (at_removal.append(Path.cwd()), rmtree(*given)))
+    at_removal, cleanup = [], tempfile.TemporaryDirectory.cleanup
+    removed = lambda folder: (at_removal.append(Path.cwd()), cleanup(folder))  # noqa: E731
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", removed)
     with _empty_working_folder():
         empty = Path.cwd()
         assert (empty != tmp_path, list(empty.iterdir())) == (True, [])

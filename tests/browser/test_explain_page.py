@@ -65,7 +65,7 @@ def test_the_first_visit_shows_an_example_explained(open_page):
     expect(page.locator("#facts")).to_contain_text("87.5 %")
     expect(page.locator("#explained .mark").first).to_be_visible()
     assert page.locator("#classes label").count() == 4
-    assert "model=a-protopnet" in page.url
+    page.wait_for_url(re.compile("model=a-protopnet"))
     page.get_by_role("tab", name="Metrics").click()
     expect(page.locator("#picture-panel")).to_be_hidden()
     expect(page.locator(".introduction")).to_be_hidden()

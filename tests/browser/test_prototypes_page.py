@@ -25,7 +25,7 @@ def test_the_gallery_is_searched_filtered_and_sorted(page):
     tiles = page.locator("#gallery .prototype-grid li")
     page.get_by_label("Sort by").select_option("Class weight")
     expect(page.locator("#gallery [role=status]")).to_contain_text("sorted by class weight")
-    values = [float(text.replace("\N{MINUS SIGN}", "-")) for text in tiles.locator("i").all_inner_texts()]
+    values = [float(text.replace("\N{MINUS SIGN}", "-")) for text in tiles.locator("i").all_text_contents()]
     assert values == sorted(values, reverse=True)
     page.locator("select[name=class]").select_option(index=2)
     expect(tiles).to_have_count(4)
