@@ -13,7 +13,10 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(open_page):
-    return open_page()
+    """The first view, when the address says what it shows."""
+    opened = open_page()
+    opened.wait_for_url(re.compile("model="))
+    return opened
 
 
 def number(text):
@@ -231,8 +234,7 @@ def test_a_row_and_its_box_are_linked(page):
 
 def test_a_row_is_kept_shown_by_keyboard_and_heat_maps_fade(page):
     number = page.get_by_role("button", name="Show row 1 in the picture")
-    number.focus()
-    page.keyboard.press("Enter")
+    number.press("Enter")
     expect(number).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#explained .mark.here")).to_have_text("1")
     open_settings(page)
