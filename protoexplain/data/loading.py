@@ -24,7 +24,7 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.data.source import Problems
 from protoexplain.data.warps import Frame
 from protoexplain.errors import UserError
-from protoexplain.io.images import image_size, load_image, verify_image
+from protoexplain.io.images import load_image, verify_image
 from protoexplain.progress import Progress
 
 Crop = Literal["box", "full"]
@@ -204,8 +204,7 @@ def _looked_at(path: Path) -> str | tuple[int, int]:
     key = (path, state.st_size, state.st_mtime_ns)
     if key not in _verified:
         try:
-            verify_image(path)
-            _verified[key] = image_size(path)
+            _verified[key] = verify_image(path)
         except UserError as error:
             _verified[key] = error.what
     return _verified[key]

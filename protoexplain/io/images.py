@@ -143,18 +143,22 @@ def image_size(file: Path | BinaryIO) -> tuple[int, int]:
         return _upright_size(image)
 
 
-def verify_image(file: Path | BinaryIO) -> None:
+def verify_image(file: Path | BinaryIO) -> tuple[int, int]:
     """Decode a picture to the end, coarsely where its format allows, to learn whether it can be read.
+
+    Returns:
+        (width, height) of the upright picture in pixels.
 
     Raises:
         UserError: As `load_image`.
     """
     with _opened(file) as image:
         if image.format == "JPEG":
+            size = _upright_size(image)
             image.draft("RGB", (image.width // 8, image.height // 8))
             image.load()
-            return
-    load_image(file)
+            return size
+    return load_image(file).size
 
 
 def sha256_of(file: Path) -> str:
