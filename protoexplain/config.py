@@ -142,6 +142,11 @@ class RunConfig(BaseModel):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def with_training(config: RunConfig, **changes: int | None) -> RunConfig:
+    """The same run with other settings of its training, which are not checked again."""
+    return config.model_copy(update={"training": config.training.model_copy(update=changes)})
+
+
 class _Loader(yaml.SafeLoader):
     """Plain data only, without aliases (which can blow up a small file)."""
 

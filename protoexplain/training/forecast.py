@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from protoexplain.config import RunConfig
+from protoexplain.config import RunConfig, with_training
 from protoexplain.models.stage import Stage
 from protoexplain.training.schedule import network_stages, scheduled, stages_of
 from protoexplain.training.state import RunState
@@ -100,20 +100,15 @@ def epochs_within(config: RunConfig, seconds: float, predict: Callable[[list[Sta
     """
     least = len(network_stages(scheduled(config), config.training))
     low, high = least, least + 1
-    while high < MOST_EPOCHS and predict(stages_of(in_epochs(config, high))) <= seconds:
+    while high < MOST_EPOCHS and predict(stages_of(with_training(config, epochs=high))) <= seconds:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if predict(stages_of(in_epochs(config, middle))) <= seconds:
+        if predict(stages_of(with_training(config, epochs=middle))) <= seconds:
             low = middle
         else:
             high = middle
     return low
-
-
-def in_epochs(config: RunConfig, epochs: int) -> RunConfig:
-    """The same run with so many epochs of the network."""
-    return config.model_copy(update={"training": config.training.model_copy(update={"epochs": epochs})})
 
 
 def schedule_in_words(config: RunConfig) -> str:

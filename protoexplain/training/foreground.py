@@ -16,6 +16,9 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.data.regions import object_region
 from protoexplain.io.images import image_size
 
+ON_OBJECT = 0.5
+"""A cell shows the object where the object covers at least this share of it."""
+
 
 def coverage(records: Sequence[ImageRecord], crop: Crop, map_size: Sequence[int]) -> Tensor:
     """The share of each cell that the object covers, float32 [N,H,W] in [0, 1].

@@ -11,13 +11,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from protoexplain.models.object_gate import gates_of
-from protoexplain.training.foreground import coverage
+from protoexplain.training.foreground import ON_OBJECT, coverage
 from protoexplain.training.trainer import Trainer
 
 CELLS, CELLS_OF_IMAGE = 200_000, 64
 """Most cells that it is taught on, in all and of each image."""
-_ON_OBJECT = 0.5
-"""A cell shows the object where the object covers at least this share of it."""
 _STREAM = 5
 """Of random numbers, beside those of order, pictures, parts and the choice of patches."""
 
@@ -44,7 +42,7 @@ def fit_object_gate(run: Trainer) -> None:
         if covered is None:
             covered = coverage(run.data.train, run.data.crop, features.shape[2:])
         for vectors, share in zip(features.flatten(2).transpose(1, 2), covered[indices.cpu()].flatten(1), strict=True):
-            for chosen in (share >= _ON_OBJECT, share == 0):
+            for chosen in (share >= ON_OBJECT, share == 0):
                 places = chosen.nonzero()[:, 0]
                 places = places[torch.randperm(len(places), generator=generator)[: wanted // 2]]
                 cells.append(vectors[places])

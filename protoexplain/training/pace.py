@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from protoexplain.config import RunConfig
+from protoexplain.config import RunConfig, with_training
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.progress import TimedWatcher, in_words
-from protoexplain.training.forecast import Forecast, epochs_within, in_epochs, schedule_in_words
+from protoexplain.training.forecast import Forecast, epochs_within, schedule_in_words
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.timing import Costs, forecasts, measure_costs
 from protoexplain.training.trainer import Trainer
@@ -52,10 +52,10 @@ def _within(trainer: Trainer, costs: Costs | None, ends: float) -> RunConfig:
             return sum(stage.total for stage in each) + end
 
         epochs = epochs_within(config, left, predict)
-        decided = in_epochs(config, epochs)
+        decided = with_training(config, epochs=epochs)
         needed = predict(stages_of(decided))
         late = ", longer than wanted: fewer are not possible" if needed > left else ""
         told = f"{schedule_in_words(decided)}, which takes {in_words(needed)} from now{late}"
     epochs, told = trainer.fabric.broadcast((epochs, told))
     trainer.callbacks.watcher.line(told)
-    return in_epochs(config, epochs)
+    return with_training(config, epochs=epochs)

@@ -17,13 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from protoexplain.models.parts import PartTeacher
+from protoexplain.training.foreground import ON_OBJECT
 
 STEPS, BATCH, LR = 500, 32, 1e-2
 CONCENTRATION, PRESENCE, ENTROPY, BALANCE, OBJECT = 3.0, 1.0, 0.1, 1.0, 1.0
 """Weights of the loss terms."""
 _AT_ONCE = 256
-_ON_OBJECT = 0.5
-"""A cell shows the object where the object covers at least this share of it."""
 
 
 def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, seed: int) -> None:
@@ -50,7 +49,7 @@ def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, see
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         chosen = torch.randint(len(features), (BATCH,), generator=generator)
-        loss = part_loss(teacher(features[chosen].float()), coverage[chosen] >= _ON_OBJECT)
+        loss = part_loss(teacher(features[chosen].float()), coverage[chosen] >= ON_OBJECT)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

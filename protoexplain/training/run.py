@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
 from protoexplain.allocator import reuse_freed_memory
-from protoexplain.config import RunConfig, TrainingConfig
+from protoexplain.config import RunConfig, TrainingConfig, with_training
 from protoexplain.data.dataset_view import DatasetView, parts_in_words, view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
@@ -180,7 +180,7 @@ def _with_threads(config: RunConfig, fabric: Fabric, model: PrototypeModel, watc
     if threads is None:
         return config
     torch.set_num_threads(threads)
-    return config.model_copy(update={"training": config.training.model_copy(update={"threads": threads})})
+    return with_training(config, threads=threads)
 
 
 def _run_id(config: RunConfig, data: DatasetView) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protoexplain.config import RunConfig, merged, parse, read_yaml
+from protoexplain.config import RunConfig, merged, parse, read_yaml, with_training
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import flat
@@ -61,7 +61,7 @@ def settings_to_go_on(folder: Path, config: RunConfig) -> RunConfig:
         return config
     before = parse(known)
     open_ = {key: getattr(before.training, key) for key in _DECIDED if getattr(config.training, key) is None}
-    config = config.model_copy(update={"training": config.training.model_copy(update=open_)})
+    config = with_training(config, **open_)
     stored, given = (dict(flat(deciding(each.model_dump(mode="json")))) for each in (before, config))
     _require_same(stored, given, folder / CONFIG)
     return config

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import open_run, run_log, same_tensors, tiny_config, tiny_train
 
-from protoexplain.config import preset_names, read_yaml, resolve
+from protoexplain.config import preset_names, read_yaml, resolve, with_training
 from protoexplain.errors import UserError
 from protoexplain.models.stage import Decay
 from protoexplain.progress import in_words
 from protoexplain.training import pace, timing
 from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.engine import EpochSums
-from protoexplain.training.forecast import Forecast, StageForecast, epochs_within, in_epochs, schedule_in_words
+from protoexplain.training.forecast import Forecast, StageForecast, epochs_within, schedule_in_words
 from protoexplain.training.run_folder import CONFIG
 from protoexplain.training.schedule import apportioned, network_stages, scheduled, stages_of
 from protoexplain.training.stage_models import models_of
@@ -46,7 +46,7 @@ class TestSchedules:
         planned = scheduled(config)
         counted = network_stages(planned, config.training)
         for wanted in (len(counted), 31):
-            stages = stages_of(in_epochs(config, wanted))
+            stages = stages_of(with_training(config, epochs=wanted))
             assert sum(stages[place].epochs for place in counted) == wanted
             for place, (before, after) in enumerate(zip(planned, stages, strict=True)):
                 assert (before.name, before.project, before.merge, before.lr) == (
@@ -58,11 +58,11 @@ class TestSchedules:
                 assert after == before or place in counted
                 assert (after.epochs > 0) == (before.epochs > 0)
         same = sum(planned[place].epochs for place in counted)
-        assert stages_of(in_epochs(config, same)) == planned
+        assert stages_of(with_training(config, epochs=same)) == planned
 
     def test_what_is_counted_in_epochs_shrinks_along(self):
         config = tiny_config("protopnet", training={"fine_tuning": {"epochs": 16, "parts": 2, "min_steps": 400}})
-        first = stages_of(in_epochs(config, 5))[0]
+        first = stages_of(with_training(config, epochs=5))[0]
         assert (first.epochs, first.min_steps) == (3, 75)
         assert first.decay["backbone"].total == 3
         assert first.decay["backbone"].multiplier(4 - 1e-9) == pytest.approx(0.01)
@@ -75,7 +75,7 @@ class TestSchedules:
 
     def test_the_last_layer_counts_where_it_is_all_or_is_trained_on_pictures(self):
         config = resolve("quick-cbc", ["training.fine_tuning.epochs=0"])
-        assert [stage.epochs for stage in stages_of(in_epochs(config, 6))] == [0, 6, 0]
+        assert [stage.epochs for stage in stages_of(with_training(config, epochs=6))] == [0, 6, 0]
         config = resolve("cub-pipnet-convnext")
         assert len(network_stages(scheduled(config), config.training)) == 4
 

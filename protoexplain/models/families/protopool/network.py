@@ -139,10 +139,11 @@ class ProtoPool(PrototypeModel):
             "orthogonality": lambda: orthogonality(self.head.slot_logits),
             "l1": self.head.foreign_weights,
         }
-        if isinstance(out, PoolBranchOutput) and out.similarity is not None and out.log_share is not None:
-            similarity, share = out.similarity, out.log_share
-            terms["cluster"] = lambda: -losses.best_among(similarity, chosen_most(share, labels), self.floor).mean()
-            terms["separation"] = lambda: -losses.best_among(similarity, ~chosen_most(share, labels), self.floor).mean()
+        compares = bool(names & {"cluster", "separation"})
+        if compares and isinstance(out, PoolBranchOutput) and out.similarity is not None and out.log_share is not None:
+            similarity, own = out.similarity, chosen_most(out.log_share, labels)
+            terms["cluster"] = lambda: -losses.best_among(similarity, own, self.floor).mean()
+            terms["separation"] = lambda: -losses.best_among(similarity, ~own, self.floor).mean()
         return {name: term() for name, term in terms.items() if name in names}
 
 
