@@ -33,7 +33,7 @@ class ModelOnBirds:
 
     def dataset(self, augmentation: str = "none") -> ImageDataset:
         """The training images; nothing is decoded yet."""
-        return self.data.dataset(self.data.train, self.config.data, augmentation, kept=PictureStore(1 << 30))
+        return self.data.dataset(self.data.train, self.config.data, augmentation, store=PictureStore(1 << 30))
 
     def batches(self, dataset: ImageDataset) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Images, labels and indices in order."""

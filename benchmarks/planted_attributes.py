@@ -24,7 +24,7 @@ from benchmarks.timing import show
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoints
 from protoexplain.data.loading import cut, geometry_of
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.data.records import ImageRecord
 from protoexplain.explanations.characteristics.calibration import disturbance, related
 from protoexplain.explanations.characteristics.distinctions import Distinction, calibrated, distinguish, place_of

@@ -24,7 +24,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import ImageDataset, batches
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.data.records import ImageRecord
 from protoexplain.editing.decisions import Action, Decision, Decisions
 from protoexplain.editing.edit import edit

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from protoexplain.api.loaded import LoadedModel
     from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.config import RunConfig, resolve
-    from protoexplain.data.reading import read_image_set
+    from protoexplain.data.read import read_image_set
     from protoexplain.errors import UserError
     from protoexplain.explanations.evidence.local import Explanation
     from protoexplain.explanations.explainer import Explainer
@@ -56,7 +56,7 @@ _HOMES = {
     "measure": "api.functions",
     "get_metric": "metrics.registry",
     "list_metrics": "metrics.registry",
-    "read_image_set": "data.reading",
+    "read_image_set": "data.read",
     "resolve": "config",
     "train": "api.functions",
     "verify": "training.verify",

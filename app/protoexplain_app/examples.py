@@ -20,7 +20,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.file_names import THUMBS
 from protoexplain.data.dataset_view import DatasetView, view_of
 from protoexplain.data.loading import readable
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image

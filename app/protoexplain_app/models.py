@@ -25,7 +25,7 @@ MAX_MODELS = 3
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedCheckpoint:
     """A checkpoint that can be chosen.
 
     Args:
@@ -38,7 +38,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenCheckpoint:
     """A folder that should be a checkpoint.  Args: name: below the scanned folder; reason: one sentence."""
 
     name: str
@@ -63,7 +63,7 @@ def mark_of(checkpoint: Checkpoint) -> str:
     return checkpoint.weights_sha256[:16]
 
 
-def titles(listed: Sequence[Listed]) -> list[tuple[str, str]]:
+def titles(listed: Sequence[ListedCheckpoint]) -> list[tuple[str, str]]:
     """Labels of a list of checkpoints, and their names: family and data set, and the folder where both repeat."""
     labels = [
         f"{get_family(entry.checkpoint.config.family).title} on {readable(entry.checkpoint.data.name)}"
@@ -90,10 +90,10 @@ class ModelStore:
         self.root, self.device = root.resolve(), device
         self._lock = threading.RLock()
         self._contents: dict[str, _FolderContent] = {}
-        self._listed: dict[str, Listed] = {}
+        self._listed: dict[str, ListedCheckpoint] = {}
         self._loaded: LRUCache[str, Explainer] = LRUCache(max_models)
 
-    def scan(self) -> tuple[tuple[Listed, ...], tuple[Broken, ...]]:
+    def scan(self) -> tuple[tuple[ListedCheckpoint, ...], tuple[BrokenCheckpoint, ...]]:
         """Read the folder anew: the checkpoints that can be chosen, and those that cannot with the reason.
 
         A model in memory stays available when its folder vanishes or breaks.
@@ -102,19 +102,19 @@ class ModelStore:
             unreadable: list[OSError] = []
             places = {self._name(path): path for path in find_checkpoints(self.root, unreadable.append)}
             self._contents = {name: self._read(name, path) for name, path in places.items()}
-            listed: dict[str, Listed] = {}
-            broken = [Broken(self._name(Path(error.filename)), _reason(error)) for error in unreadable]
+            listed: dict[str, ListedCheckpoint] = {}
+            broken = [BrokenCheckpoint(self._name(Path(error.filename)), _reason(error)) for error in unreadable]
             for name, seen in self._contents.items():
                 if isinstance(seen.result, Checkpoint):
-                    listed[name] = Listed(name, seen.result)
+                    listed[name] = ListedCheckpoint(name, seen.result)
                 else:
-                    broken.append(Broken(name, seen.result.what))
+                    broken.append(BrokenCheckpoint(name, seen.result.what))
             for name in self._loaded:
                 listed.setdefault(name, self._listed[name])
             self._listed = dict(sorted(listed.items()))
             return tuple(self._listed.values()), tuple(broken)
 
-    def listed(self, name: str) -> Listed:
+    def listed(self, name: str) -> ListedCheckpoint:
         """A checkpoint by name, as of the last scan.
 
         Raises:

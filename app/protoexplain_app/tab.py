@@ -73,7 +73,8 @@ class TabEvents:
         outputs: The widgets that handlers fill.
         on_error: Message as HTML -> what is shown instead where a handler fails.
         limits: How many handlers run at a time, as `QUIET` and `ON_MODEL`; by default one of this tab.
-        kept: Holds what the browser keeps of earlier visits; handlers take it last.  None where a tab needs no such.
+        browser_state: Holds what the browser keeps of earlier visits; handlers take it last.  None where a tab needs no
+            such.
     """
 
     name: str
@@ -82,7 +83,7 @@ class TabEvents:
     outputs: Sequence[Any]
     on_error: Callable[[str], list[Any]]
     limits: Mapping[str, Any] | None = None
-    kept: gr.BrowserState | None = None
+    browser_state: gr.BrowserState | None = None
 
     def unchanged(self) -> list[Any]:
         """The outputs as they are."""
@@ -97,11 +98,11 @@ class TabEvents:
                 no longer the chosen one or a link asks for something.
         """
 
-        def handle(choice: Choice, state: Any, *kept: Any) -> list[Any]:  # noqa: ANN401
+        def handle(choice: Choice, state: Any, *browser_state: Any) -> list[Any]:  # noqa: ANN401
             parameters = choice.parameters_for(self.name)
             if of_model and not parameters and choice.model == state.model:
                 return self.unchanged()
-            return handler(choice, state, parameters, *kept)
+            return handler(choice, state, parameters, *browser_state)
 
         self._call(self.chosen.change, _named_after(handler, handle))
 
@@ -117,15 +118,15 @@ class TabEvents:
     ) -> None:
         """A form that was sent or changed; `read` makes what the handler takes of its fields."""
 
-        def handle(choice: Choice, state: Any, event: gr.EventData, *kept: Any) -> list[Any]:  # noqa: ANN401
-            return handler(choice, state, read(str(event.query)), *kept)
+        def handle(choice: Choice, state: Any, event: gr.EventData, *browser_state: Any) -> list[Any]:  # noqa: ANN401
+            return handler(choice, state, read(str(event.query)), *browser_state)
 
         self._call(form.query, _named_after(handler, handle), outputs, on_error, trigger_mode)
 
-    def on_kept(self, handler: Handler) -> None:
+    def on_browser_state(self, handler: Handler) -> None:
         """What the browser keeps is known, a moment after the page has opened, or has changed."""
-        if self.kept is not None:
-            self._call(self.kept.change, handler)
+        if self.browser_state is not None:
+            self._call(self.browser_state.change, handler)
 
     def on_tick(self, timer: gr.Timer, handler: Handler, **options: Any) -> None:  # noqa: ANN401
         """A tick of a clock; one that comes while the handler still runs is left out."""
@@ -141,7 +142,7 @@ class TabEvents:
     ) -> None:
         event(
             show_errors(handler, on_error or self.on_error),
-            [self.chosen, self.state, *([] if self.kept is None else [self.kept])],
+            [self.chosen, self.state, *([] if self.browser_state is None else [self.browser_state])],
             [*(self.outputs if outputs is None else outputs)],
             trigger_mode=trigger_mode,
             **(self.limits or {**QUIET, "concurrency_id": self.name, "concurrency_limit": 1}),

@@ -39,7 +39,7 @@ def existing_folder(context: typer.Context, path: Path | None) -> Path | None:
         UserError: There is none.
     """
     if path is not None and not context.resilient_parsing:
-        from protoexplain.data.reading import require_folder
+        from protoexplain.data.read import require_folder
 
         require_folder(path)
     return path

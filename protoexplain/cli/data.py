@@ -58,7 +58,7 @@ def check(
     """Say what is in a data set: counts, unreadable files, tiny classes, the same image in train and test."""
     from protoexplain.data.check import as_text
     from protoexplain.data.check import check as check_set
-    from protoexplain.data.reading import read_image_set
+    from protoexplain.data.read import read_image_set
 
     with watching() as watcher:
         report = check_set(

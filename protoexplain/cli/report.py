@@ -46,7 +46,7 @@ def report(
     from protoexplain.devices import resolve_device
     from protoexplain.explanations.explainer import Explainer
     from protoexplain.report.formats import require_format, write_report
-    from protoexplain.report.gather import SECTIONS, Wanted, gather, given_images, require_sections
+    from protoexplain.report.gather import SECTIONS, ReportOptions, gather, report_images, require_sections
     from protoexplain.report.wording import printable
 
     require_format(out)
@@ -60,8 +60,8 @@ def report(
     with watching() as watcher:
         for notice in view.notices if view else ():
             watcher.line(notice)
-        given = given_images(images or [], view)
-        made = gather(explainer, given, Wanted(chosen, command, originals), watcher.progress)
+        shown = report_images(images or [], view)
+        made = gather(explainer, shown, ReportOptions(chosen, command, originals), watcher.progress)
         for refused in made.refused:
             watcher.line(f"left out: {refused.name}: {refused.reason}")
         write_report(made, out)

@@ -41,7 +41,7 @@ def info(
         _describe(Checkpoint.load(checkpoint), as_json)
         return
     from protoexplain.config import preset_names, read_preset
-    from protoexplain.data.reading import source_names
+    from protoexplain.data.read import source_names
     from protoexplain.metrics.registry import list_metrics
     from protoexplain.models.registry import family_names, get_family
 

@@ -89,7 +89,7 @@ def train(
             from protoexplain.training.model_check import check_configuration
 
             check_configuration(settings)
-        told = _told_of(data, settings) if data else []
+        told = _announced(data, settings) if data else []
         _print_configuration(settings, as_json)
         for line in [] if as_json else told:
             say(f"# {line}")
@@ -131,7 +131,7 @@ def _configured(settings: RunConfig) -> Path:
     return Path(settings.data.path) if settings.data.path else EMBEDDED
 
 
-def _told_of(data: Path, settings: RunConfig) -> list[str]:
+def _announced(data: Path, settings: RunConfig) -> list[str]:
     """What a training would say about its images before it opens them."""
     from protoexplain.data.dataset_view import parts_in_words, view_of_run
 
@@ -143,7 +143,7 @@ def _told_of(data: Path, settings: RunConfig) -> list[str]:
 
 def _going_on(run: Path, settings: RunConfig, data: Path) -> RunConfig:
     """The settings with which a run would go on; refuses what the run itself would refuse."""
-    from protoexplain.data.reading import read_image_set
+    from protoexplain.data.read import read_image_set
     from protoexplain.training.run_folder import require_same_data, settings_to_go_on
 
     settings = settings_to_go_on(run, settings)

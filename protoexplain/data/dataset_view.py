@@ -27,7 +27,7 @@ from protoexplain.config import DataConfig
 from protoexplain.data.geometry import Box
 from protoexplain.data.loading import Crop, ImageDataset, readable
 from protoexplain.data.picture_store import PictureStore
-from protoexplain.data.reading import is_laid_out, read_image_set
+from protoexplain.data.read import is_laid_out, read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.data.regions import with_alpha_masks
 from protoexplain.data.source import Problems
@@ -135,9 +135,9 @@ class DatasetView:
         config: DataConfig,
         augmentation: str = "none",
         seed: int = 0,
-        kept: PictureStore | None = None,
+        store: PictureStore | None = None,
     ) -> ImageDataset:
-        return ImageDataset(records, self.crop, config.image_size, augmentation, seed, kept)
+        return ImageDataset(records, self.crop, config.image_size, augmentation, seed, store)
 
 
 def view_of_run(config: DataConfig, path: Path | None = None) -> DatasetView:

@@ -61,7 +61,7 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         size: Side S of the pictures.
         augmentation: Name of an augmentation; ``none`` gives the test-time picture.
         seed: Seed of the augmentation, not negative.
-        kept: Where prepared pictures are kept, which several data sets may share; whoever looks at the pictures once
+        store: Where prepared pictures are kept, which several data sets may share; whoever looks at the pictures once
             keeps none.
 
     Raises:
@@ -75,13 +75,13 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
         size: int,
         augmentation: str = "none",
         seed: int = 0,
-        kept: PictureStore | None = None,
+        store: PictureStore | None = None,
     ) -> None:
         self.records, self.crop, self.size, self.seed = tuple(records), crop, size, seed
         self.augmentation = find_augmentation(augmentation)
         self.epoch = 0
         self._cache: dict[int, tuple[Place, int, int]] = {}
-        self._kept = kept or PictureStore(0)
+        self._store = store or PictureStore(0)
         boxless = [record.id for record in records if crop == "box" and record.box is None]
         if boxless:
             raise UserError(
@@ -121,14 +121,14 @@ class ImageDataset(Dataset[tuple[Tensor, int, int]]):
     def _prepared(self, index: int) -> Frame:
         if index in self._cache:
             place, width, height = self._cache[index]
-            return Frame(self._kept.get(place), width, height)
+            return Frame(self._store.get(place), width, height)
         record = self.records[index]
         loaded = load_image(record.path)
         geometry = geometry_of(record, loaded.size, self.crop, self.size)
         frame = self.augmentation.prepare(loaded.region(geometry.crop.as_list()), self.size)
-        kept = self._kept.put(frame.rgb)
-        if kept is not None:
-            self._cache[index] = kept, frame.width, frame.height
+        stored = self._store.put(frame.rgb)
+        if stored is not None:
+            self._cache[index] = stored, frame.width, frame.height
         return frame
 
 

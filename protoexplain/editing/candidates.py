@@ -24,7 +24,7 @@ OFFERED = 6
 
 
 @dataclass(frozen=True)
-class Spot:
+class PatchCandidate:
     """A patch of a training picture for a prototype.
 
     Args:
@@ -49,7 +49,7 @@ class Spot:
 @torch.no_grad()
 def candidates(
     preview: EditPreview, prototype: int, decisions: Sequence[Decision] = (), k: int = OFFERED
-) -> tuple[Spot, ...]:
+) -> tuple[PatchCandidate, ...]:
     """The best patches to write into a prototype instead of its own, the nearest first.
 
     Args:
@@ -77,11 +77,11 @@ def candidates(
             maps[i, max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = -torch.inf
     best, cells = maps.flatten(1).max(1)
     order = [i for i in best.argsort(descending=True, stable=True).tolist() if best[i] > -torch.inf][:k]
-    return tuple(spot(preview, prototype, places[i], *divmod(int(cells[i]), width)) for i in order)
+    return tuple(candidate_at(preview, prototype, places[i], *divmod(int(cells[i]), width)) for i in order)
 
 
 @torch.no_grad()
-def spot(preview: EditPreview, prototype: int, place: int, row: int, column: int) -> Spot:
+def candidate_at(preview: EditPreview, prototype: int, place: int, row: int, column: int) -> PatchCandidate:
     """A cell of a training picture as the new place of a prototype.
 
     Raises:
@@ -106,10 +106,10 @@ def spot(preview: EditPreview, prototype: int, place: int, row: int, column: int
     written = branch.similarity.prototypes_from(patch).view_as(learned).clone()
     similarity = branch.projected_by.maps(z, learned)[0, 0, row, column]
     own_map = branch.similarity.maps(z, written)[0, 0]
-    return Spot(image.id, place, row, column, float(similarity), written, own_map)
+    return PatchCandidate(image.id, place, row, column, float(similarity), written, own_map)
 
 
-def resolved(preview: EditPreview, decision: Decision, before: Sequence[Decision]) -> Spot:
+def resolved(preview: EditPreview, decision: Decision, before: Sequence[Decision]) -> PatchCandidate:
     """The patch that a decision names, or the nearest one that is not unwanted.
 
     Args:
@@ -131,11 +131,11 @@ def resolved(preview: EditPreview, decision: Decision, before: Sequence[Decision
     if image not in ids:
         what = f"'{image}' is no training picture of the model"
         raise UserError(what, f"prototype {decision.prototype}", "name a picture as the data set's list does")
-    return spot(preview, decision.prototype, ids[image], row, column)
+    return candidate_at(preview, decision.prototype, ids[image], row, column)
 
 
-def box_of(preview: EditPreview, prototype: int, found: Spot) -> Box:
-    """The part of the picture that would be shown for a spot, in pixels of the network's input."""
+def box_of(preview: EditPreview, prototype: int, found: PatchCandidate) -> Box:
+    """The part of the picture that would be shown for a candidate, in pixels of the network's input."""
     _, branch, _ = preview.place(prototype)
     size = preview.checkpoint.config.data.image_size
     return DEFAULT(branch.activation_maps(found.map)[None], size)[0]

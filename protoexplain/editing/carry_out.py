@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from protoexplain.editing.candidates import Spot, resolved
+from protoexplain.editing.candidates import PatchCandidate, resolved
 from protoexplain.editing.decisions import REMOVE, REPROJECT, Decision
 from protoexplain.editing.preview import TRAIN, VALIDATION, EditPreview
 from protoexplain.errors import UserError
@@ -40,15 +40,15 @@ class Edited:
     Args:
         model: Without its backbone.
         decisions: What was carried out; all places are named.
-        kept: Numbers in the parent of the prototypes that are left, ascending.
-        moved: Number in the parent -> where the prototype lies now.
+        remaining: Numbers in the parent of the prototypes that are left, ascending.
+        reprojected: Number in the parent -> where the prototype lies now.
         similarity: Split -> [N,P] of the best patches to the prototypes that are left.
     """
 
     model: PrototypeModel
     decisions: tuple[Decision, ...]
-    kept: tuple[int, ...]
-    moved: Mapping[int, Spot]
+    remaining: tuple[int, ...]
+    reprojected: Mapping[int, PatchCandidate]
     similarity: Mapping[str, Tensor]
 
     def activations(self, split: str) -> Tensor:
@@ -69,32 +69,32 @@ def carry_out(preview: EditPreview, decisions: Sequence[Decision]) -> Edited:
         UserError: A decision cannot be carried out, or no prototype would be left.
     """
     model = copy.deepcopy(preview.model)
-    moved: dict[int, Spot] = {}
+    reprojected: dict[int, PatchCandidate] = {}
     done: list[Decision] = []
     for decision in decisions:
         preview.place(decision.prototype)
         if decision.do == REPROJECT:
-            spot = moved[decision.prototype] = resolved(preview, decision, done)
-            decision = decision.model_copy(update={"image": spot.image, "row": spot.row, "column": spot.column})
+            patch = reprojected[decision.prototype] = resolved(preview, decision, done)
+            decision = decision.model_copy(update={"image": patch.image, "row": patch.row, "column": patch.column})
         done.append(decision)
     branches = dict(model.named_branches())
     similarity = {name: features.similarity for name, features in preview.features.items()}
-    if moved:
+    if reprojected:
         similarity = {name: values.clone() for name, values in similarity.items()}
-    for prototype, spot in moved.items():
+    for prototype, patch in reprojected.items():
         name, _, own = preview.place(prototype)
-        branches[name].prototypes.data[own : own + 1] = spot.written
+        branches[name].prototypes.data[own : own + 1] = patch.written
         for split, features in preview.features.items():
             if len(features.images):
-                similarity[split][:, prototype] = features.best(name, branches[name], spot.written)[:, 0]
+                similarity[split][:, prototype] = features.best(name, branches[name], patch.written)[:, 0]
     removed = {decision.prototype for decision in decisions if decision.do == REMOVE}
-    kept = [index for index in range(model.num_prototypes) if index not in removed]
-    if not kept:
+    remaining = [index for index in range(model.num_prototypes) if index not in removed]
+    if not remaining:
         raise UserError("every prototype would be removed", "decisions", "keep at least one")
     if removed:
-        model.select(torch.tensor(kept))
-        similarity = {name: values[:, kept] for name, values in similarity.items()}
-    return Edited(model.eval(), tuple(done), tuple(kept), moved, similarity)
+        model.select(torch.tensor(remaining))
+        similarity = {name: values[:, remaining] for name, values in similarity.items()}
+    return Edited(model.eval(), tuple(done), tuple(remaining), reprojected, similarity)
 
 
 def refit(preview: EditPreview, edited: Edited, epochs: int | None = None, watcher: Watcher | None = None) -> int:

@@ -147,7 +147,7 @@ def report(preview: EditPreview, parent: Edited, edited: Edited, epochs: int) ->
         for image, truth, one, two in zip(preview.features[TEST].images, labels, *predicted, strict=True)
         if one != two
     )
-    concerned = {finding.kind: tuple(edited.kept[i] for i in finding.prototypes) for finding in findings}
+    concerned = {finding.kind: tuple(edited.remaining[i] for i in finding.prototypes) for finding in findings}
     return EditReport(before, sizes(preview, edited, findings), changed, concerned, epochs)
 
 
@@ -164,7 +164,7 @@ def sizes(preview: EditPreview, edited: Edited, findings: Sequence[Finding]) -> 
     return Sizes(
         test=_share(preview, edited, TEST),
         validation=_share(preview, edited, VALIDATION),
-        prototypes=len(edited.kept),
+        prototypes=len(edited.remaining),
         used=int(used(edited.model.presence_weights(), NEARLY_ZERO).sum()),
         sparsity=float((weights.abs() <= NEARLY_ZERO).double().mean()),
         findings={f.kind: len(f.prototypes or f.classes) if f.judged else None for f in findings},
@@ -184,19 +184,19 @@ def records_of(preview: EditPreview, edited: Edited) -> tuple[PrototypeRecord, .
     images = preview.features[TRAIN].images
     known = {r.image_id: r.source_size for r in preview.checkpoint.prototypes}
     records = list(preview.checkpoint.prototypes)
-    for prototype, spot in edited.moved.items():
-        height, width = spot.map.shape
+    for prototype, patch in edited.reprojected.items():
+        height, width = patch.map.shape
         records[prototype] = replace(
             records[prototype],
-            image_id=images[spot.place].id,
-            row=spot.row,
-            column=spot.column,
+            image_id=images[patch.place].id,
+            row=patch.row,
+            column=patch.column,
             map_height=height,
             map_width=width,
-            similarity=spot.similarity,
-            source_size=known.get(spot.image) or preview.source_size(spot.place),
+            similarity=patch.similarity,
+            source_size=known.get(patch.image) or preview.source_size(patch.place),
         )
-    return select(records, edited.kept)
+    return select(records, edited.remaining)
 
 
 def _share(preview: EditPreview, edited: Edited, split: str) -> Share:

@@ -109,7 +109,7 @@ def _scored(preview: EditPreview, edited: Edited, split: str) -> tuple[Tensor, T
 def whole_model(preview: EditPreview, edited: Edited) -> PrototypeModel:
     """The edited model with its backbone."""
     model = preview.checkpoint.model()
-    model.select(torch.tensor(edited.kept, dtype=torch.long))
+    model.select(torch.tensor(edited.remaining, dtype=torch.long))
     model.load_state_dict({**model.state_dict(), **edited.model.state_dict()})
     return model.eval()
 
@@ -124,10 +124,10 @@ def require_free(out: Path) -> None:
 def _before_projection(preview: EditPreview, edited: Edited) -> dict[str, Tensor]:
     """Prototypes before any patch was written into them, without those removed."""
     before_projection, start = {}, 0
-    kept = torch.tensor(edited.kept)
+    remaining = torch.tensor(edited.remaining)
     for (name, branch), size in zip(preview.model.named_branches(), preview.model.branch_sizes(), strict=True):
-        inside = kept[(kept >= start) & (kept < start + size)] - start
-        moved = any(start <= prototype < start + size for prototype in edited.moved)
+        inside = remaining[(remaining >= start) & (remaining < start + size)] - start
+        moved = any(start <= prototype < start + size for prototype in edited.reprojected)
         if name in preview.before_projection or moved:
             before_projection[name] = preview.before_projection.get(name, branch.prototypes.detach())[inside]
         start += size
@@ -141,21 +141,21 @@ def _origin(preview: EditPreview, edited: Edited, progress: Progress | None) -> 
     cut = _cut_out(preview, edited, progress)
     for record, found in zip(cut.records, cut.maps, strict=True):
         records[record.index], maps[record.index] = record, found
-    stayed = [index for index in edited.kept if index not in edited.moved]
+    stayed = [index for index in edited.remaining if index not in edited.reprojected]
     pictures = {**pictures_of(parent, stayed), **cut.pictures}
-    return Provenance(select(records, edited.kept), pictures, tuple(maps[index] for index in edited.kept))
+    return Provenance(select(records, edited.remaining), pictures, tuple(maps[index] for index in edited.remaining))
 
 
 def _cut_out(preview: EditPreview, edited: Edited, progress: Progress | None) -> Provenance:
     """The prototypes that lie elsewhere now; their pictures bear names that no picture of the parent bears."""
-    moved = {index: spot for index, spot in edited.moved.items() if index in edited.kept}
+    moved = {index: patch for index, patch in edited.reprojected.items() if index in edited.remaining}
     if not moved:
         return Provenance((), {}, ())
     patches, start = [], 0
     for (_, branch), size in zip(preview.model.named_branches(), preview.model.branch_sizes(), strict=True):
-        own = {index - start: spot for index, spot in moved.items() if start <= index < start + size}
+        own = {index - start: patch for index, patch in moved.items() if start <= index < start + size}
         start += size
-        height, width = next((spot.map.shape for spot in own.values()), (1, 1))
+        height, width = next((patch.map.shape for patch in own.values()), (1, 1))
         found = BestPatches(
             image=torch.full((size,), -1),
             row=torch.full((size,), -1),
@@ -164,9 +164,9 @@ def _cut_out(preview: EditPreview, edited: Edited, progress: Progress | None) ->
             patch=torch.zeros(size, branch.prototypes[0].numel() if size else 0),
             maps=torch.zeros(size, height, width),
         )
-        for place, spot in own.items():
-            found.image[place], found.row[place], found.column[place] = spot.place, spot.row, spot.column
-            found.similarity[place], found.maps[place] = spot.similarity, spot.map
+        for place, patch in own.items():
+            found.image[place], found.row[place], found.column[place] = patch.place, patch.row, patch.column
+            found.similarity[place], found.maps[place] = patch.similarity, patch.map
         patches.append(found)
     size = preview.checkpoint.config.data.image_size
     origin = provenance(preview.model, patches, preview.features[TRAIN].images, preview.data.crop, size, True, progress)

@@ -34,12 +34,12 @@ Progress = Callable[[str, int, int], None]
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "jinja2")
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def _no_progress(what: str, done: int, total: int) -> None:
     pass
 
 
 @dataclass(frozen=True)
-class Given:
+class ReportImage:
     """A picture to explain.
 
     Args:
@@ -58,7 +58,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReportOptions:
     """What goes into a report.
 
     Args:
@@ -86,38 +86,41 @@ def require_sections(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in SECTIONS if name in names)
 
 
-def given_images(paths: Sequence[Path], view: DatasetView | None) -> list[Given]:
+def report_images(paths: Sequence[Path], view: DatasetView | None) -> list[ReportImage]:
     """Pictures to explain, with what a data set knows of them."""
     found = []
     for path in paths:
-        given, record = Given(path, printable(path.name)), view.find(path) if view else None
+        image, record = ReportImage(path, printable(path.name)), view.find(path) if view else None
         if view and record:
             truth = view.image_set.classes[record.label]
-            given = replace(given, box=view.region(path), truth=truth, notices=view.about(path))
-        found.append(given)
+            image = replace(image, box=view.region(path), truth=truth, notices=view.about(path))
+        found.append(image)
     return found
 
 
 def gather(
-    explainer: Explainer, given: Sequence[Given] = (), wanted: Wanted = Wanted(), progress: Progress = _silent
+    explainer: Explainer,
+    images: Sequence[ReportImage] = (),
+    options: ReportOptions = ReportOptions(),
+    progress: Progress = _no_progress,
 ) -> Report:
     """Gather a report.
 
     Args:
         explainer: The model.
-        given: Pictures to explain; those that cannot be read are named in the report.
-        wanted: What goes into it.
+        images: Pictures to explain; those that cannot be read are named in the report.
+        options: What goes into it.
         progress: Told (what, done, total).
 
     Raises:
         UserError: No such section, none of the pictures can be read, or the checkpoint is damaged.
     """
-    checkpoint, sections = explainer.checkpoint, require_sections(wanted.sections)
-    pictures = InlinePrototypePictures(explainer.pictures, wanted.originals)
+    checkpoint, sections = explainer.checkpoint, require_sections(options.sections)
+    pictures = InlinePrototypePictures(explainer.pictures, options.originals)
     views: list[ExplanationView] = []
     refused: list[UserError] = []
     left_out: list[Refused] = []
-    for done, picture in enumerate(given if "images" in sections else (), 1):
+    for done, picture in enumerate(images if "images" in sections else (), 1):
         try:
             forward = explainer.forward(picture.path, name=picture.name, box=picture.box)
             forward = replace(forward, notices=(*forward.notices, *picture.notices))
@@ -126,7 +129,7 @@ def gather(
             left_out.append(Refused(picture.name or picture.path.name, error.what))
         else:
             views.append(explained_image(explainer, forward, picture.truth, pictures))
-        progress("explaining pictures", done, len(given))
+        progress("explaining pictures", done, len(images))
     if refused and not views:
         raise refused[0]
     shown = [row.prototype for view in views for row in view.rows]
@@ -148,7 +151,7 @@ def gather(
         )
         if "prototypes" in sections
         else None,
-        reproduce=_reproduce(checkpoint, wanted.command) if "reproduce" in sections else None,
+        reproduce=_reproduce(checkpoint, options.command) if "reproduce" in sections else None,
     )
 
 

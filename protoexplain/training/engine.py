@@ -104,7 +104,7 @@ def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str],
     return kind(rows, fused=fused)
 
 
-def take_over(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+def restore_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     """Go on with the moments that a saved optimizer had for groups of the same names."""
     state = optimizer.state_dict()
     before = {group["name"]: group["params"] for group in saved["param_groups"]}

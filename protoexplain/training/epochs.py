@@ -31,7 +31,7 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
     stage = _slowed(stage, training.passes / of_epoch)
     raw_optimizer = engine.make_optimizer(trainer.model, stage, trained, fused)
     if stage.name in state.optimizers:
-        engine.take_over(raw_optimizer, state.optimizers[stage.name])
+        engine.restore_moments(raw_optimizer, state.optimizers[stage.name])
     optimizer = fabric.setup_optimizers(raw_optimizer)
     assert isinstance(optimizer, torch.optim.Optimizer)
     steps = of_epoch * steps_of_pass(trainer, stage, len(inputs))
@@ -149,7 +149,7 @@ def _finish_epoch(
         if last or not stage.anneals:
             settled = last and (stage.anneals or stage.returns)
             margin = _standard_error(accuracy, len(validation)) if settled else 0.0
-            trainer.keep_if_best(accuracy, f"{stage.name} {number}", margin)
+            trainer.snapshot_if_best(accuracy, f"{stage.name} {number}", margin)
 
 
 def _standard_error(share: float, count: int) -> float:

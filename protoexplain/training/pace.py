@@ -11,7 +11,7 @@ from protoexplain.models.stage import Stage
 from protoexplain.progress import TimedWatcher, in_words
 from protoexplain.training.forecast import Forecast, epochs_within, schedule_in_words
 from protoexplain.training.schedule import stages_of
-from protoexplain.training.timing import Costs, forecasts, measure_costs
+from protoexplain.training.timing import RunCosts, forecasts, measure_costs
 from protoexplain.training.trainer import Trainer
 
 
@@ -41,7 +41,7 @@ def set_pace(trainer: Trainer, models: Sequence[PrototypeModel], ends: float | N
         callbacks.forecast = Forecast(*forecasts(trainer, stages_of(trainer.config), costs), trainer.state)
 
 
-def _within(trainer: Trainer, costs: Costs | None, ends: float) -> RunConfig:
+def _within(trainer: Trainer, costs: RunCosts | None, ends: float) -> RunConfig:
     """The configuration with as many epochs as fit until then; tells the watcher."""
     config, epochs, told = trainer.config, 0, ""
     if costs is not None:

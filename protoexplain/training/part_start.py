@@ -102,7 +102,7 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
         (torch.arange(wanted) + place * wanted).remainder(first.parts).sort().values for place in range(len(branches))
     ]
     _, learned = first.named_branches()[0]
-    taken = [take_over(embedding_of(branch.addon), learned.addon) for branch in branches]
+    taken = [copy_embedding(embedding_of(branch.addon), learned.addon) for branch in branches]
     if all(taken):
         of_class = learned.prototypes.detach().view(first.classes, first.parts, -1)
         for branch, owner, own in zip(branches, owners, parts, strict=True):
@@ -125,7 +125,7 @@ def parts_of_images(run: Trainer, first: PartClassifier) -> Tensor:
 
 
 @torch.no_grad()
-def take_over(addon: nn.Module, embedding: nn.Module) -> bool:
+def copy_embedding(addon: nn.Module, embedding: nn.Module) -> bool:
     """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds
     and the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
 

@@ -28,9 +28,9 @@ class Pictures:
     ) -> None:
         self.data = data
         workers, seed = config.data.workers, config.training.seed
-        kept = PictureStore(decoded_bytes // (max(1, workers) * processes))
+        store = PictureStore(decoded_bytes // (max(1, workers) * processes))
         wanted = [(data.train, config.data.augmentation), *((part, "none") for part in _splits(data))]
-        made = [(records, data.dataset(records, config.data, name, seed, kept)) for records, name in wanted]
+        made = [(records, data.dataset(records, config.data, name, seed, store)) for records, name in wanted]
         self._augmented = made[0][1]
         self._clean = {id(records): dataset for records, dataset in made[1:]}
         self.loader = Loader([dataset for _, dataset in made], workers, device)

@@ -54,7 +54,7 @@ class _Stopwatch:
     def __init__(self, backbone: nn.Module) -> None:
         self._backbone, self._deadline = copy.deepcopy(backbone).eval(), math.inf
         for module in self._backbone.modules():
-            module.register_forward_hook(self._look_at_clock)
+            module.register_forward_hook(self._check_clock)
 
     def seconds(self, pictures: Tensor, threads: int, limit: float) -> float:
         """The shortest of a few tries; infinite where all of them took longer than `limit`."""
@@ -71,6 +71,6 @@ class _Stopwatch:
             return math.inf
         return time.perf_counter() - started
 
-    def _look_at_clock(self, *given: object) -> None:
+    def _check_clock(self, *given: object) -> None:
         if time.perf_counter() > self._deadline:
             raise _TooSlow

@@ -43,7 +43,7 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class Costs:
+class RunCosts:
     """Seconds that pieces of a run take.
 
     Args:
@@ -55,7 +55,7 @@ class Costs:
     stages: tuple[StageCost, ...]
 
 
-def measure_costs(trainer: Trainer, stages: Sequence[Stage], models: Sequence[PrototypeModel]) -> Costs:
+def measure_costs(trainer: Trainer, stages: Sequence[Stage], models: Sequence[PrototypeModel]) -> RunCosts:
     """Time a few steps of the stages that a run has yet to go through; the others cost nothing any more.
 
     Args:
@@ -75,10 +75,10 @@ def measure_costs(trainer: Trainer, stages: Sequence[Stage], models: Sequence[Pr
             if not idle and key not in known:
                 known[key] = _stage_cost(replace(trainer, model=copies[place], callbacks=Callbacks()), stage)
             costs.append(StageCost(0, 0) if idle else known[key])
-        return Costs(_picture_cost(replace(trainer, model=copies[-1], callbacks=Callbacks())), tuple(costs))
+        return RunCosts(_picture_cost(replace(trainer, model=copies[-1], callbacks=Callbacks())), tuple(costs))
 
 
-def forecasts(trainer: Trainer, stages: Sequence[Stage], costs: Costs) -> tuple[list[StageForecast], float]:
+def forecasts(trainer: Trainer, stages: Sequence[Stage], costs: RunCosts) -> tuple[list[StageForecast], float]:
     """Seconds of each stage, and from the last one to the end of the run."""
     data = trainer.data
     train, held_out, test = len(data.train), len(data.validation), len(data.test)

@@ -113,7 +113,7 @@ class Trainer:
         state.projections.append({"stage": stage, "epoch": state.epochs_done.get(stage, 0), **row})
         self.log({"stage": "projection", **row})
         self.callbacks.watcher.line(f"projection: test accuracy {before['test']:.1%} before, {after['test']:.1%} after")
-        self.keep_if_best(after["validation"], "projection")
+        self.snapshot_if_best(after["validation"], "projection")
 
     def merge(self, correlation: float) -> None:
         """Merge prototypes whose activations over the training images are correlated at least so highly.
@@ -122,7 +122,7 @@ class Trainer:
         """
         everything, before = list(range(len(self.data.train))), self.model.num_prototypes
         batches = self.clean_batches(everything, "what training images give to prototypes")
-        self._let_go(merged_into(self.model, batches, correlation))
+        self._merge_into(merged_into(self.model, batches, correlation))
         self.state.merging_done, after = True, self.model.num_prototypes
         self.log({"stage": "merge", "prototypes_before": before, "prototypes": after})
         self.callbacks.watcher.line(f"merged {before} prototypes into {after}")
@@ -133,12 +133,12 @@ class Trainer:
         if not unused.any():
             return
         everything = torch.arange(len(unused))
-        self._let_go(torch.where(unused, everything[~unused][0], everything))
+        self._merge_into(torch.where(unused, everything[~unused][0], everything))
         dropped = int(unused.sum())
         self.log({"stage": "unused", "prototypes_before": len(unused), "prototypes": len(unused) - dropped})
         self.callbacks.watcher.line(f"dropped {dropped} of {len(unused)} prototypes, which no class had chosen")
 
-    def _let_go(self, into: Tensor) -> None:
+    def _merge_into(self, into: Tensor) -> None:
         """Let prototypes take the place of others, as `PrototypeModel.merge`, and note it among what was before."""
         state = self.state
         stayed = torch.arange(len(into)) if state.merged is None else state.merged.unique()
@@ -171,7 +171,7 @@ class Trainer:
             self.model.load_state_dict(best.weights)
             self.callbacks.watcher.line(f"back to {best.place}, validation {best.accuracy:.1%}")
 
-    def keep_if_best(self, accuracy: float, place: str, margin: float = 0.0) -> None:
+    def snapshot_if_best(self, accuracy: float, place: str, margin: float = 0.0) -> None:
         """Keep the present weights if they are as good on the validation images as the best so far, or nearly so."""
         best = self.state.best
         if best is None or math.isnan(accuracy) or accuracy >= best.accuracy - margin:

@@ -108,11 +108,11 @@ def verify(
         checks += [_same_data(checkpoint, data), _same_images(checkpoint, data)]
         if all(check.passed for check in checks):
             checks += [
-                _lies_on_patches(checkpoint, model, data, device),
-                _nothing_nearer(checkpoint, model, data, device, progress),
+                _prototypes_are_patches(checkpoint, model, data, device),
+                _nearest_patches(checkpoint, model, data, device, progress),
             ]
             if any(record.chosen for record in checkpoint.prototypes):
-                checks.append(_as_chosen(checkpoint, model, data, device))
+                checks.append(_chosen_patches(checkpoint, model, data, device))
     return VerifyReport(checkpoint.sha256, tuple(checks))
 
 
@@ -151,7 +151,7 @@ def _same_images(checkpoint: Checkpoint, data: DatasetView) -> Check:
 
 
 @torch.no_grad()
-def _lies_on_patches(
+def _prototypes_are_patches(
     checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView, device: str | torch.device
 ) -> Check:
     """Each projected prototype equals its recorded patch, embedded again."""
@@ -171,7 +171,9 @@ def _lies_on_patches(
 
 
 @torch.no_grad()
-def _as_chosen(checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView, device: str | torch.device) -> Check:
+def _chosen_patches(
+    checkpoint: Checkpoint, model: PrototypeModel, data: DatasetView, device: str | torch.device
+) -> Check:
     """Patches that a person chose are as similar to the prototypes before as recorded, and of their class.
 
     The model holds the prototypes as they were before they were written.
@@ -221,7 +223,7 @@ def _gap(similarity: Similarity, z: Tensor, prototype: Tensor, record: Prototype
     return float((written - one.flatten(1)).norm() / one.norm())
 
 
-def _nothing_nearer(
+def _nearest_patches(
     checkpoint: Checkpoint,
     model: PrototypeModel,
     data: DatasetView,

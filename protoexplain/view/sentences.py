@@ -11,7 +11,7 @@ from protoexplain.explanations.evidence.contrast import Contrast
 from protoexplain.explanations.evidence.counterfactual import Change
 from protoexplain.explanations.evidence.local import ClassExplanation
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
-from protoexplain.explanations.evidence.what_if import Shift, WhatIf
+from protoexplain.explanations.evidence.what_if import EvidenceChange, WhatIf
 from protoexplain.models.contract import EvidenceKind
 
 
@@ -80,11 +80,11 @@ def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
     else:
         rival = f"{readable(found.rival.after.name)} ({_percent(found.rival.after.probability)})"
         answer = f"The model now says {rival} and no longer {name} {odds}"
-    loss, gain = (_strongest(shifts) for shifts in (found.losses, found.gains))
+    loss, gain = (_strongest(changes) for changes in (found.losses, found.gains))
     if loss and (found.change <= 0 or not gain):
-        return f"{answer}; the most important loss is {_moved(loss)}."
+        return f"{answer}; the most important loss is {_from_to(loss)}."
     if gain:
-        return f"{answer}; the most important gain is {_moved(gain)}."
+        return f"{answer}; the most important gain is {_from_to(gain)}."
     return f"{answer}; no prototype changes what it says."
 
 
@@ -99,14 +99,14 @@ def _percent(share: float) -> str:
     return "over 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
 
 
-def _strongest(shifts: Sequence[Shift]) -> Shift | None:
-    return shifts[0] if shifts and abs(shifts[0].change) >= LEAST else None
+def _strongest(changes: Sequence[EvidenceChange]) -> EvidenceChange | None:
+    return changes[0] if changes and abs(changes[0].change) >= LEAST else None
 
 
-def _moved(shift: Shift) -> str:
+def _from_to(change: EvidenceChange) -> str:
     """A prototype and its way from one similarity to another."""
-    before, after = shift.before.similarity, shift.after.similarity
-    prototype = f"prototype {shift.before.prototype}"
+    before, after = change.before.similarity, change.after.similarity
+    prototype = f"prototype {change.before.prototype}"
     if f"{before:.2f}" == f"{after:.2f}":
         return f"{prototype}, which stayed at {after:.2f}"
     return f"{prototype}, which {'fell' if after < before else 'rose'} from {before:.2f} to {after:.2f}"

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain_app.examples import THUMBNAIL_SIDE, Examples
 from protoexplain_app.tabs.explain.actions import explain_image

@@ -7,7 +7,7 @@ import time
 import pytest
 from unsplit import add_pictures, as_of_older_program, class_folders, seeded_checkpoint
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.editing.preview import TEST, TRAIN, open_preview
 from protoexplain_app.examples import Examples
 from protoexplain_app.library import Choice
@@ -97,9 +97,9 @@ def test_nearest_test_pictures_are_test_pictures(library, checkpoint, tested):
 def test_edit_knows_the_data_set_again(library, checkpoint, tested, flowers):
     images = library.examples.images_of(checkpoint)
     assert {record.id for record in images.split("test")} == tested
-    bench = open_preview(checkpoint, flowers)
-    assert {record.id for record in bench.features[TEST].images} == tested
-    assert {record.id for record in bench.features[TRAIN].images} == set(checkpoint.split_ids().train)
+    preview = open_preview(checkpoint, flowers)
+    assert {record.id for record in preview.features[TEST].images} == tested
+    assert {record.id for record in preview.features[TRAIN].images} == set(checkpoint.split_ids().train)
 
 
 def test_data_set_that_has_grown_is_still_the_model_s(checkpoint, tested, tmp_path):

@@ -13,7 +13,7 @@ from protoexplain.view.explanation_view import Rows
 from protoexplain.view.numbers import amount, ordinal, percent, signed
 from protoexplain_app.image_predictions import ImagePrediction, PredictionJob
 from protoexplain_app.library import Choice
-from protoexplain_app.models import Broken, titles
+from protoexplain_app.models import BrokenCheckpoint, titles
 from protoexplain_app.panel import offered_images as pictures
 from protoexplain_app.panel import view as panel
 from protoexplain_app.panel.actions import facts
@@ -66,7 +66,7 @@ def test_hostile_names_are_shown_as_text(case):
     pages = [
         explain.picture(hostile),
         explain.answer(hostile, 5, HOSTILE, True, HOSTILE),
-        panel.unusable([Broken(HOSTILE, HOSTILE)]),
+        panel.unusable([BrokenCheckpoint(HOSTILE, HOSTILE)]),
         error_message(UserError(HOSTILE, HOSTILE, HOSTILE)),
         explain.bars([guess]),
     ]

@@ -10,7 +10,7 @@ from forked import start_command
 from PIL import Image
 from tiny_runs import run_log, tiny_config, tiny_raw
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pretended_device import DEVICE, pretended_device, pretended_fabric
 from protoexplain import devices
 from protoexplain import fabric as fabrics
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.editing import preview
 from protoexplain.training import checkpoint_ops as rework
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from protoexplain.checkpoint.checkpoint import add_metrics
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.explanations.attribution.methods import METHODS
 from protoexplain.explanations.characteristics.calibration import Calibration
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS

@@ -13,7 +13,7 @@ from protoexplain import registry
 from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.cli.output import ProgressWatcher
 from protoexplain.config import resolve
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.training.run_folder import CONFIG, DATA, described, remembered
 
 

@@ -6,7 +6,7 @@ import os
 import jsonschema
 import pytest
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.report.schema import report_schema
 
 

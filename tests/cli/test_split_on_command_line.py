@@ -8,11 +8,11 @@ from unsplit import add_pictures, as_of_older_program, class_folders, ids, seede
 
 from protoexplain.cli.explain import forward_file
 from protoexplain.data.dataset_view import view_of
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.progress import Silent
-from protoexplain.report.gather import given_images
+from protoexplain.report.gather import report_images
 from protoexplain.training import evaluate as evaluating
 from protoexplain.training.checkpoint_ops import prune, reproject
 
@@ -79,7 +79,7 @@ def test_explain_writes_it_down(cli, checkpoint, flowers, tmp_path):
 
 
 def test_report_says_so_too(cli, checkpoint, flowers, tmp_path, tested):
-    given = given_images([record.path for record in read_image_set(flowers).records], view_of(checkpoint, flowers))
+    given = report_images([record.path for record in read_image_set(flowers).records], view_of(checkpoint, flowers))
     assert {str(one.path.relative_to(flowers)) for one in given if not one.notices} == tested
     image, out = flowers / checkpoint.split_ids().validation[0], tmp_path / "report.json"
     words = ("--sections", "images", "--data", flowers, "--out", out)

@@ -226,9 +226,9 @@ def test_projected_again_and_edited(made, planted, data, tmp_path):
     again = reproject(made.path, planted, tmp_path / "again", Silent(), "", 1).checkpoint
     found = verify(again, data)
     assert found.passed, found.as_text()
-    bench = open_preview(made, planted)
+    preview = open_preview(made, planted)
     for prototype in (0, 15):
-        spots = candidates(bench, prototype)
-        assert spots
-        assert spots[0].map.shape == extents(made.model())[prototype]
-        assert box_of(bench, prototype, spots[0]).area > 0
+        offered = candidates(preview, prototype)
+        assert offered
+        assert offered[0].map.shape == extents(made.model())[prototype]
+        assert box_of(preview, prototype, offered[0]).area > 0

@@ -10,7 +10,7 @@ from tiny_runs import tiny_config, tiny_model
 from protoexplain.data.check import check
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.loading import ImageDataset, batches
-from protoexplain.data.reading import find_source, read_image_set, source_names
+from protoexplain.data.read import find_source, read_image_set, source_names
 
 TREES = {
     "cub": "cub",

@@ -3,7 +3,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from protoexplain.data.geometry import Box
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 
 
@@ -52,7 +52,6 @@ class TestReading:
         assert len(found.records) == 2
         assert "impossible box" in found.problems[0]
         assert "000002.jpg" in found.problems[0]
-
 
     def test_names_with_other_zeros_are_found(self, cars):
         expected = [record.label for record in read_image_set(cars).records]

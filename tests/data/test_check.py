@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from protoexplain.data.check import as_text, check
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 
 
 def test_good_data_set(cub):

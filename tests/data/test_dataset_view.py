@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protoexplain.config import DataConfig
 from protoexplain.data.dataset_view import parts_in_words, train_validation, view_of_run
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.errors import UserError
 

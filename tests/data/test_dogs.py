@@ -3,7 +3,7 @@ import pytest
 from scipy.io import savemat
 
 from protoexplain.data.geometry import Box
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 
 
@@ -50,7 +50,6 @@ class TestReading:
         problems = " ".join(read_image_set(dogs).problems)
         assert "not found" in problems
         assert "impossible box" in problems
-
 
     def test_backslashes_and_suffixes_of_other_releases(self, dogs):
         expected = read_image_set(dogs).records

@@ -12,7 +12,7 @@ from protoexplain.config import DataConfig
 from protoexplain.data.check import as_text, check
 from protoexplain.data.dataset_view import parts_in_words, view_of_run
 from protoexplain.data.loading import readable
-from protoexplain.data.reading import find_source, read_image_set, source_names
+from protoexplain.data.read import find_source, read_image_set, source_names
 from protoexplain.errors import UserError
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from protoexplain.data.masks_among import likely_masks
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 
 CLASSES = ("daisy", "red rose", "tulip")

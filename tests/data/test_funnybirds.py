@@ -9,7 +9,7 @@ import pytest
 from protoexplain.data.funnybirds import FunnyBirdsInterventions
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.interventions import Removal, masks_in_input
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image
 

@@ -18,7 +18,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.data.loading import ImageDataset, Loader, batches, geometry_of, readable
 from protoexplain.data.orders import balanced_order, block, epoch_order, shard
 from protoexplain.data.picture_store import PictureStore
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.io import images as images_module
 
@@ -42,13 +42,13 @@ def collect(dataset, order, **options):
 
 
 def kept_bytes(dataset):
-    return sum(dataset._kept.get(place).nbytes for place, _, _ in dataset._cache.values())
+    return sum(dataset._store.get(place).nbytes for place, _, _ in dataset._cache.values())
 
 
 class TestDataset:
     @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
     def test_clean_picture_is_torchvisions(self, records, cache_bytes):
-        dataset = ImageDataset(records, "box", 24, kept=PictureStore(cache_bytes))
+        dataset = ImageDataset(records, "box", 24, store=PictureStore(cache_bytes))
         cropped = Image.open(records[3].path).crop((10, 5, 30, 20))
         expected = v2.functional.pil_to_tensor(v2.Resize((24, 24))(cropped))
         for _ in range(2):
@@ -93,7 +93,7 @@ class TestDataset:
 
     def test_cache_changes_nothing_and_keeps_its_limit(self, records):
         plain = ImageDataset(records, "box", 24, "light")
-        small = ImageDataset(records, "box", 24, "light", kept=PictureStore(2500))
+        small = ImageDataset(records, "box", 24, "light", store=PictureStore(2500))
         for _ in range(2):
             for i in range(len(records)):
                 assert torch.equal(plain.pixels(i), small.pixels(i))
@@ -101,7 +101,7 @@ class TestDataset:
         assert 0 < kept_bytes(small) <= 2500
 
     def test_cached_pictures_are_not_read_again(self, records, monkeypatch):
-        dataset = ImageDataset(records, "box", 24, kept=PictureStore(1 << 20))
+        dataset = ImageDataset(records, "box", 24, store=PictureStore(1 << 20))
         before = dataset.pixels(0)
         monkeypatch.setattr(loading, "load_image", lambda path: pytest.fail("was read again"))
         assert torch.equal(dataset.pixels(0), before)
@@ -114,7 +114,7 @@ class TestDataset:
 
     def test_pickle_leaves_the_cache_behind(self, records):
         limit = PictureStore(5000)
-        dataset = ImageDataset(records, "box", 24, "light", kept=limit)
+        dataset = ImageDataset(records, "box", 24, "light", store=limit)
         expected = dataset.pixels(1)
         assert limit.left < limit.size
         copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301
@@ -125,7 +125,7 @@ class TestDataset:
 
     def test_one_limit_for_several_data_sets(self, records):
         limit = PictureStore(5000)
-        datasets = [ImageDataset(records, "box", 24, name, kept=limit) for name in ("none", "light")]
+        datasets = [ImageDataset(records, "box", 24, name, store=limit) for name in ("none", "light")]
         for dataset in datasets:
             for i in range(len(records)):
                 dataset.pixels(i)
@@ -133,7 +133,7 @@ class TestDataset:
         assert kept == limit.size - limit.left
         assert 5000 - 24 * 24 * 3 * 2 < kept <= 5000
         one, other = pickle.loads(pickle.dumps(datasets))  # noqa: S301
-        assert one._kept is other._kept
+        assert one._store is other._store
 
     def test_nothing_is_kept_unless_asked_for(self, records):
         dataset = ImageDataset(records, "box", 24)
@@ -299,7 +299,7 @@ class TestLoader:
     @pytest.mark.parametrize("preset", preset_names())
     def test_all_that_a_worker_gets_can_be_pickled(self, records, preset):
         data = resolve(preset).data
-        dataset = ImageDataset(records, "box", 24, data.augmentation, kept=PictureStore(1 << 20))
+        dataset = ImageDataset(records, "box", 24, data.augmentation, store=PictureStore(1 << 20))
         dataset.set_epoch(3)
         loader = Loader([dataset])
         (expected,) = loader.batches(dataset, [4, 1], 2)

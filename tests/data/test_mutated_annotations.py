@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protoexplain.data.reading import read_image_set, source_names
+from protoexplain.data.read import read_image_set, source_names
 from protoexplain.errors import UserError
 
 TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "funnybirds": "funny_birds", "table": "listed_pictures"}

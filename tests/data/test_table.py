@@ -3,7 +3,7 @@
 import pytest
 
 from protoexplain.data.geometry import Box
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 
 

@@ -9,7 +9,7 @@ from protoexplain.editing.preview import open_preview
 
 
 @pytest.fixture(scope="session")
-def bench(planted, tiny_checkpoint, tmp_path_factory):
+def preview_of(planted, tiny_checkpoint, tmp_path_factory):
     """family -> its checkpoint on its data, made once."""
     folder, kept = tmp_path_factory.mktemp("editing"), {}
 

@@ -22,8 +22,8 @@ from protoexplain.training.trainer import Trainer
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_decided_is_the_parent(family, bench, planted):
-    made = bench(family)
+def test_nothing_decided_is_the_parent(family, preview_of, planted):
+    made = preview_of(family)
     same = carry_out(made, ())
     assert same_tensors(whole_model(made, same).state_dict(), made.checkpoint.model().state_dict())
     found = report(made, same, same, 0)
@@ -33,9 +33,9 @@ def test_nothing_decided_is_the_parent(family, bench, planted):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
+def test_refit_equals_training_the_head_of_a_pruned_model(family, preview_of):
     """The same epochs on a model that never had the removed prototypes, with activations of its own."""
-    made = bench(family)
+    made = preview_of(family)
     gone = (0, 2, 5, 7)
     edited = carry_out(made, removed(*gone))
     assert refit(made, edited, 3) == 3
@@ -61,8 +61,8 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, bench):
 
 
 @pytest.mark.parametrize("family", ["protopnet", "cbc"])
-def test_removing_a_prototype_without_weight_changes_no_score(family, bench):
-    made = bench(family)
+def test_removing_a_prototype_without_weight_changes_no_score(family, preview_of):
+    made = preview_of(family)
     (_, branch), *_ = made.model.named_branches()
     (head,) = branch.head.parameters()
     kept = head.detach().clone()
@@ -81,8 +81,8 @@ def test_removing_a_prototype_without_weight_changes_no_score(family, bench):
 
 
 @pytest.mark.parametrize("family", WRITING)
-def test_moved_prototype_equals_its_patch(family, bench):
-    made = bench(family)
+def test_moved_prototype_equals_its_patch(family, preview_of):
+    made = preview_of(family)
     number = made.model.num_prototypes - 1  # of the last branch
     chosen = candidates(made, number)[1]
     edited = carry_out(made, (moved(number, chosen),))
@@ -100,8 +100,8 @@ def test_moved_prototype_equals_its_patch(family, bench):
     torch.testing.assert_close(edited.activations(TRAIN), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_undone_edit_is_the_parent_bit_for_bit(bench):
-    made = bench("st_protopnet")
+def test_undone_edit_is_the_parent_bit_for_bit(preview_of):
+    made = preview_of("st_protopnet")
     before = {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
     history = History().decide(removed(0)[0]).decide(moved(5))
     edited = carry_out(made, history.now)

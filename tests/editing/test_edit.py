@@ -17,8 +17,8 @@ from protoexplain.training.verify import verify
 
 
 @pytest.mark.parametrize("family", WRITING)
-def test_checkpoint_proves_itself(family, bench, planted, tmp_path):
-    made = bench(family)
+def test_checkpoint_proves_itself(family, preview_of, planted, tmp_path):
+    made = preview_of(family)
     files = content(made.checkpoint.path)
     last = made.model.num_prototypes - 1
     decisions = Decisions(
@@ -44,8 +44,8 @@ def test_checkpoint_proves_itself(family, bench, planted, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["cbc", "rbf_net", "pipnet", "prototypedl"])
-def test_components_are_removed_and_reasoning_is_refitted(family, bench, planted, tmp_path):
-    made = bench(family)
+def test_components_are_removed_and_reasoning_is_refitted(family, preview_of, planted, tmp_path):
+    made = preview_of(family)
     new = edit(made.checkpoint.path, Decisions(decisions=removed(3), epochs=2), planted, tmp_path / "new")
     verified(new.checkpoint, planted)
     assert len(new.checkpoint.prototypes) == made.model.num_prototypes - 1
@@ -55,8 +55,8 @@ def test_components_are_removed_and_reasoning_is_refitted(family, bench, planted
     assert not (tmp_path / "other").exists()
 
 
-def test_nothing_stale_is_taken_over_and_edits_add_up(bench, planted, tmp_path):
-    made = bench("protopnet")
+def test_nothing_stale_is_taken_over_and_edits_add_up(preview_of, planted, tmp_path):
+    made = preview_of("protopnet")
     parent = made.checkpoint
     add_metrics(parent.path, {"interpretability": {"purity": {"value": 0.5}}, "characteristics": {"size": [1]}})
     hostile = Decision(
@@ -79,8 +79,8 @@ def test_nothing_stale_is_taken_over_and_edits_add_up(bench, planted, tmp_path):
     verified(twice, planted)
 
 
-def test_refusals(bench, planted, tmp_path):
-    path = bench("protopnet").checkpoint.path
+def test_refusals(preview_of, planted, tmp_path):
+    path = preview_of("protopnet").checkpoint.path
     lost = moved(0).model_copy(update={"image": "x.jpg", "row": 0, "column": 0})
     everything = Decisions(decisions=removed(*range(12)))
     cases = [
@@ -101,15 +101,15 @@ def test_refusals(bench, planted, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         edit(tmp_path / "not even a checkpoint", Decisions(), planted, tmp_path / "file" / "new")
-    made = bench("protopnet")
+    made = preview_of("protopnet")
     same = carry_out(made, ())
     with pytest.raises(UserError, match="already"):
         save(made, same, report(made, same, same, 0), tmp_path / "there")
 
 
-def test_forged_similarity_of_a_chosen_patch_is_found(bench, planted, tmp_path):
+def test_forged_similarity_of_a_chosen_patch_is_found(preview_of, planted, tmp_path):
     """What a person chose is not searched for, but its distance is checked."""
-    made = bench("protopnet")
+    made = preview_of("protopnet")
     new = edit(made.checkpoint.path, Decisions(decisions=(moved(0),), epochs=1), planted, tmp_path / "new").checkpoint
     forged = Checkpoint(
         **{

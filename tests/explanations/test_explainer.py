@@ -15,7 +15,7 @@ from protoexplain import Explainer
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.explanations.attribution.task import Target
 from protoexplain.explanations.evidence.what_if import Edit

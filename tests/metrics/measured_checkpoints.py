@@ -4,7 +4,7 @@ import torch
 from tiny_runs import open_run, tiny_config, tiny_model
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.training import projection
 
 

@@ -10,7 +10,7 @@ from metrics.measured_checkpoints import RecordingWatcher, keep_checkpoint
 
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.dataset_view import view_of
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.metrics.cached_results import cached_results, distinct_names
 from protoexplain.metrics.observe.images import read_test_images, sample_training_images

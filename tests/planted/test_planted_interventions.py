@@ -5,7 +5,7 @@ import pytest
 
 from protoexplain.data.class_parts import members_of
 from protoexplain.data.interventions import Removal
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image
 from protoexplain.planted import draw

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.planted import draw
 from protoexplain.planted.classes import PARTS

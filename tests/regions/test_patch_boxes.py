@@ -11,7 +11,7 @@ from unsplit import as_of_older_program
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.data.loading import geometry_of
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.explanations.evidence.match import matches
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.regions.box_rules import BestCell, Percentile

@@ -7,9 +7,9 @@ import pytest
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.explanations.explainer import Explainer
-from protoexplain.report.gather import gather, given_images
+from protoexplain.report.gather import gather, report_images
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def reports(explainers, images, test_paths):
     def report(family):
         if family not in kept:
             explainer = explainers(family)
-            kept[family] = gather(explainer, given_images(test_paths, view_of(explainer.checkpoint, images.root)))
+            kept[family] = gather(explainer, report_images(test_paths, view_of(explainer.checkpoint, images.root)))
         return kept[family]
 
     return report

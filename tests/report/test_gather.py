@@ -13,7 +13,7 @@ from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
 from protoexplain.progress import Silent
 from protoexplain.report.gallery import SEVERAL, gallery
-from protoexplain.report.gather import Given, Wanted, gather, given_images
+from protoexplain.report.gather import ReportImage, ReportOptions, gather, report_images
 from protoexplain.report.html import page
 from protoexplain.report.measured import interval
 from protoexplain.report.prototype_pictures import InlinePrototypePictures
@@ -68,14 +68,14 @@ def test_absence_speaks_in_components(reports):
 
 class TestWanted:
     def test_only_some_sections(self, explainers):
-        report = gather(explainers("protopnet"), wanted=Wanted(("reproduce", "model")))
+        report = gather(explainers("protopnet"), options=ReportOptions(("reproduce", "model")))
         assert list(report.sections) == ["model", "reproduce"]
         assert report.prototypes is report.images is report.accuracy is report.metrics is None
 
     @pytest.mark.parametrize(("names", "fix"), [(("modle",), "did you mean 'model'"), ((), "choose some of")])
     def test_other_sections(self, explainers, names, fix):
         with pytest.raises(UserError) as caught:
-            gather(explainers("protopnet"), wanted=Wanted(names))
+            gather(explainers("protopnet"), options=ReportOptions(names))
         assert fix in caught.value.fix
 
     def test_bad_pictures_are_named(self, explainers, test_paths, tmp_path):
@@ -84,8 +84,8 @@ class TestWanted:
         told = []
         report = gather(
             explainers("protopnet"),
-            [Given(poem), Given(test_paths[0])],
-            Wanted(("images",)),
+            [ReportImage(poem), ReportImage(test_paths[0])],
+            ReportOptions(("images",)),
             lambda *step: told.append(step),
         )
         assert [entry.name for entry in report.refused] == ["poem.jpg"]
@@ -93,12 +93,12 @@ class TestWanted:
         assert [case.name for case in report.images] == [test_paths[0].name]
         assert told == [("explaining pictures", 1, 2), ("explaining pictures", 2, 2)]
         with pytest.raises(UserError, match=r"poem\.jpg"):
-            gather(explainers("protopnet"), [Given(poem)])
+            gather(explainers("protopnet"), [ReportImage(poem)])
 
     def test_pictures_outside_of_the_data_set_have_no_truth(self, explainers, images, picture, tmp_path):
         path = picture(tmp_path / "mine.png")
-        (given,) = given_images([path], view_of(explainers("protopnet").checkpoint, images.root))
-        assert given == Given(path, "mine.png")
+        (given,) = report_images([path], view_of(explainers("protopnet").checkpoint, images.root))
+        assert given == ReportImage(path, "mine.png")
 
 
 class TestMeasured:
@@ -118,7 +118,7 @@ class TestMeasured:
         unknown = MetricResult("of_a_stranger", "Of a stranger", "Low is good.", "", False, broken, {})
         measured = {"consistency": result.to_dict(), "of_a_stranger": unknown.to_dict()}
         add_metrics(checkpoint_copy.path, {"interpretability": measured})
-        report = gather(Explainer(checkpoint_copy.path), wanted=Wanted(("metrics", "prototypes")))
+        report = gather(Explainer(checkpoint_copy.path), options=ReportOptions(("metrics", "prototypes")))
         consistency, stranger = report.metrics
         assert (consistency.value, consistency.low, consistency.better) == (40.0, 35.0, "higher")
         assert consistency.not_beaten == ("centre peak",)
@@ -138,7 +138,7 @@ class TestMeasured:
         )
         found = measurement.run(images.split("train"), "train", images.fingerprint())
         add_metrics(checkpoint_copy.path, found.to_metrics())
-        report = gather(Explainer(checkpoint_copy.path), wanted=Wanted(("prototypes",)))
+        report = gather(Explainer(checkpoint_copy.path), options=ReportOptions(("prototypes",)))
         for section in report.prototypes.sections:
             for card in section.cards:
                 told = (about_prototype(found, card.index, "it"),) if prototype_findings(found, card.index) else ()

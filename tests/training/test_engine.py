@@ -116,7 +116,7 @@ def test_moments_go_on_group_by_group(model):
     first = optimizer("addon", "head")
     first.step()
     second = optimizer("backbone", "head")
-    engine.take_over(second, first.state_dict())
+    engine.restore_moments(second, first.state_dict())
     head = model.parameter_groups()["head"]
     assert second.state.keys() == set(head)
     for parameter in head:

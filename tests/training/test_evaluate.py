@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_runs import tiny_train
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeOutput
 from protoexplain.planted import draw

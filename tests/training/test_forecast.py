@@ -21,7 +21,7 @@ from protoexplain.training.run_folder import CONFIG
 from protoexplain.training.schedule import apportioned, network_stages, scheduled, stages_of
 from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import RunState
-from protoexplain.training.timing import Costs, StageCost, forecasts, measure_costs
+from protoexplain.training.timing import RunCosts, StageCost, forecasts, measure_costs
 
 
 class TestShares:
@@ -192,7 +192,7 @@ class TestMeasuring:
         """19 training and 5 held-out images or so, in batches of 8; the first stage trains on cached features."""
         run = open_run(tiny_config("protopnet", training={"cached_views": 2}), planted, tmp_path)
         train, held_out, test = (len(part) for part in (run.data.train, run.data.validation, run.data.test))
-        costs = Costs(100.0, (StageCost(3.0, 24.0), StageCost(0.0, 24.0), StageCost(1.0, 0.0)))
+        costs = RunCosts(100.0, (StageCost(3.0, 24.0), StageCost(0.0, 24.0), StageCost(1.0, 0.0)))
         (warm, joint, last), end = forecasts(run, stages_of(run.config), costs)
         steps = math.ceil(train / 8)
         assert (warm.epochs, warm.before, warm.after) == (2, 3 * (2 * train + held_out), 0)
@@ -211,7 +211,7 @@ class TestMinutes:
         def measured(trainer, stages, models):
             calls.append(len(stages))
             steps = math.ceil(len(trainer.data.train) / 8)
-            return Costs(0.0, tuple(StageCost(0.0, 59 / steps * (place < 2)) for place in range(len(stages))))
+            return RunCosts(0.0, tuple(StageCost(0.0, 59 / steps * (place < 2)) for place in range(len(stages))))
 
         monkeypatch.setattr(pace, "measure_costs", measured)
         return calls

@@ -40,7 +40,7 @@ def test_one_limit_over_all_splits(run):
     picture = 64 * 64 * 3
     datasets = every(run, made(run, size=5 * picture))
     first = [[dataset.pixels(i) for i in range(len(dataset))] for dataset in datasets]
-    store = datasets[0]._kept
+    store = datasets[0]._store
     assert 4 * picture <= store.size - store.left <= 5 * picture
     again = [[dataset.pixels(i) for i in range(len(dataset))] for dataset in datasets]
     assert all(torch.equal(a, b) for one, two in zip(first, again, strict=True) for a, b in zip(one, two, strict=True))
@@ -49,5 +49,5 @@ def test_one_limit_over_all_splits(run):
 @pytest.mark.parametrize(("workers", "processes"), [(0, 1), (1, 1), (2, 1), (0, 4), (2, 4)])
 def test_workers_and_processes_share_the_limit(run, workers, processes):
     """Each worker of each process keeps pictures of its own."""
-    (store,) = {dataset._kept for dataset in every(run, made(run, workers, processes))}
+    (store,) = {dataset._store for dataset in every(run, made(run, workers, processes))}
     assert store.size * max(1, workers) * processes == 1 << 20

@@ -3,7 +3,7 @@
 import pytest
 from tiny_runs import tiny_config
 
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
 from protoexplain.training.run_folder import (
     CONFIG,

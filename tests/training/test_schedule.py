@@ -16,7 +16,7 @@ from protoexplain.training import engine, initial
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_discovery import between_classes
-from protoexplain.training.part_start import fit_teacher, start_from_parts, take_over
+from protoexplain.training.part_start import copy_embedding, fit_teacher, start_from_parts
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_inputs import make_inputs
 from protoexplain.training.stage_models import models_of
@@ -213,7 +213,7 @@ MARGIN = {"protopnet": 1.01}
 def test_other_addons_do_not_take_the_embedding_over():
     embedding = PartClassifier(Identity(), 2, 2).branches["parts"].addon
     sigmoid = nn.Sequential(nn.BatchNorm2d(5), nn.Conv2d(5, 64, 1), nn.Sigmoid())
-    assert not take_over(sigmoid, embedding)
+    assert not copy_embedding(sigmoid, embedding)
     assert torch.equal(sigmoid[1].weight, embedding[1].weight)
     for layers in (
         [nn.BatchNorm2d(5), nn.Conv2d(5, 8, 1)],
@@ -222,7 +222,7 @@ def test_other_addons_do_not_take_the_embedding_over():
     ):
         addon = nn.Sequential(*layers)
         before = {name: tensor.clone() for name, tensor in addon.state_dict().items()}
-        assert not take_over(addon, embedding)
+        assert not copy_embedding(addon, embedding)
         assert all(torch.equal(tensor, before[name]) for name, tensor in addon.state_dict().items())
 
 

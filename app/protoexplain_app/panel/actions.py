@@ -12,7 +12,7 @@ from protoexplain.models.registry import get_family
 from protoexplain_app.input_image import Frame
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Address
-from protoexplain_app.models import Broken, Listed
+from protoexplain_app.models import BrokenCheckpoint, ListedCheckpoint
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class LinkTarget:
     """
 
     choice: Choice
-    listed: tuple[Listed, ...]
-    broken: tuple[Broken, ...]
+    listed: tuple[ListedCheckpoint, ...]
+    broken: tuple[BrokenCheckpoint, ...]
     notices: tuple[str, ...] = ()
 
 
@@ -109,12 +109,12 @@ def follow_link(
     return LinkTarget(Choice(model, image, upload, frame, asked, visit), listed, broken, tuple(notices))
 
 
-def default_checkpoint(listed: Sequence[Listed]) -> Listed:
+def default_checkpoint(listed: Sequence[ListedCheckpoint]) -> ListedCheckpoint:
     """What a first visit shows: a model whose prototypes are parts of pictures, the most accurate of them."""
     return max(listed, key=lambda entry: (all(r.projected for r in entry.checkpoint.prototypes), _accuracy(entry)))
 
 
-def _accuracy(entry: Listed) -> float:
+def _accuracy(entry: ListedCheckpoint) -> float:
     return facts(entry.checkpoint).accuracy or 0.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from protoexplain.data.dataset_view import DatasetView
 from protoexplain_app.library import Choice
-from protoexplain_app.models import Broken
+from protoexplain_app.models import BrokenCheckpoint
 from protoexplain_app.panel.actions import Facts
 from protoexplain_app.panel.offered_images import OfferedImages, Query
 from protoexplain_app.templating import page
@@ -30,12 +30,12 @@ def address(choice: Choice) -> str:
     return page("panel/address.html", parameters=choice.address, own=bool(choice.upload))
 
 
-def facts(shown: Facts, broken: Sequence[Broken] = ()) -> str:
+def facts(shown: Facts, broken: Sequence[BrokenCheckpoint] = ()) -> str:
     """What a checkpoint says about itself; checkpoints that cannot be used, with the reason."""
     return page("panel/facts.html", facts=shown) + unusable(broken)
 
 
-def unusable(broken: Sequence[Broken]) -> str:
+def unusable(broken: Sequence[BrokenCheckpoint]) -> str:
     return page("panel/broken.html", broken=broken) if broken else ""
 
 

@@ -150,7 +150,7 @@ def _parts(base: Path, files: _Table[str], problems: Problems) -> tuple[tuple[st
     lines, faults = _lines(path), Problems()
     for line, id_, values in lines:
         try:
-            part, spot = _spot(values)
+            part, spot = _location(values)
         except ValueError as error:
             faults.leave_out("lines of part_locs.txt that cannot be used, left out", f"line {line}: {error}")
             continue
@@ -163,7 +163,7 @@ def _parts(base: Path, files: _Table[str], problems: Problems) -> tuple[tuple[st
     return known, parts
 
 
-def _spot(values: list[str]) -> tuple[str, tuple[float, float] | None]:
+def _location(values: list[str]) -> tuple[str, tuple[float, float] | None]:
     part, x, y, shown = values
     if not math.isfinite(float(x) + float(y)):
         raise ValueError("the place is not finite")

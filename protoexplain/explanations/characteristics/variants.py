@@ -24,8 +24,8 @@ PUBLISHED: Final[tuple[Change, ...]] = tuple((name, entry.strength) for name, en
 MOVES: Final[dict[str, Modification]] = {
     entry.name: entry
     for entry in (
-        Modification("move down", "place of the image", 1.0, 0.0, 8.0, 0.0, "pixels", lambda rgb, by: _moved(rgb, by)),
-        Modification("move up", "place of the image", 1.0, 0.0, 8.0, 0.0, "pixels", lambda rgb, by: _moved(rgb, -by)),
+        Modification("move down", "place of the image", 1.0, 0.0, 8.0, 0.0, "pixels", lambda rgb, by: _rolled(rgb, by)),
+        Modification("move up", "place of the image", 1.0, 0.0, 8.0, 0.0, "pixels", lambda rgb, by: _rolled(rgb, -by)),
     )
 }
 """Changes that nobody sees: they tell how much a similarity wavers by itself."""
@@ -33,7 +33,7 @@ _ALL: Final = {**MODIFICATIONS, **MOVES}
 _SLOW: Final = "texture"
 
 
-def _moved(rgb: RGB, pixels: float) -> RGB:
+def _rolled(rgb: RGB, pixels: float) -> RGB:
     """Down and to the right; what leaves the picture comes in opposite."""
     return np.roll(rgb, int(pixels), axis=(0, 1))
 

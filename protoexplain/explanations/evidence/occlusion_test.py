@@ -102,7 +102,7 @@ def occlusion_test(
     asked = {match.prototype: match for match in matches}
     boxes = {prototype: _corners(forward_pass, match.box) for prototype, match in asked.items()}
     others = {
-        prototype: [_moved(corners, size, generator) for _ in range(random_boxes)]
+        prototype: [_at_random(corners, size, generator) for _ in range(random_boxes)]
         for prototype, corners in boxes.items()
     }
     every = list(dict.fromkeys([*boxes.values(), *(box for some in others.values() for box in some)]))
@@ -131,7 +131,7 @@ def _corners(forward_pass: ForwardPass, box: Edges) -> _Corners:
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def _moved(box: _Corners, size: int, generator: torch.Generator) -> _Corners:
+def _at_random(box: _Corners, size: int, generator: torch.Generator) -> _Corners:
     """A box of the same size anywhere in the picture."""
     x0, y0, x1, y1 = box
     x = int(torch.randint(size - (x1 - x0) + 1, (), generator=generator))

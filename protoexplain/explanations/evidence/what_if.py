@@ -115,7 +115,7 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
-class Shift:
+class EvidenceChange:
     """A prototype in both pictures.
 
     Args:
@@ -152,8 +152,8 @@ class WhatIf:
     named: ClassChange
     rival: ClassChange | None
     classes: tuple[ClassChange, ...]
-    losses: tuple[Shift, ...]
-    gains: tuple[Shift, ...]
+    losses: tuple[EvidenceChange, ...]
+    gains: tuple[EvidenceChange, ...]
     remainder: float
 
     @property
@@ -164,7 +164,7 @@ class WhatIf:
 
     def check(self) -> float:
         """How far the parts are from adding up, by the size of the scores where those are above one."""
-        parts = sum(shift.change for shift in (*self.losses, *self.gains)) + self.remainder
+        parts = sum(entry.change for entry in (*self.losses, *self.gains)) + self.remainder
         return abs(parts - self.change) / max(1.0, abs(self.named.before.score), abs(self.named.after.score))
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def what_if(
     gains = [p for p in order.flip(0)[:rows].tolist() if change[p] > 0]
     named = [*losses, *gains]
     places = [matches(forward_pass, labels[:1], named, box_rule)[0] for forward_pass in (before, after)]
-    shifts = {p: Shift(places[0][p], places[1][p], float(parts[0][p]), float(parts[1][p])) for p in named}
+    changes = {p: EvidenceChange(places[0][p], places[1][p], float(parts[0][p]), float(parts[1][p])) for p in named}
     shown = {*ranked[:top_classes], *after.ranked[:top_classes]}
     classes = {
         label: ClassChange(before.prediction(label), after.prediction(label)) for label in ranked if label in shown
@@ -202,8 +202,8 @@ def what_if(
         named=classes[labels[0]],
         rival=classes[labels[1]] if len(labels) > 1 else None,
         classes=tuple(classes.values()),
-        losses=tuple(shifts[p] for p in losses),
-        gains=tuple(shifts[p] for p in gains),
+        losses=tuple(changes[p] for p in losses),
+        gains=tuple(changes[p] for p in gains),
         remainder=float(change.sum() - change[named].sum()),
     )
 

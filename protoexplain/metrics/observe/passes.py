@@ -205,7 +205,7 @@ class Unprojected:
 
 
 @dataclass(frozen=True)
-class Lead:
+class LeadContributions:
     """The lead of the best class over the runner-up, and what each prototype contributes to it."""
 
     name: str = "lead"

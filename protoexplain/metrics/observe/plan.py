@@ -80,7 +80,7 @@ def _attack(settings: MeasureSettings) -> list[Pass]:
 _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
     "unprojected": lambda settings: [passes.Unprojected()],
-    "lead": lambda settings: [passes.Lead()],
+    "lead": lambda settings: [passes.LeadContributions()],
     "patches": lambda settings: [passes.BestCells()],
     "peaks": lambda settings: [passes.Peaks()],
     "noisy": lambda settings: [*_noise(settings)],

@@ -88,13 +88,13 @@ def in_image(peaks: Tensor, warps: Tensor) -> Tensor:
         peaks: int [V,N,K,2].
         warps: [V,N,3,3].
     """
-    return _moved(peaks.flip(3).double() + 0.5, warps)
+    return _transformed(peaks.flip(3).double() + 0.5, warps)
 
 
 def in_view(points: Tensor, warps: Tensor) -> Tensor:
     """Points (x, y) of the views under points of the images, both float64 [V,N,K,2]."""
-    return _moved(points, torch.linalg.inv(warps))
+    return _transformed(points, torch.linalg.inv(warps))
 
 
-def _moved(points: Tensor, warps: Tensor) -> Tensor:
+def _transformed(points: Tensor, warps: Tensor) -> Tensor:
     return points @ warps[..., :2, :2].transpose(2, 3) + warps[..., None, :2, 2]

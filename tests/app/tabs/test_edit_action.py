@@ -147,7 +147,7 @@ class TestDecisions:
             prototype=4, do="remove", reason="spurious", note="a twig", who="Ada", date="today"
         )
         offer = actions.open_prototype(checkpoint, preview, History(), report, 4, None).offers[1]
-        told = actions.parse_decision(preview, {**words, "do": "reproject", "spot": offer.value}, 4, "", "")
+        told = actions.parse_decision(preview, {**words, "do": "reproject", "patch": offer.value}, 4, "", "")
         assert (told.do, told.image) == ("reproject", offer.image)
         place = offer.value.split(",")[0]
         told = actions.parse_decision(preview, {**words, "cell": f"{place},0,1"}, 4, "", "")
@@ -159,9 +159,9 @@ class TestDecisions:
             ({"do": "remove"}, "no reason"),
             ({"do": "remove", "reason": "nonsense"}, "no reason"),
             ({"do": "reproject", "reason": "other"}, "no patch"),
-            ({"do": "reproject", "reason": "other", "spot": "1,2"}, "no patch"),
-            ({"do": "reproject", "reason": "other", "spot": "1,-2,3"}, "no patch"),
-            ({"do": "reproject", "reason": "other", "spot": "99999,0,0"}, "no training picture"),
+            ({"do": "reproject", "reason": "other", "patch": "1,2"}, "no patch"),
+            ({"do": "reproject", "reason": "other", "patch": "1,-2,3"}, "no patch"),
+            ({"do": "reproject", "reason": "other", "patch": "99999,0,0"}, "no training picture"),
             ({"cell": "0,999,0", "reason": "other"}, "no cell"),
         ],
     )
@@ -253,7 +253,9 @@ def test_hostile_texts_are_text(edits, explainer, ready):
 def test_tiles_of_the_parent_stay_when_a_prototype_is_moved(explainer, edits, ready):
     checkpoint, preview, report = ready
     offer = actions.open_prototype(checkpoint, preview, History(), report, 2, None).offers[0]
-    moved = actions.parse_decision(preview, {"do": "reproject", "reason": "background", "spot": offer.value}, 2, "", "")
+    moved = actions.parse_decision(
+        preview, {"do": "reproject", "reason": "background", "patch": offer.value}, 2, "", ""
+    )
     tried = answer(edits, checkpoint, (moved,))
     assert 2 not in tried.result.concerned["background"]
     others = actions.open_prototype(checkpoint, preview, History().decide(moved), report, 3, None).offers

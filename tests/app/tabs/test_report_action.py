@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from protoexplain.errors import UserError
-from protoexplain.report.gather import Given, Wanted
+from protoexplain.report.gather import ReportImage, ReportOptions
 from protoexplain.report.report import SECTIONS
 from protoexplain_app.jobs import Job, JobQueue, JobState
 from protoexplain_app.library import Choice
@@ -122,7 +122,7 @@ def test_an_error_of_ours_ends_in_a_sentence(library, choice, monkeypatch):
 class TestKeeping:
     def start(self, reports, library, name="a b/../c"):
         explainer = library.store.explainer("a-protopnet")
-        return reports.start(explainer, [], Wanted(SHORT), name)
+        return reports.start(explainer, [], ReportOptions(SHORT), name)
 
     def test_old_ones_go(self, library):
         reports = Reports(JobQueue(), remembered=2)
@@ -225,5 +225,7 @@ def test_pictures_of_given_files_need_no_data(library):
     checkpoint = library.store.listed("b-cbc").checkpoint
     path = library.examples.of(checkpoint)[0].path
     explainer = library.store.explainer("b-cbc")
-    job = finished(library.reports, library.reports.start(explainer, [Given(path, "x")], Wanted(("images",)), "b-cbc"))
+    job = finished(
+        library.reports, library.reports.start(explainer, [ReportImage(path, "x")], ReportOptions(("images",)), "b-cbc")
+    )
     assert json.loads(job.result.files[".json"].read_text())["images"][0]["name"] == "x"

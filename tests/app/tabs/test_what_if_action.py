@@ -22,8 +22,8 @@ from protoexplain_app.tabs.what_if.actions import (
     ForwardResults,
     Query,
     cells,
-    outcome,
     parse_query,
+    what_if_view,
 )
 
 
@@ -59,17 +59,17 @@ def test_there_is_a_slider_for_every_characteristic():
 
 
 def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_image):
-    shown = outcome(explainer, ForwardResults(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
+    shown = what_if_view(explainer, ForwardResults(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
     scores = run_model(explainer, input_image).forward_pass.scores
     found = shown.found
     assert shown.changed
     assert found.named.before.label == int(scores.argmax())
     assert found.named.before.score == pytest.approx(float(scores.max()), abs=1e-5)
-    total = sum(moved.shift.change for moved in (*shown.losses, *shown.gains)) + shown.rest
+    total = sum(moved.numbers.change for moved in (*shown.losses, *shown.gains)) + shown.rest
     assert total == pytest.approx(found.change, abs=1e-5)
     assert shown.losses or shown.gains
     assert max(moved.share for moved in (*shown.losses, *shown.gains)) == 1
-    assert all(moved.shift.change < 0 for moved in shown.losses)
+    assert all(moved.numbers.change < 0 for moved in shown.losses)
     assert all(moved.before.region and moved.after.region for moved in shown.losses)
     assert shown.after.source != shown.before.source
 
@@ -78,7 +78,7 @@ def test_nothing_changed_is_no_work_and_no_change(explainer, input_image, monkey
     results = ForwardResults()
     results.of(explainer, input_image)
     monkeypatch.setattr(explainer, "edited", None)
-    shown = outcome(explainer, results, input_image, Query())
+    shown = what_if_view(explainer, results, input_image, Query())
     assert not shown.changed
     assert (shown.losses, shown.gains, shown.found.change) == ((), (), 0)
     assert shown.after.source == shown.before.source
@@ -88,8 +88,8 @@ def test_each_change_costs_one_forward_pass(explainer, input_image, monkeypatch)
     results, passes = ForwardResults(), []
     results.of(explainer, input_image)
     handle = explainer.model.backbone.register_forward_hook(lambda *_: passes.append(1))
-    outcome(explainer, results, input_image, Query({"hue": 0.2, "texture": 3}, painted(), "mean"))
-    outcome(explainer, results, input_image, Query({"hue": 0.3}))
+    what_if_view(explainer, results, input_image, Query({"hue": 0.2, "texture": 3}, painted(), "mean"))
+    what_if_view(explainer, results, input_image, Query({"hue": 0.3}))
     handle.remove()
     assert len(passes) == 2
 
@@ -155,14 +155,14 @@ def test_an_unreadable_picture_is_told(explainer, input_image, tmp_path):
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
     with pytest.raises(UserError):
-        outcome(explainer, ForwardResults(), dataclasses.replace(input_image, path=poem), Query({"hue": 0.1}))
+        what_if_view(explainer, ForwardResults(), dataclasses.replace(input_image, path=poem), Query({"hue": 0.1}))
     with pytest.raises(UserError):
-        outcome(explainer, ForwardResults(), dataclasses.replace(input_image, path=tmp_path / "none.jpg"), Query())
+        what_if_view(explainer, ForwardResults(), dataclasses.replace(input_image, path=tmp_path / "none.jpg"), Query())
 
 
 def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, input_image):
     query = Query({"hue": 0.4}, painted(), "grey")
-    shown = outcome(explainer, ForwardResults(), input_image, query)
+    shown = what_if_view(explainer, ForwardResults(), input_image, query)
     told = pages(shown, query)
     assert "The model " in told[3]
     assert 'data-address="hue=0.4&amp;area=' in told[3]
@@ -176,7 +176,7 @@ def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, input_i
 
 def test_hostile_names_are_text(explainer, input_image):
     hostile = '"><img src=x onerror=alert(1)><script>'
-    shown = outcome(explainer, ForwardResults(), input_image, Query({"hue": 0.4}))
+    shown = what_if_view(explainer, ForwardResults(), input_image, Query({"hue": 0.4}))
     named = dataclasses.replace(shown.found.named, before=dataclasses.replace(shown.found.named.before, name=hostile))
     found = dataclasses.replace(shown.found, named=named, classes=(named,))
     losses = tuple(dataclasses.replace(moved, owner=hostile) for moved in shown.losses)

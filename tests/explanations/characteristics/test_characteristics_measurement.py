@@ -8,7 +8,7 @@ import torch
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.loading import cut, geometry_of
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.explanations.characteristics import measurement as module
 from protoexplain.explanations.characteristics.calibration import disturbance, related
 from protoexplain.explanations.characteristics.global_scores import weighted_mean

@@ -5,7 +5,7 @@ import torch
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.loading import ImageDataset
-from protoexplain.data.reading import read_image_set
+from protoexplain.data.read import read_image_set
 from protoexplain.metrics.observe.swapped import NUMBERS, PATCHES, swapped_models
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -9,7 +9,7 @@ from metrics.observed import observe, score_of
 from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.metrics.observe.model_description import describe_model
-from protoexplain.metrics.observe.passes import Chunk, Lead
+from protoexplain.metrics.observe.passes import Chunk, LeadContributions
 from protoexplain.metrics.scores.compactness import METRIC as COMPACTNESS
 from protoexplain.metrics.scores.compactness import medians, rows_to_carry
 from protoexplain.models.registry import family_names
@@ -98,7 +98,7 @@ def test_contributions_are_the_evidence_for_one_class_against_the_other(family):
     model = tiny_model(tiny_config(family))
     images = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     chunk = Chunk(model, describe_model(model, tuple("abcd"), 64, 3), images, torch.zeros(6).long(), [], [])
-    found = Lead()(chunk)
+    found = LeadContributions()(chunk)
     two = chunk.output.logits.topk(2)
     torch.testing.assert_close(found["lead"], two.values[:, 0] - two.values[:, 1])
     for image in range(6):

@@ -9,7 +9,7 @@ import numpy as np
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
-from protoexplain.editing.candidates import box_of, candidates, spot
+from protoexplain.editing.candidates import box_of, candidate_at, candidates
 from protoexplain.editing.decisions import (
     LONGEST_NAME,
     LONGEST_NOTE,
@@ -242,11 +242,11 @@ def parse_decision(
     fields = {"prototype": prototype, "reason": reason, "note": note, "who": who[:LONGEST_NAME], "date": date}
     if parameters.get("do") == "remove" and "cell" not in parameters:
         return Decision.model_validate({**fields, "do": REMOVE})
-    chosen = parameters.get("cell") or parameters.get("spot", "")
+    chosen = parameters.get("cell") or parameters.get("patch", "")
     parts = chosen.split(",")
     if preview is None or len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
         raise UserError("no patch was chosen", "", "choose one of those that are offered, or a cell of a picture")
-    found = spot(preview, prototype, *(int(part[:9]) for part in parts))
+    found = candidate_at(preview, prototype, *(int(part[:9]) for part in parts))
     place = {"image": found.image, "row": found.row, "column": found.column}
     return Decision.model_validate({**fields, "do": REPROJECT, **place})
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
-from protoexplain.report.gather import Given, Wanted, require_sections
+from protoexplain.report.gather import ReportImage, ReportOptions, require_sections
 from protoexplain.report.report import SECTIONS
 from protoexplain_app.input_image import InputImage, region_of_interest
 from protoexplain_app.library import Choice, Library
@@ -78,16 +78,16 @@ def make(library: Library, choice: Choice, query: Query) -> str:
         if not images:
             fix = "tick a picture, or leave out the section of explained pictures"
             raise UserError("no picture is chosen for the report", "", fix)
-    given = [_given(explainer, image) for image in images]
+    shown = [_report_image(explainer, image) for image in images]
     image_set = library.examples.images_of(explainer.checkpoint)
     originals = {record.id: record.path for record in image_set.records} if image_set else {}
-    return library.reports.start(explainer, given, Wanted(sections, originals=originals), choice.model)
+    return library.reports.start(explainer, shown, ReportOptions(sections, originals=originals), choice.model)
 
 
-def _given(explainer: Explainer, image: InputImage) -> Given:
+def _report_image(explainer: Explainer, image: InputImage) -> ReportImage:
     """The region of a picture that cannot be read is unknown; the report will name the picture."""
     try:
         box = region_of_interest(explainer, image)
     except UserError:
         box = None
-    return Given(image.path, image.name, box, image.known_truth(explainer.checkpoint))
+    return ReportImage(image.path, image.name, box, image.known_truth(explainer.checkpoint))

@@ -16,7 +16,7 @@ from pathlib import Path
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.report.formats import FORMATS, render
-from protoexplain.report.gather import Given, Wanted, gather
+from protoexplain.report.gather import ReportImage, ReportOptions, gather
 from protoexplain_app.jobs import Job, JobKey, JobQueue, JobState, RunningJob
 
 REMEMBERED, REMEMBERED_SECONDS, UNDER_WAY = 12, 3600, 4
@@ -63,13 +63,13 @@ class Reports:
         self._folder = Path(tempfile.mkdtemp(prefix="protoexplain-reports-"))
         atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
 
-    def start(self, explainer: Explainer, given: Sequence[Given], wanted: Wanted, name: str) -> str:
+    def start(self, explainer: Explainer, images: Sequence[ReportImage], options: ReportOptions, name: str) -> str:
         """Begin a report in the background; returns its token.
 
         Args:
             explainer: The model.
-            given: Pictures to explain.
-            wanted: What goes into it.
+            images: Pictures to explain.
+            options: What goes into it.
             name: Of the model, for the names of the files.
 
         Raises:
@@ -82,7 +82,7 @@ class Reports:
             begun = ReportFiles(secrets.token_urlsafe(24), f"report-{_UNFIT.sub('-', name).strip('-')}")
             self._started[begun.token] = time.monotonic()
             self.jobs.submit(
-                JobKey(KIND, begun.token), lambda job: self._make(begun, explainer, given, wanted, job), result=begun
+                JobKey(KIND, begun.token), lambda job: self._make(begun, explainer, images, options, job), result=begun
             )
         return begun.token
 
@@ -117,11 +117,11 @@ class Reports:
         self,
         made: ReportFiles,
         explainer: Explainer,
-        given: Sequence[Given],
-        wanted: Wanted,
+        images: Sequence[ReportImage],
+        options: ReportOptions,
         job: RunningJob[ReportFiles],
     ) -> ReportFiles:
-        report = gather(explainer, given, wanted, job.progress)
+        report = gather(explainer, images, options, job.progress)
         made = replace(made, refused=tuple((entry.name, entry.reason) for entry in report.refused))
         for number, ending in enumerate(sorted(FORMATS, key=lambda ending: ending == ".pdf")):
             job.show(made)

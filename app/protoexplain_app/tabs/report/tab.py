@@ -25,7 +25,7 @@ from protoexplain_app.widgets import form, html
 
 PREVIEW = ".html"
 WHOLE = Query()
-KEPT = 12
+MAX_TOKENS = 12
 """Models whose last report the browser remembers."""
 
 
@@ -52,7 +52,7 @@ def build(library: Library, chosen: gr.State) -> None:
     query_form = form("report-query")
     preview = html(elem_id="report-preview")
     state, clock = gr.State(ReportState()), polling_timer()
-    kept = gr.BrowserState({}, storage_key="protoexplain-reports")
+    browser_state = gr.BrowserState({}, storage_key="protoexplain-reports")
 
     def on_choice(choice: Choice, before: ReportState, parameters: Parameters, known: object) -> list[Any]:
         """A report stays until another model is chosen; then the last one about that model is shown."""
@@ -70,9 +70,9 @@ def build(library: Library, chosen: gr.State) -> None:
             return shown(now, report_of(now))
         now = replace(now, token=make(library, choice, now.query))
         latest = {**tokens(known), choice.model: now.token}
-        return shown(now, report_of(now), kept=dict(list(latest.items())[-KEPT:]))
+        return shown(now, report_of(now), latest_tokens=dict(list(latest.items())[-MAX_TOKENS:]))
 
-    def on_kept(choice: Choice | None, before: ReportState, known: object) -> list[Any]:
+    def on_browser_state(choice: Choice | None, before: ReportState, known: object) -> list[Any]:
         """The report of an earlier visit is found again."""
         token = tokens(known).get(choice.model, "") if choice is not None else ""
         if before.token or not token or choice is None or choice.model != before.model:
@@ -90,7 +90,7 @@ def build(library: Library, chosen: gr.State) -> None:
                 return library.reports.find(now.token)
         return Job[ReportFiles]()
 
-    def shown(now: ReportState, job: Job[ReportFiles], settings: Any = None, kept: Any = None) -> list[Any]:  # noqa: ANN401
+    def shown(now: ReportState, job: Job[ReportFiles], settings: Any = None, latest_tokens: Any = None) -> list[Any]:  # noqa: ANN401
         ready = now.token if job.result and PREVIEW in job.result.files else ""
         return [
             replace(now, previewed=ready),
@@ -98,17 +98,17 @@ def build(library: Library, chosen: gr.State) -> None:
             views.status(now.query, job),
             gr.skip() if ready == now.previewed else views.preview(ready),
             gr.Timer(active=job.under_way),
-            kept or gr.skip(),
+            latest_tokens or gr.skip(),
         ]
 
     def on_error(message: str) -> list[Any]:
         return [gr.skip(), gr.skip(), message, gr.skip(), gr.Timer(active=False), gr.skip()]
 
-    outputs = [state, query_form, status, preview, clock, kept]
-    events = TabEvents(TAB.name, chosen, state, outputs, on_error, kept=kept)
+    outputs = [state, query_form, status, preview, clock, browser_state]
+    events = TabEvents(TAB.name, chosen, state, outputs, on_error, browser_state=browser_state)
     events.on_choice(on_choice)
     events.on_query(query_form, on_query)
-    events.on_kept(on_kept)
+    events.on_browser_state(on_browser_state)
     events.on_tick(clock, on_tick)
 
 

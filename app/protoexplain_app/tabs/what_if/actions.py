@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
-from protoexplain.explanations.evidence.what_if import Edit, Shift, WhatIf, what_if
+from protoexplain.explanations.evidence.what_if import Edit, EvidenceChange, WhatIf, what_if
 from protoexplain.explanations.explainer import Explainer, ForwardResult
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.image_pictures import ImagePictures
@@ -172,11 +172,11 @@ def cells(area: str) -> NDArray[np.bool_] | None:
 
 
 @dataclass(frozen=True)
-class Moved:
+class EvidenceChangeView:
     """A prototype whose evidence changes.
 
     Args:
-        shift: The numbers.
+        numbers: Similarity and evidence in both pictures.
         owner: Its class, None where all classes share it.
         patch: Its training patch, None where it has none.
         before: Where the picture looks most like it.
@@ -186,7 +186,7 @@ class Moved:
         share: Length of the bar, 0 to 1 of the longest.
     """
 
-    shift: Shift
+    numbers: EvidenceChange
     owner: str | None
     patch: Picture | None
     before: Picture
@@ -197,7 +197,7 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WhatIfView:
     """A picture and its changed version, and what a model makes of both.
 
     Args:
@@ -218,8 +218,8 @@ class Outcome:
     before: Picture
     after: Picture
     found: WhatIf
-    losses: tuple[Moved, ...]
-    gains: tuple[Moved, ...]
+    losses: tuple[EvidenceChangeView, ...]
+    gains: tuple[EvidenceChangeView, ...]
     rest: float
     by_probability: bool
     evidence: EvidenceKind
@@ -254,7 +254,7 @@ class ForwardResults:
         return found
 
 
-def outcome(explainer: Explainer, results: ForwardResults, image: InputImage, query: Query) -> Outcome:
+def what_if_view(explainer: Explainer, results: ForwardResults, image: InputImage, query: Query) -> WhatIfView:
     """Change a picture and run the model on it again.
 
     Raises:
@@ -266,9 +266,11 @@ def outcome(explainer: Explainer, results: ForwardResults, image: InputImage, qu
     found = what_if(forward.forward_pass, edited.forward_pass, ROWS)
     prototypes = ServedPictures(explainer.checkpoint)
     before, after = (ImagePictures(explainer, one, prototypes, side=SIDE) for one in (forward, edited))
-    losses, gains = (_moved(explainer, before, after, shifts, found) for shifts in (found.losses, found.gains))
-    listed = sum(moved.shift.change for moved in (*losses, *gains))
-    return Outcome(
+    losses, gains = (
+        _evidence_changes(explainer, before, after, changes, found) for changes in (found.losses, found.gains)
+    )
+    listed = sum(entry.numbers.change for entry in (*losses, *gains))
+    return WhatIfView(
         name=forward.name,
         before=before.whole(),
         after=after.whole(what="The changed picture"),
@@ -283,22 +285,26 @@ def outcome(explainer: Explainer, results: ForwardResults, image: InputImage, qu
     )
 
 
-def _moved(
-    explainer: Explainer, before: ImagePictures, after: ImagePictures, shifts: tuple[Shift, ...], found: WhatIf
-) -> tuple[Moved, ...]:
+def _evidence_changes(
+    explainer: Explainer,
+    before: ImagePictures,
+    after: ImagePictures,
+    changes: tuple[EvidenceChange, ...],
+    found: WhatIf,
+) -> tuple[EvidenceChangeView, ...]:
     """Those that would not be shown as zero, drawn."""
-    longest = max((abs(shift.change) for shift in (*found.losses, *found.gains)), default=1.0)
+    longest = max((abs(change.change) for change in (*found.losses, *found.gains)), default=1.0)
     return tuple(
-        Moved(
-            shift=shift,
-            owner=explainer.checkpoint.owner_name(shift.before.prototype),
-            patch=prototype_picture(explainer.checkpoint, shift.before.prototype, "patch"),
-            before=before.boxed_region(shift.before, "The picture as it is, the part marked by a box"),
-            after=after.boxed_region(shift.after, "The changed picture, the part marked by a box"),
-            heat_before=before.heat(shift.before),
-            heat_after=after.heat(shift.after),
-            share=abs(shift.change) / longest,
+        EvidenceChangeView(
+            numbers=change,
+            owner=explainer.checkpoint.owner_name(change.before.prototype),
+            patch=prototype_picture(explainer.checkpoint, change.before.prototype, "patch"),
+            before=before.boxed_region(change.before, "The picture as it is, the part marked by a box"),
+            after=after.boxed_region(change.after, "The changed picture, the part marked by a box"),
+            heat_before=before.heat(change.before),
+            heat_after=after.heat(change.after),
+            share=abs(change.change) / longest,
         )
-        for shift in shifts
-        if abs(shift.change) >= LEAST
+        for change in changes
+        if abs(change.change) >= LEAST
     )

@@ -1,7 +1,7 @@
 """The tab 'What if': the picture is changed by sliders and brush, and the answer moves beside the original one.
 
-The script sends every move of a slider and every stroke as a `Query`.  `outcome` changes the picture and lets the model
-look again (one forward pass), and the page shows the classes and the prototypes that lost and gained.
+The script sends every move of a slider and every stroke as a `Query`.  `what_if_view` changes the picture and lets the
+model look again (one forward pass), and the page shows the classes and the prototypes that lost and gained.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters, number
 from protoexplain_app.tab import Tab, TabEvents
 from protoexplain_app.tabs.what_if import view as views
-from protoexplain_app.tabs.what_if.actions import ForwardResults, Outcome, Query, outcome, parse_query
+from protoexplain_app.tabs.what_if.actions import ForwardResults, Query, WhatIfView, parse_query, what_if_view
 from protoexplain_app.templating import loading
 from protoexplain_app.widgets import ON_MODEL, html, script
 
@@ -33,24 +33,26 @@ def build(library: Library, chosen: gr.State) -> None:
     def on_choice(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
         """Another picture is asked the same question; what was painted belonged to the one before."""
         query = parse_query(parameters) if parameters else Query(before.strengths, use=before.use)
-        shown = outcome(library.explainer(choice), results, library.input_image(choice), query)
+        shown = what_if_view(library.explainer(choice), results, library.input_image(choice), query)
         return [*answered(shown, query, choice), views.original(shown, query), views.controls(query)]
 
     def on_query(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
         query = parse_query(parameters)
-        shown = outcome(library.explainer(choice), results, library.input_image(choice), query)
+        shown = what_if_view(library.explainer(choice), results, library.input_image(choice), query)
         return answered(shown, query, choice, number(parameters, "turn") or 0)
 
-    def answered(shown: Outcome, query: Query, choice: Choice, turn: int = 0) -> list[Any]:
+    def answered(shown: WhatIfView, query: Query, choice: Choice, turn: int = 0) -> list[Any]:
         return [query, views.changed(shown), views.answer(shown, query, turn), views.prototypes(shown, choice.model)]
 
     def on_error(message: str) -> list[Any]:
         return [gr.skip(), "", message, "", "", ""]
 
-    moved = [state, changed, answer, prototypes]
-    events = TabEvents(TAB.name, chosen, state, [*moved, original, controls], on_error, ON_MODEL)
+    after_a_change = [state, changed, answer, prototypes]
+    events = TabEvents(TAB.name, chosen, state, [*after_a_change, original, controls], on_error, ON_MODEL)
     events.on_choice(on_choice)
-    events.on_query(controls, on_query, outputs=moved, on_error=lambda message: on_error(message)[: len(moved)])
+    events.on_query(
+        controls, on_query, outputs=after_a_change, on_error=lambda message: on_error(message)[: len(after_a_change)]
+    )
 
 
 TAB = Tab("what_if", "What if", 15, build, uses_picture=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from protoexplain.class_names import readable
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.view.sentences import about_what_if
-from protoexplain_app.tabs.what_if.actions import CELLS, SLIDERS, USES, Outcome, Query
+from protoexplain_app.tabs.what_if.actions import CELLS, SLIDERS, USES, Query, WhatIfView
 from protoexplain_app.templating import page
 
 
-def original(shown: Outcome, query: Query) -> str:
+def original(shown: WhatIfView, query: Query) -> str:
     """The picture as it is, to paint on."""
     return page("tabs/what_if/original.html", shown=shown, query=query, cells=CELLS)
 
@@ -19,12 +19,12 @@ def controls(query: Query) -> str:
     return page("tabs/what_if/query.html", query=query, sliders=SLIDERS, known=MODIFICATIONS, uses=USES)
 
 
-def changed(shown: Outcome) -> str:
+def changed(shown: WhatIfView) -> str:
     """The changed picture."""
     return page("tabs/what_if/changed.html", shown=shown)
 
 
-def answer(shown: Outcome, query: Query, turn: int = 0) -> str:
+def answer(shown: WhatIfView, query: Query, turn: int = 0) -> str:
     """What the change does to the classes; `turn` lets the page see that it is a new answer."""
     return page(
         "tabs/what_if/page.html",
@@ -35,6 +35,6 @@ def answer(shown: Outcome, query: Query, turn: int = 0) -> str:
     )
 
 
-def prototypes(shown: Outcome, model: str) -> str:
+def prototypes(shown: WhatIfView, model: str) -> str:
     """Prototypes that lost and gained."""
     return page("tabs/what_if/prototypes.html", shown=shown, model=model)
