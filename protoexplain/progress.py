@@ -7,6 +7,12 @@ from typing import Protocol, runtime_checkable
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) of one piece of work."""
+Tell = Callable[[float], None]
+"""Called with the share of one piece of work that is done."""
+
+
+def untold(share: float) -> None:
+    """Nobody waits for the work."""
 
 
 class Watcher(Protocol):

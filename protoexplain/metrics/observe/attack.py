@@ -20,6 +20,7 @@ from protoexplain.metrics.settings import AttackSettings
 from protoexplain.metrics.stats.misalignment import displacement
 from protoexplain.metrics.stats.randomness import seed_of
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Tell, untold
 from protoexplain.regions.box_rules import boxes_of, parse_box_rule
 from protoexplain.regions.measured_field import measure_fields
 
@@ -43,7 +44,14 @@ def outside_boxes(boxes: Sequence[Box], margin: int, size: int, published: bool 
     return free
 
 
-def descend(objective: Callable[[Tensor], Tensor], start: Tensor, step: float, limit: float, steps: int) -> Tensor:
+def descend(
+    objective: Callable[[Tensor], Tensor],
+    start: Tensor,
+    step: float,
+    limit: float,
+    steps: int,
+    tell: Tell = untold,
+) -> Tensor:
     """The change [n,3,S,S] that lowers an objective most, by steps along the sign of the gradient.
 
     Args:
@@ -52,13 +60,15 @@ def descend(objective: Callable[[Tensor], Tensor], start: Tensor, step: float, l
         step: Length of a step.
         limit: Largest size of a value of the change.
         steps: Number of steps.
+        tell: Told which share of them is done.
     """
     change = start.detach()
-    for _ in range(steps):
+    for number in range(1, steps + 1):
         with torch.enable_grad():
             leaf = change.requires_grad_()
             (gradient,) = torch.autograd.grad(objective(leaf).sum(), leaf)
         change = (change.detach() - step * gradient.sign()).clamp_(-limit, limit)
+        tell(number / steps)
     return change
 
 
@@ -129,7 +139,8 @@ class Misaligned:
                 for maps, chosen in zip(clean, attacked, strict=True)
             ]
         )
-        features = model.backbone(self.changed(model, images, attacked, free.to(images.device), self._start(chunk)))
+        given = model, images, attacked, free.to(images.device), self._start(chunk)
+        features = model.backbone(self.changed(*given, chunk.tell))
         output = model.from_features(features)
         return {
             "target": target,
@@ -140,7 +151,15 @@ class Misaligned:
             "free": free.flatten(1).double().mean(1),
         }
 
-    def changed(self, model: PrototypeModel, images: Tensor, attacked: Tensor, free: Tensor, start: Tensor) -> Tensor:
+    def changed(
+        self,
+        model: PrototypeModel,
+        images: Tensor,
+        attacked: Tensor,
+        free: Tensor,
+        start: Tensor,
+        tell: Tell = untold,
+    ) -> Tensor:
         """The images [n,3,S,S] after the attack.
 
         Args:
@@ -149,6 +168,7 @@ class Misaligned:
             attacked: bool [n,P].
             free: bool [n,S,S] where pixels may change.
             start: [n,3,S,S] first change, in units of the normalised input.
+            tell: Told which share of the steps is done.
         """
         unit = normalisation(model)[1].to(images) * free[:, None]
         weights = attacked.to(images) / attacked.sum(1, keepdim=True).to(images)
@@ -157,7 +177,7 @@ class Misaligned:
             return (peak_activations(model, images + unit * change) * weights).sum(1)
 
         one = self.settings
-        change = descend(objective, start, one.step, one.limit, one.steps) if one.kind == "pgd" else start
+        change = descend(objective, start, one.step, one.limit, one.steps, tell) if one.kind == "pgd" else start
         return images + unit * change
 
     def _start(self, chunk: Chunk) -> Tensor:

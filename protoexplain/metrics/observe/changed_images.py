@@ -15,6 +15,7 @@ from protoexplain.data.loading import cut
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.models.base import PrototypeModel
+from protoexplain.progress import Tell, untold
 
 _BATCH = 32
 
@@ -95,8 +96,13 @@ class ChangedImages:
         }
         self._explained: dict[tuple[int, bool], ExplainedPicture] = {}
 
-    def scores(self, wanted: Iterable[tuple[int, Removal]]) -> list[Tensor | None]:
-        """Class scores [C] of images by row and what is taken out, on the CPU; None for images not at hand."""
+    def scores(self, wanted: Iterable[tuple[int, Removal]], tell: Tell = untold) -> list[Tensor | None]:
+        """Class scores [C] of images by row and what is taken out, on the CPU; None for images not at hand.
+
+        Args:
+            wanted: The images.
+            tell: Told which share of those that are new is done.
+        """
         asked = list(wanted)
         todo = [one for one in dict.fromkeys(asked) if one not in self._scores]
         for start in range(0, len(todo), _BATCH):
@@ -106,6 +112,7 @@ class ChangedImages:
             if pictures:
                 logits = self._model(torch.stack(list(pictures.values()))).logits.cpu()
                 self._scores |= dict(zip(pictures, logits, strict=True))
+            tell((start + len(some)) / len(todo))
         return [self._scores[one] for one in asked]
 
     def explained(self, row: int, hybrid: bool) -> ExplainedPicture:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -186,14 +187,21 @@ class _Observer:
         for number, batch in zip(todo, batches(images.dataset(), order, size, 0, workers), strict=True):
             chunk = self._chunk(images, chunks[number], batch.images[:, 0])
             for one in passes:
+                work = one.cost * len(chunks[number])
                 if not store.has(repr(one), number):
+                    chunk.tell = partial(self._tell, what, done, work, total)
                     store.write(repr(one), number, one(chunk))
-                done += one.cost * len(chunks[number])
+                done += work
                 self.watcher.progress(what, done, total)
         self.fabric.barrier()
         if self.fabric.global_rank != 0:
             return None
         return {one.name: store.table(repr(one), len(chunks)) for one in passes}
+
+    def _tell(self, what: str, done: int, work: int, total: int, share: float) -> None:
+        """Say how far a pass has come; its end is said when its columns are kept."""
+        if share < 1:
+            self.watcher.progress(what, done + int(share * work), total)
 
     def _chunk(self, images: Images, indices: Sequence[int], pictures: Tensor) -> Chunk:
         records = [images.records[index] for index in indices]

@@ -23,6 +23,7 @@ from protoexplain.metrics.observe.noise import fill_with_noise
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.stats.randomness import seed_of
 from protoexplain.models.base import PrototypeModel, PrototypeOutput
+from protoexplain.progress import Tell, untold
 from protoexplain.regions.boxes import upsample
 
 
@@ -41,6 +42,7 @@ class Chunk:
         frozen: The backbone as it was before the training, where its weights are at hand.
         interventions: Images without parts, where the data set has such.
         swapped: Copies of the model with other prototypes, by what stands in for its own.
+        tell: Told by passes that take long which share of them is done.
     """
 
     model: PrototypeModel
@@ -53,6 +55,7 @@ class Chunk:
     frozen: nn.Module | None = None
     interventions: Interventions | None = None
     swapped: Mapping[str, PrototypeModel] = field(default_factory=dict)
+    tell: Tell = untold
 
     @cached_property
     def features(self) -> Tensor:

@@ -7,6 +7,7 @@ T thresholds at which an explanation names items.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from protoexplain.data.interventions import Removal
 from protoexplain.metrics.observe.part_rules import RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Chunk
 from protoexplain.metrics.stats.part_protocol import sets_of
+from protoexplain.progress import Tell
 
 MISSING = -1
 """Stands for the class of an image that is not at hand."""
@@ -39,7 +41,7 @@ class WithoutItems:
         without = torch.zeros(there.shape, dtype=torch.float64)
         asked = [(row, item) for row, item in torch.nonzero(there).tolist()]
         removals = [(row, _removal(item, parts)) for row, item in asked]
-        for (row, item), scores in zip(asked, changed.scores(removals), strict=True):
+        for (row, item), scores in zip(asked, changed.scores(removals, chunk.tell), strict=True):
             if scores is None:
                 there[row, item] = False
             else:
@@ -99,14 +101,20 @@ class NamedParts:
                 }
             )
             taken.append(sets_of(found.named[1, :, :parts]))
+            chunk.tell((row + 1) / count / 3)
         columns = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         sets = torch.stack(taken)
         everything = (1 << parts) - 1
-        for name, removed in (("preserved", everything & ~sets), ("deleted", sets)):
+        for third, (name, removed) in enumerate((("preserved", everything & ~sets), ("deleted", sets)), 1):
             asked = [(row, Removal(held)) for row in range(count) for held in removed[row].tolist()]
-            classes = [MISSING if scores is None else int(scores.argmax()) for scores in changed.scores(asked)]
+            scored = changed.scores(asked, partial(_tell_third, chunk.tell, third))
+            classes = [MISSING if scores is None else int(scores.argmax()) for scores in scored]
             columns[name] = torch.tensor(classes).view(count, -1)
         return columns
+
+
+def _tell_third(tell: Tell, done: int, share: float) -> None:
+    tell((done + share) / 3)
 
 
 def _removal(item: int, parts: int) -> Removal:

@@ -23,19 +23,20 @@ SIZE = 32
 
 
 class Bright(nn.Module):
-    """Pictures -> their colours in cells of 4 x 4 pixels, and some of the mean over the whole picture."""
+    """Pictures -> their colours in cells of 4 x 4 pixels and a margin, and some of the mean of the whole picture."""
 
     channels = 3
 
-    def __init__(self, leak):
+    def __init__(self, leak, margin=0):
         super().__init__()
-        self.leak = leak
+        self.leak, self.margin = leak, margin
 
     def forward(self, images):
-        return nn.functional.avg_pool2d(images, 4) + self.leak * images.mean((2, 3), keepdim=True)
+        cells = nn.functional.avg_pool2d(images, 4 + 2 * self.margin, 4, self.margin)
+        return cells + self.leak * images.mean((2, 3), keepdim=True)
 
 
-def chunk_of(leak, count=3):
+def chunk_of(leak, count=3, margin=0):
     """Pictures of noise with a bright square of one colour; the prototypes are the colours."""
     generator = torch.Generator().manual_seed(0)
     images, labels = 0.4 * torch.rand(count, 3, SIZE, SIZE, generator=generator), torch.arange(count) % 3
@@ -43,7 +44,7 @@ def chunk_of(leak, count=3):
         images[number, label, 12:20, 12:20] = 1
     ownership = Ownership.class_major(1, 3)
     branch = Branch(nn.Identity(), torch.eye(3).view(3, 3, 1, 1), DotProduct(), LinearHead(ownership))
-    model = PrototypeModel(Bright(leak), {"main": branch}, ownership).eval()
+    model = PrototypeModel(Bright(leak, margin), {"main": branch}, ownership).eval()
     records = [ImageRecord(f"{number}.png", Path(), label, "test") for number, label in enumerate(labels.tolist())]
     described = describe_model(model, ("red", "green", "blue"), SIZE, 3)
     return Chunk(model, described, images, labels, records, [Geometry(Box(0, 0, SIZE, SIZE), SIZE)] * count)
@@ -94,6 +95,25 @@ def test_change_stays_within_limit_and_outside():
         change = one.changed(chunk.model, chunk.images, attacked, free, torch.zeros_like(chunk.images)) - chunk.images
     assert float(change.abs().amax()) == pytest.approx(0.4, abs=1e-6)
     assert float(change[:, :, 12:20, 12:20].abs().amax()) == 0
+
+
+def test_each_step_is_told():
+    chunk, told = chunk_of(1.0), []
+    chunk.tell = told.append
+    attack(chunk, steps=4)
+    assert told == [0.25, 0.5, 0.75, 1]
+
+
+def test_box_that_is_too_small_is_found_out():
+    """The prototype looks at 8 x 8 pixels, and the box holds the 4 x 4 in their middle."""
+    chunk = chunk_of(0.0, margin=2)
+
+    def found(rule):
+        with torch.no_grad():
+            return fall(Misaligned(AttackSettings(margin=0), rule, 0)(chunk))
+
+    assert found("receptive-field").abs().max() < 1e-4
+    assert found("cell").min() > 10
 
 
 def test_boxes_are_united_and_widened():
