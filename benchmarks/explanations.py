@@ -19,7 +19,7 @@ from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.explanations.evidence.contrast import contrast
 from protoexplain.explanations.evidence.counterfactual import what_would_change
-from protoexplain.explanations.evidence.local import explain, explain_forward_pass
+from protoexplain.explanations.evidence.local import explain_forward_pass
 from protoexplain.explanations.evidence.occlusion_test import occlusion_test
 from protoexplain.explanations.forward_pass import run_forward
 from protoexplain.explanations.prototypes.prototype import explain_prototypes
@@ -53,7 +53,7 @@ def local_arms(model: PrototypeModel, picture: torch.Tensor, names: list[str]) -
 
     return {
         "forward pass": forward,
-        "local explanation": lambda: explain(model, picture, geometry, names),
+        "local explanation": lambda: explain_forward_pass(run_forward(model, picture, geometry, names)),
         "why A and not B, after it": lambda: contrast(forward_pass),
         "what would change it, after it": lambda: what_would_change(forward_pass),
         "19 random boxes for 5 rows": lambda: occlusion_test(forward_pass, found),

@@ -20,6 +20,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from benchmarks.distinctions import Distinction, calibrated, distinguish, place_of
 from benchmarks.timing import show
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.folders import find_checkpoints, shipped_checkpoints
@@ -27,7 +28,6 @@ from protoexplain.data.loading import cut, geometry_of
 from protoexplain.data.read import read_image_set
 from protoexplain.data.records import ImageRecord
 from protoexplain.explanations.characteristics.calibration import disturbance, related
-from protoexplain.explanations.characteristics.distinctions import Distinction, calibrated, distinguish, place_of
 from protoexplain.explanations.characteristics.local_scores import LocalScores, local_scores
 from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS, RGB

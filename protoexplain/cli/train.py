@@ -84,12 +84,15 @@ def train(
     run = out or _free_folder(RUNS / Path(config).stem, resume)
     if dry_run:
         if resume:
-            settings = _going_on(run, settings, data or _configured(settings))
+            from protoexplain.training.run_folder import settings_to_go_on
+
+            settings = settings_to_go_on(run, settings)
+            data = data or _configured(settings)
         if not _tried_before(config, settings):
             from protoexplain.training.model_check import check_configuration
 
             check_configuration(settings)
-        told = _announced(data, settings) if data else []
+        told = _announced(data, settings, run if resume else None) if data else []
         _print_configuration(settings, as_json)
         for line in [] if as_json else told:
             say(f"# {line}")
@@ -131,24 +134,18 @@ def _configured(settings: RunConfig) -> Path:
     return Path(settings.data.path) if settings.data.path else EMBEDDED
 
 
-def _announced(data: Path, settings: RunConfig) -> list[str]:
-    """What a training would say about its images before it opens them."""
+def _announced(data: Path, settings: RunConfig, run: Path | None) -> list[str]:
+    """What a training would say about its images before it opens them; refuses others than those of a run that is to
+    go on."""
     from protoexplain.data.dataset_view import parts_in_words, view_of_run
+    from protoexplain.training.run_folder import require_same_data
 
     if data == EMBEDDED and not data.exists():
         return []
     view = view_of_run(settings.data, data)
+    if run is not None:
+        require_same_data(run, view.image_set)
     return [parts_in_words(view, settings.data, opened=False), *view.image_set.problems]
-
-
-def _going_on(run: Path, settings: RunConfig, data: Path) -> RunConfig:
-    """The settings with which a run would go on; refuses what the run itself would refuse."""
-    from protoexplain.data.read import read_image_set
-    from protoexplain.training.run_folder import require_same_data, settings_to_go_on
-
-    settings = settings_to_go_on(run, settings)
-    require_same_data(run, read_image_set(data, settings.data.source, settings.data.split_seed))
-    return settings
 
 
 def _tried_before(source: str, settings: RunConfig) -> bool:

@@ -147,6 +147,18 @@ def annotated_box(x0: float, y0: float, x1: float, y1: float) -> Box:
     return Box(x0, y0, x1, y1)
 
 
+def whole_label(value: object) -> int:
+    """A label of a published list, which other programs may have written as 1.0.
+
+    Raises:
+        ValueError: It is no whole number.
+    """
+    number = float(str(value))
+    if not number.is_integer():
+        raise ValueError(f"{value} is no whole number")
+    return int(number)
+
+
 def is_storable(name: str) -> bool:
     """Whether a name has no newline or other control character, and is valid Unicode (on Linux names are bytes)."""
     return name.isprintable() or not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)

@@ -59,9 +59,10 @@ class Table:
         try:
             for number, row in enumerate(reader):
                 if number and any(map(str.strip, row)):
-                    yield reader.line_num, {
-                        role: row[place].strip() if place < len(row) else "" for role, place in self.columns.items()
-                    }
+                    yield (
+                        reader.line_num,
+                        {role: row[place].strip() if place < len(row) else "" for role, place in self.columns.items()},
+                    )
         except (csv.Error, UnicodeError, OSError) as error:
             reason = "not text in UTF-8" if isinstance(error, UnicodeError) else str(error)
             where = f"{self.path}, line {reader.line_num + (not isinstance(error, csv.Error))}"
@@ -106,9 +107,7 @@ def _table(path: Path) -> Table | str:
             return f"{path.name} has no column for the {role} ({known}, ...), only {', '.join(names)[:200]}"
     unboxed = {re.sub(r"^(bounding)?(b?box)?", "", name): place for name, place in places.items()}
     box = next((names for names in BOXES if all(name in unboxed for name in names)), ())
-    return Table(
-        path, columns | {name: unboxed[name] for name in box}, box, delimiter, split_named(_stem(path)) or ""
-    )
+    return Table(path, columns | {name: unboxed[name] for name in box}, box, delimiter, split_named(_stem(path)) or "")
 
 
 def _first(known: tuple[str, ...], places: Mapping[str, int]) -> int | None:

@@ -21,7 +21,7 @@ from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.calibration import Calibration
 from protoexplain.models.contract import EVERYWHERE, LOGITS, EvidenceKind, Ownership, PrototypeSource
 from protoexplain.models.heads import Evidence, Head
-from protoexplain.models.similarity import Similarity, gather_patches
+from protoexplain.models.similarity import Similarity
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -117,12 +117,6 @@ class Branch(nn.Module):
     def activation_maps(self, similarity: Tensor) -> Tensor:
         """Similarity maps [...,H,W] in units of the activation: the maximum of each map is the activation."""
         return self.activation(similarity)
-
-    def best_patches(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Similarity [B,P], cell [B,P] and latent patch [B,P,D*h1*w1] of each prototype's best patch."""
-        z = self.addon(features)
-        best, cells = self.similarity.best(z, self.prototypes)
-        return best, cells, gather_patches(z, self.prototypes, cells)
 
     def select(self, prototypes: Tensor) -> None:
         """Drop all prototypes but the selected ones (indices)."""

@@ -97,11 +97,6 @@ def boxes_above(maps: Tensor, levels: Tensor) -> list[Box]:
     return [Box(*edges) for edges in torch.stack([x0, y0, x1, y1], 1).tolist()]
 
 
-def high_activation_box(pixels: Tensor, percentile: float = 95.0) -> Box:
-    """`high_activation_boxes` of one map [H,W]."""
-    return high_activation_boxes(pixels[None], percentile)[0]
-
-
 def _bounds(marked: Tensor) -> tuple[Tensor, Tensor]:
     """First and one past the last marked position in each row."""
     marks = marked.long()

@@ -115,8 +115,7 @@ def _picture_cost(trainer: Trainer) -> float:
 
 def _stage_cost(trainer: Trainer, stage: Stage) -> StageCost:
     model, training = trainer.model, trainer.config.training
-    stage = stage.for_images(len(trainer.data.train))
-    trained = engine.freeze(model, stage.lr)
+    stage, trained = trainer.begin(stage)
     kind, size = input_kind(trainer, stage, trained), batch_size_of(trainer, stage)
     order = list(range(min(len(trainer.data.train), size)))
     pictures = trainer.pictures.inputs(trainer.data.train, augmented=True)

@@ -66,8 +66,7 @@ class Trainer:
     def fit(self, stage: Stage) -> None:
         """Train what is left of a stage, then merge and project if it says so; `end_stage` follows."""
         images = len(self.data.train)
-        stage = stage.for_images(images)
-        trained = engine.freeze(self.model, stage.lr)
+        stage, trained = self.begin(stage)
         if images < stage.min_images and self.state.epoch == 0:
             self.callbacks.watcher.line(f"with {images} training images the backbone stays as it is")
         if self.state.epoch < stage.epochs:
@@ -87,6 +86,11 @@ class Trainer:
         if stage.project:
             self.drop_unused()
             self.push(stage.name)
+
+    def begin(self, stage: Stage) -> tuple[Stage, frozenset[str]]:
+        """A stage as so many training images allow, and the parameter groups that it trains; the others are frozen."""
+        stage = stage.for_images(len(self.data.train))
+        return stage, engine.freeze(self.model, stage.lr)
 
     def end_stage(self) -> None:
         """Save the state, from which the next stage begins."""

@@ -8,6 +8,7 @@ import two_sizes
 from pretended_device import DEVICE, OnDevice, pretended_device, pretended_fabric
 from tiny_runs import tiny_config, tiny_model, tiny_train
 
+from benchmarks.distinctions import distinguish, place_of
 from protoexplain import registry
 from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
@@ -18,7 +19,6 @@ from protoexplain.errors import UserError
 from protoexplain.explanations.attribution.attribute import attribute
 from protoexplain.explanations.attribution.methods import METHODS
 from protoexplain.explanations.attribution.task import AttributionTask, Target
-from protoexplain.explanations.characteristics.distinctions import distinguish, place_of
 from protoexplain.explanations.characteristics.measurement import CharacteristicsMeasurement
 from protoexplain.explanations.evidence.what_if import Edit, what_if
 from protoexplain.explanations.explainer import Explainer

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from explained_pictures import explain
 from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model, with_train
 
 from protoexplain import registry
@@ -13,7 +14,6 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
-from protoexplain.explanations.evidence.local import explain
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.families import protopnet

@@ -13,13 +13,13 @@ import two_sizes
 from PIL import Image
 from tiny_runs import tiny_train
 
+from benchmarks.distinctions import place_of
 from protoexplain import registry
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.editing.candidates import box_of, candidates
 from protoexplain.editing.preview import open_preview
 from protoexplain.explanations.attribution.task import Target
-from protoexplain.explanations.characteristics.distinctions import place_of
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.overlays import match_heat
 from protoexplain.explanations.prototypes.prototype import explain_prototypes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from golden_vectors import Vectors, close
 
-from protoexplain.regions.boxes import high_activation_box, overlay, upsample
+from protoexplain.regions.boxes import high_activation_boxes, overlay, upsample
 from protoexplain.regions.receptive_field import receptive_field
 
 pytestmark = pytest.mark.golden
@@ -36,7 +36,7 @@ def test_boxes_of_high_activation(golden):
         percentiles = [float(key.removeprefix("box_p")) for key in g if key.startswith("box_p")]
         assert percentiles
         for percentile in percentiles:
-            box = high_activation_box(pixels, percentile)
+            (box,) = high_activation_boxes(pixels[None], percentile)
             assert [box.y0, box.y1, box.x0, box.x1] == g[f"box_p{percentile:g}"].tolist(), g.prefix
             threshold = torch.quantile(pixels.flatten(), percentile / 100)
             close(threshold, g[f"threshold_p{percentile:g}"], atol=1e-5)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from explained_pictures import explain
 from torch import Tensor, nn
 
 from protoexplain.config import resolve
 from protoexplain.data.geometry import Geometry
-from protoexplain.explanations.evidence.local import ABSTAINED, explain
+from protoexplain.explanations.evidence.local import ABSTAINED
 from protoexplain.models.families.pipnet import PIPNetConfig, PIPNetSchedule, stages
 from protoexplain.models.families.pipnet.network import PIPNet
 

@@ -18,7 +18,7 @@ from protoexplain.regions.box_rules import (
     ShareOfMaximum,
     parse_box_rule,
 )
-from protoexplain.regions.boxes import high_activation_box, upsample
+from protoexplain.regions.boxes import high_activation_boxes, upsample
 from protoexplain.regions.receptive_field import receptive_field
 
 SIZE = 32
@@ -108,7 +108,7 @@ def test_receptive_field_by_name():
 
 def test_percentile_is_the_published_box():
     values = torch.rand(6, 6)
-    assert Percentile(90)(values[None], SIZE) == [high_activation_box(upsample(values, SIZE, SIZE), 90)]
+    assert Percentile(90)(values[None], SIZE) == high_activation_boxes(upsample(values, SIZE, SIZE)[None], 90)
 
 
 @pytest.mark.parametrize(

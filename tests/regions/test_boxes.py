@@ -10,7 +10,6 @@ import torch
 from protoexplain.data.geometry import Box
 from protoexplain.regions.boxes import (
     heat_colours,
-    high_activation_box,
     high_activation_boxes,
     overlay,
     upsample,
@@ -47,7 +46,7 @@ def test_boxes_bound_the_pixels_above_the_percentile(percentile):
 def test_one_box_follows_the_peak():
     pixels = torch.zeros(20, 30)
     pixels[4:6, 10:13] = 1
-    assert high_activation_box(pixels, 99.5) == Box(10, 4, 13, 6)
+    assert high_activation_boxes(pixels[None], 99.5) == [Box(10, 4, 13, 6)]
 
 
 def test_heat_runs_from_blue_to_red_whatever_the_scale():

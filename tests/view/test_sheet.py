@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from explained_pictures import explain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -12,7 +13,6 @@ from tiny_runs import tiny_config, tiny_model
 
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.explanations.attribution.methods import Attribution
-from protoexplain.explanations.evidence.local import explain
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.network_input import as_picture
 from protoexplain.explanations.overlays import (

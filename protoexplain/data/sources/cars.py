@@ -11,7 +11,7 @@ from pathlib import Path
 
 from protoexplain.data.matlab import fields, read_mat
 from protoexplain.data.records import ImageRecord, ImageSet, Split
-from protoexplain.data.source import Problems, Source, annotated_box, class_names, image_id, listed_file
+from protoexplain.data.source import Problems, Source, annotated_box, class_names, image_id, listed_file, whole_label
 from protoexplain.errors import UserError
 
 _SINGLE, _META = "cars_annos.mat", "cars_meta.mat"
@@ -80,7 +80,7 @@ def _records(
     records = []
     for name, label, test, *corner in zip(names, labels, tests, *corners, strict=True):
         try:
-            number, (x1, y1, x2, y2) = int(label), map(float, corner)
+            number, (x1, y1, x2, y2) = whole_label(label), map(float, corner)
             if not 1 <= number <= classes:
                 raise ValueError(f"class {number} of {classes}")
             box = annotated_box(x1 - 1, y1 - 1, x2, y2)

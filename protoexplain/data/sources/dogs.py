@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from protoexplain.data.geometry import Box
 from protoexplain.data.matlab import read_mat
 from protoexplain.data.records import ImageRecord, ImageSet, Split
-from protoexplain.data.source import Problems, Source, annotated_box, image_id, listed_file, plain_name
+from protoexplain.data.source import Problems, Source, annotated_box, image_id, listed_file, plain_name, whole_label
 from protoexplain.errors import UserError
 
 _LISTS: tuple[tuple[Split, str], ...] = (("train", "train_list.mat"), ("test", "test_list.mat"))
@@ -80,22 +80,10 @@ def _entries(
         try:
             if len(PureWindowsPath(str(file)).parts) < 2 or "\0" in str(file):
                 raise ValueError("no folder and file")
-            entries.append((split, str(file), _whole(label)))
+            entries.append((split, str(file), whole_label(label)))
         except (ValueError, OverflowError) as error:
             problems.leave_out("entries of the lists that cannot be used, left out", f"{str(file)[:60]!r}: {error}")
     return entries
-
-
-def _whole(label: object) -> int:
-    """A label, which other programs may have written as 1.0.
-
-    Raises:
-        ValueError: It is no whole number.
-    """
-    number = float(str(label))
-    if not number.is_integer():
-        raise ValueError(f"{label} is no whole number")
-    return int(number)
 
 
 def _folder(file: str) -> str:

@@ -15,14 +15,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.evidence.match import Match, Statement, matches, statements
-from protoexplain.explanations.forward_pass import ForwardPass, Prediction, run_forward
-from protoexplain.models.base import PrototypeModel
+from protoexplain.explanations.forward_pass import ForwardPass, Prediction
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.models.heads import Evidence
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
@@ -165,44 +162,6 @@ class Explanation:
         return replace(self, classes=classes)
 
 
-def explain(
-    model: PrototypeModel,
-    picture: Tensor,
-    geometry: Geometry,
-    class_names: Sequence[str],
-    *,
-    image: str = "",
-    labels: Sequence[int] | None = None,
-    top_classes: int = 3,
-    rows: int = 10,
-    notices: Sequence[str] = (),
-    records: Sequence[PrototypeRecord] = (),
-    box_rule: BoxRule = DEFAULT,
-) -> Explanation:
-    """Explain the classes of one image.
-
-    Args:
-        model: In eval mode.
-        picture: [3,S,S] in [0, 1].
-        geometry: Where the picture lies in the given image.
-        class_names: By label.
-        image: Name of the image.
-        labels: Classes to explain; the `top_classes` best ones by default.
-        top_classes: How many, where `labels` is None.
-        rows: Prototypes per list.
-        notices: Passed on.
-        records: Where the prototypes come from, by number.
-        box_rule: How boxes are drawn.
-
-    Raises:
-        UserError: No class of such a label.
-    """
-    forward_pass = run_forward(model, picture, geometry, class_names, records)
-    return explain_forward_pass(
-        forward_pass, image=image, labels=labels, top_classes=top_classes, rows=rows, notices=notices, box_rule=box_rule
-    )
-
-
 def explain_forward_pass(
     forward_pass: ForwardPass,
     *,
@@ -213,7 +172,20 @@ def explain_forward_pass(
     notices: Sequence[str] = (),
     box_rule: BoxRule = DEFAULT,
 ) -> Explanation:
-    """As `explain`, of a picture that was read already."""
+    """Explain the classes of one picture.
+
+    Args:
+        forward_pass: The picture, from `run_forward`.
+        image: Name of the picture.
+        labels: Classes to explain; the `top_classes` best ones by default.
+        top_classes: How many, where `labels` is None.
+        rows: Prototypes per list.
+        notices: Passed on.
+        box_rule: How boxes are drawn.
+
+    Raises:
+        UserError: No class of such a label.
+    """
     ranked = forward_pass.ranked
     shown = list(labels) if labels is not None else ranked[:top_classes]
     forward_pass.require_labels(shown)

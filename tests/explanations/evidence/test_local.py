@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from explained_pictures import explain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import tiny_config, tiny_model
@@ -16,7 +17,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.errors import UserError
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
-from protoexplain.explanations.evidence.local import UNFAMILIAR, explain
+from protoexplain.explanations.evidence.local import UNFAMILIAR
 from protoexplain.models.calibration import Calibration
 from protoexplain.models.registry import family_names
 from protoexplain.regions.box_rules import BestCell

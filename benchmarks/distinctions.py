@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.changes_in_place import Mask, in_place
 from protoexplain.data.augmentation import resized
-from protoexplain.explanations.characteristics.in_place import Mask, in_place
 from protoexplain.explanations.characteristics.perturbations import RGB
 from protoexplain.models.base import PrototypeModel
 from protoexplain.regions.map_sizes import by_size

@@ -6,8 +6,8 @@ import torch
 from tiny_runs import tiny_config, tiny_model
 from toy_models import linear
 
-from protoexplain.explanations.characteristics.distinctions import Distinction, calibrated, distinguish, place_of
-from protoexplain.explanations.characteristics.in_place import CHANGES, REACH, in_place
+from benchmarks.changes_in_place import CHANGES, REACH, in_place
+from benchmarks.distinctions import Distinction, calibrated, distinguish, place_of
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.models.registry import family_names
 
