@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) of one piece of work."""
-Tell = Callable[[float], None]
+ShareProgress = Callable[[float], None]
 """Called with the share of one piece of work that is done."""
 
 
-def untold(share: float) -> None:
+def no_progress(share: float) -> None:
     """Nobody waits for the work."""
 
 

@@ -50,7 +50,7 @@ class Examples:
         if data:
             read_image_set(data)
         self._views: dict[str, DatasetView] = {}
-        self._subjects: dict[str, tuple[InputImage, ...]] = {}
+        self._images: dict[str, tuple[InputImage, ...]] = {}
         self._by_token: dict[str, InputImage] = {}
         self._thumbnails: LRUCache[str, bytes] = LRUCache(MAX_THUMBNAILS)
         self._lock = threading.Lock()
@@ -96,12 +96,12 @@ class Examples:
 
     def of(self, checkpoint: Checkpoint) -> tuple[InputImage, ...]:
         """The examples for a checkpoint, in an order that is always the same."""
-        if checkpoint.sha256 not in self._subjects:
+        if checkpoint.sha256 not in self._images:
             view = self.view(checkpoint)
             found = _training_pictures(checkpoint) if view is None else _test_images(view)
-            self._subjects[checkpoint.sha256] = found
+            self._images[checkpoint.sha256] = found
             self._by_token |= {image.token: image for image in found}
-        return self._subjects[checkpoint.sha256]
+        return self._images[checkpoint.sha256]
 
     def find(self, checkpoint: Checkpoint, key: str) -> InputImage:
         """An example by its key.

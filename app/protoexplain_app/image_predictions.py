@@ -48,7 +48,7 @@ class ImagePrediction:
 
 
 ImagePredictions = Mapping[str, ImagePrediction]
-"""Key of a picture -> guess."""
+"""Key of a picture -> what the model says about it."""
 PredictionJob = Job[ImagePredictions]
 PredictionJobs = DatasetJobs[ImagePredictions]
 
@@ -63,17 +63,17 @@ class PredictTestImages:
         return len(_dataset(examples, checkpoint))
 
     def run(self, examples: Examples, explainer: Explainer, job: RunningJob[ImagePredictions]) -> ImagePredictions:
-        dataset, guesses = _dataset(examples, explainer.checkpoint), dict[str, ImagePrediction]()
+        dataset, found = _dataset(examples, explainer.checkpoint), dict[str, ImagePrediction]()
         for start in range(0, len(dataset), BATCH):
             places = range(start, min(start + BATCH, len(dataset)))
-            guesses |= _guesses(explainer, dataset, places)
-            job.show(dict(guesses))
+            found |= _predictions(explainer, dataset, places)
+            job.show(dict(found))
             job.progress("looking at the test pictures", places.stop, len(dataset))
-        return guesses
+        return found
 
     def valid(self, checkpoint: Checkpoint, result: ImagePredictions) -> bool:
         classes = len(checkpoint.classes)
-        return all(guess.label < classes and guess.truth < classes for guess in result.values())
+        return all(one.label < classes and one.truth < classes for one in result.values())
 
 
 def _dataset(examples: Examples, checkpoint: Checkpoint) -> ImageDataset:
@@ -84,7 +84,7 @@ def _dataset(examples: Examples, checkpoint: Checkpoint) -> ImageDataset:
 
 
 @torch.inference_mode()
-def _guesses(explainer: Explainer, dataset: ImageDataset, places: range) -> dict[str, ImagePrediction]:
+def _predictions(explainer: Explainer, dataset: ImageDataset, places: range) -> dict[str, ImagePrediction]:
     found = []
     for place in places:
         try:

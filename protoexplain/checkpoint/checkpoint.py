@@ -14,7 +14,7 @@ README.md                model card
 MANIFEST.json            size and SHA-256 of each file above
 measurements/            what was measured since then, a file for each measurement, and a card of them
 
-Once it is saved, nothing in it is written again but the measurements, which the manifest does not cover.
+A saved checkpoint is immutable: nothing in it is written again but the measurements, which the manifest does not cover.
 The small files are read without torch; tensors when they are asked for.
 """
 

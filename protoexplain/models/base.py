@@ -73,7 +73,8 @@ class Branch(nn.Module):
 
     Args:
         addon: Features [B,Din,h,w] -> latent map z [B,D,H,W].
-        prototypes: [P,D,h1,w1].
+        prototypes: [P,D,h1,w1]; with h1 = w1 = 2 each prototype has four cells, and projection, boxes, explanations and
+            metrics follow.
         similarity: Higher is closer.
         activation: Monotone function of the similarity that the head sees.
         head: Activations -> class scores.

@@ -2,7 +2,7 @@
 
 One temperature by which class scores are divided before they become probabilities (Guo et al. 2017, "On Calibration of
 Modern Neural Networks"); it changes no ranking.  And thresholds below which an image resembles nothing that was
-learned.  N images, C classes.
+learned (out-of-distribution detection).  N images, C classes.
 """
 
 from __future__ import annotations

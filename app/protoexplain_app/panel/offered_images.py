@@ -67,7 +67,7 @@ def offered_images(library: Library, choice: Choice, query: Query) -> OfferedIma
     images = [s for s in library.examples.of(checkpoint) if truth in (None, s.truth)]
     pairs = [(image, (predictions.result or {}).get(image.key)) for image in images]
     if query.show != ALL:
-        judged = [(image, guess) for image, guess in pairs if guess is not None]
+        judged = [(image, prediction) for image, prediction in pairs if prediction is not None]
         pairs = list(_wrong(judged) if query.show == WRONG else sorted(judged, key=lambda pair: pair[1].lead))
     return OfferedImages(tuple(pairs[: query.count]), max(len(pairs) - query.count, 0), predictions, waiting=False)
 
@@ -75,4 +75,4 @@ def offered_images(library: Library, choice: Choice, query: Query) -> OfferedIma
 def _wrong(judged: Sequence[tuple[InputImage, ImagePrediction]]) -> Iterator[tuple[InputImage, ImagePrediction]]:
     """Those named wrongly, the surest mistakes first."""
     surest_first = sorted(judged, key=lambda pair: -pair[1].probability)
-    return ((image, guess) for image, guess in surest_first if not guess.right)
+    return ((image, prediction) for image, prediction in surest_first if not prediction.right)

@@ -1,6 +1,6 @@
 """Explain a class score or a prototype's activation by several methods, and say which one fits which question.
 
-See `attribution_methods` for the methods, and `attribution_fit` for how they are judged.
+See `methods` for the methods, and `fit` for how they are judged.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Why a model said what it said about one image, as plain data that can be added up again.
 
-`explain` returns, for each shown class, the prototypes that speak for and against it.  For every class the evidence
-of the shown rows, plus what all other prototypes add, plus the bias, equals the class score; `Explanation.check` does
-the sum.  Where evidence counts from what is usual, the score is given relative to the average class, which changes no
-probability.  Heads that reason by presence and absence (CBC) also tell what a class loses: score and loss add to one.
+`explain_forward_pass` gives, for each shown class, the prototypes that speak for and against it.  For every class the
+evidence of the shown rows, plus what all other prototypes add, plus the bias, equals the class score;
+`Explanation.check` does the sum.  Where evidence counts from what is usual, the score is given relative to the average
+class, which changes no probability.  Heads that reason by presence and absence (CBC) also tell what a class loses:
+score and loss add to one.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from protoexplain.metrics.settings import AttackSettings
 from protoexplain.metrics.stats.misalignment import displacement
 from protoexplain.metrics.stats.randomness import seed_of
 from protoexplain.models.base import PrototypeModel
-from protoexplain.progress import Tell, untold
+from protoexplain.progress import ShareProgress, no_progress
 from protoexplain.regions.box_rules import boxes_of, parse_box_rule
 from protoexplain.regions.measured_field import measure_fields
 
@@ -50,7 +50,7 @@ def descend(
     step: float,
     limit: float,
     steps: int,
-    tell: Tell = untold,
+    tell: ShareProgress = no_progress,
 ) -> Tensor:
     """The change [n,3,S,S] that lowers an objective most, by steps along the sign of the gradient.
 
@@ -158,7 +158,7 @@ class Misaligned:
         attacked: Tensor,
         free: Tensor,
         start: Tensor,
-        tell: Tell = untold,
+        tell: ShareProgress = no_progress,
     ) -> Tensor:
         """The images [n,3,S,S] after the attack.
 

@@ -15,7 +15,7 @@ from protoexplain.data.loading import cut
 from protoexplain.data.records import ImageRecord
 from protoexplain.metrics.observe.model_description import ModelDescription
 from protoexplain.models.base import PrototypeModel
-from protoexplain.progress import Tell, untold
+from protoexplain.progress import ShareProgress, no_progress
 
 _BATCH = 32
 
@@ -96,7 +96,7 @@ class ChangedImages:
         }
         self._explained: dict[tuple[int, bool], ExplainedPicture] = {}
 
-    def scores(self, wanted: Iterable[tuple[int, Removal]], tell: Tell = untold) -> list[Tensor | None]:
+    def scores(self, wanted: Iterable[tuple[int, Removal]], tell: ShareProgress = no_progress) -> list[Tensor | None]:
         """Class scores [C] of images by row and what is taken out, on the CPU; None for images not at hand.
 
         Args:

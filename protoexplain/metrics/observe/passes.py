@@ -23,7 +23,7 @@ from protoexplain.metrics.observe.noise import fill_with_noise
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.stats.randomness import seed_of
 from protoexplain.models.base import PrototypeModel, PrototypeOutput
-from protoexplain.progress import Tell, untold
+from protoexplain.progress import ShareProgress, no_progress
 from protoexplain.regions.boxes import upsample
 
 
@@ -33,7 +33,7 @@ class Chunk:
 
     Args:
         model: In eval mode.
-        subject: Its description.
+        description: Of the model.
         images: float [n,3,S,S] in [0, 1], on the model's device.
         labels: int64 [n], on the CPU.
         records: Of the images.
@@ -55,7 +55,7 @@ class Chunk:
     frozen: nn.Module | None = None
     interventions: Interventions | None = None
     swapped: Mapping[str, PrototypeModel] = field(default_factory=dict)
-    tell: Tell = untold
+    tell: ShareProgress = no_progress
 
     @cached_property
     def features(self) -> Tensor:
@@ -140,7 +140,7 @@ def own_maps(
 
     Args:
         model: In eval mode.
-        subject: Says which prototypes these are.
+        description: Says which prototypes these are.
         features: [n,D,h',w'].
         labels: int64 [n].
         activated: Maps in units of the activation instead.

@@ -16,7 +16,7 @@ from protoexplain.data.interventions import Removal
 from protoexplain.metrics.observe.part_rules import RuleSettings, find_rule
 from protoexplain.metrics.observe.passes import Chunk
 from protoexplain.metrics.stats.part_protocol import sets_of
-from protoexplain.progress import Tell
+from protoexplain.progress import ShareProgress
 
 MISSING = -1
 """Stands for the class of an image that is not at hand."""
@@ -113,7 +113,7 @@ class NamedParts:
         return columns
 
 
-def _tell_third(tell: Tell, done: int, share: float) -> None:
+def _tell_third(tell: ShareProgress, done: int, share: float) -> None:
     tell((done + share) / 3)
 
 

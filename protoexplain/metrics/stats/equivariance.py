@@ -26,7 +26,7 @@ def distances(observed: Observations, peaks: Tensor) -> tuple[Tensor, Tensor]:
     """How far peaks lie from each other, brought into the image, and which views show the place of each.
 
     Args:
-        seen: For the warps of the views.
+        observed: For the warps of the views.
         peaks: int [V+1,N,K,2] (y, x) in the image and its views.
 
     Returns:

@@ -105,7 +105,7 @@ def curve(
         chosen: The value of the score itself.
         score: Of one value and the tables of one model.
         own: Tables of the model.
-        nothing: As from `knowing_nothing`.
+        baselines: Name -> tables of each repetition, as `averaged` takes them.
     """
     x = sorted({*values, chosen})
     lines = [averaged(baselines, lambda *tables, value=value: score(value, *tables)) for value in x]
@@ -134,7 +134,7 @@ def hit_counts(observed: Observations, peaks: Tensor, windows: Sequence[int], ta
     """int64 [P,T,W]: images in which each prototype hits each part, by half window; all windows in one count.
 
     Args:
-        seen: For the prototypes of each image.
+        observed: For the prototypes of each image.
         peaks: int [N,K,2] (y, x).
         windows: W half windows, ascending.
         table: The parts; by default the published ones.

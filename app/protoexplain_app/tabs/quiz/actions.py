@@ -180,7 +180,7 @@ def begin(
     model: str,
     data: str,
     images: Sequence[InputImage],
-    guesses: Mapping[str, ImagePrediction],
+    predictions: Mapping[str, ImagePrediction],
     query: Query,
     participant: str,
 ) -> Session:
@@ -191,7 +191,7 @@ def begin(
         model: Its name.
         data: Fingerprint of the data set.
         images: Pictures to ask about.
-        guesses: What the model says about them; needed by the agreement task, which asks about wrong decisions as
+        predictions: What the model says about them; needed by the agreement task, which asks about wrong decisions as
             often as about right ones, as far as there are any.
         query: What is asked for.
         participant: An anonymous mark of the visitor.
@@ -205,11 +205,11 @@ def begin(
     keys = sorted(image.key for image in images)
     rng.shuffle(keys)
     if query.task == AGREEMENT:
-        judged = [key for key in keys if key in guesses]
+        judged = [key for key in keys if key in predictions]
         if not judged:
             raise UserError("whether the model is right is known of no picture", "", START_WITH_DATA)
-        wrong = [key for key in judged if not guesses[key].right][: query.length // 2]
-        right = [key for key in judged if guesses[key].right][: query.length - len(wrong)]
+        wrong = [key for key in judged if not predictions[key].right][: query.length // 2]
+        right = [key for key in judged if predictions[key].right][: query.length - len(wrong)]
         keys = [*wrong, *right]
         rng.shuffle(keys)
     queue = tuple(keys[: query.length])

@@ -16,6 +16,7 @@ class ProtoPNetConfig(FamilyConfig):
     prototypes_per_class: int = Field(10, ge=1)
     prototype_channels: int = Field(128, ge=1)
     prototype_size: tuple[int, int] = (1, 1)
+    """Cells of a prototype, down and across; with (2, 2) each prototype has four cells."""
     addon: Literal["regular", "bottleneck", "linear"] = "regular"
     """Published: two 1 x 1 convolutions or a halving chain of pairs, then a sigmoid; or one convolution alone."""
     feature_norm: bool = False
