@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import pickle
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -312,3 +313,25 @@ def tiny_run(shared_folder, planted):
 def tiny_checkpoint(tiny_run):
     """Family -> the folder of the checkpoint of its `tiny_run`; not to be changed."""
     return lambda family: tiny_run(family).checkpoint.path
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Call the command as the console script does, in this process: (exit code, output, errors)."""
+    from protoexplain.cli.main import main
+
+    monkeypatch.setattr("signal.signal", lambda *handler: None)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["protoexplain", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return code, told.out, told.err
+
+    return call

@@ -17,6 +17,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import RunConfig, preset_names, resolve
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
+from protoexplain.importing.foreign import is_foreign
 from protoexplain.io.manifest import first_mistake
 from protoexplain.models.registry import family_names, get_family
 from protoexplain.progress import Watcher
@@ -31,18 +32,34 @@ ModelLike = LoadedModel | Checkpoint | str | Path
 """A loaded model, a checkpoint, or the folder of one."""
 
 
-def load(checkpoint: str | Path | Checkpoint, device: str = "auto") -> LoadedModel:
+def load(
+    checkpoint: str | Path | Checkpoint,
+    device: str = "auto",
+    *,
+    classes: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    family: str | None = None,
+    assignments: Sequence[str] = (),
+) -> LoadedModel:
     """Load a trained model; every file is compared with its SHA-256, and nothing in it is executed.
 
+    Models that the official code of ProtoPNet, ST-ProtoPNet, EvalProtoPNet, ProtoPool, PIP-Net or CBC saved, and
+    folders of CaBRNet, are imported into a temporary folder, which goes with the loaded model.
+
     Args:
-        checkpoint: Folder of a checkpoint, or one that was read by `Checkpoint.load`.
+        checkpoint: Folder of a checkpoint, or one that was read by `Checkpoint.load`; or a file of another program.
         device: ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        classes: Of a file of another program: names by label, if no data are given.
+        data: Of such a file: the data set that it was trained on, so that prototypes have pictures.
+        family: Of such a file: whose code it is of, where its tensors do not tell.
+        assignments: Of such a file: changes of what is assumed of it, such as ``data.image_size=192``.
 
     Returns:
         A torch module in eval mode: images [B,3,S,S] in [0, 1] -> class scores [B,C].
 
     Raises:
-        UserError: No such checkpoint, a damaged one, or no such device.
+        UserError: No such checkpoint, a damaged one, no such device, or a file of another program that cannot be read
+            safely or lacks something.
 
     Example:
         >>> import protoexplain as px
@@ -50,7 +67,11 @@ def load(checkpoint: str | Path | Checkpoint, device: str = "auto") -> LoadedMod
         >>> len(model.classes), model.image_size
         (20, 160)
     """
-    return LoadedModel(checkpoint, device)
+    if isinstance(checkpoint, Checkpoint) or not is_foreign(Path(checkpoint)):
+        return LoadedModel(checkpoint, device)
+    from protoexplain.api.imported import load_foreign
+
+    return load_foreign(Path(checkpoint), device, classes, data, family, assignments)
 
 
 def explain(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from protoexplain.cli.arguments import CheckpointFolder, Data, existing_folder
-from protoexplain.cli.output import Device, Json, print_json, say, watching
+from protoexplain.cli.output import Device, Json, command_line, print_json, say, watching
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="New folder for the new checkpoint.")]
 
@@ -32,7 +30,7 @@ def project(
     from protoexplain.training.checkpoint_ops import reproject
 
     with watching() as watcher:
-        result = reproject(checkpoint, data, out, watcher, _command(), epochs, device)
+        result = reproject(checkpoint, data, out, watcher, command_line(), epochs, device)
     _tell(result.metrics, out, as_json)
 
 
@@ -51,7 +49,7 @@ def merge(
     from protoexplain.training.checkpoint_ops import reproject
 
     with watching() as watcher:
-        result = reproject(checkpoint, data, out, watcher, _command(), epochs, device, correlation)
+        result = reproject(checkpoint, data, out, watcher, command_line(), epochs, device, correlation)
     _tell(result.metrics, out, as_json)
 
 
@@ -69,7 +67,7 @@ def prune(
     from protoexplain.training.checkpoint_ops import prune as prune_checkpoint
 
     with watching() as watcher:
-        result = prune_checkpoint(checkpoint, data, out, watcher, _command(), k, threshold, epochs, device)
+        result = prune_checkpoint(checkpoint, data, out, watcher, command_line(), k, threshold, epochs, device)
     _tell(result.metrics, out, as_json)
 
 
@@ -101,7 +99,7 @@ def edit(
 
     read = read_decisions(decisions)
     with watching() as watcher:
-        result = edit_checkpoint(checkpoint, read, data, out, watcher, _command(), device)
+        result = edit_checkpoint(checkpoint, read, data, out, watcher, command_line(), device)
     if as_json:
         print_json({"checkpoint": str(out), "report": result.report.to_dict()})
         return
@@ -168,10 +166,6 @@ def upgrade(checkpoint: CheckpointFolder, data: Data, out: Out, device: Device =
     with watching() as watcher:
         upgrade_checkpoint(checkpoint, data, out, watcher, device)
     say(f"checkpoint: {out}")
-
-
-def _command() -> str:
-    return shlex.join(["protoexplain", *sys.argv[1:]])
 
 
 def _tell(metrics: dict[str, object], out: Path, as_json: bool) -> None:

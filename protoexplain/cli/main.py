@@ -15,6 +15,7 @@ from protoexplain.cli import (
     checkpoints,
     data,
     explain,
+    importing,
     metrics,
     prototypes,
     report,
@@ -49,7 +50,7 @@ def options(
 
 
 app.add_typer(data.app, name="data")
-for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, show):
+for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, importing, show):
     module.register(app)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,11 @@ Evidence = Annotated[
         help="Evidence of linear heads: shapley (against the usual image) or product (similarity x weight, published)."
     ),
 ]
+
+
+def command_line() -> str:
+    """The command as it was given, for checkpoints to say how they are made again."""
+    return shlex.join(["protoexplain", *sys.argv[1:]])
 
 
 def say(text: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from protoexplain.cli.arguments import CheckpointFolder, existing_folder, existing_images
-from protoexplain.cli.output import Device, Evidence, say, watching
+from protoexplain.cli.output import Device, Evidence, command_line, say, watching
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +54,7 @@ def report(
     loaded = explainer.checkpoint
     view = None if data is None else matching_view(loaded, data)
     originals = {record.id: record.path for record in view.image_set.records} if view else {}
-    command = printable(shlex.join(["protoexplain", *sys.argv[1:]]))
+    command = printable(command_line())
     with watching() as watcher:
         for notice in view.notices if view else ():
             watcher.line(notice)

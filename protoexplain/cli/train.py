@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protoexplain.cli.arguments import existing_folder
-from protoexplain.cli.output import Json, ProgressWatcher, print_json, say, watching
+from protoexplain.cli.output import Json, ProgressWatcher, command_line, print_json, say, watching
 from protoexplain.cli.run_places import RUNS
 from protoexplain.errors import UserError
 
@@ -105,7 +104,7 @@ def train(
     from protoexplain.training.callbacks import Interrupted
     from protoexplain.training.run import train as run_training
 
-    command = shlex.join(["protoexplain", *sys.argv[1:]])
+    command = command_line()
     with watching() as watcher:
         data_path = data or _configured(settings)
         if data_path == EMBEDDED:

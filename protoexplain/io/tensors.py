@@ -48,20 +48,31 @@ def load_into(model: nn.Module, path: Path) -> None:
     Raises:
         UserError: As `read_tensors`; or a name, shape or type differs.
     """
-    tensors = read_tensors(path)
+    fill(model, read_tensors(path), str(path), _FIX)
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], where: str, fix: str) -> None:
+    """Fill a model with named tensors, which must match exactly.
+
+    Args:
+        model: The model.
+        tensors: For each name of its state dict.
+        where: They come from, for errors.
+        fix: What to do about errors.
+
+    Raises:
+        UserError: A name, shape or type differs.
+    """
     wanted = model.state_dict()
     for name in sorted(set(wanted) ^ set(tensors)):
         trouble = "is missing" if name in wanted else "is not known to this model"
-        raise UserError(f"the tensor {name} {trouble}", str(path), _FIX)
+        raise UserError(f"the tensor {name} {trouble}", where, fix)
     for name, tensor in tensors.items():
         expected = wanted[name]
         if tensor.shape != expected.shape or tensor.dtype != expected.dtype:
-            raise UserError(
-                f"the tensor {name} is {_described(tensor)}, but the model needs {_described(expected)}",
-                str(path),
-                _FIX,
-            )
-    model.load_state_dict(tensors)
+            what = f"the tensor {name} is {_described(tensor)}, but the model needs {_described(expected)}"
+            raise UserError(what, where, fix)
+    model.load_state_dict(dict(tensors))
 
 
 def _described(tensor: Tensor) -> str:

@@ -73,7 +73,7 @@ def reproject(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
         )
     with closing(trainer):
-        model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
+        model, train, test = trainer.model, features_of(trainer, "train"), features_of(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
         kept = list(range(model.num_prototypes))
         if merge is not None:
@@ -85,7 +85,7 @@ def reproject(
         patches = projection.search_latents(model, train.batches(trainer.fabric.device), allowed=allowed)
         projection.replace_prototypes(model, patches)
         similarity, tested = train.similarity_to(model), test.similarity_to(model)
-        projected, held = accuracy_of(model, tested, test.labels), _features(trainer, "validation")
+        projected, held = accuracy_of(model, tested, test.labels), features_of(trainer, "validation")
         _refit(trainer, similarity, train.labels, held, epochs)
         origin = trainer.origin_of([projection.to_cpu(found) for found in patches], projected=True)
         records = tuple(
@@ -123,7 +123,7 @@ def prune(
     if trainer.model.ownership.all_shared:
         raise UserError("all classes share these prototypes; none is of the wrong class", str(path), "nothing to prune")
     with closing(trainer):
-        model, train, test = trainer.model, _features(trainer, "train"), _features(trainer, "test")
+        model, train, test = trainer.model, features_of(trainer, "train"), features_of(trainer, "test")
         before = accuracy_of(model, test.similarity, test.labels)
         to_prune = unfaithful(nearest_of(train.similarity, train.labels, k), model.ownership, threshold)
         kept = (~to_prune).nonzero()[:, 0].tolist()
@@ -138,7 +138,7 @@ def prune(
         }
         remove(model, to_prune)
         similarity, tested = train.similarity[:, kept], test.similarity[:, kept]
-        held = _features(trainer, "validation")
+        held = features_of(trainer, "validation")
         _refit(trainer, similarity, train.labels, held, epochs)
         records, maps = select(checkpoint.prototypes, kept), checkpoint.prototype_maps()
         origin = Provenance(records, pictures_of(checkpoint, kept), tuple(maps[index] for index in kept))
@@ -170,7 +170,7 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     return Trainer(config, model, view, fabric, callbacks=Callbacks(watcher), decoded_bytes=0), checkpoint
 
 
-def _features(trainer: Trainer, split: Literal["train", "validation", "test"]) -> FeatureCache:
+def features_of(trainer: Trainer, split: Literal["train", "validation", "test"]) -> FeatureCache:
     """What the model makes of all pictures of a split."""
     pictures = trainer.pictures.inputs(getattr(trainer.data, split), augmented=False)
 

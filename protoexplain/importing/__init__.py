@@ -1,0 +1,1 @@
+"""Models that other programs trained: read without running anything, and made to checkpoints of our own."""

@@ -1,0 +1,1 @@
+"""Each file here is an official code; it publishes the entry `CODE`."""
