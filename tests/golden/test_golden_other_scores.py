@@ -1,4 +1,4 @@
-"""Relevance (CaBRNet), prototype sparsity (ProtoPNeXt), consistency and stability over active images."""
+"""Relevance (CaBRNet), sparsity (ProtoPNeXt), scores over active images, foreign images (MGProto)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from protoexplain.metrics.stats.conditioned import (
     part_counts,
     still_active,
 )
+from protoexplain.metrics.stats.out_of_distribution import area_under_roc, overall_threshold
 from protoexplain.metrics.stats.part_masks import (
     box_overlap,
     peaks_of,
@@ -111,3 +112,18 @@ def test_strongest_maps_of_a_class(golden):
         region = v.tensor("masks")[row] > 0
         found = region_overlap(united_masks(pixels), region)
         assert found == pytest.approx(float(v["other_iou_thresh6"][row]), abs=1e-6)
+
+
+def test_foreign_images(golden):
+    """Ties count one half; the threshold is the fifth percentile of the known images."""
+    v = golden("ood_scores")
+    known = v.tensor("log_prob_in").double()
+    threshold = overall_threshold(known.exp().sum(1, keepdim=True))
+    assert threshold == pytest.approx(v.number("threshold"), rel=1e-6)
+    for number in (1, 2):
+        other = v.tensor(f"log_prob_out{number}").double()
+        areas = area_under_roc(known.logsumexp(1), other.logsumexp(1)), area_under_roc(known.amax(1), other.amax(1))
+        assert areas[0][0] == pytest.approx(v.number(f"auroc_{number}"), abs=1e-9)
+        assert areas[1][0] == pytest.approx(v.number(f"auroc_max_{number}"), abs=1e-9)
+        accepted = (other.exp().sum(1) > threshold).double().mean()
+        assert float(accepted) == pytest.approx(v.number(f"fpr95_{number}"), abs=1e-9)

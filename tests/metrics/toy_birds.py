@@ -90,12 +90,13 @@ class _Colours(nn.Module):
         return ((images[:, None] - self.colours[None, :, :, None, None]).abs().amax(2) < 0.01).float()
 
 
-def model_of(weights):
-    """A model with the weights [C,D] of the colours; each prototype is a colour."""
-    head = LinearHead(Ownership.of_all(BODY + 1, len(VARIANTS)))
+def model_of(weights, ownership=None):
+    """A model with the weights [C,D] of the colours; each prototype is a colour, by default of all classes."""
+    ownership = ownership or Ownership.of_all(BODY + 1, len(VARIANTS))
+    head = LinearHead(ownership)
     head.weight.data = weights
     branch = Branch(nn.Identity(), torch.eye(BODY + 1).view(-1, BODY + 1, 1, 1), DotProduct(), head)
-    return PrototypeModel(_Colours(), {"main": branch}, Ownership.of_all(BODY + 1, len(VARIANTS))).eval()
+    return PrototypeModel(_Colours(), {"main": branch}, ownership).eval()
 
 
 def knows_parts(*parts):

@@ -93,14 +93,17 @@ def _by_class(
     """A rule from one for the maps [p,h,w] and weights [p] of the prototypes of one class."""
 
     def rule(shown: ExplainedPicture, classes: Tensor, settings: RuleSettings) -> NamedItems:
-        maps, found = torch.stack(shown.maps), []
+        maps, found, count = torch.stack(shown.maps), [], len(shown.items)
+        importance = torch.zeros(1, count, dtype=torch.float64)
+        nothing = NamedItems(importance, torch.zeros(1, len(THRESHOLDS), count, dtype=torch.bool))
         counted = torch.ones(len(maps), dtype=torch.bool)
         if without_least:
             counted[:] = False
             counted[without_least_active(maps)] = True
         for label in classes.tolist():
             own = shown.description.ownership.of_class(label) & counted
-            found.append(one_class(maps[own], shown.description.class_weights[label, own], shown, settings))
+            weights = shown.description.class_weights[label, own]
+            found.append(one_class(maps[own], weights, shown, settings) if bool(own.any()) else nothing)
         return NamedItems(torch.cat([one.importance for one in found]), torch.cat([one.named for one in found]))
 
     return rule

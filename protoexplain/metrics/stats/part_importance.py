@@ -152,8 +152,12 @@ def without_least_active(maps: Tensor) -> Tensor:
 
 
 def nearest_maps(maps: Tensor, importance: Tensor, size: int) -> Tensor:
-    """Heat [k,S,S] of ProtoS-ViT: maps upsampled by nearest cells, scaled to a sum of 1, times the importance [P,k]."""
+    """Heat [k,S,S] of ProtoS-ViT: maps upsampled by nearest cells, scaled to a sum of 1, times the importance [P,k].
+
+    A map of zeros, which has no such scale, lies everywhere alike.
+    """
     pixels = F.interpolate(maps[None].double(), (size, size), mode="nearest")[0]
+    pixels[pixels.sum((1, 2)) == 0] = 1
     pixels = pixels / pixels.sum((1, 2), keepdim=True)
     return torch.einsum("pk,phw->khw", importance.double(), pixels)
 

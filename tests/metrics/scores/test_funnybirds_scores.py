@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from metrics.observed import score_of
-from metrics.toy_birds import NAMES, ToyBirds, knows_background, knows_parts, seen
+from metrics.toy_birds import BODY, NAMES, VARIANTS, ToyBirds, knows_background, knows_parts, model_of, seen
 
 from protoexplain.errors import UserError
 from protoexplain.metrics.observe.part_rules import ALL, NONE, RANDOM
@@ -16,6 +16,7 @@ from protoexplain.metrics.stats.part_scores import (
     curves_of,
     named_parts,
 )
+from protoexplain.models.contract import Ownership
 
 CHECKS = ("controlled_check", "preservation_check", "deletion_check", "distractibility")
 
@@ -135,6 +136,16 @@ def test_published_rules_can_be_chosen(rule):
     observed = seen(knows_parts(0), images=1, part_rules=(rule,), published_parts=True)
     assert 0 <= score("completeness", observed).value <= 1
     assert torch.equal(named_parts(observed, rule)["importance"][:, :5].argmax(1), torch.zeros(4, dtype=torch.long))
+
+
+@pytest.mark.parametrize("rule", ["boxes", "complete-repository", "ssm", "ssm-attribution"])
+def test_class_without_prototypes_names_nothing(rule):
+    """All prototypes are those of class 0."""
+    only_first = Ownership.of_labels(torch.zeros(BODY + 1, dtype=torch.long), len(VARIANTS))
+    model = model_of(torch.ones(len(VARIANTS), BODY + 1), only_first)
+    columns = named_parts(seen(model, images=1, part_rules=(rule,)), rule)
+    assert not bool(columns["named"][1:].any())
+    assert float(columns["importance"][1:].abs().max()) == 0
 
 
 def test_unknown_rule_is_told():
