@@ -9,6 +9,7 @@ A checkpoint lists the ids of its images, and a folder is read for it by these i
   own.
 - A folder with none of the listed images is another data set.  The model has seen none of it, so its own test images
   are taken, drawn by `data.split_seed` where it has no published split.
+- A model that was imported without its data lists no images either; test images are those of the folder.
 - A checkpoint of an older program lists no images: its split is drawn again as it was then, by `training.seed`.
 """
 
@@ -195,6 +196,9 @@ def view_of(checkpoint: Checkpoint, folder: Path) -> DatasetView:
     if known is not None:
         notice = f"no image of {checkpoint.data.name} is here: this is another data set, and new to the model"
         return replace(view, split_ids=known.joined(view.split_ids), crop=crop, notices=(notice,), foreign=True)
+    if not checkpoint.data.fingerprint:
+        notice = "the model came without its data, and nobody can tell which of these images it learned from"
+        return replace(view, crop=crop, notices=(notice,))
     notice = (
         f"the checkpoint does not list its images; they were chosen again by training.seed {seed}, as they were then"
     )

@@ -117,7 +117,7 @@ def _without_data(found: ImportedModel, out: Path, names: tuple[str, ...], comma
         model=found.model,
         config=found.config,
         classes=names,
-        data=DataInfo("data that are not known here", "", "", crop, 0, 0, 0),
+        data=DataInfo("unknown data", "", "", crop, 0, 0, 0),
         records=records,
         pictures={},
         before_projection={},

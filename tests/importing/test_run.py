@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-import yaml
 from official import CLASSES, SIZE, PPNet, PrototypeChooser, save_state, save_whole
 
 import protoexplain as px
 from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.data.dataset_view import view_of
 from protoexplain.data.read import read_image_set
 from protoexplain.importing.run import import_model
 from protoexplain.training.verify import verify
@@ -48,7 +48,9 @@ def test_with_data_prototypes_have_their_nearest_patches(with_data, planted):
     assert verify(with_data).passed
 
 
-def test_without_data_prototypes_have_no_pictures(without_data):
+def test_without_data_prototypes_have_no_pictures(without_data, planted):
+    (notice,) = view_of(without_data, planted).notices
+    assert "came without its data" in notice
     assert without_data.classes == NAMES
     assert all(record.image_id is None for record in without_data.prototypes)
     assert [record.label for record in without_data.prototypes] == [label for label in range(CLASSES) for _ in range(3)]
@@ -130,54 +132,3 @@ def test_what_is_missing_is_asked_for(cli, whole, planted, tmp_path):
     assert not out.exists()
     out.mkdir()
     assert "the folder exists" in cli("import", whole, "--data", planted, "--out", out)[2]
-
-
-def cabrnet_folder(folder, **changes):
-    """A ProtoPNet as CaBRNet writes it."""
-    folder.mkdir()
-    official = PPNet().state_dict()
-    state = {
-        **{f"extractor.convnet.{n.removeprefix('features.')}": t for n, t in official.items() if "features" in n},
-        **{f"extractor.add_on.conv{1 + i // 2}.{kind}": official[f"add_on_layers.{i}.{kind}"]
-           for i in (0, 2) for kind in ("weight", "bias")},
-        "classifier.prototypes": official["prototype_vectors"],
-        "classifier.last_layer.weight": official["last_layer.weight"],
-        "classifier.proto_class_map": torch.eye(CLASSES).repeat_interleave(3, 0),
-    }  # fmt: skip
-    torch.save(state, folder / "model_state.pth")
-    kinds = {"conv1": "Conv2d", "relu1": "ReLU", "conv2": "Conv2d", "sigmoid1": "Sigmoid"}
-    architecture = {
-        "extractor": {
-            "backbone": {"arch": "resnet18", "layer": "layer2", "weights": "None"},
-            "add_on": {"init_mode": "XAVIER", **{name: {"type": kind} for name, kind in kinds.items()}},
-        },
-        "similarity": {"name": "ProtoPNetSimilarity"},
-        "classifier": {"name": "ProtoPNetClassifier", "params": {"num_classes": CLASSES}},
-        **changes,
-    }
-    (folder / "model_arch.yml").write_text(yaml.safe_dump(architecture, sort_keys=False))
-    return folder
-
-
-def test_folders_of_cabrnet(tmp_path):
-    torch.manual_seed(3)
-    model = px.load(cabrnet_folder(tmp_path / "ours"), "cpu", classes=NAMES, assignments=[f"data.image_size={SIZE}"])
-    images = torch.rand(2, 3, SIZE, SIZE)
-    torch.manual_seed(3)
-    same = px.load(save_state(PPNet(), tmp_path / "same.pth"), "cpu", classes=NAMES)
-    torch.testing.assert_close(model(images), same(images))
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"classifier": {"name": "ProtoTreeClassifier"}}, "ProtoTreeClassifier"),
-        ({"similarity": {"name": "CosineSimilarity"}}, "CosineSimilarity"),
-        ({"similarity": {"params": {"stability_factor": "small"}}}, "stability_factor"),
-        ({"extractor": {"backbone": {"arch": "vgg19"}, "add_on": {}}}, "the add-on is empty"),
-        ({"extractor": None}, "the add-on is empty"),
-    ],
-)
-def test_other_folders_of_cabrnet_are_refused(tmp_path, changes, said):
-    with pytest.raises(px.UserError, match=said):
-        px.load(cabrnet_folder(tmp_path / "theirs", **changes), "cpu", classes=NAMES)

@@ -200,7 +200,9 @@ def _findings(checkpoint: Checkpoint, index: int, images: ImageSet | None) -> tu
     """What is wrong with one prototype: by its record, by the checkpoint's measurements, by the mask of its picture."""
     record, said = checkpoint.prototypes[index], []
     if record.image_id is None:
-        said.append("No training image of its class was left for it.")
+        with_data = checkpoint.data.train_images > 0
+        why = "No training image of its class was left for it." if with_data else "The model came without its data."
+        said.append(why)
     for group in repeated(checkpoint.prototypes).groups:
         if index in group:
             others = ", ".join(str(other) for other in group if other != index)
