@@ -156,7 +156,7 @@ class ImageExplanation:
         return explanation_frame([self])
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; explanation.schema.json describes it."""
+        """JSON-ready; the definition ``Explanation`` in report.schema.json describes it."""
         return self.explanation.to_dict()
 
     def save_json(self, path: str | Path) -> None:

@@ -1,23 +1,26 @@
-"""The JSON schema of reports, made from the classes themselves.
+"""The JSON schema of reports, and of the explanations in them, made from the classes themselves.
 
-`python -m protoexplain.report.schema` writes report.schema.json anew; a test checks that it is up to date.
+`python -m protoexplain.report.schema` writes report.schema.json anew; a test checks that it is up to date.  An
+explanation by itself, as `protoexplain explain --json` tells it, follows the definition ``Explanation`` in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, create_model
 
-from protoexplain.explanations.schema import explanation_schema
+from protoexplain.explanations.evidence import local
 from protoexplain.io.atomic import write_file
 from protoexplain.report.report import SCHEMA_VERSION, Report
 from protoexplain.view.explanation_view import ExplanationView
 
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
+_DRAFT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
 def report_schema() -> dict[str, Any]:
@@ -30,14 +33,28 @@ def report_schema() -> dict[str, Any]:
     schema["$defs"]["ExplanationView"]["properties"]["explanation"] = {"$ref": "#/$defs/Explanation"}
     schema["properties"] = {"schema": {"const": SCHEMA_VERSION}, **schema["properties"]}
     schema["required"] = list(schema["properties"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return _DRAFT | schema
 
 
-def _model(described: type, replaced: dict[str, Any]) -> type[BaseModel]:
-    """A class with other types in some of its fields."""
-    hints = get_type_hints(described) | replaced
-    fields: dict[str, Any] = {f.name: (hints[f.name], ...) for f in dataclasses.fields(described)}
-    return create_model(described.__name__, __doc__=described.__doc__, **fields)
+def explanation_schema() -> dict[str, Any]:
+    """JSON schema of what `Explanation.to_dict` gives; other keys may stand beside the known ones."""
+    schema = _model(local.Explanation, left_out=("maps",)).model_json_schema(mode="serialization")
+    schema["properties"] = {
+        "schema": {"const": local.SCHEMA_VERSION},
+        **schema["properties"],
+        "additive_error": {"type": "number", "minimum": 0},
+    }
+    schema["required"] = list(schema["properties"])
+    return _DRAFT | schema
+
+
+def _model(described: type, replaced: dict[str, Any] | None = None, left_out: Collection[str] = ()) -> type[BaseModel]:
+    """A class with other types in some of its fields, and without others; its example is not part of the schema."""
+    hints = get_type_hints(described) | (replaced or {})
+    names = [f.name for f in dataclasses.fields(described) if f.name not in left_out]
+    fields: dict[str, Any] = {name: (hints[name], ...) for name in names}
+    described_as, _, _ = (described.__doc__ or "").partition("\n\n    Example:")
+    return create_model(described.__name__, __doc__=described_as, **fields)
 
 
 def schema_text() -> str:

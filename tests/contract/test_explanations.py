@@ -15,15 +15,15 @@ from protoexplain.explanations.evidence.contrast import contrast
 from protoexplain.explanations.evidence.counterfactual import what_would_change
 from protoexplain.explanations.evidence.local import SCHEMA_VERSION, explain_forward_pass
 from protoexplain.explanations.forward_pass import run_forward
-from protoexplain.explanations.schema import SCHEMA_FILE
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.registry import family_names
+from protoexplain.report.schema import explanation_schema
 
 SIZE = 64
 NAMES = ("Wren", "Robin", "Crow", "Tit")
 ADDS_UP = 1e-5
 MODELS = {name: tiny_model(tiny_config(name)) for name in family_names()}
-SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
+SCHEMA = jsonschema.Draft202012Validator(explanation_schema())
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -32,7 +32,7 @@ def family(request):
     return request.param
 
 
-def random_reading(family, seed):
+def random_forward_pass(family, seed):
     """A random picture, random weights of the heads, and in every second model random statistics."""
     generator, model = torch.Generator().manual_seed(seed), copy.deepcopy(MODELS[family])
     with torch.no_grad():
@@ -51,7 +51,7 @@ def random_reading(family, seed):
 @given(seed=seeds, rows=st.integers(0, 20))
 def test_parts_of_a_score_add_up(family, seed, rows):
     """Found and missing as expected to the score; with found but unwanted and missing though wanted to one."""
-    forward_pass = random_reading(family, seed)
+    forward_pass = random_forward_pass(family, seed)
     explanation = explain_forward_pass(forward_pass, top_classes=4, rows=rows)
     assert explanation.check() <= ADDS_UP
     for shown in explanation.classes:
@@ -72,7 +72,7 @@ def test_parts_of_a_score_add_up(family, seed, rows):
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds, rows=st.integers(0, 20), pair=st.permutations(range(4)))
 def test_parts_of_a_lead_add_up(family, seed, rows, pair):
-    forward_pass, (this, other, *_) = random_reading(family, seed), pair
+    forward_pass, (this, other, *_) = random_forward_pass(family, seed), pair
     found = contrast(forward_pass, this, other, rows)
     lead = float(forward_pass.scores[this] - forward_pass.scores[other])
     shown = sum(separation.difference for separation in found.separations)
@@ -84,7 +84,7 @@ def test_parts_of_a_lead_add_up(family, seed, rows, pair):
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds)
 def test_what_would_change_turns_the_prediction(family, seed):
-    forward_pass = random_reading(family, seed)
+    forward_pass = random_forward_pass(family, seed)
     change = what_would_change(forward_pass)
     if change is None:
         return
@@ -98,7 +98,7 @@ def test_what_would_change_turns_the_prediction(family, seed):
 
 
 def test_json_keeps_to_its_schema(family):
-    explanation = explain_forward_pass(random_reading(family, 0), image="x.jpg", notices=("turned upright",))
+    explanation = explain_forward_pass(random_forward_pass(family, 0), image="x.jpg", notices=("turned upright",))
     content = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     SCHEMA.validate(content)
     assert content["schema"] == SCHEMA_VERSION
@@ -107,7 +107,7 @@ def test_json_keeps_to_its_schema(family):
 
 
 def test_model_is_left_alone(family):
-    forward_pass = random_reading(family, 1)
+    forward_pass = random_forward_pass(family, 1)
     before = {name: tensor.clone() for name, tensor in forward_pass.model.state_dict().items()}
     explain_forward_pass(forward_pass)
     contrast(forward_pass)

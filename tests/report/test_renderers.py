@@ -11,11 +11,12 @@ import pytest
 from forked import start
 
 from protoexplain.errors import UserError
+from protoexplain.explanations.evidence import local
 from protoexplain.models.registry import family_names
 from protoexplain.report import pdf
 from protoexplain.report.formats import render, require_format, write_report
 from protoexplain.report.report import SCHEMA_VERSION
-from protoexplain.report.schema import SCHEMA_FILE, report_schema, schema_text
+from protoexplain.report.schema import SCHEMA_FILE, explanation_schema, report_schema, schema_text
 from protoexplain.report.sections import Measure, Refused
 from protoexplain.view.numbers import percent
 
@@ -169,6 +170,13 @@ class TestSchema:
         del content["images"][0]["explanation"]["additive_error"]
         with pytest.raises(jsonschema.ValidationError, match="additive_error"):
             jsonschema.validate(content, schema)
+
+    def test_explanations_are_described_by_themselves(self):
+        schema = explanation_schema()
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert schema["properties"]["schema"] == {"const": local.SCHEMA_VERSION}
+        assert "maps" not in schema["properties"]
+        assert "(x, y)" in schema["$defs"]["Match"]["description"], "fields are described"
 
 
 class TestFormats:

@@ -135,7 +135,7 @@ class Explanation:
         return max((shown.error() for shown in self.classes), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; explanation.schema.json describes it."""
+        """JSON-ready; the definition ``Explanation`` in report.schema.json describes it."""
         content = asdict(replace(self, maps={}))
         del content["maps"]
         return {"schema": SCHEMA_VERSION, **content, "additive_error": self.check()}
