@@ -16,7 +16,7 @@ SHARED_PARTS = 2
 
 
 @dataclass(frozen=True)
-class Contrast:
+class PartContrast:
     """Two classes that each share parts with an image, and never the same part.
 
     Args:
@@ -57,7 +57,7 @@ class ClassParts:
         shared = {self.shared(label, other) for other in range(len(self.variants)) if other != label}
         return _minimal_sets(frozenset(shared), len(self.names))
 
-    def contrast(self, label: int) -> Contrast | None:
+    def contrast(self, label: int) -> PartContrast | None:
         """The first two classes, in order, that share two parts each with a class, and no part both; None without."""
         sharing = [
             (other, common)
@@ -65,7 +65,7 @@ class ClassParts:
             if other != label and (common := self.shared(label, other)).bit_count() == SHARED_PARTS
         ]
         pairs = combinations(sharing, 2)
-        return next((Contrast((a, b), (of_a, of_b)) for (a, of_a), (b, of_b) in pairs if not of_a & of_b), None)
+        return next((PartContrast((a, b), (of_a, of_b)) for (a, of_a), (b, of_b) in pairs if not of_a & of_b), None)
 
     def shared(self, label: int, other: int) -> PartSet:
         """The parts of which two classes have the same variant."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from protoexplain.data.class_parts import ClassParts, Contrast, members_of
+from protoexplain.data.class_parts import ClassParts, PartContrast, members_of
 from protoexplain.data.interventions import PartMap, Removal
 from protoexplain.data.records import ImageRecord
 from protoexplain.data.source import Problems
@@ -199,7 +199,7 @@ class FunnyBirdsInterventions:
             items.append(len(self.class_parts.names) + number)
         return PartMap(read_labels(path, colours), tuple(items))
 
-    def contrast(self, record: ImageRecord) -> Contrast | None:
+    def contrast(self, record: ImageRecord) -> PartContrast | None:
         return self.class_parts.contrast(record.label)
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from protoexplain.data.class_parts import ClassParts, Contrast, PartSet
+from protoexplain.data.class_parts import ClassParts, PartContrast, PartSet
 from protoexplain.data.geometry import Geometry
 from protoexplain.data.records import ImageRecord
 
@@ -84,7 +84,7 @@ class Interventions(Protocol):
     def part_map(self, record: ImageRecord, hybrid: bool = False) -> PartMap:
         """Where the items show in the image, or in that of its contrast."""
 
-    def contrast(self, record: ImageRecord) -> Contrast | None:
+    def contrast(self, record: ImageRecord) -> PartContrast | None:
         """Two classes, and the parts of an image that each of them has; None where there are no such classes."""
 
 

@@ -32,7 +32,7 @@ _LONGEST_LINE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Table:
+class ImageTable:
     """A table that can be read.
 
     Args:
@@ -69,9 +69,9 @@ class Table:
             raise UserError(f"the table cannot be read: {reason}", where, "save it again as CSV in UTF-8") from error
 
 
-def tables_in(folder: Path) -> list[Table]:
+def tables_in(folder: Path) -> list[ImageTable]:
     """The tables directly in a folder that have a column for the file and one for the label, by name."""
-    found = [table for path in _files(folder) if isinstance(table := _table(path), Table)]
+    found = [table for path in _files(folder) if isinstance(table := _table(path), ImageTable)]
     return [table for table in found if not table.path.stem.casefold().startswith("sample_submission")]
 
 
@@ -88,7 +88,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _table(path: Path) -> Table | str:
+def _table(path: Path) -> ImageTable | str:
     """A table by its first line, or why it is none."""
     try:
         first = next(_text(path), "")
@@ -107,7 +107,9 @@ def _table(path: Path) -> Table | str:
             return f"{path.name} has no column for the {role} ({known}, ...), only {', '.join(names)[:200]}"
     unboxed = {re.sub(r"^(bounding)?(b?box)?", "", name): place for name, place in places.items()}
     box = next((names for names in BOXES if all(name in unboxed for name in names)), ())
-    return Table(path, columns | {name: unboxed[name] for name in box}, box, delimiter, split_named(_stem(path)) or "")
+    return ImageTable(
+        path, columns | {name: unboxed[name] for name in box}, box, delimiter, split_named(_stem(path)) or ""
+    )
 
 
 def _first(known: tuple[str, ...], places: Mapping[str, int]) -> int | None:

@@ -64,7 +64,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Change:
+class PredictionChange:
     """A test picture that is named otherwise: record, true label, label before and after."""
 
     image: str
@@ -95,7 +95,7 @@ class EditReport:
 
     before: Sizes
     after: Sizes
-    changed: tuple[Change, ...]
+    changed: tuple[PredictionChange, ...]
     concerned: dict[str, tuple[int, ...]]
     epochs: int
 
@@ -143,7 +143,7 @@ def report(preview: EditPreview, parent: Edited, edited: Edited, epochs: int) ->
     labels = preview.features[TEST].labels.tolist()
     predicted = [guesses(model, TEST) for model in (parent, edited)]
     changed = tuple(
-        Change(image.id, truth, one, two)
+        PredictionChange(image.id, truth, one, two)
         for image, truth, one, two in zip(preview.features[TEST].images, labels, *predicted, strict=True)
         if one != two
     )

@@ -19,7 +19,7 @@ from protoexplain.data.loading import cut
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.evidence.contrast import Contrast, contrast
-from protoexplain.explanations.evidence.counterfactual import Change, what_would_change
+from protoexplain.explanations.evidence.counterfactual import Counterfactual, what_would_change
 from protoexplain.explanations.evidence.counting import SHAPLEY, count_evidence
 from protoexplain.explanations.evidence.local import Explanation, explain_forward_pass
 from protoexplain.explanations.evidence.match import Match
@@ -270,7 +270,7 @@ class Explainer:
 
     def what_would_change(
         self, forward: ForwardResult, rival: int | None = None, box_rule: BoxRule = DEFAULT
-    ) -> Change | None:
+    ) -> Counterfactual | None:
         """The fewest prototypes without which another class, or the named one, overtakes; as `what_would_change`."""
         return what_would_change(self._marked(forward.forward_pass, box_rule), rival, box_rule)
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from protoexplain.data.class_parts import ClassParts, Contrast, PartSet, members_of, part_set
+from protoexplain.data.class_parts import ClassParts, PartContrast, PartSet, members_of, part_set
 from protoexplain.data.interventions import PartMap, Removal
 from protoexplain.data.records import ImageRecord, Split
 from protoexplain.errors import UserError
@@ -68,13 +68,13 @@ class PlantedInterventions:
         labels = np.where(drawn.mask, drawn.regions, len(REGIONS) + 1 + drawn.props).astype(np.uint8)
         return PartMap(labels, tuple(range(len(REGIONS) + len(Prop))))
 
-    def contrast(self, record: ImageRecord) -> Contrast | None:
+    def contrast(self, record: ImageRecord) -> PartContrast | None:
         other = _other(record.label, len(self._birds))
         if other == record.label:
             return None
         front = self._number(record)[1] % 2 == 0
         own = _FRONT if front else _ALL & ~_FRONT
-        return Contrast((record.label, other), (own, _ALL & ~own), hybrid=True)
+        return PartContrast((record.label, other), (own, _ALL & ~own), hybrid=True)
 
     def _drawn(self, record: ImageRecord, removal: Removal) -> Rendering:
         bird = self._birds[record.label]

@@ -8,7 +8,7 @@ from protoexplain.explanations.attribution.attribute import Attributions
 from protoexplain.explanations.attribution.fit import NEIGHBOURHOODS
 from protoexplain.explanations.attribution.methods import METHODS
 from protoexplain.explanations.evidence.contrast import Contrast
-from protoexplain.explanations.evidence.counterfactual import Change
+from protoexplain.explanations.evidence.counterfactual import Counterfactual
 from protoexplain.explanations.evidence.local import ClassExplanation
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.evidence.what_if import EvidenceChange, WhatIf
@@ -40,7 +40,7 @@ def about_score(kind: EvidenceKind) -> str:
     return "score relative to the average class" if kind.relative else "score"
 
 
-def about_change(change: Change | None) -> str:
+def about_change(change: Counterfactual | None) -> str:
     """What would change the answer."""
     if change is None:
         return "No removal of prototypes would change the answer."
@@ -60,7 +60,7 @@ def about_contrast(found: Contrast, shown: int = 3) -> str:
     return f"{lead} = {', '.join(parts)}, {rest:+.2f} all others."
 
 
-def about_decision(contrast: Contrast | None, change: Change | None) -> list[str]:
+def about_decision(contrast: Contrast | None, change: Counterfactual | None) -> list[str]:
     """Why one class and not the other, where there is another; and what would change the answer."""
     return [*([] if contrast is None else [about_contrast(contrast)]), about_change(change)]
 

@@ -10,9 +10,9 @@ from PIL import Image
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.read import read_image_set
 from protoexplain.explanations.attribution.methods import METHODS
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
-from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.table import Characteristics, ScoreTable
 from protoexplain.explanations.evidence.local import SCHEMA_VERSION
 from protoexplain.explanations.explainer import Explainer
 
@@ -21,9 +21,9 @@ def every_prototype(count):
     """Made-up global characteristics: each prototype rests on the first characteristic alone."""
     names = tuple(MODIFICATIONS)
     value = [3.0, *[0.0] * (len(names) - 1)]
-    table = Table(*((tuple(one + by for one in value),) * count for by in (0.0, -0.1, 0.1)))
+    table = ScoreTable(*((tuple(one + by for one in value),) * count for by in (0.0, -0.1, 0.1)))
     strengths = {name: entry.strength for name, entry in MODIFICATIONS.items()}
-    calibration = Calibration(strengths, dict.fromkeys(names, 0.1), (0.01,) * count)
+    calibration = StrengthCalibration(strengths, dict.fromkeys(names, 0.1), (0.01,) * count)
     return Characteristics(
         "train", "abc", 24, names, calibration, table, table, (4.0,) * count, (6,) * count, 0.95, 2000
     )

@@ -16,7 +16,7 @@ from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.data.source import Problems, Source, annotated_box, class_names, image_id, is_storable, listed_file
 from protoexplain.data.splits import completed, split_named
-from protoexplain.data.tables import Table, tables_in
+from protoexplain.data.tables import ImageTable, tables_in
 from protoexplain.data.tree import files, holds_picture, is_picture
 from protoexplain.errors import UserError
 
@@ -54,7 +54,7 @@ def detect(root: Path) -> bool:
     return any(_fits(table, pictures) for table in tables_in(root))
 
 
-def _fits(table: Table, pictures: _Pictures) -> bool:
+def _fits(table: ImageTable, pictures: _Pictures) -> bool:
     try:
         lines = list(islice(table.lines(), _PROBED))
     except UserError:
@@ -118,7 +118,7 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     )
 
 
-def _chosen(root: Path, pictures: _Pictures) -> list[Table]:
+def _chosen(root: Path, pictures: _Pictures) -> list[ImageTable]:
     """The table, or one for each split: ``train.csv``, ``val.csv`` and ``test.csv``."""
     tables = tables_in(root)
     splits = [table.split for table in tables if table.split]
@@ -132,7 +132,7 @@ def _chosen(root: Path, pictures: _Pictures) -> list[Table]:
     return fitting
 
 
-def _parsed(table: Table, values: Mapping[str, str], split: str, boxed: bool) -> tuple[str, str, Box | None]:
+def _parsed(table: ImageTable, values: Mapping[str, str], split: str, boxed: bool) -> tuple[str, str, Box | None]:
     """Label, name of the split and box of a line.
 
     Raises:
@@ -148,7 +148,7 @@ def _parsed(table: Table, values: Mapping[str, str], split: str, boxed: bool) ->
     return values["label"], part, _box(table, values) if boxed else None
 
 
-def _box(table: Table, values: Mapping[str, str]) -> Box:
+def _box(table: ImageTable, values: Mapping[str, str]) -> Box:
     try:
         first, second, third, fourth = (float(values[name]) for name in table.box)
     except ValueError as error:
@@ -158,7 +158,7 @@ def _box(table: Table, values: Mapping[str, str]) -> Box:
     return annotated_box(first, second, first + third if sides else third, second + fourth if sides else fourth)
 
 
-def _has_box(table: Table, values: Mapping[str, str]) -> bool:
+def _has_box(table: ImageTable, values: Mapping[str, str]) -> bool:
     return any(values[name] for name in table.box)
 
 
@@ -168,7 +168,7 @@ def _is_no_split(values: Sequence[Mapping[str, str]]) -> bool:
     return bool(named) and not any(map(split_named, named))
 
 
-def _not_used(table: Table) -> str:
+def _not_used(table: ImageTable) -> str:
     return f"the column of {table.path.name} that may be the split holds no name of one, so it is not used"
 
 

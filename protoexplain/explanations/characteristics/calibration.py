@@ -25,7 +25,7 @@ LADDER: Final = (0.15, 0.3, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Calibration:
+class StrengthCalibration:
     """What makes local scores comparable.
 
     Args:

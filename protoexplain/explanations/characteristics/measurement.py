@@ -20,7 +20,7 @@ from protoexplain.data.check import for_each
 from protoexplain.data.loading import Crop, geometry_of
 from protoexplain.data.records import ImageRecord
 from protoexplain.explanations.characteristics.calibration import (
-    Calibration,
+    StrengthCalibration,
     disturbance,
     equal_strength,
     ladder,
@@ -35,7 +35,7 @@ from protoexplain.explanations.characteristics.global_scores import (
 )
 from protoexplain.explanations.characteristics.local_scores import activations_at_peak
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS, RGB
-from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.table import Characteristics, ScoreTable
 from protoexplain.explanations.characteristics.variants import MOVES, PUBLISHED, Change, texture_cache, variants
 from protoexplain.io.cache import DiskCache, cache_folder
 from protoexplain.io.images import load_image
@@ -98,7 +98,7 @@ class CharacteristicsMeasurement:
         published, equal, moved = scores[:, :count], scores[:, count : 2 * count], scores[:, 2 * count :]
         weights = activations.clamp_min(0) * own
         scale = disturbance(equal, ~own)
-        calibration = Calibration(
+        calibration = StrengthCalibration(
             strengths,
             dict(zip(MODIFICATIONS, scale.tolist(), strict=True)),
             tuple(map(known, weighted_mean(moved.square(), weights).mean(1).sqrt().tolist())),
@@ -110,8 +110,8 @@ class CharacteristicsMeasurement:
             images=len(records),
             names=tuple(MODIFICATIONS),
             calibration=calibration,
-            published=Table.of(estimate(published, activations)),
-            calibrated=Table.of(estimate(calibration.calibrated(equal), weights)),
+            published=ScoreTable.of(estimate(published, activations)),
+            calibrated=ScoreTable.of(estimate(calibration.calibrated(equal), weights)),
             activation=tuple(map(known, typical.tolist())),
             matched_images=tuple((weights > 0).sum(0).tolist()),
             confidence=CONFIDENCE,

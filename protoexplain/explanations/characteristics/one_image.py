@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.local_scores import local_scores
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.characteristics.perturbations import RGB
@@ -25,7 +25,7 @@ def match_characteristics(
     rgb: RGB,
     size: int,
     prototypes: Sequence[int],
-    calibration: Calibration | None,
+    calibration: StrengthCalibration | None,
     cache: DiskCache | None = None,
 ) -> dict[int, MatchCharacteristics]:
     """Characteristics of some prototypes' best places in one image, in one forward pass.

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from protoexplain.errors import UserError
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.global_scores import Estimates, Number, known
 from protoexplain.io.manifest import first_mistake
 
@@ -21,7 +21,7 @@ Row = tuple[Number, ...]
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoreTable:
     """A number and its interval for each prototype and characteristic: P rows of M; None where not measured."""
 
     __pydantic_config__ = _STRICT
@@ -31,7 +31,7 @@ class Table:
     high: tuple[Row, ...]
 
     @classmethod
-    def of(cls, estimates: Estimates) -> Table:
+    def of(cls, estimates: Estimates) -> ScoreTable:
         return cls(*(_rows(part) for part in (estimates.value, estimates.low, estimates.high)))
 
 
@@ -61,9 +61,9 @@ class Characteristics:
     fingerprint: str
     images: int
     names: tuple[str, ...]
-    calibration: Calibration
-    published: Table
-    calibrated: Table
+    calibration: StrengthCalibration
+    published: ScoreTable
+    calibrated: ScoreTable
     activation: Row
     matched_images: tuple[int, ...]
     confidence: float

@@ -12,7 +12,7 @@ from enum import Enum
 from statistics import NormalDist
 from typing import Final
 
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.global_scores import CONFIDENCE, Number
 from protoexplain.explanations.characteristics.table import Characteristics
 
@@ -41,7 +41,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Trait:
     """One characteristic of a prototype or match.
 
     Args:
@@ -69,12 +69,12 @@ class Finding:
         return Verdict.OPEN
 
 
-def prototype_findings(found: Characteristics, prototype: int) -> tuple[Finding, ...]:
+def prototype_findings(found: Characteristics, prototype: int) -> tuple[Trait, ...]:
     """Global findings of a prototype, the largest score first; empty where nothing was measured."""
     table, usual = found.calibrated, found.activation[prototype]
     rows = zip(found.names, table.value[prototype], table.low[prototype], table.high[prototype], strict=True)
     findings = [
-        Finding(name, value, low, high, value * found.calibration.scale[name] / usual if usual else None)
+        Trait(name, value, low, high, value * found.calibration.scale[name] / usual if usual else None)
         for name, value, low, high in rows
         if value is not None and low is not None and high is not None
     ]
@@ -84,10 +84,10 @@ def prototype_findings(found: Characteristics, prototype: int) -> tuple[Finding,
 def match_findings(
     scores: Mapping[str, float],
     activation: float,
-    calibration: Calibration,
+    calibration: StrengthCalibration,
     prototype: int,
     confidence: float = CONFIDENCE,
-) -> tuple[Finding, ...]:
+) -> tuple[Trait, ...]:
     """Findings of one match, the largest score first; empty where its noise was not measured.
 
     The interval is what the score wavers when the image moves by a pixel, for all characteristics together.
@@ -108,11 +108,11 @@ def match_findings(
         scale = calibration.scale[name]
         if scale > 0:
             share = score / activation if activation > 0 else None
-            findings.append(Finding(name, score / scale, (score - reach) / scale, (score + reach) / scale, share))
+            findings.append(Trait(name, score / scale, (score - reach) / scale, (score + reach) / scale, share))
     return _ordered(findings)
 
 
-def by_verdict(findings: Sequence[Finding]) -> dict[Verdict, tuple[str, ...]]:
+def by_verdict(findings: Sequence[Trait]) -> dict[Verdict, tuple[str, ...]]:
     """Verdict -> the characteristics that it fits, in words; verdicts that fit none are left out."""
     found = {verdict: tuple(PHRASES[one.name] for one in findings if one.verdict is verdict) for verdict in Verdict}
     return {verdict: names for verdict, names in found.items() if names}
@@ -132,14 +132,14 @@ def about_prototype(found: Characteristics, prototype: int, name: str = "this pr
     return _sentence(name, findings, found.confidence, f"{images} image{'s' * (images != 1)}")
 
 
-def about_match(findings: Sequence[Finding], name: str = "this match", confidence: float = CONFIDENCE) -> str:
+def about_match(findings: Sequence[Trait], name: str = "this match", confidence: float = CONFIDENCE) -> str:
     """What the match of a prototype with one image rests on."""
     if not findings:
         return f"What {name} rests on was not measured."
     return _sentence(name, findings, confidence, "this image alone")
 
 
-def _sentence(name: str, findings: Sequence[Finding], confidence: float, basis: str) -> str:
+def _sentence(name: str, findings: Sequence[Trait], confidence: float, basis: str) -> str:
     """Claims first, then what stays open, then how sure the claims are."""
     of = {verdict: [one for one in findings if one.verdict is verdict] for verdict in Verdict}
     parts = []
@@ -161,7 +161,7 @@ def _sentence(name: str, findings: Sequence[Finding], confidence: float, basis: 
     return f"{text[:1].upper()}{text[1:]} ({confidence:.0%} sure, {basis})."
 
 
-def _with_shares(findings: Sequence[Finding]) -> str:
+def _with_shares(findings: Sequence[Trait]) -> str:
     """The first with what its loss means, the others with the number alone."""
     phrases = []
     for place, one in enumerate(findings):
@@ -171,7 +171,7 @@ def _with_shares(findings: Sequence[Finding]) -> str:
     return _joined(phrases)
 
 
-def _listed(findings: Sequence[Finding]) -> str:
+def _listed(findings: Sequence[Trait]) -> str:
     return _joined([PHRASES[one.name] for one in findings])
 
 
@@ -179,5 +179,5 @@ def _joined(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _ordered(findings: Sequence[Trait]) -> tuple[Trait, ...]:
     return tuple(sorted(findings, key=lambda one: -one.score))

@@ -24,7 +24,7 @@ from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 
 @dataclass(frozen=True)
-class Removal:
+class PrototypeRemoval:
     """A prototype that is left out.
 
     Args:
@@ -37,7 +37,7 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class Change:
+class Counterfactual:
     """The smallest change of the evidence that turns the prediction.
 
     Args:
@@ -52,7 +52,7 @@ class Change:
 
     predicted: Prediction
     rival: Prediction
-    removed: tuple[Removal, ...]
+    removed: tuple[PrototypeRemoval, ...]
     predicted_after: Prediction
     rival_after: Prediction
     outcome: Prediction
@@ -80,7 +80,7 @@ class Change:
 
 def what_would_change(
     forward_pass: ForwardPass, rival: int | None = None, box_rule: BoxRule = DEFAULT
-) -> Change | None:
+) -> Counterfactual | None:
     """The fewest prototypes without which another class overtakes the predicted one.
 
     Args:
@@ -142,16 +142,16 @@ def _leads(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tens
 @torch.no_grad()
 def _without(
     forward_pass: ForwardPass, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
-) -> Change:
+) -> Counterfactual:
     """Compute the scores anew as if some prototypes had not been found."""
     activations = forward_pass.activations.clone()
     activations[removed] = exact(forward_pass.model.baseline_activations())[removed]
     after = forward_pass.with_activations(activations)
     (found,) = matches(forward_pass, [predicted], removed, box_rule)
-    return Change(
+    return Counterfactual(
         predicted=forward_pass.prediction(predicted),
         rival=forward_pass.prediction(rival),
-        removed=tuple(Removal(found[p], float(effects[p])) for p in removed),
+        removed=tuple(PrototypeRemoval(found[p], float(effects[p])) for p in removed),
         predicted_after=after.prediction(predicted),
         rival_after=after.prediction(rival),
         outcome=after.prediction(after.ranked[0]),

@@ -26,7 +26,7 @@ _NO_CELL = "images without such a cell, or whose object is not known"
 
 
 @dataclass(frozen=True)
-class LinearProbe:
+class BackgroundProbe:
     """A linear classifier of mean vectors of cells, by ridge regression.
 
     Args:
@@ -46,7 +46,7 @@ class LinearProbe:
         return (((vectors.double() - self.mean) / self.deviation) @ self.weights + self.bias).argmax(1)
 
 
-def fit_linear_probe(vectors: Tensor, labels: Tensor, classes: int) -> LinearProbe:
+def fit_linear_probe(vectors: Tensor, labels: Tensor, classes: int) -> BackgroundProbe:
     """The closed form in float64, from vectors [n,D] and labels [n]; a number that never varies is left out."""
     exact = vectors.double()
     centre, deviation = exact.mean(0), exact.std(0, correction=0)
@@ -56,7 +56,7 @@ def fit_linear_probe(vectors: Tensor, labels: Tensor, classes: int) -> LinearPro
     bias = wanted.mean(0)
     penalty = PENALTY * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
     weights = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ (wanted - bias))
-    return LinearProbe(centre, deviation, weights, bias)
+    return BackgroundProbe(centre, deviation, weights, bias)
 
 
 def probe_hits(training: Columns, tested: Columns, which: str, kind: int, classes: int) -> Tensor:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from protoexplain.errors import UserError
-from protoexplain.explanations.characteristics.calibration import Calibration
-from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
+from protoexplain.explanations.characteristics.table import Characteristics, ScoreTable
 from protoexplain.explanations.characteristics.words import Verdict
 from protoexplain.explanations.evidence.occlusion_test import RANDOM_BOXES
 from protoexplain.regions.boxes import upsample
@@ -258,8 +258,8 @@ def test_each_match_says_what_it_rests_on_when_asked(protopnet, input_image):
 def test_three_chips_say_what_matters_and_the_sentence_is_behind_them(protopnet, input_image, monkeypatch):
     total = len(protopnet.checkpoint.prototypes)
     names = ("hue", "shape", "texture")
-    table = Table(*(((3.0 + by, by, 0.8 + by),) * total for by in (0.0, -0.3, 0.3)))
-    calibration = Calibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.1), (0.01,) * total)
+    table = ScoreTable(*(((3.0 + by, by, 0.8 + by),) * total for by in (0.0, -0.3, 0.3)))
+    calibration = StrengthCalibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.1), (0.01,) * total)
     ones = (1.0,) * total
     known = Characteristics("train", "0" * 64, 24, names, calibration, table, table, ones, (6,) * total, 0.95, 100)
     monkeypatch.setitem(vars(protopnet), "known_characteristics", known)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from markupsafe import escape
 
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.global_scores import Estimates
-from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.table import Characteristics, ScoreTable
 from protoexplain.explanations.characteristics.words import about_prototype
 from protoexplain.metrics.runner import measure
 from protoexplain_app.tabs.explain.actions import explain_image
@@ -38,8 +38,8 @@ def measured(made, birds):
 def characteristics(names=("hue", "shape")):
     """A table in which prototype p has the scores p and -p."""
     value = torch.stack([torch.arange(TOTAL), -torch.arange(TOTAL)], 1).double()
-    table = Table.of(Estimates(value, value - 0.2, value + 0.2))
-    calibration = Calibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.1), (0.1,) * TOTAL)
+    table = ScoreTable.of(Estimates(value, value - 0.2, value + 0.2))
+    calibration = StrengthCalibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.1), (0.1,) * TOTAL)
     ones = (1.0,) * TOTAL
     return Characteristics(
         "train", "0" * 64, 24, names, calibration, table, table, ones, (6,) * TOTAL, 0.95, 100

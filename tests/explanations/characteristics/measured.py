@@ -1,7 +1,7 @@
 """Global characteristics of two or more prototypes, made up."""
 
-from protoexplain.explanations.characteristics.calibration import Calibration
-from protoexplain.explanations.characteristics.table import Characteristics, Table
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
+from protoexplain.explanations.characteristics.table import Characteristics, ScoreTable
 
 NAMES = ("hue", "shape")
 
@@ -12,13 +12,13 @@ def characteristics(value=((2.0, 0.1), (None, None)), width=0.2, **changes):
     def shifted(by):
         return tuple(tuple(None if one is None else one + by for one in row) for row in value)
 
-    table = Table(shifted(0), shifted(-width), shifted(width))
+    table = ScoreTable(shifted(0), shifted(-width), shifted(width))
     known = {
         "split": "train",
         "fingerprint": "abc",
         "images": 12,
         "names": NAMES,
-        "calibration": Calibration({"hue": 0.3, "shape": 5.0}, {"hue": 0.5, "shape": 0.4}, (0.1,) * len(value)),
+        "calibration": StrengthCalibration({"hue": 0.3, "shape": 5.0}, {"hue": 0.5, "shape": 0.4}, (0.1,) * len(value)),
         "published": table,
         "calibrated": table,
         "activation": (4.0,) * len(value),

@@ -5,7 +5,7 @@ import torch
 
 from protoexplain.explanations.characteristics.calibration import (
     LADDER,
-    Calibration,
+    StrengthCalibration,
     disturbance,
     equal_strength,
     ladder,
@@ -60,7 +60,7 @@ def test_disturbance_counts_unrelated_pairs_of_either_sign():
 
 
 def test_scores_in_units_of_the_scale():
-    calibration = Calibration({"hue": 0.2, "shape": 3.0}, {"hue": 0.5, "shape": 2.0}, (None,))
+    calibration = StrengthCalibration({"hue": 0.2, "shape": 3.0}, {"hue": 0.5, "shape": 2.0}, (None,))
     scores = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
     assert calibration.calibrated(scores).tolist() == [[2.0, 4.0], [1.5, -0.5]]
     assert calibration.calibrated(scores[None]).shape == (1, 2, 2)

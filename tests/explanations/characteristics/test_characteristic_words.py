@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import characteristics
 
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explanations.characteristics.words import (
     IRRELEVANT_BELOW,
     MATTERS_ABOVE,
     PHRASES,
-    Finding,
+    Trait,
     Verdict,
     about_match,
     about_prototype,
@@ -26,7 +26,7 @@ widths = st.floats(0, 4)
 
 
 def finding(score, width, name="hue", share=0.5):
-    return Finding(name, score, score - width, score + width, share)
+    return Trait(name, score, score - width, score + width, share)
 
 
 def claimed(sentence):
@@ -109,7 +109,7 @@ def test_prototypes_that_were_not_measured():
 
 def test_matches_waver_by_their_noise():
     """2.24 standard deviations hold two intervals together at 95 %."""
-    calibration = Calibration({"hue": 0.3, "shape": 5.0}, {"hue": 0.5, "shape": 0.4}, (0.1, None))
+    calibration = StrengthCalibration({"hue": 0.3, "shape": 5.0}, {"hue": 0.5, "shape": 0.4}, (0.1, None))
     findings = match_findings({"hue": 1.5, "shape": 0.02}, 4.0, calibration, 0)
     assert [one.name for one in findings] == ["hue", "shape"]
     hue, shape = findings
@@ -123,5 +123,5 @@ def test_matches_waver_by_their_noise():
 
 
 def test_changes_that_do_nothing_to_the_model_say_nothing():
-    calibration = Calibration({"hue": 0.0}, {"hue": 0.0}, (0.1,))
+    calibration = StrengthCalibration({"hue": 0.0}, {"hue": 0.0}, (0.1,))
     assert match_findings({"hue": 0.0}, 4.0, calibration, 0) == ()

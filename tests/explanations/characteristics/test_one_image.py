@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import tiny_config, tiny_model
 
-from protoexplain.explanations.characteristics.calibration import Calibration
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
 from protoexplain.explanations.characteristics.local_scores import local_scores
 from protoexplain.explanations.characteristics.one_image import UNCALIBRATED, match_characteristics
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
@@ -29,7 +29,7 @@ def rgb():
 
 
 def calibration(model, noise=1e-9, scale=0.01):
-    return Calibration(STRONGER, dict.fromkeys(MODIFICATIONS, scale), (noise,) * model.num_prototypes)
+    return StrengthCalibration(STRONGER, dict.fromkeys(MODIFICATIONS, scale), (noise,) * model.num_prototypes)
 
 
 def test_published_scores_without_a_claim(model, rgb):

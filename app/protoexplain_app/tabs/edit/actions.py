@@ -20,7 +20,7 @@ from protoexplain.editing.decisions import (
     Reason,
 )
 from protoexplain.editing.preview import TRAIN, EditPreview
-from protoexplain.editing.report import Change, EditReport
+from protoexplain.editing.report import EditReport, PredictionChange
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.overlays import RGB
@@ -133,7 +133,7 @@ class ChangedPrediction:
     """A test picture that is named otherwise.  Args: token: of its small copy, None where there is none; change."""
 
     token: str | None
-    change: Change
+    change: PredictionChange
 
 
 def parse_query(parameters: Parameters) -> Query:

@@ -9,7 +9,12 @@ from typing import Any, Final
 from protoexplain.checkpoint.model_card import INTERPRETABILITY
 from protoexplain.errors import UserError
 from protoexplain.explanations.characteristics.table import Characteristics, known_characteristics
-from protoexplain.explanations.characteristics.words import PHRASES, Finding, about_prototype, prototype_findings
+from protoexplain.explanations.characteristics.words import (
+    PHRASES,
+    Trait,
+    about_prototype,
+    prototype_findings,
+)
 
 PARTS: Final = 8
 
@@ -98,7 +103,7 @@ def sound_characteristics(metrics: Mapping[str, Any], total: int) -> Characteris
         return None
 
 
-def _trait(one: Finding, longest: float) -> CharacteristicScore:
+def _trait(one: Trait, longest: float) -> CharacteristicScore:
     title = PHRASES.get(one.name, one.name)
     share = abs(one.score) / longest
     return CharacteristicScore(title[:1].upper() + title[1:], one.score, one.low, one.high, share, one.verdict.value)
