@@ -14,6 +14,7 @@ _RESNETS: dict[tuple[int, ...], str] = {
     (False, 2, 2, 2, 2): "resnet18",
     (False, 3, 4, 6, 3): "resnet34",
     (True, 3, 4, 6, 3): "resnet50",
+    (True, 3, 4, 6, 4): "resnet50_inat",
     (True, 3, 4, 23, 3): "resnet101",
     (True, 3, 8, 36, 3): "resnet152",
 }

@@ -5,7 +5,9 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
+from official import maps_of_resnet
 from torch import nn
+from torchvision.models.resnet import Bottleneck
 
 from protoexplain.errors import UserError
 from protoexplain.importing.backbone import backbone_of
@@ -63,17 +65,30 @@ def test_features_are_those_of_torchvision(name):
     torch.testing.assert_close(ours(images), expected, atol=1e-4, rtol=1e-4)
 
 
+@torch.no_grad()
+def test_the_resnet_of_inaturalist_has_a_block_more():
+    torch.manual_seed(0)
+    theirs = torchvision.models.ResNet(Bottleneck, [3, 4, 6, 4]).eval()
+    theirs.avgpool, theirs.fc = nn.Identity(), nn.Identity()
+    found = backbone_of(theirs.state_dict(), "here")
+    ours = Backbone(BackboneConfig(name=found.name, stride=found.stride, weights="none"), load_weights=False).eval()
+    ours.net.load_state_dict(found.tensors)
+    images = torch.rand(2, 3, 64, 64)
+    expected = maps_of_resnet(theirs, (images - ours.mean) / ours.std)
+    torch.testing.assert_close(ours(images), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_networks_that_are_cut_have_smaller_strides():
     net = torchvision.models.resnet18()
     net.fc = net.layer4 = nn.Identity()
     assert backbone_of(net.state_dict(), "here").stride == 16
 
 
-@pytest.mark.parametrize("name", ["", "layer4.3.conv1.weight", "features.0.0.weight"])
+@pytest.mark.parametrize("name", ["", "layer4.5.conv1.weight", "features.0.0.weight"])
 def test_other_networks_are_named_by_people(name):
-    """Nothing, a ResNet-50 with a block more (as on iNaturalist), and the beginning of a network."""
+    """Nothing, a ResNet-50 with two blocks more, and the beginning of a network."""
     with torch.device("meta"):
         known = torchvision.models.resnet50().state_dict() if name.startswith("layer4") else {}
-    change = {name: torch.zeros(1)} if name else {}
+    change = {name: torch.zeros(1), name.replace(".5.", ".3."): torch.zeros(1)} if name else {}
     with pytest.raises(UserError, match="no network that is recognised"):
         backbone_of({**known, **change}, "here")

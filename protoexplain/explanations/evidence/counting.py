@@ -15,8 +15,8 @@ from protoexplain.models.base import PrototypeModel
 SHAPLEY: Final = "shapley"
 PRODUCT: Final = "product"
 WITHOUT_STATISTICS: Final = (
-    "evidence is similarity times weight, and each heat map has its own scale, because this checkpoint is old and does"
-    " not say what is usual; `protoexplain upgrade` adds it"
+    "evidence is similarity times weight, and each heat map has its own scale, because this checkpoint does"
+    " not say what is usual; `protoexplain upgrade` adds that to old ones"
 )
 
 
