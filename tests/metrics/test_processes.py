@@ -5,7 +5,7 @@ import json
 import pytest
 from forked import start
 from metrics.measured_checkpoints import keep_checkpoint
-from metrics.two_processes import SETTINGS, launch, plain
+from metrics.two_processes import COSTLY, SETTINGS, everything, launch, plain
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.runner import measure
@@ -35,9 +35,10 @@ def test_all_metrics_of_two_processes_are_those_of_one(checkpoints, planted, wri
     """Eight images in chunks of three: the second process has one chunk, the first two."""
     results = json.loads((written / "results.json").read_text())
     for family in FAMILIES:
-        alone = plain(measure(checkpoints / family, planted, None, SETTINGS, foreign=planted))
+        alone = everything(checkpoints / family, planted)
         assert results[family] == json.loads(json.dumps(alone))
         assert len(alone) > 15
+        assert set(COSTLY) <= set(alone)
 
 
 def test_command_with_two_processes(checkpoints, planted, written):
