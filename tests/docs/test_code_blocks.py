@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shutil
 import sys
@@ -140,4 +141,5 @@ def _check_values(given, trains):
         sets = [one for one in given.get("assignments") or [] if not one.split("=")[-1].isupper()]
         resolve("quick-protopnet" if not config or config.isupper() or config.endswith(".yaml") else config, sets)
     names = given.get("metrics") or ""
-    assert all(one in list_metrics() for one in names.split(",") if one and not one.isupper()), names
+    named = [one for one in names.split(",") if one and not one.isupper()]
+    assert all(fnmatch.filter(list_metrics(), one) for one in named), names
