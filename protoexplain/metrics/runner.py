@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from pydantic import BaseModel
 
-from protoexplain.allocator import reuse_freed_memory
+from protoexplain.allocator import memory_advice, reuse_freed_memory
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
+from protoexplain.io.lock import FolderLock
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.metrics.base import MetricResult, Need
 from protoexplain.metrics.observe.images import read_foreign_images, read_test_images
@@ -60,7 +60,7 @@ def measure(
 
     Raises:
         UserError: Unreadable, other classes than the model's, unknown metric or setting, or annotations that a
-            named metric needs are missing.
+            named metric needs are missing; a pass gave numbers that are not finite; too little memory.
     """
     reuse_freed_memory()
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
@@ -84,7 +84,7 @@ def measure(
     todo = [name for name in wanted if name not in reused]
     if not todo:
         return {name: reused[name] for name in wanted}
-    with _working_folder(work, fabric) as folder:
+    with _working_folder(work, fabric, watcher) as folder, memory_advice("batch_size", shared.batch_size):
         metrics = [get_metric(name) for name in todo]
         observed = observe(loaded, images, others, metrics, shared, folder, fabric, watcher)
         results = fabric.broadcast(_compute(todo, own, observed, watcher) if observed else {})
@@ -134,19 +134,21 @@ def _compute(
 
 
 @contextmanager
-def _working_folder(given: Path | None, fabric: Fabric) -> Iterator[Path]:
+def _working_folder(given: Path | None, fabric: Fabric, watcher: Watcher) -> Iterator[Path]:
     """The folder of all processes: a given one, used by one measurement at a time, or a temporary one."""
     first = fabric.global_rank == 0
     path = fabric.broadcast(given or (Path(tempfile.mkdtemp(prefix="protoexplain-")) if first else Path()))
-    lock, taken = FileLock(path / ".lock"), False
+    lock = FolderLock(path, "measuring this checkpoint")
+    refused: tuple[str, str, str] | None = None
     if first:
         path.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            taken = True
-    if fabric.broadcast(taken):
-        raise UserError("another process is measuring this checkpoint", str(path), "wait for it to end")
+            if taken_over := lock.acquire():
+                watcher.line(taken_over)
+        except UserError as error:
+            refused = (error.what, error.where, error.fix)
+    if refused := fabric.broadcast(refused):
+        raise UserError(*refused)
     finished = False
     try:
         yield path

@@ -20,16 +20,16 @@ from typing import Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 from lightning_fabric import Fabric, seed_everything
 
-from protoexplain.allocator import reuse_freed_memory
+from protoexplain.allocator import memory_advice, reuse_freed_memory
 from protoexplain.config import RunConfig, TrainingConfig, with_training
 from protoexplain.data.dataset_view import DatasetView, parts_in_words, view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.fabric import make_fabric
 from protoexplain.io.atomic import recover, require_writable, write_file
+from protoexplain.io.lock import FolderLock
 from protoexplain.io.scratch import remove_scratch
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
@@ -93,7 +93,7 @@ def train(
 
     Raises:
         UserError: No such device, bad data, a backbone that cannot take the pictures, a folder in use, a loss that is
-            not finite, a full disk.
+            not finite, a full disk, too little memory.
         Interrupted: As asked.
     """
     began, training = time.monotonic(), config.training
@@ -104,9 +104,10 @@ def train(
     reuse_freed_memory()
     fabric = make_fabric(training.accelerator, training.devices, training.precision, key)
     main = fabric.global_rank == 0
-    lock = FileLock(out / ".lock")
+    lock, taken_over = FolderLock(out, "working in this folder", "choose another --out"), ""
     if main:
-        _lock(lock, out)
+        require_writable(out)
+        taken_over = lock.acquire()
     try:
         if main:
             _tidy(out, resume)
@@ -115,13 +116,16 @@ def train(
         if resume:
             config = settings_to_go_on(out, config)
         callbacks = Callbacks(watcher if watcher and main else Silent(), interrupted=interrupted)
+        if taken_over:
+            callbacks.watcher.line(taken_over)
         scratch = fabric.broadcast(Path(tempfile.mkdtemp(prefix=_CACHE, dir=out)) if main else Path())
         trainer = None
         try:
-            trainer = _prepare(config, fabric, data_path, callbacks, scratch)
-            ends = None if minutes is None else began + 60 * minutes
-            _train(trainer, out, resume, save_every, ends)
-            return _finish(trainer, out, command)
+            with memory_advice("training.batch_size", config.training.batch_size):
+                trainer = _prepare(config, fabric, data_path, callbacks, scratch)
+                ends = None if minutes is None else began + 60 * minutes
+                _train(trainer, out, resume, save_every, ends)
+                return _finish(trainer, out, command)
         finally:
             if trainer:
                 trainer.close()
@@ -131,17 +135,6 @@ def train(
                 callbacks.run_log.close()
     finally:
         lock.release()
-
-
-def _lock(lock: FileLock, out: Path) -> None:
-    """Make the folder this program's own, before it starts further processes."""
-    require_writable(out)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            "another process is working in this folder", str(out), "wait for it or choose another --out"
-        ) from error
 
 
 def _tidy(out: Path, resume: bool) -> None:

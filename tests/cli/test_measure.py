@@ -57,6 +57,7 @@ class TestMeasure:
         assert "interpretability" not in Checkpoint.load(path).metrics
         code, out, err = cli(*command)
         assert code == 0, err
+        assert f"taken over from a process that ended without finishing: process {first.process.pid} on" in err
         again = measure(path, planted, None, {"draws": 1, "resamples": 100, "steps": 2, "batch_size": 1})
         assert json.loads(out) == json.loads(json.dumps({name: r.to_dict() for name, r in again.items()}))
         assert not work.exists()

@@ -1,8 +1,6 @@
 """What runs refuse, and how they end when the loss does."""
 
-import subprocess
-import sys
-import textwrap
+import os
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from tiny_runs import open_run, tiny_config, tiny_raw, tiny_train
 from protoexplain.config import parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.errors import UserError
+from protoexplain.io.lock import FolderLock
 from protoexplain.models.families.protopnet.network import ProtoPNet
 from protoexplain.models.registry import get_family
 from protoexplain.training.state import STATE_FILE
@@ -41,31 +40,12 @@ class TestRefusals:
             tiny_train("protopnet", planted, tmp_path, options={"resume": True})
 
     def test_folder_in_use_by_another_process(self, planted, tmp_path):
-        holder = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                textwrap.dedent(
-                    """
-                    import sys
-                    from filelock import FileLock
-                    with FileLock(sys.argv[1]):
-                        print("held", flush=True)
-                        sys.stdin.read()
-                    """
-                ),
-                tmp_path / ".lock",
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        try:
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(UserError, match="another process"):
-                tiny_train("protopnet", planted, tmp_path)
-        finally:
-            holder.communicate()
-        assert holder.returncode == 0
+        lock = FolderLock(tmp_path, "at work")
+        lock.acquire()
+        with pytest.raises(UserError, match=rf"another process .*: process {os.getpid()} on ") as caught:
+            tiny_train("protopnet", planted, tmp_path)
+        assert "another --out" in caught.value.fix
+        lock.release()
 
     def test_unknown_loss_weights(self, planted, tmp_path):
         with pytest.raises(UserError, match=r"schedule.losses.clutser.*did you mean 'cluster'"):

@@ -190,7 +190,7 @@ class _Observer:
                 work = one.cost * len(chunks[number])
                 if not store.has(repr(one), number):
                     chunk.tell = partial(self._tell, what, done, work, total)
-                    store.write(repr(one), number, one(chunk))
+                    store.write(repr(one), number, one(chunk), [images.records[index].id for index in chunks[number]])
                 done += work
                 self.watcher.progress(what, done, total)
         self.fabric.barrier()
