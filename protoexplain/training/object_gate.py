@@ -5,6 +5,7 @@ N images, D channels, H x W cells.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -18,13 +19,16 @@ CELLS, CELLS_OF_IMAGE = 200_000, 64
 """Most cells that it is taught on, in all and of each image."""
 _STREAM = 5
 """Of random numbers, beside those of order, pictures, parts and the choice of patches."""
+OPEN, SILENCED = 0.005, 0.05
+"""Most of the cells beside the object that may stay open, unless more than so many of those on it became silent."""
 
 
 @torch.no_grad()
 def fit_object_gate(run: Trainer) -> None:
     """Teach the gates of a run's model, if it has any, on clean training images.
 
-    Cells that lie half on the object are left out.  Masks tell where the object is, or boxes in uncut images, else the
+    Cells that lie half on the object are left out.  What tells the class in the few cells beside the object that stay
+    open is told in all of them, so few may.  Masks tell where the object is, or boxes in uncut images, else the
     middle of the picture.
     """
     gates = gates_of(run.model)
@@ -47,7 +51,9 @@ def fit_object_gate(run: Trainer) -> None:
                 places = places[torch.randperm(len(places), generator=generator)[: wanted // 2]]
                 cells.append(vectors[places])
                 on.append(share[places] > 0)
-    weight, bias = logistic_regression(torch.cat(cells), torch.cat(on))
+    vectors, positive = torch.cat(cells), torch.cat(on)
+    weight, bias = logistic_regression(vectors, positive)
+    bias = stricter(vectors @ weight + bias, positive, bias)
     for gate in gates:
         gate.weight.copy_(weight)
         gate.bias.copy_(bias)
@@ -65,3 +71,18 @@ def logistic_regression(vectors: Tensor, positive: Tensor) -> tuple[Tensor, Tens
     weight = torch.from_numpy(fitted.coef_[0] / scaler.scale_)
     bias = torch.from_numpy(fitted.intercept_) - weight @ torch.from_numpy(scaler.mean_)
     return weight.float(), bias.float()
+
+
+def stricter(values: Tensor, positive: Tensor, bias: Tensor) -> Tensor:
+    """The bias [1] that leaves at most a share `OPEN` of the cells beside the object above 0, as far as a share
+    `SILENCED` of those on it allows; never a larger one.
+
+    Args:
+        values: [n] with the bias that there is.
+        positive: bool [n] on the object.
+        bias: [1].
+    """
+    if positive.all() or not positive.any():
+        return bias
+    beside, on = values[~positive].numpy(), values[positive].numpy()
+    return bias - max(0.0, min(float(np.quantile(beside, 1 - OPEN)), float(np.quantile(on, SILENCED))))

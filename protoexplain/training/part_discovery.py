@@ -3,9 +3,8 @@ recognised by their features in all images.
 
 The losses are those of unsupervised part discovery (Hung et al. 2019, "SCOPS: Self-Supervised Co-Part Segmentation";
 van der Klis et al. 2023, "PDiscoNet: Semantically Consistent Part Discovery for Fine-Grained Recognition"), on the
-features of a frozen backbone, where a few hundred steps of two 1 x 1 convolutions take seconds.  Which of these regions
-tell classes apart is read from the lowest layers, whose cells see little more than themselves.
-N images, H x W cells, R regions, D channels, C classes.
+features of a frozen backbone, where a few hundred steps of two 1 x 1 convolutions take seconds.
+N images, H x W cells, R regions, D channels.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from protoexplain.training.foreground import ON_OBJECT
 STEPS, BATCH, LR = 500, 32, 1e-2
 CONCENTRATION, PRESENCE, ENTROPY, BALANCE, OBJECT = 3.0, 1.0, 0.1, 1.0, 1.0
 """Weights of the loss terms."""
-_AT_ONCE = 256
 
 
 def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, seed: int) -> None:
@@ -56,38 +54,6 @@ def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, see
         schedule.step()
     teacher.requires_grad_(False)
     teacher.fitted.fill_(True)
-
-
-def between_classes(low: Tensor, shown: Tensor, labels: Tensor, regions: int) -> Tensor:
-    """How much of what varies in the look of each region varies between classes: float64 [R] in [0, 1], the correlation
-    ratio of its mean vector in each image, averaged over the channels; 0 where no two images show it.
-
-    Args:
-        low: [N,D,H,W] of low layers.
-        shown: int64 [N,H,W] region of each cell, other numbers where it is none.
-        labels: int64 [N].
-        regions: Number R.
-    """
-    sums, counts = [], []
-    for some, cells in zip(low.split(_AT_ONCE), shown.flatten(1).split(_AT_ONCE), strict=True):
-        there = F.one_hot(cells.clamp_max(regions), regions + 1)[..., :regions].float()
-        sums.append(some.flatten(2).float() @ there)
-        counts.append(there.sum(1))
-    count, found = torch.cat(counts), torch.zeros(regions, dtype=torch.float64)
-    looks = torch.cat(sums).double().cpu() / count[:, None].clamp_min(1).cpu()
-    for region, seen in enumerate((count > 0).T.cpu()):
-        if int(seen.sum()) > 1:
-            found[region] = _correlation_ratio(looks[seen, :, region], labels.cpu()[seen])
-    return found
-
-
-def _correlation_ratio(values: Tensor, labels: Tensor) -> Tensor:
-    """Share of the variance of values [n,D] that lies between the classes [n], averaged over the channels."""
-    values = values - values.mean(0)
-    images = labels.bincount().clamp_min(1)
-    of_class = values.new_zeros(len(images), values.shape[1]).index_add_(0, labels, values)
-    between, total = (of_class.square() / images[:, None]).sum(0), values.square().sum(0)
-    return (between / total.clamp_min(1e-12)).mean()
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:

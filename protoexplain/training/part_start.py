@@ -6,6 +6,7 @@ it was before fine-tuning.  N images, C classes, M parts, H x W cells.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,9 +18,12 @@ from protoexplain.models.base import Branch
 from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
 from protoexplain.training.foreground import coverage
-from protoexplain.training.part_discovery import between_classes, discover_parts
+from protoexplain.training.part_choice import best_regions, between_classes, found_again
+from protoexplain.training.part_discovery import discover_parts
 from protoexplain.training.trainer import Trainer
 
+DIVISIONS = 4
+"""How often the object is divided, each time from other random numbers; the best division is kept."""
 _AT_ONCE = 256
 _BACKGROUND = 4
 """Stream of random numbers, beside those of order, pictures and the choice of patches."""
@@ -27,8 +31,8 @@ _BACKGROUND = 4
 
 @torch.no_grad()
 def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
-    """Discover the regions of the object in the training images of a run, and choose those that tell classes apart,
-    the most telling one first, unless the teacher knows them.
+    """Discover the regions of the object in the training images of a run, and choose those that tell classes apart and
+    are found again in other divisions, the best one first, unless the teacher knows them.
     """
     if teacher.fitted:
         return
@@ -36,14 +40,19 @@ def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
     features, low, labels = (torch.cat(tensors).to(run.fabric.device) for tensors in zip(*parts, strict=True))
     covered = coverage(run.data.train, run.data.crop, features.shape[2:]).to(run.fabric.device)
     run.callbacks.watcher.line("looking for the parts of the object")
-    with torch.enable_grad():
-        discover_parts(teacher, features, covered, _seed(run))
-    shown = torch.cat([teacher(some.float()).argmax(1) for some in features.split(_AT_ONCE)])
-    telling = between_classes(low, shown, labels, teacher.regions)
-    chosen = telling.argsort(descending=True, stable=True)[: teacher.parts]
+    layers, divisions = [], []
+    for attempt in range(DIVISIONS):
+        with torch.enable_grad():
+            discover_parts(teacher, features, covered, _seed(run) * DIVISIONS + attempt)
+        layers.append(copy.deepcopy(teacher.layers.state_dict()))
+        divisions.append(torch.cat([teacher(some.float()).argmax(1) for some in features.split(_AT_ONCE)]))
+    agreement = found_again(divisions, teacher.regions)
+    telling = [between_classes(low, division, labels, teacher.regions) for division in divisions]
+    best, chosen = best_regions(torch.stack(telling) * torch.stack(agreement), teacher.parts)
+    teacher.layers.load_state_dict(layers[best])
     teacher.choose_parts(chosen.to(run.fabric.device))
-    shares = ", ".join(f"{share:.2f}" for share in telling[chosen].tolist())
-    run.callbacks.watcher.line(f"{teacher.parts} of {teacher.regions} regions tell most of the class: {shares}")
+    again = ", ".join(f"{100 * share:.0f}%" for share in agreement[best][chosen].tolist())
+    run.callbacks.watcher.line(f"{teacher.parts} of {teacher.regions} regions are parts; found again: {again}")
 
 
 def _both_ends(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

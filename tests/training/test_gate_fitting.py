@@ -8,7 +8,7 @@ from torch import nn
 from protoexplain.errors import UserError
 from protoexplain.models.object_gate import GatedAddon, gates_of
 from protoexplain.training.foreground import coverage
-from protoexplain.training.object_gate import fit_object_gate, logistic_regression
+from protoexplain.training.object_gate import OPEN, SILENCED, fit_object_gate, logistic_regression, stricter
 
 
 def test_logistic_regression_finds_the_side_of_a_plane():
@@ -23,6 +23,30 @@ def test_logistic_regression_finds_the_side_of_a_plane():
 def test_cells_of_one_kind_leave_the_gate_open(positive):
     weight, bias = logistic_regression(torch.randn(5, 3), torch.full((5,), positive))
     assert (torch.randn(7, 3) @ weight + bias > 0).all()
+
+
+def kinds(distance):
+    """Values of 2000 cells beside the object and as many on it, which lie so far apart on average."""
+    generator = torch.Generator().manual_seed(0)
+    beside, on = torch.randn(2, 2000, generator=generator) + torch.tensor([[-distance / 2], [distance / 2]])
+    return torch.cat([beside, on]), torch.arange(4000) >= 2000
+
+
+def test_few_cells_beside_the_object_stay_open():
+    values, on = kinds(5.0)
+    bias = stricter(values, on, torch.tensor([1.0]))
+    still_open = values + bias - 1 > 0
+    assert still_open[~on].double().mean() == pytest.approx(OPEN, abs=1e-3) or bias == 1
+    assert still_open[on].double().mean() >= 1 - SILENCED - 1e-3
+
+
+def test_the_object_is_not_silenced_for_it():
+    values, on = kinds(1.0)
+    assert stricter(values, on, torch.tensor([1.0])).item() == 1.0, "more than enough of it is silent already"
+    values, on = kinds(3.4)
+    still_open = values + stricter(values, on, torch.zeros(1)) > 0
+    assert still_open[on].double().mean() == pytest.approx(1 - SILENCED, abs=1e-3)
+    assert still_open[~on].double().mean() > OPEN
 
 
 class Places(nn.Module):

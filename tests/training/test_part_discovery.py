@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from protoexplain.models.parts import PartTeacher
-from protoexplain.training.part_discovery import between_classes, discover_parts, part_loss, statistics
+from protoexplain.training.part_discovery import discover_parts, part_loss, statistics
 
 PARTS, SIDE = 3, 12
 
@@ -92,32 +92,3 @@ def test_statistics_of_channels():
     flat = features.float().transpose(0, 1).flatten(1)
     torch.testing.assert_close(mean, flat.mean(1))
     torch.testing.assert_close(variance, flat.var(1))
-
-
-def test_a_region_that_looks_alike_in_all_classes_tells_nothing():
-    """Of two stripes one has the colour of the class, the other one of its own in each image."""
-    generator = torch.Generator().manual_seed(0)
-    _, _, stripe = planted(300)
-    labels = torch.arange(300) % 5
-    low = torch.randn(300, 4, SIDE, SIDE, generator=generator)
-    of_class, of_image = torch.randn(5, 4, generator=generator), torch.randn(300, 4, generator=generator)
-    for image, label in enumerate(labels.tolist()):
-        low[image, :, stripe[image] == 1] += 5 * of_class[label][:, None]
-        low[image, :, stripe[image] == 2] += 5 * of_image[image][:, None]
-    shares = between_classes(low, stripe, labels, PARTS + 2)
-    assert shares[1] > 0.9
-    assert shares[[0, 2]].max() < 0.1
-    assert shares[4] == 0, "no image shows it"
-
-
-def test_shares_equal_a_slow_loop():
-    generator = torch.Generator().manual_seed(1)
-    low, labels = torch.randn(7, 2, 3, 3, generator=generator), torch.tensor([0, 2, 0, 2, 0, 2, 2])
-    shown = torch.randint(0, 3, (7, 3, 3), generator=generator)
-    for region, share in enumerate(between_classes(low, shown, labels, 2).tolist()):
-        looks = torch.stack([low[i][:, shown[i] == region].mean(1) for i in range(7)]).double()
-        total = (looks - looks.mean(0)).square().sum(0)
-        between = sum(
-            (labels == label).sum() * (looks[labels == label].mean(0) - looks.mean(0)).square() for label in (0, 2)
-        )
-        assert share == pytest.approx(float((between / total).mean()))
