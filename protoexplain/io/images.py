@@ -24,9 +24,7 @@ from protoexplain.io.signatures import is_heic, what_it_is
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """Those that are always read; HEIC is where the package pillow-heif is installed."""
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff"}
-)
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff"})
 """Of files that count as pictures."""
 MAX_PIXELS = 64_000_000
 MOST_KEPT = 25_000_000

@@ -19,9 +19,7 @@ def fine_tuning(epochs: int, lr: float, lr_head: float, min_steps: int, min_imag
     )
 
 
-def part_fine_tuning(
-    epochs: int, lr: float, lr_head: float, weight: float, min_steps: int, min_images: int
-) -> Stage:
+def part_fine_tuning(epochs: int, lr: float, lr_head: float, weight: float, min_steps: int, min_images: int) -> Stage:
     """Backbone, embedding and prototypes, Adam, learning rates falling to nothing by a cosine from step to step."""
     rates = {"backbone": lr, "addon": lr_head, "prototypes": lr_head}
     decay = Decay(kind="cosine", total=max(1, epochs), gamma=0.01, by_step=True)

@@ -25,6 +25,8 @@ from protoexplain.models.heads import AggregationHead
 from protoexplain.models.similarity import Cosine
 
 CHANNELS, HIDDEN, BACKGROUNDS = 64, 64, 4
+DIVISIONS = 6
+"""How often a teacher divides the object, each time from other random numbers."""
 SCALE, TEMPERATURE = 15.0, 0.1
 """Of the mean similarity in the class scores, and of similarities in the patch-prototype cross entropy."""
 PLACE = 0.5
@@ -35,6 +37,9 @@ _UNLIKELY = -1e9
 
 class PartTeacher(nn.Module):
     """Tells which of M parts, or none of them, each cell of a frozen backbone's map shows.
+
+    It knows several divisions of the object into regions.  The parts are regions of the first one; the others tell what
+    only one division sees.
 
     Args:
         backbone: Is copied; has `channels`.
@@ -55,7 +60,10 @@ class PartTeacher(nn.Module):
         self.backbone = copy.deepcopy(backbone)
         channels = self.channels = int(getattr(backbone, "fine_channels", backbone.channels))  # type: ignore[arg-type]
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.layers = nn.Sequential(nn.Conv2d(channels, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, regions + 1, 1))
+        self.divisions = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, regions + 1, 1))
+            for _ in range(DIVISIONS)
+        )
         self.requires_grad_(False)
         self.eval()
 
@@ -63,12 +71,20 @@ class PartTeacher(nn.Module):
         """Always stays in eval mode."""
         return super().train(False)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, division: int = 0) -> Tensor:
         """Features [B,D,H,W] of the copied backbone -> logits [B,R+1,H,W]; the last is the background."""
-        return self.layers(self.norm(features[:, : self.channels]))
+        logits: Tensor = self.divisions[division](self.norm(features[:, : self.channels]))
+        return logits
 
-    def choose_parts(self, regions: Tensor) -> None:
-        """Let M regions (indices) be the parts, in this order."""
+    @torch.no_grad()
+    def regions_of(self, features: Tensor) -> Tensor:
+        """int64 [K,B,H,W]: the region that each cell of features [B,D,H,W] shows in each division, or R for none."""
+        return torch.stack([self(features, division).argmax(1) for division in range(len(self.divisions))])
+
+    def choose_parts(self, regions: Tensor, division: int = 0) -> None:
+        """Let M regions (indices) of a division, which becomes the first one, be the parts, in this order."""
+        best = self.divisions[division]
+        self.divisions = nn.ModuleList([best, *(other for other in self.divisions if other is not best)])
         self.part_of_region.fill_(self.parts)
         self.part_of_region[regions] = torch.arange(self.parts, device=regions.device)
 

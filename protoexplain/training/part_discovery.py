@@ -13,7 +13,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from protoexplain.models.parts import PartTeacher
 from protoexplain.training.foreground import ON_OBJECT
@@ -24,7 +24,7 @@ CONCENTRATION, PRESENCE, ENTROPY, BALANCE, OBJECT = 3.0, 1.0, 0.1, 1.0, 1.0
 
 
 def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, seed: int) -> None:
-    """Fit a teacher to the features of its frozen backbone.
+    """Fit all divisions of a teacher to the features of its frozen backbone.
 
     Args:
         teacher: Its norm and layers are set.
@@ -32,28 +32,38 @@ def discover_parts(teacher: PartTeacher, features: Tensor, coverage: Tensor, see
         coverage: [N,H,W] share of each cell that the object covers, in [0, 1].
         seed: Of first weights and batches.
     """
-    generator = torch.Generator().manual_seed(seed)
     features = features[:, : teacher.channels]
     teacher.norm.running_mean, teacher.norm.running_var = statistics(features)
-    for layer in teacher.layers:
-        if isinstance(layer, torch.nn.Conv2d):
+    for number, division in enumerate(teacher.divisions):
+        assert isinstance(division, nn.Sequential)
+        generator = torch.Generator().manual_seed(seed * len(teacher.divisions) + number)
+        _divide(teacher.norm, division, features, coverage, generator)
+    teacher.fitted.fill_(True)
+
+
+def _divide(
+    norm: nn.Module, division: nn.Sequential, features: Tensor, coverage: Tensor, generator: torch.Generator
+) -> None:
+    """Fit the layers after a norm, from random weights."""
+    for layer in division:
+        if isinstance(layer, nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for parameter in layer.parameters():
                 parameter.data.uniform_(-bound, bound, generator=generator)
-    parameters = list(teacher.layers.parameters())
+    parameters = list(division.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(parameters, LR)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         chosen = torch.randint(len(features), (BATCH,), generator=generator)
-        loss = part_loss(teacher(features[chosen].float()), coverage[chosen] >= ON_OBJECT)
+        loss = part_loss(division(norm(features[chosen].float())), coverage[chosen] >= ON_OBJECT)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    teacher.requires_grad_(False)
-    teacher.fitted.fill_(True)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:

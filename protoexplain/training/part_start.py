@@ -6,7 +6,6 @@ it was before fine-tuning.  N images, C classes, M parts, H x W cells.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -20,10 +19,9 @@ from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
 from protoexplain.training.foreground import coverage
 from protoexplain.training.part_choice import best_regions, between_classes, found_again
 from protoexplain.training.part_discovery import discover_parts
+from protoexplain.training.steadiness import gives_way, steadiness
 from protoexplain.training.trainer import Trainer
 
-DIVISIONS = 4
-"""How often the object is divided, each time from other random numbers; the best division is kept."""
 _AT_ONCE = 256
 _BACKGROUND = 4
 """Stream of random numbers, beside those of order, pictures and the choice of patches."""
@@ -40,17 +38,13 @@ def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
     features, low, labels = (torch.cat(tensors).to(run.fabric.device) for tensors in zip(*parts, strict=True))
     covered = coverage(run.data.train, run.data.crop, features.shape[2:]).to(run.fabric.device)
     run.callbacks.watcher.line("looking for the parts of the object")
-    layers, divisions = [], []
-    for attempt in range(DIVISIONS):
-        with torch.enable_grad():
-            discover_parts(teacher, features, covered, _seed(run) * DIVISIONS + attempt)
-        layers.append(copy.deepcopy(teacher.layers.state_dict()))
-        divisions.append(torch.cat([teacher(some.float()).argmax(1) for some in features.split(_AT_ONCE)]))
+    with torch.enable_grad():
+        discover_parts(teacher, features, covered, _seed(run))
+    divisions = torch.cat([teacher.regions_of(some.float()) for some in features.split(_AT_ONCE)], 1).unbind()
     agreement = found_again(divisions, teacher.regions)
     telling = [between_classes(low, division, labels, teacher.regions) for division in divisions]
     best, chosen = best_regions(torch.stack(telling) * torch.stack(agreement), teacher.parts)
-    teacher.layers.load_state_dict(layers[best])
-    teacher.choose_parts(chosen.to(run.fabric.device))
+    teacher.choose_parts(chosen.to(run.fabric.device), best)
     again = ", ".join(f"{100 * share:.0f}%" for share in agreement[best][chosen].tolist())
     run.callbacks.watcher.line(f"{teacher.parts} of {teacher.regions} regions are parts; found again: {again}")
 
@@ -84,7 +78,8 @@ def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
 @torch.no_grad()
 def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     """Write the parts into the prototypes of each class: the first branch gets the most telling ones, the next branch
-    those after them.
+    those after them.  Then let those that do not keep to one region of the object give way to the steadier ones of
+    their class, where `training.fine_tuning.steady` asks for it.
 
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
     prototypes start from the mean patches of the parts.
@@ -119,6 +114,19 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
             branch.prototypes.data[owner.argsort(stable=True)] = chosen.view_as(branch.prototypes)
     else:
         _write_means(run, first.teacher, parts)
+    least = run.config.training.fine_tuning.steady
+    if least:
+        of_part = steadiness(first, _images(run, "where prototypes look")).view(first.classes, first.parts)
+        shares = torch.cat(
+            [of_part[:, own].flatten()[_places(owner)] for owner, own in zip(owners, parts, strict=True)]
+        )
+        groups = torch.cat([owner.cpu() + place * model.classes for place, owner in enumerate(owners)])
+        run.give_way(gives_way(shares, groups, least))
+
+
+def _places(owner: Tensor) -> Tensor:
+    """Place of each prototype [P] of a branch in the order of the classes that own them."""
+    return owner.argsort(stable=True).argsort().cpu()
 
 
 @torch.no_grad()

@@ -131,6 +131,14 @@ class Trainer:
         self.log({"stage": "merge", "prototypes_before": before, "prototypes": after})
         self.callbacks.watcher.line(f"merged {before} prototypes into {after}")
 
+    def give_way(self, into: Tensor) -> None:
+        """Let prototypes that do not keep to one place give way to others (int64 [P], itself where it stays)."""
+        gone = int((into != torch.arange(len(into))).sum())
+        if gone:
+            self._merge_into(into)
+        self.log({"stage": "steady", "prototypes_before": len(into), "prototypes": len(into) - gone})
+        self.callbacks.watcher.line(f"{gone} of {len(into)} prototypes did not keep to one place and were dropped")
+
     def drop_unused(self) -> None:
         """Drop the prototypes that no class has chosen; scores stay as they are."""
         unused = self.model.unused.cpu()

@@ -118,9 +118,9 @@ def test_interrupted_once(share, planted, tmp_path, whole):
 @pytest.mark.parametrize("how", ["random", "parts"])
 def test_fine_tuning_and_first_values_of_prototypes_are_part_of_the_run(how, planted, tmp_path):
     """Stops in the first classifier's epochs, while features are cached for the first stage, and before and after
-    prototypes were merged.
+    prototypes were merged; with parts, unsteady prototypes are dropped between the two.
     """
-    first = {"epochs": 2, "parts": 2 * (how == "parts")}
+    first = {"epochs": 2, "parts": 2, "steady": 1.0} if how == "parts" else {"epochs": 2}
     prepared = merged(
         twice("st_protopnet"), {"model": {"start": how}, "training": {"fine_tuning": first, "merge": 0.3}}
     )

@@ -12,7 +12,7 @@ from torch import nn
 from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
-from protoexplain.training import engine, initial, part_start
+from protoexplain.training import engine, initial
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_choice import between_classes
@@ -246,7 +246,7 @@ def test_branches_start_from_different_parts_the_first_from_the_most_telling_one
 
 @torch.no_grad()
 def test_regions_that_differ_most_between_classes_become_parts(planted, tmp_path, monkeypatch):
-    monkeypatch.setattr(part_start, "DIVISIONS", 1)
+    monkeypatch.setattr("protoexplain.models.parts.DIVISIONS", 1)
     regions = {"fine_tuning": {**PARTS, "regions": 4}}
     run = open_run(tiny_config("protopnet", model={"start": "parts"}, training=regions), planted, tmp_path)
     teacher = models_of(run.config, run.model)[0].teacher
