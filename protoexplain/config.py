@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from protoexplain.errors import UserError, nearest_name
+from protoexplain.io.manifest import read_limited
 
 MAX_YAML_BYTES = 1_000_000
 
@@ -169,9 +170,22 @@ def read_yaml(text: str, where: str) -> Any:  # noqa: ANN401
         raise UserError(f"{len(text):,} characters are too many for a configuration", where, "keep it below 1 MB")
     try:
         return yaml.load(text, _Loader)  # noqa: S506
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as dates that are none, and endless brackets
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"not a plain YAML file: {reason}", where, "use keys, lists, numbers and text only") from error
+
+
+def read_yaml_file(path: Path) -> Any:  # noqa: ANN401
+    """Parse a file of plain YAML.
+
+    Raises:
+        UserError: As `read_yaml`; or it cannot be read, or is no text.
+    """
+    try:
+        text = read_limited(path, MAX_YAML_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"the file is no text in UTF-8: {error.reason}", str(path), "save it as UTF-8") from error
+    return read_yaml(text, str(path))
 
 
 def preset_names() -> list[str]:
@@ -191,7 +205,7 @@ def read_preset(name: str) -> dict[str, Any]:
 def _extended(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with the preset that it names under `extends`."""
     own = {key: value for key, value in raw.items() if key != "extends"}
-    return merged(read_preset(raw["extends"]), own) if raw.get("extends") else own
+    return merged(read_preset(str(raw["extends"])), own) if raw.get("extends") else own
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,7 +262,7 @@ def _read_file(path: Path) -> dict[str, Any]:
             )
         fix = nearest_name(str(path), preset_names())
         raise UserError(f"'{path}' is neither a preset nor a file", "configuration", fix)
-    raw = read_yaml(path.read_text(encoding="utf-8"), str(path)) or {}
+    raw = read_yaml_file(path) or {}
     if not isinstance(raw, dict):
         raise UserError("the configuration is not a table of keys", str(path), "write 'key: value' lines")
     return _extended(raw)

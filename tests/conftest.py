@@ -274,6 +274,17 @@ def _no_waiting_for_the_disk():
         yield
 
 
+@pytest.fixture
+def bounded_memory():
+    """A test that takes a gigabyte more than its process has fails with MemoryError."""
+    resource = pytest.importorskip("resource")
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 30), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """A folder of all workers of this session; what is made in it is made under a lock."""

@@ -1,9 +1,15 @@
 """A configuration comes from a preset, or from a file that may extend one, and from assignments on top."""
 
-import pytest
+from contextlib import suppress
 
-from protoexplain.config import resolve
+import pytest
+from fuzzing import changed, changes, fuzz, many, replaced
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protoexplain.config import RunConfig, parse, preset_names, read_preset, resolve
 from protoexplain.errors import UserError
+from protoexplain.training.schedule import stages_of
 
 
 def test_a_preset_and_a_file_that_extends_it(tmp_path, monkeypatch):
@@ -41,3 +47,37 @@ def test_an_unknown_preset_to_extend_is_refused(tmp_path):
     file.write_text("extends: planted-protopnt\n")
     with pytest.raises(UserError, match=r"(?s)unknown preset 'planted-protopnt'.*did you mean 'planted-protopnet'"):
         resolve(file)
+
+
+PRESETS = [read_preset(name) for name in preset_names()]
+
+
+@fuzz
+@many
+@given(st.data())
+def test_mutated_values_are_a_configuration_or_an_error(data):
+    raw = data.draw(st.sampled_from(PRESETS).flatmap(replaced))
+    with suppress(UserError):
+        config = parse(raw)
+        assert stages_of(config)
+        assert isinstance(config.to_yaml(), str)
+
+
+@fuzz
+@many
+@given(st.sampled_from(preset_names()), changes())
+def test_mutated_files_are_a_configuration_or_an_error(tmp_path_factory, name, edits):
+    file = tmp_path_factory.getbasetemp() / "mutated.yaml"
+    file.write_bytes(changed(f"extends: {name}\n{FILE}".encode(), edits))
+    with suppress(UserError):
+        assert isinstance(resolve(file), RunConfig)
+
+
+FILE = """about: mine
+model:
+  backbone: {name: resnet18, stride: 16}
+data: {image_size: 64, validation: 0.2}
+training:
+  seed: 5
+  fine_tuning: {epochs: 2}
+"""

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protoexplain.config import MAX_YAML_BYTES, RunConfig, parse, read_yaml
+from protoexplain.config import RunConfig, parse, read_yaml_file
 from protoexplain.errors import UserError
-from protoexplain.io.manifest import read_limited
 
 _RETIRED = {("model", "start", "patches"): "random", ("data", "augmentation", "light_noise"): "affine_noise"}
 """Values that earlier versions trained with and this one does not know, and the nearest that it knows.  They say how a
@@ -26,8 +25,7 @@ def read_config(path: Path, fix: str) -> RunConfig:
     Raises:
         UserError: It is damaged, or has unknown keys or ill values.
     """
-    text = read_limited(path, MAX_YAML_BYTES).decode(errors="replace")
-    content = read_yaml(text, str(path))
+    content = read_yaml_file(path)
     if not isinstance(content, dict):
         raise UserError("the configuration is not a table of keys", str(path), fix)
     try:

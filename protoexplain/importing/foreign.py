@@ -9,10 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from protoexplain.config import MAX_YAML_BYTES, read_yaml
+from protoexplain.config import read_yaml_file
 from protoexplain.errors import UserError
 from protoexplain.importing.known_classes import is_known_class
-from protoexplain.io.manifest import read_limited
 from protoexplain.io.pickled import StandIn, plain_tensor, read_pickled
 from protoexplain.io.tensors import read_tensors
 
@@ -84,7 +83,7 @@ def _architecture(path: Path) -> dict[str, Any]:
     if not path.is_file():
         what = f"the folder has neither {CABRNET_ARCHITECTURE} nor the files of a checkpoint"
         raise UserError(what, str(path.parent), "give a file of weights, or a folder that CaBRNet wrote")
-    found = read_yaml(read_limited(path, MAX_YAML_BYTES).decode(errors="replace"), str(path))
+    found = read_yaml_file(path)
     if not isinstance(found, dict):
         raise UserError("the description of the model is not a table of keys", str(path), "use it as CaBRNet wrote it")
     return found

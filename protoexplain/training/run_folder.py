@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protoexplain.config import RunConfig, merged, parse, read_yaml, with_training
+from protoexplain.config import RunConfig, merged, parse, read_yaml_file, with_training
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import flat
+from protoexplain.io.manifest import read_json_table
 
 CONFIG = "config.yaml"
 DATA = "data.json"
@@ -84,7 +85,7 @@ def require_same_data(folder: Path, image_set: ImageSet) -> None:
     """
     path = folder / DATA
     if path.is_file():
-        _require_same(json.loads(path.read_text(encoding="utf-8")), _facts(image_set), path)
+        _require_same(read_json_table(path), _facts(image_set), path)
 
 
 def _facts(image_set: ImageSet) -> dict[str, Any]:
@@ -113,5 +114,5 @@ def _short(value: object) -> str:
 
 def _stored(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    content = read_yaml(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
+    content = read_yaml_file(path) if path.is_file() else None
     return content if isinstance(content, dict) else {}

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 import torch
-from hypothesis import given, settings
+from fuzzing import fuzz, many
+from hypothesis import given
 from hypothesis import strategies as st
 from official import PPNet, save_state, save_whole
 from safetensors.torch import save_file
@@ -176,8 +177,9 @@ def with_mutated_pickle(source, target, data):
             bad.writestr(name, mutated(content, data) if name.endswith("data.pkl") else content)
 
 
+@fuzz
+@many
 @given(data=st.data())
-@settings(max_examples=100, derandomize=True)
 def test_mutated_files_give_a_model_or_an_error_that_is_documented(small, data):
     kind = data.draw(st.sampled_from(["state", "whole", "safe.safetensors", "pickle of state", "pickle of whole"]))
     path = small / f"mutated-{kind}"

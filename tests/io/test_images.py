@@ -7,7 +7,8 @@ import numpy as np
 import pillow_heif
 import pytest
 from encoded_images import FORMATS, encoded, gif_header, loaded, noise, png_header, ramp
-from hypothesis import given, settings
+from fuzzing import fuzz, many
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -217,7 +218,8 @@ ORIGINALS = [
 MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 255))
 
 
-@settings(max_examples=300, deadline=2000, derandomize=True, database=None)
+@fuzz
+@many
 @given(
     original=st.sampled_from(ORIGINALS),
     changes=st.lists(MUTATION, min_size=1, max_size=12),

@@ -1,21 +1,28 @@
 """What a report holds: the same for every family, and nothing that was not measured."""
 
 import dataclasses
+import json
 import math
+from contextlib import suppress
 
 import pytest
+from fuzzing import fuzz, many, replaced
+from hypothesis import given
 
 from protoexplain.checkpoint.checkpoint import add_metrics
 from protoexplain.data.dataset_view import view_of
 from protoexplain.errors import UserError
+from protoexplain.explanations.characteristics.calibration import StrengthCalibration
+from protoexplain.explanations.characteristics.table import Characteristics, ScoreTable
 from protoexplain.explanations.explainer import Explainer
 from protoexplain.metrics.base import MetricResult, Score
 from protoexplain.models.registry import family_names
 from protoexplain.progress import Silent
+from protoexplain.report.formats import render
 from protoexplain.report.gallery import SEVERAL, gallery
 from protoexplain.report.gather import ReportImage, ReportOptions, gather, report_images
 from protoexplain.report.html import page
-from protoexplain.report.measured import interval
+from protoexplain.report.measured import accuracy, interval, measures, prototype_words
 from protoexplain.report.prototype_pictures import InlinePrototypePictures
 from protoexplain.report.report import SECTIONS
 from protoexplain.training.checkpoint_ops import reproject
@@ -150,6 +157,38 @@ class TestMeasured:
         add_metrics(checkpoint_copy.path, table)
         with pytest.raises(UserError):
             gather(Explainer(checkpoint_copy.path))
+
+    @fuzz
+    def test_mutated_tables(self, reports, explainers):
+        """Whatever was measured is written out as HTML and JSON, or is an error for the user."""
+        checkpoint = explainers("protopnet").checkpoint
+        total = len(checkpoint.prototypes)
+        details = {"part_of_prototype": ["beak"] * total, "frequency_of_part": [0.75] * total}
+        score = Score(40.0, 35.0, 45.0, total, "prototypes", baselines={"centre peak": 60.0}, details=details)
+        result = MetricResult("consistency", "Consistency", "High is good.", "%", True, score, {"draws": 3})
+        rows, ones = ((0.5, -0.5),) * total, (1.0,) * total
+        table = ScoreTable(rows, ((0.3, -0.7),) * total, ((0.7, -0.3),) * total)
+        names = ("hue", "shape")
+        scale = StrengthCalibration(dict.fromkeys(names, 1.0), dict.fromkeys(names, 0.1), (0.1,) * total)
+        found = Characteristics("train", "0" * 64, 24, names, scale, table, table, ones, (6,) * total, 0.95, 100)
+        measured = {
+            "test_accuracy": 0.5,
+            "interpretability": {"consistency": result.to_dict()},
+            **found.to_metrics(),
+        }
+        empty = dataclasses.replace(reports("protopnet"), images=None, prototypes=None)
+
+        @many
+        @given(replaced(measured))
+        def survives(metrics):
+            changed = dataclasses.replace(checkpoint, metrics=metrics)
+            with suppress(UserError):
+                assert len(prototype_words(changed)) == total
+                report = dataclasses.replace(empty, accuracy=accuracy(changed), metrics=measures(changed))
+                assert render(report, ".html")
+                assert json.loads(render(report, ".json"))["metrics"] is not None
+
+        survives()
 
 
 class TestGallery:

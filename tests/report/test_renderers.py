@@ -9,6 +9,9 @@ import jsonschema
 import PIL.ImageFile
 import pytest
 from forked import start
+from fuzzing import fuzz, many
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protoexplain.errors import UserError
 from protoexplain.explanations.evidence import local
@@ -21,6 +24,10 @@ from protoexplain.report.sections import Measure, Refused
 from protoexplain.view.numbers import percent
 
 HOSTILE = '"><img src=x onerror="alert(1)"><script>1</script>{{7*7}}&amp;</style></pre>'
+
+PIECES = ("<", ">", "</", "'", '"', "&", "&lt;", "{{", "}}", "{%", "%}", "#}", "<script>", "</script>", "<!--", "-->",
+          "]]>", "\0", "\n", "\r", "\t", "\x1b[", "\u2028", "\u202e", "javascript:", "x" * 300,
+          " onerror=", "=", "`", "\\")  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -40,50 +47,60 @@ class Page(HTMLParser):
         self.text += data
 
 
-def hostile(report):
+def hostile(report, name=HOSTILE):
     """The same with hostile names wherever names come from outside."""
-    data = dataclasses.replace(report.model.data, name=HOSTILE)
-    model = dataclasses.replace(report.model, classes=(HOSTILE,) * 4, data=data, about=HOSTILE)
-    guess = dataclasses.replace(report.images[0].predictions[0], name=HOSTILE)
+    data = dataclasses.replace(report.model.data, name=name)
+    model = dataclasses.replace(report.model, classes=(name,) * 4, data=data, about=name)
+    guess = dataclasses.replace(report.images[0].predictions[0], name=name)
     explanation = report.images[0].explanation
-    shown = dataclasses.replace(explanation.classes[0], name=HOSTILE)
-    rows = dataclasses.replace(report.images[0].lists[0].rows[0], owner=HOSTILE, notes=(HOSTILE,) * 2)
+    shown = dataclasses.replace(explanation.classes[0], name=name)
+    rows = dataclasses.replace(report.images[0].lists[0].rows[0], owner=name, notes=(name,) * 2)
     lists = (dataclasses.replace(report.images[0].lists[0], rows=(rows,)),)
     case = dataclasses.replace(
         report.images[0],
-        name=HOSTILE,
-        truth=HOSTILE,
+        name=name,
+        truth=name,
         predictions=(guess,),
         lists=lists,
-        sentences=(HOSTILE,),
-        notices=(HOSTILE,),
-        picture=dataclasses.replace(report.images[0].picture, alt=HOSTILE, boxes=()),
+        sentences=(name,),
+        notices=(name,),
+        picture=dataclasses.replace(report.images[0].picture, alt=name, boxes=()),
         explanation=dataclasses.replace(explanation, classes=(shown,)),
     )
     section = report.prototypes.sections[0]
-    weight = dataclasses.replace(section.cards[0].weights[0], name=HOSTILE)
-    card = dataclasses.replace(section.cards[0], owner=HOSTILE, weights=(weight,), words=(HOSTILE,))
+    weight = dataclasses.replace(section.cards[0].weights[0], name=name)
+    card = dataclasses.replace(section.cards[0], owner=name, weights=(weight,), words=(name,))
     prototypes = dataclasses.replace(
-        report.prototypes, findings=(HOSTILE,), sections=(dataclasses.replace(section, heading=HOSTILE, cards=(card,)),)
+        report.prototypes, findings=(name,), sections=(dataclasses.replace(section, heading=name, cards=(card,)),)
     )
     again = dataclasses.replace(
         report.reproduce,
-        command=HOSTILE,
-        report_command=HOSTILE,
-        trained_with={HOSTILE: HOSTILE},
-        config={"a": HOSTILE},
+        command=name,
+        report_command=name,
+        trained_with={name: name},
+        config={"a": name},
     )
-    measure = Measure("x", HOSTILE, HOSTILE, HOSTILE, "", 1.0, 0.5, 1.5, HOSTILE, {HOSTILE: 2.0}, (HOSTILE,), 0.0, 2.0)
+    measure = Measure("x", name, name, name, "", 1.0, 0.5, 1.5, name, {name: 2.0}, (name,), 0.0, 2.0)
     return dataclasses.replace(
         report,
-        title=HOSTILE,
+        title=name,
         model=model,
         images=(case,),
         prototypes=prototypes,
         reproduce=again,
         metrics=(measure,),
-        refused=(Refused(HOSTILE, HOSTILE),),
+        refused=(Refused(name, name),),
     )
+
+
+def without_pictures(value):
+    """A report whose pictures are empty, which is drawn much faster."""
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        return dataclasses.replace(value, **{name: without_pictures(entry) for name, entry in fields.items()})
+    if isinstance(value, tuple):
+        return tuple(map(without_pictures, value))
+    return "data:," if isinstance(value, str) and value.startswith("data:") else value
 
 
 @pytest.mark.parametrize("family", family_names())
@@ -148,6 +165,24 @@ class TestHostileNames:
             assert HOSTILE in page.text, place
         assert page.text.count(HOSTILE) > 25
         assert json.loads(render(report, ".json"))["title"] == HOSTILE
+
+    @fuzz
+    def test_whatever_they_are(self, reports):
+        """Made of what means something to a page, a template or a script, and of any other characters."""
+        report = without_pictures(reports("cbc"))
+        tags = {*Page(render(report, ".html")).tags, "li", "ul", "code"}
+        pieces = st.sampled_from(PIECES) | st.text(max_size=3)
+
+        @many
+        @given(st.lists(pieces, max_size=8).map("".join))
+        def are_text(name):
+            named = hostile(report, name)
+            page = Page(render(named, ".html"))
+            assert set(page.tags) <= tags
+            assert all(link.startswith(("data:", "#")) for link in page.links)
+            assert json.loads(render(named, ".json"))["title"] == name
+
+        are_text()
 
     def test_in_a_pdf_too(self, reports):
         assert render(hostile(reports("cbc")), ".pdf").startswith(b"%PDF-")
