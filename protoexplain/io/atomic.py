@@ -23,7 +23,7 @@ from protoexplain.errors import UserError
 from protoexplain.io.manifest import MANIFEST, manifest_of
 
 FAULT_VARIABLE = "PROTOEXPLAIN_FAULT"
-"""`write:3` lets the third written file fail as on a full disk, for tests."""
+"""`write:3` lets the third write fail as on a full disk, for tests."""
 
 _LEFTOVER = re.compile(r"(?P<name>.+)\.tmp-(?P<pid>\d+)(-[0-9a-f]+)?")
 _SYNC_THREADS = 8
@@ -87,6 +87,24 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise _refusal(folder, error, 0) from error
+
+
+@contextmanager
+def write_errors(target: Path, needed: int = 0) -> Iterator[None]:
+    """Say what is wrong where the block cannot write, in words.
+
+    Args:
+        target: What is written.
+        needed: Bytes that it needs, as far as known.
+
+    Raises:
+        UserError: As the system says, or as `FAULT_VARIABLE` asks for.
+    """
+    try:
+        _strike(target)
+        yield
+    except OSError as error:
+        raise _refusal(target, error, needed) from error
 
 
 def recover(parent: Path, name: str | None = None) -> list[str]:
@@ -197,10 +215,15 @@ def _sync_tree(folder: Path) -> None:
             _sync_folder(path)
 
 
-def _sync_file(path: Path) -> None:
+def _strike(path: Path) -> None:
+    """Fail as on a full disk where `FAULT_VARIABLE` says so."""
     wanted = os.environ.get(FAULT_VARIABLE)
     if wanted and wanted == f"write:{next(_writes)}":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _sync_file(path: Path) -> None:
+    _strike(path)
     with path.open("r+b") as stream:
         os.fsync(stream.fileno())
 

@@ -8,17 +8,17 @@ N pictures, P prototypes, D channels, H x W cells.
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from protoexplain.data.records import ImageRecord
-from protoexplain.errors import UserError
+from protoexplain.io.scratch import reserve
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.training.inputs import CachedInputs, ImageInputs
 from protoexplain.training.projection import LatentBatch
@@ -147,12 +147,6 @@ def _storage(shape: tuple[int, ...]) -> Tensor:
     Raises:
         UserError: The disk is too full.
     """
-    needed, folder = 4 * math.prod(shape), tempfile.gettempdir()
-    if shutil.disk_usage(folder).free < needed:
-        raise UserError(
-            f"there is no room for the latent maps of {shape[0]} pictures: {needed / 1e6:.0f} MB are needed",
-            folder,
-            "make room, or name another folder in TMPDIR",
-        )
     with tempfile.TemporaryFile() as stream:
-        return torch.from_numpy(np.memmap(stream, dtype=np.float32, mode="w+", shape=shape))
+        reserve(stream, 4 * math.prod(shape), Path(tempfile.gettempdir()) / "latent maps")
+        return torch.from_numpy(np.memmap(stream, dtype=np.float32, mode="r+", shape=shape))

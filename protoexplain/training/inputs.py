@@ -22,6 +22,7 @@ from torch import Tensor
 
 from protoexplain.data.loading import ImageDataset, Loader
 from protoexplain.data.orders import block
+from protoexplain.io.scratch import reserve
 
 Kind = Literal["images", "stem", "features", "activations"]
 MAPS: tuple[Kind, ...] = ("stem", "features")
@@ -117,6 +118,9 @@ def cache(
         batch_size: Pictures per step.
         folder: Holds the file of features, that of the first process for all.
         progress: Told (done, total) in images of this process.
+
+    Raises:
+        UserError: A picture cannot be read, or the disk is too full.
     """
     dataset = pictures.dataset
     own = block(len(dataset), fabric.global_rank, fabric.world_size)
@@ -150,7 +154,7 @@ def _storage(file: Path | None, shape: tuple[int, ...]) -> Tensor:
     if file is None:
         return torch.zeros(shape)
     with file.open("r+b") as stream:
-        stream.truncate(2 * math.prod(shape))
+        reserve(stream, 2 * math.prod(shape), file)
     return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="r+", shape=shape))
 
 

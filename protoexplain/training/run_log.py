@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from protoexplain.io.atomic import write_errors, write_file
+
 LOG_FILE = "metrics.jsonl"
 
 
@@ -23,14 +25,18 @@ class RunLog:
 
         self.path = folder / LOG_FILE
         lines = self.path.read_text(encoding="utf-8").splitlines()[:keep] if self.path.exists() else []
-        self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_file(self.path, "".join(f"{line}\n" for line in lines))
         self.lines = len(lines)
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=self.lines, max_queue=100)
 
     def write(self, entry: Mapping[str, object]) -> None:
-        """Append an entry; numbers that are not finite become null."""
+        """Append an entry; numbers that are not finite become null.
+
+        Raises:
+            UserError: It cannot be written.
+        """
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
-        with self.path.open("a", encoding="utf-8") as stream:
+        with write_errors(self.path), self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(clean) + "\n")
         for name, value in clean.items():
             if isinstance(value, float):

@@ -146,14 +146,17 @@ def load_state(folder: Path, models: Sequence[PrototypeModel], run_id: str) -> R
     path = folder / STATE_FILE
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        if content.pop("run_id") == run_id:
+            return _restored(content, models)
+    except Exception as error:  # whatever a damaged file, or that of another version, leads to
         raise UserError(f"the state of the run cannot be read: {error}", str(path), "start the run anew") from error
-    if content.pop("run_id") != run_id:
-        raise UserError(
-            "configuration or data changed since the run was interrupted",
-            str(path),
-            "start anew in another folder",
-        )
+    raise UserError(
+        "configuration or data changed since the run was interrupted", str(path), "start anew in another folder"
+    )
+
+
+def _restored(content: dict[str, Any], models: Sequence[PrototypeModel]) -> RunState:
+    """Put weights and random generators back; what is left tells where to go on."""
     model = models[content["stage"]]
     if content.get("merged") is not None:
         model.merge(content["merged"])

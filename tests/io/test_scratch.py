@@ -1,7 +1,8 @@
-"""Folders of intermediate results are removed only after all maps of their files are closed."""
+"""Intermediate results get their room first, and are removed only after all maps of their files are closed."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import weakref
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from tiny_runs import tiny_train
 
-from protoexplain.io.scratch import remove_scratch
+from protoexplain.errors import UserError
+from protoexplain.io import atomic
+from protoexplain.io.scratch import remove_scratch, reserve
 from protoexplain.training.callbacks import Interrupted
 
 
@@ -83,3 +86,19 @@ def test_a_run_closes_its_feature_files_before_it_removes_them(planted, tmp_path
     assert len(open_at_removal) >= 1
     assert set(open_at_removal) == {0}
     assert not list((tmp_path / "run").glob(".cache-*"))
+
+
+def test_a_file_gets_its_room_and_keeps_what_is_in_it(tmp_path, monkeypatch):
+    path = tmp_path / "values"
+    path.write_bytes(b"abc")
+    with path.open("r+b") as stream:
+        reserve(stream, 100_000, path)
+    assert path.read_bytes() == b"abc" + bytes(99_997)
+    assert path.stat().st_blocks * 512 >= 100_000
+    monkeypatch.setattr(atomic, "_writes", itertools.count(1))
+    monkeypatch.setenv(atomic.FAULT_VARIABLE, "write:1")
+    with path.open("r+b") as stream, pytest.raises(UserError, match=r"disk is full: needs at least 0.2 MB"):
+        reserve(stream, 200_000, path)
+    monkeypatch.delenv(atomic.FAULT_VARIABLE)
+    with path.open("r+b") as stream, pytest.raises(UserError):
+        reserve(stream, 1 << 60, path)

@@ -1,11 +1,13 @@
 """An interrupted run that is resumed ends as if nothing had happened, bit for bit (CPU, one thread)."""
 
+import itertools
 import json
 import os
 import random
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import killed_runs
 import pytest
@@ -16,6 +18,7 @@ from tiny_runs import run_log, same_tensors, tiny_config, tiny_train
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.config import merged
 from protoexplain.errors import UserError
+from protoexplain.io import atomic
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import family_names, get_family
 from protoexplain.training.callbacks import Interrupted
@@ -173,6 +176,44 @@ def test_killed(planted, tmp_path, whole):
     assert_same_end(tmp_path / "run", reference)
 
 
+def test_full_disk_at_any_write(planted, tmp_path, whole, monkeypatch):
+    """Each attempt goes on from the last one and gets a little further before its disk is full."""
+    reference, _ = whole("protopnet")
+    out, struck = tmp_path / "run", set()
+    for n in (1, 2, 3, 5, 9, 20, 1000):
+        monkeypatch.setattr(atomic, "_writes", itertools.count(1))
+        monkeypatch.setenv(atomic.FAULT_VARIABLE, f"write:{n}")
+        try:
+            tiny_train("protopnet", planted, out, options={"resume": True}, **twice("protopnet"))
+            break
+        except UserError as error:
+            assert "the disk is full" in error.what  # noqa: PT017
+            struck.add(Path(error.where).relative_to(out).parts[0].partition("-")[0])
+            assert not list(out.rglob("*.tmp-*"))
+            assert not (out / "best").exists()
+    assert struck >= {"config.yaml", "data.json", "metrics.jsonl", ".cache", "state.pt", "best"}
+    assert_same_end(out, reference)
+
+
+def test_data_that_vanish_and_come_back(planted, tmp_path, whole):
+    reference, ticks = whole("protopnet")
+    data, away, out = shutil.copytree(planted, tmp_path / "birds"), tmp_path / "away", tmp_path / "run"
+    ticked = itertools.count(1)
+
+    def vanish():
+        if next(ticked) == ticks // 2:
+            data.rename(away)
+        return False
+
+    with pytest.raises(UserError, match="No such file"):
+        tiny_train("protopnet", data, out, options={"interrupted": vanish}, **twice("protopnet"))
+    with pytest.raises(UserError, match="the data set is missing"):
+        tiny_train("protopnet", data, out, options={"resume": True}, **twice("protopnet"))
+    away.rename(data)
+    tiny_train("protopnet", data, out, options={"resume": True}, **twice("protopnet"))
+    assert_same_end(out, reference)
+
+
 class TestRefusals:
     @pytest.fixture
     def stopped(self, planted, tmp_path):
@@ -192,6 +233,13 @@ class TestRefusals:
         boxes.write_text(boxes.read_text().replace("1 ", "1 1", 1))
         with pytest.raises(UserError, match=r"data.fingerprint was \w+... and is"):
             tiny_train("protopnet", other, stopped, options={"resume": True})
+
+    def test_state_of_another_version(self, planted, stopped):
+        state = torch.load(stopped / STATE_FILE, weights_only=True)
+        del state["stage"]
+        torch.save(state, stopped / STATE_FILE)
+        with pytest.raises(UserError, match="the state of the run cannot be read"):
+            tiny_train("protopnet", planted, stopped, options={"resume": True})
 
     def test_without_the_word_resume(self, planted, stopped):
         with pytest.raises(UserError, match="add --resume"):

@@ -1,6 +1,8 @@
 """What runs refuse, and how they end when the loss does."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 import torch
@@ -73,6 +75,25 @@ class TestRefusals:
             tiny_train("protopnet", planted, tmp_path / "run", training={"accelerator": accelerator})
         assert caught.value.where == "training.accelerator"
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [200, 1000])
+def test_a_disk_that_is_too_small(kilobytes, planted, tmp_path):
+    """A real one, in memory: what fits was written whole, and nothing is left of the rest."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root can mount a disk in memory")
+    try:
+        with pytest.raises(UserError, match=r"the disk is full: needs at least \d+\.\d MB"):
+            tiny_train("protopnet", planted, disk / "run", options={"save_every": 0.0})
+        assert not list(disk.rglob("*.tmp-*"))
+        assert not list(disk.rglob(".cache-*"))
+        assert not (disk / "run" / "best").exists()
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 class TestLossThatIsNotFinite:
