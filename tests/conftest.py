@@ -243,8 +243,12 @@ FIRST = ("browser", "slow")
 """Files with such tests begin first, so that none of them is what the end waits for."""
 
 
-def pytest_collection_modifyitems(items):
-    """Files that take long come first, those that drive the browser before all others."""
+def pytest_collection_modifyitems(config, items):
+    """Files that take long come first, those that drive the browser before all others; what takes hours is left out
+    unless it is asked for.
+    """
+    if "long" not in config.option.markexpr:
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     ranks = {}
     for item in items:
         rank = min((i for i, name in enumerate(FIRST) if item.get_closest_marker(name)), default=len(FIRST))
