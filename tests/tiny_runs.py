@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from protoexplain.config import merged, parse
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
+from protoexplain.models.trees import TreeHead
 from protoexplain.training.callbacks import Callbacks
 from protoexplain.training.run import train
 from protoexplain.training.run_log import LOG_FILE
@@ -22,6 +23,7 @@ SCHEDULES = {
     "st_protopnet": {"epochs": 4, "warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "evalprotopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "protopool": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2, "anneal_epochs": 3},
+    "prototree": {"warm_epochs": 1, "joint_epochs": 2},
     "cbc": _COMPONENTS,
     "rbf_net": _COMPONENTS,
     "pipnet": {**_COMPONENTS, "joint_epochs": 4, "lower_frozen_epochs": 2},
@@ -47,9 +49,18 @@ def tiny_config(family, **changes):
 
 
 def tiny_model(config, classes=4, seed=0):
-    """Random weights; in eval mode."""
+    """Random weights, and leaves of trees that have learned something; in eval mode."""
     torch.manual_seed(seed)
-    return get_family(config.family).build(config.model, classes, None, load_weights=False).eval()
+    model = get_family(config.family).build(config.model, classes, None, load_weights=False).eval()
+    for _, branch in model.named_branches():
+        if isinstance(branch.head, TreeHead):
+            branch.head.counts = grown(*branch.head.counts.shape)
+    return model
+
+
+def grown(leaves, classes):
+    """Numbers of images in leaves [L,C], each of which has seen one class most often."""
+    return torch.rand(leaves, classes) + 2 * torch.nn.functional.one_hot(torch.arange(leaves) % classes, classes)
 
 
 def tiny_train(family, planted, out, *, options=None, **changes):

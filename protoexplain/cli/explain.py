@@ -221,7 +221,7 @@ def _answers(
         "what_would_change": None if change is None else change.to_dict(),
         "what_if": None if otherwise is None else otherwise.to_dict(),
         "box_tests": [entry.to_dict() for entry in tested.values()],
-        "sentences": sentences,
+        "sentences": list(view.sentences),
     }
 
 

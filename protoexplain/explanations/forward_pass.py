@@ -16,7 +16,7 @@ from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Geometry
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
-from protoexplain.models.contract import EvidenceKind
+from protoexplain.models.contract import EvidenceKind, Route
 from protoexplain.models.heads import Evidence
 from protoexplain.models.precision import exact
 
@@ -72,6 +72,11 @@ class ForwardPass:
     def evidence_kind(self) -> EvidenceKind:
         """How evidence is counted."""
         return self.model.evidence_kind
+
+    @property
+    def route(self) -> Route | None:
+        """The way of the picture through a tree, if the model is one."""
+        return self.model.route(self.activations)
 
     @property
     def abstains(self) -> bool:

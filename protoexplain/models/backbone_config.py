@@ -20,6 +20,8 @@ class BackboneConfig(BaseModel):
     """Layers up to the features of this stride are never trained; 0 trains all."""
     lower_stride: int = Field(0, ge=0)
     """Layers from there up to the features of this stride are the group `lower`, which few schedules train."""
+    lower_until: str = ""
+    """The last module of that group by its name, such as `layer4.1`, where it ends within a stride."""
     pyramid_stride: int = Field(0, ge=0)
     """The deepest features of each stride from this finer one on are joined, upsampled to it; 0 for none."""
     unstrided_stages: int = Field(0, ge=0)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
-from protoexplain.errors import UserError
+from protoexplain.errors import UserError, nearest_name
 from protoexplain.models import autoencoder, inaturalist  # noqa: F401 - make their networks known to timm
 from protoexplain.models.backbone_config import BackboneConfig
 
@@ -65,7 +65,8 @@ class Backbone(nn.Module):
         """The first so many tell places: a pyramid of three maps or more is too coarse in the last for parts."""
         self._stem_level = max((i for i, own in enumerate(self.strides) if own <= config.frozen_stride), default=None)
         self._frozen_until = _last_module(levels, config.frozen_stride)
-        self._lower_until = _last_module(levels, max(config.frozen_stride, config.lower_stride))
+        lower = _last_module(levels, max(config.frozen_stride, config.lower_stride))
+        self._lower_until = _named_module(self.net, config) if config.lower_until else lower
         if config.unstrided_stages > self.level:
             raise UserError(
                 f"{config.name} has only {self.level} stages after the first up to stride {config.stride}",
@@ -194,6 +195,17 @@ def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
     """The module that gives the deepest features up to a stride."""
     modules = [level["module"] for level in levels if level["reduction"] <= stride]
     return modules[-1] if modules else None
+
+
+def _named_module(net: nn.Module, config: BackboneConfig) -> str:
+    names = [name for name, _ in net.named_modules()]
+    if config.lower_until not in names:
+        raise UserError(
+            f"{config.name} has no module {config.lower_until}",
+            "backbone.lower_until",
+            nearest_name(config.lower_until, names),
+        )
+    return config.lower_until
 
 
 def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.calibration import Calibration
-from protoexplain.models.contract import EVERYWHERE, LOGITS, EvidenceKind, Ownership, PrototypeSource
+from protoexplain.models.contract import EVERYWHERE, LOGITS, EvidenceKind, Ownership, PrototypeSource, Route
 from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.similarity import Similarity
 
@@ -224,6 +224,15 @@ class PrototypeModel(nn.Module):
         (_, branch), *_ = self.named_branches()
         return branch.head.evidence_kind
 
+    @property
+    def affine(self) -> bool:
+        """Whether class scores are affine in the activations."""
+        return all(branch.head.affine for _, branch in self.named_branches())
+
+    def route(self, activations: Tensor) -> Route | None:
+        """The way of one image with activations [P] through a tree; None for models without such."""
+        return None
+
     def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
         """Evidence of all prototypes [B,P] for the chosen classes [k]; adds up to their `evidence_scores`."""
         parts = []
@@ -298,7 +307,7 @@ class PrototypeModel(nn.Module):
 
     @property
     def unused(self) -> Tensor:
-        """bool [P]: prototypes that no class has chosen, and that projection therefore drops."""
+        """bool [P]: prototypes that nothing uses, such as those that no class has chosen; projection drops them."""
         return torch.zeros_like(self.owned[:, 0])
 
     @property
@@ -362,8 +371,26 @@ class PrototypeModel(nn.Module):
     def anneal(self, done: float) -> None:
         """Before each epoch of a stage that anneals: the share in (0, 1] that is done of it."""
 
+    def prune_before_projection(self) -> None:
+        """Let go of what projection need not write: prototypes may become `unused`."""
+
+    def begin_epoch(self, steps: int, done: int) -> None:
+        """Before an epoch of so many steps is trained on; some are done where a run was resumed within it."""
+
+    def observe(self, output: PrototypeOutput, labels: Tensor) -> None:
+        """In a training step, before the optimizer changes anything: what is to be learned without gradient."""
+
     def constrain(self, trained: frozenset[str]) -> None:
         """Restore the constraints on parameters after an optimizer step over the trained groups."""
 
     def finalize(self, similarity: Tensor) -> None:
         """Last change of a trained model, given the best similarity [P] of each prototype in the training images."""
+
+
+def note_owners(model: nn.Module, *_: object) -> None:
+    """Before a state dict is made: hold the owners of prototypes as the heads have them now.
+
+    For models whose ownership is learned.
+    """
+    assert isinstance(model, PrototypeModel)
+    model.set_ownership(model.ownership)

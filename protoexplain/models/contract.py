@@ -1,8 +1,8 @@
 """What varies between families, as values that a family provides and everybody else asks for.
 
 Which classes own a prototype (`Ownership`), how it is tied to images (`PrototypeSource`), when it counts as found
-(`Detection`), what class scores are measured in (`ScoreUnit`), how evidence counts (`EvidenceKind`), and where in a
-picture it lies (`best_cells`).
+(`Detection`), what class scores are measured in (`ScoreUnit`), how evidence counts (`EvidenceKind`), which way a
+picture takes through a tree (`Route`), and where in a picture a prototype lies (`best_cells`).
 B images, P prototypes, C classes, H x W cells.
 """
 
@@ -171,7 +171,7 @@ LOG_NORMALISED = ScoreUnit("logit", lambda scores: scores.square().log1p().softm
 class EvidenceKind(StrEnum):
     """How evidence is counted.
 
-    In all kinds a prototype's evidence is its activation times weights that are the same for all images
+    In all kinds but the last a prototype's evidence is its activation times weights that are the same for all images
     (`Head.class_weights`).  A head whose weights depend on the image says so by a kind of its own here, computes its
     evidence from the activations in `Head.evidence`, and gives as class weights the mean over the training images.
     """
@@ -183,11 +183,45 @@ class EvidenceKind(StrEnum):
     """activation x weight, as published."""
     REASONING = "reasoning"
     """By presence and absence, of heads whose scores are probabilities."""
+    ROUTE = "route"
+    """By how much each decision of a tree changes the expected probability, found and missing, of either sign."""
 
     @property
     def relative(self) -> bool:
         """Whether scores are relative to the average class, and activations to the usual ones."""
         return self is EvidenceKind.SHAPLEY
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One step of a route.
+
+    Args:
+        prototype: Number of the prototype that was looked for.
+        found: Whether it counts as found.
+        similarity: Its activation, the probability of being found.
+    """
+
+    prototype: int
+    found: bool
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way of one picture through a tree, where each decision takes the more probable side.
+
+    Args:
+        decisions: From the root on.
+        label: Most probable class at its end.
+        purity: Probability of that class at the end: how pure the leaf is, not how sure the way there.
+        probability: Of all decisions together; the rest went other ways.
+    """
+
+    decisions: tuple[Decision, ...]
+    label: int
+    purity: float
+    probability: float
 
 
 def best_cells(maps: Tensor) -> list[tuple[int, int]]:

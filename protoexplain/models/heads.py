@@ -28,7 +28,7 @@ class Evidence:
 
     Args:
         presence: [B,P,k] what a found prototype adds; negative where it speaks against the class.
-        absence: [B,P,k] what a missing prototype adds (zero for all heads but reasoning).
+        absence: [B,P,k] what a missing prototype adds (zero for all heads but those of reasoning and trees).
         bias: [k] what no prototype is responsible for.
     """
 
@@ -49,6 +49,8 @@ class Head(nn.Module):
 
     full_evidence_kind = EvidenceKind.PRODUCT
     """How evidence is counted where usual activations are known."""
+    affine = True
+    """Whether class scores are affine in the activations: what one prototype does to them depends on no other."""
 
     @property
     def evidence_kind(self) -> EvidenceKind:

@@ -175,6 +175,16 @@ class InverseActivation:
         return 1 / (1 - similarity)
 
 
+class ExponentialActivation:
+    """exp(-d) of the distance d, from the squared distance d^2 = -similarity; range (0, 1] (ProtoTree).
+
+    The root is taken of d^2 + 1e-14, where its slope is finite.
+    """
+
+    def __call__(self, similarity: Tensor) -> Tensor:
+        return torch.exp(-torch.sqrt(1e-14 - similarity))
+
+
 @dataclass(frozen=True)
 class Focal:
     """How far the similarity s of each cell stands out of its image: s(d) - s(mean of d over the map) (ProtoPool).

@@ -93,6 +93,8 @@ class Stage(BaseModel):
     ramps: tuple[str, ...] = ()
     """Loss terms whose weight grows as epoch / epochs of the stage, epoch = 1, 2, ...."""
     optimizer: Literal["adam", "adamw"] = "adam"
+    epsilon: float = Field(1e-8, gt=0)
+    """Of the optimizer."""
     batch_size: int | None = Field(None, ge=1)
     """None takes the run's batch size."""
     min_steps: int = Field(0, ge=0)

@@ -35,6 +35,7 @@ class TrainStep(nn.Module):
         """Loss terms, and the number of right predictions of the computed branches."""
         output = outputs(self.model, self.kind, values, active, self.names)
         right = (output.logits.detach().argmax(1) == labels).sum()
+        self.model.observe(output, labels)
         return self.model.loss_terms(output, labels, self.names, active), right
 
 
@@ -101,7 +102,7 @@ def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str],
         for name in sorted(trained)
     ]
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
-    return kind(rows, fused=fused)
+    return kind(rows, eps=stage.epsilon, fused=fused)
 
 
 def restore_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

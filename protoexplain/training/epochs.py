@@ -41,6 +41,7 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
         engine.set_training_mode(trainer.model, training.published_batch_norm)
         if stage.annealing:
             trainer.model.anneal(stage.annealing.done(number))
+        trainer.model.begin_epoch(steps, state.sums.steps)
         epoch = state.stage * EPOCHS_PER_STAGE + state.epoch
         engine.set_learning_rates(raw_optimizer, stage, done + 1 + state.sums.steps / steps)
         label = f"{stage.name} {number}/{stage.epochs}"

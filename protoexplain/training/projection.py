@@ -78,15 +78,15 @@ def to_cpu(patches: BestPatches) -> BestPatches:
 
 
 def _empty(prototypes: Tensor, depth: int = 0, map_size: tuple[int, int] = (1, 1)) -> BestPatches:
-    count, device = len(prototypes), prototypes.device
-    none = torch.full((count,), -1, device=device)
+    count = len(prototypes)
+    none = torch.full((count,), -1, device=prototypes.device)
     return BestPatches(
         image=none,
         row=none.clone(),
         column=none.clone(),
-        similarity=torch.full((count,), -torch.inf, device=device),
-        patch=torch.zeros(count, depth, device=device),
-        maps=torch.zeros(count, *map_size, device=device),
+        similarity=prototypes.new_full((count,), -torch.inf),
+        patch=prototypes.new_zeros(count, depth),
+        maps=prototypes.new_zeros(count, *map_size),
     )
 
 

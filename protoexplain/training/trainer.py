@@ -84,6 +84,7 @@ class Trainer:
         if stage.merge is not None and not self.state.merging_done:
             self.merge(stage.merge)
         if stage.project:
+            self.model.prune_before_projection()
             self.drop_unused()
             self.push(stage.name)
 
@@ -140,7 +141,7 @@ class Trainer:
         self.callbacks.watcher.line(f"{gone} of {len(into)} prototypes did not keep to one place and were dropped")
 
     def drop_unused(self) -> None:
-        """Drop the prototypes that no class has chosen; scores stay as they are."""
+        """Drop the prototypes that the model has no use for; scores stay as they are."""
         unused = self.model.unused.cpu()
         if not unused.any():
             return
@@ -148,7 +149,7 @@ class Trainer:
         self._merge_into(torch.where(unused, everything[~unused][0], everything))
         dropped = int(unused.sum())
         self.log({"stage": "unused", "prototypes_before": len(unused), "prototypes": len(unused) - dropped})
-        self.callbacks.watcher.line(f"dropped {dropped} of {len(unused)} prototypes, which no class had chosen")
+        self.callbacks.watcher.line(f"dropped {dropped} of {len(unused)} prototypes, which nothing uses any more")
 
     def _merge_into(self, into: Tensor) -> None:
         """Let prototypes take the place of others, as `PrototypeModel.merge`, and note it among what was before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 from protoexplain.checkpoint.prototypes import Edges
@@ -24,7 +25,7 @@ from protoexplain.explanations.forward_pass import ForwardPass
 from protoexplain.view.explanation_view import ExplanationView, Rows, RowView, Sum
 from protoexplain.view.numbers import amount
 from protoexplain.view.pictures import Picture
-from protoexplain.view.sentences import LEAST, about_blanking
+from protoexplain.view.sentences import LEAST, about_blanking, about_route
 
 TOP_CLASSES = 5
 
@@ -82,7 +83,7 @@ def explanation_view(
         drawn: Whether the model draws its prototypes, as whole pictures.
         occlusion: Prototype -> what blanking its box did.
         characteristics: What the checkpoint knows of its prototypes.
-        sentences: Passed on.
+        sentences: Passed on, after the way through a tree.
         forward_pass: Of the picture, to tell the lead over the next class.
 
     Raises:
@@ -132,7 +133,7 @@ def explanation_view(
         total=_sum(shown, stated),
         by_probability=by_probability,
         drawn=drawn,
-        sentences=tuple(sentences),
+        sentences=(*about_route(explanation), *sentences),
         notices=tuple(notice for notice in explanation.notices if notice != UNFAMILIAR),
         explanation=explanation,
     )
@@ -153,15 +154,18 @@ _Stated = tuple[str, float, Statement]
 def _statements(shown: ClassExplanation, absent: int) -> Iterator[_Stated]:
     """(kind, value, statement) of all that gets a row, list by list; values that would be written as zero do not."""
     yield from (("for", match.presence, match) for match in shown.found if match.presence >= LEAST)
-    yield from (("missing", one.absence, one) for one in shown.missing[:absent] if one.absence >= LEAST)
+    missing = (("missing", one.absence, one) for one in shown.missing if one.absence >= LEAST)
+    yield from islice(missing, absent)
     yield from (("against", match.presence, match) for match in shown.found if match.presence <= -LEAST)
+    missed = (("missed", one.absence, one) for one in shown.missing if one.absence <= -LEAST)
+    yield from islice(missed, absent)
     yield from (("unwanted", -(m.unwanted or 0), m) for m in shown.unwanted[:absent] if (m.unwanted or 0) >= LEAST)
     yield from (("lacking", -(one.lacking or 0), one) for one in shown.lacking[:absent] if (one.lacking or 0) >= LEAST)
 
 
 def _sum(shown: ClassExplanation, stated: Sequence[_Stated]) -> Sum:
     found = sum(value for kind, value, _ in stated if kind in ("for", "against"))
-    missing = sum(value for kind, value, _ in stated if kind == "missing")
+    missing = sum(value for kind, value, _ in stated if kind in ("missing", "missed"))
     return Sum(found, missing, shown.total() - found - missing - shown.bias, shown.bias, shown.score)
 
 

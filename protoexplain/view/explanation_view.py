@@ -10,7 +10,7 @@ from protoexplain.explanations.evidence.contrast import Lead
 from protoexplain.explanations.evidence.local import UNFAMILIAR, ClassExplanation, Explanation, Prediction
 from protoexplain.view.pictures import Picture
 
-SCORED = ("for", "missing", "against")
+SCORED = ("for", "missing", "against", "missed")
 """Kinds of rows that add up to the score; the others tell what was lost."""
 
 
@@ -78,7 +78,8 @@ class Rows:
     """A list of rows.
 
     Args:
-        kind: ``for``, ``against``, ``missing`` (as expected), ``unwanted`` (found) or ``lacking`` (though wanted).
+        kind: ``for``, ``against``, ``missing`` (as expected), ``missed`` (which speaks against the class), ``unwanted``
+            (found) or ``lacking`` (though wanted).
         rows: The largest first.
     """
 
@@ -110,7 +111,7 @@ class ExplanationView:
         total: The parts of its score.
         by_probability: Whether scores and evidence are probabilities.
         drawn: Whether the model draws its prototypes, as whole pictures.
-        sentences: Why not the next class, and what would change the answer.
+        sentences: The way through a tree, why not the next class, and what would change the answer.
         notices: What was done to the picture when it was read.
         explanation: All numbers; the first of its classes is the shown one.
         lead: Over the next class, or, negative, behind the best one; its parts are the prototypes of rows about the

@@ -9,7 +9,7 @@ from protoexplain.explanations.attribution.fit import NEIGHBOURHOODS
 from protoexplain.explanations.attribution.methods import METHODS
 from protoexplain.explanations.evidence.contrast import Contrast
 from protoexplain.explanations.evidence.counterfactual import Counterfactual
-from protoexplain.explanations.evidence.local import ClassExplanation
+from protoexplain.explanations.evidence.local import ClassExplanation, Explanation
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.evidence.what_if import EvidenceChange, WhatIf
 from protoexplain.models.contract import EvidenceKind
@@ -40,10 +40,25 @@ def about_score(kind: EvidenceKind) -> str:
     return "score relative to the average class" if kind.relative else "score"
 
 
+def about_route(explanation: Explanation) -> list[str]:
+    """The way through a tree, if the model is one."""
+    route = explanation.route
+    if route is None:
+        return []
+    sides = {True: "found", False: "missing"}
+    steps = [f"prototype {step.prototype} {sides[step.found]} ({step.similarity:.2f})" for step in route.decisions]
+    names = {entry.label: entry.name for entry in explanation.predictions}
+    end, said = names[route.label], explanation.predictions[0].name
+    leaf = f"a leaf that is {_percent(route.purity)} {end}"
+    sure = f"This way has a probability of {_percent(route.probability)}"
+    whole = "the whole tree says the same" if end == said else f"the whole tree says {said}"
+    return [f"Through the tree: {', '.join(steps)}; then {leaf}. {sure}; {whole}."]
+
+
 def about_change(change: Counterfactual | None) -> str:
     """What would change the answer."""
     if change is None:
-        return "No removal of prototypes would change the answer."
+        return "No removal of prototypes is known that would change the answer."
     numbers = [removal.match.prototype for removal in change.removed]
     both = f" ({change.rival.name} overtakes {change.predicted.name} too)"
     third = "" if change.outcome.label == change.rival.label else both
@@ -113,9 +128,10 @@ def _from_to(change: EvidenceChange) -> str:
 
 
 def about_absence(shown: ClassExplanation, most: int = 3) -> list[str]:
-    """What is missing as expected, found but unwanted and missing though wanted, each with its strongest prototypes."""
+    """What is missing, found but unwanted and missing though wanted, each with its strongest prototypes."""
     kinds = (
         ("missing as expected, adds", [(m.prototype, m.absence) for m in shown.missing]),
+        ("missing, takes away", [(m.prototype, -m.absence) for m in shown.missing]),
         ("found but unwanted, costs", [(m.prototype, m.unwanted or 0.0) for m in shown.unwanted]),
         ("missing though wanted, costs", [(m.prototype, m.lacking or 0.0) for m in shown.lacking]),
     )

@@ -42,6 +42,7 @@ SHORTEST = {
     "st_protopnet": {"epochs": 2, **PROJECTED},
     "evalprotopnet": PROJECTED,
     "protopool": PROJECTED,
+    "prototree": {"warm_epochs": 1, "joint_epochs": 1},
     "cbc": ONCE,
     "rbf_net": ONCE,
     "pipnet": {**ONCE, "joint_epochs": 2, "lower_frozen_epochs": 1},

@@ -38,6 +38,9 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, preview_of):
     made = preview_of(family)
     gone = (0, 2, 5, 7)
     edited = carry_out(made, removed(*gone))
+    if head_stage(made.checkpoint.config) is None:
+        assert refit(made, edited, 3) == 0
+        return
     assert refit(made, edited, 3) == 3
     whole = made.checkpoint.model()
     whole.select(torch.tensor([i for i in range(whole.num_prototypes) if i not in gone]))

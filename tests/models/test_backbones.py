@@ -158,6 +158,13 @@ def test_lower_layers_are_a_group_of_their_own(name, frozen_stride, lower_stride
     assert found == {n for n, _ in backbone.net.named_parameters() if n.startswith(lower)}
 
 
+def test_lower_layers_end_within_a_stride():
+    backbone = random("resnet18", stride=32, frozen_stride=8, lower_until="layer4.0")
+    assert names(backbone) == {n for n, _ in backbone.net.named_parameters() if n.startswith("layer4.1.")}
+    with pytest.raises(UserError, match=r"no module layer4\.9"):
+        random("resnet18", stride=32, lower_until="layer4.9")
+
+
 def test_without_a_frozen_stride_all_is_trained():
     backbone = random("resnet18", stride=32)
     assert names(backbone) == {name for name, _ in backbone.net.named_parameters()}

@@ -26,7 +26,7 @@ def test_change():
     weights = [[2.0, -1.0, 0.5], [1.0, 3.0, 0.0], [0.0, 0.0, 1.0]]
     forward_pass = forward(linear(weights), dots(red=0.9, green=0.2, blue=0.4))
     assert about_change(what_would_change(forward_pass)) == "Without prototype 0 the model would say Robin."
-    assert about_change(None) == "No removal of prototypes would change the answer."
+    assert about_change(None) == "No removal of prototypes is known that would change the answer."
 
 
 def test_change_to_a_third_class():

@@ -6,6 +6,10 @@ the activations, so removals shrink the lead of the predicted class independentl
 the largest effects first are the smallest set; the smallest over all rivals is the smallest of all.  Forgetting a
 prototype would be something else where the weights of a class have a fixed sum (CBC, RBF-net, EvalProtoPNet): the
 others would then gain weight.  The answer is verified by computing the scores anew.
+
+Trees are not affine: what a prototype does depends on the others.  There prototypes are left out one after the other,
+each time that one without which the lead is smallest, and those are taken back that turn out not to be needed.  Another
+set may be smaller.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from protoexplain.explanations.forward_pass import ForwardPass, Prediction
 from protoexplain.models.precision import exact
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
+_ROUNDING = 1e-6
+"""Of class scores; a lead that is smaller may be none."""
 
 @dataclass(frozen=True)
 class PrototypeRemoval:
@@ -29,7 +35,7 @@ class PrototypeRemoval:
 
     Args:
         match: What it says about the predicted class, and where.
-        effect: By how much the lead of the predicted class over the rival shrinks.
+        effect: By how much the lead of the predicted class over the rival shrinks; in a tree, without those before it.
     """
 
     match: Match
@@ -81,7 +87,7 @@ class Counterfactual:
 def what_would_change(
     forward_pass: ForwardPass, rival: int | None = None, box_rule: BoxRule = DEFAULT
 ) -> Counterfactual | None:
-    """The fewest prototypes without which another class overtakes the predicted one.
+    """The fewest prototypes without which another class overtakes the predicted one; few, where the model is a tree.
 
     Args:
         forward_pass: The picture.
@@ -105,6 +111,8 @@ def what_would_change(
                 "name the class that is to overtake it",
             )
         rivals = [rival]
+    if not forward_pass.model.affine:
+        return _one_by_one(forward_pass, predicted, rivals, box_rule)
     effects, leads = _effects(forward_pass, predicted, rivals), _leads(forward_pass, predicted, rivals)
     ordered, order = effects.clamp_min(0).sort(dim=1, descending=True, stable=True)
     gained = ordered.cumsum(1)
@@ -117,7 +125,8 @@ def what_would_change(
     fewest = (needed == needed.min()).nonzero()[:, 0]
     row = int(fewest[surplus[fewest].argmax()])
     for count in range(int(needed[row]) + 1, int((ordered[row] > 0).sum()) + 1):
-        change = _without(forward_pass, predicted, rivals[row], order[row, :count].tolist(), effects[row], box_rule)
+        removed = order[row, :count].tolist()
+        change = _without(forward_pass, predicted, rivals[row], removed, effects[row, removed].tolist(), box_rule)
         if change.lead_after < 0:
             return change
     return None
@@ -140,10 +149,47 @@ def _leads(forward_pass: ForwardPass, predicted: int, rivals: list[int]) -> Tens
 
 
 @torch.no_grad()
+def _one_by_one(
+    forward_pass: ForwardPass, predicted: int, rivals: list[int], box_rule: BoxRule
+) -> Counterfactual | None:
+    """Leave out one prototype after the other, then take back those that are not needed."""
+    removed: list[int] = []
+    while not _turned(_leads_without(forward_pass, [removed], predicted, rivals)):
+        left = [prototype for prototype in range(len(forward_pass.activations)) if prototype not in removed]
+        if not left:
+            return None
+        found = _leads_without(forward_pass, [[*removed, prototype] for prototype in left], predicted, rivals)
+        removed.append(left[int(found.amin(1).argmin())])
+    for prototype in removed[:-1]:
+        fewer = [other for other in removed if other != prototype]
+        if _turned(_leads_without(forward_pass, [fewer], predicted, rivals)):
+            removed = fewer
+    sets = [removed[:count] for count in range(len(removed) + 1)]
+    leads = _leads_without(forward_pass, sets, predicted, rivals)
+    rival = int(leads[-1].argmin())
+    effects = (leads[:-1, rival] - leads[1:, rival]).tolist()
+    return _without(forward_pass, predicted, rivals[rival], removed, effects, box_rule)
+
+
+def _turned(leads: Tensor) -> bool:
+    return float(leads.min()) <= -_ROUNDING
+
+
+def _leads_without(forward_pass: ForwardPass, sets: list[list[int]], predicted: int, rivals: list[int]) -> Tensor:
+    """[S,R] of the predicted class over each rival without each of S sets of prototypes."""
+    model, baseline = forward_pass.model, exact(forward_pass.model.baseline_activations())
+    activations = forward_pass.activations.repeat(len(sets), 1)
+    for row, removed in zip(activations, sets, strict=True):
+        row[removed] = baseline[removed]
+    scores = model.evidence_scores(model.from_activations(activations.to(model.class_weights())).logits)
+    return exact(scores[:, [predicted]] - scores[:, rivals])
+
+
+@torch.no_grad()
 def _without(
-    forward_pass: ForwardPass, predicted: int, rival: int, removed: list[int], effects: Tensor, box_rule: BoxRule
+    forward_pass: ForwardPass, predicted: int, rival: int, removed: list[int], effects: list[float], box_rule: BoxRule
 ) -> Counterfactual:
-    """Compute the scores anew as if some prototypes had not been found."""
+    """Compute the scores anew as if some prototypes had not been found, each with its effect."""
     activations = forward_pass.activations.clone()
     activations[removed] = exact(forward_pass.model.baseline_activations())[removed]
     after = forward_pass.with_activations(activations)
@@ -151,7 +197,7 @@ def _without(
     return Counterfactual(
         predicted=forward_pass.prediction(predicted),
         rival=forward_pass.prediction(rival),
-        removed=tuple(PrototypeRemoval(found[p], float(effects[p])) for p in removed),
+        removed=tuple(PrototypeRemoval(found[p], effect) for p, effect in zip(removed, effects, strict=True)),
         predicted_after=after.prediction(predicted),
         rival_after=after.prediction(rival),
         outcome=after.prediction(after.ranked[0]),

@@ -4,7 +4,7 @@
 evidence of the shown rows, plus what all other prototypes add, plus the bias, equals the class score;
 `Explanation.check` does the sum.  Where evidence counts from what is usual, the score is given relative to the average
 class, which changes no probability.  Heads that reason by presence and absence (CBC) also tell what a class loses:
-score and loss add to one.
+score and loss add to one.  Of trees the explanation also tells the way that the picture takes (`Route`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from protoexplain.data.geometry import Geometry
 from protoexplain.explanations.characteristics.match_characteristics import MatchCharacteristics
 from protoexplain.explanations.evidence.match import Match, Statement, matches, statements
 from protoexplain.explanations.forward_pass import ForwardPass, Prediction
-from protoexplain.models.contract import EvidenceKind
+from protoexplain.models.contract import EvidenceKind, Route
 from protoexplain.models.heads import Evidence
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 from protoexplain.regions.boxes import upsample
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 ABSTAINED = "the model finds nothing here that it knows and does not decide: no class gets any evidence"
 UNFAMILIAR = (
     "this picture resembles nothing that the model has learned: its best class stands out less than in 95 % of the"
@@ -43,15 +43,17 @@ class ClassExplanation:
     Args:
         label: Class index.
         name: Class name.
-        score: Class score: a logit, relative to the mean over the classes where evidence is ``shapley``; for CBC a
-            probability.
+        score: Class score: a logit, relative to the mean over the classes where evidence is ``shapley``; for CBC and
+            trees a probability.
         probability: In [0, 1].
         found: Prototypes by the size of what their presence adds, largest first.
-        missing: Prototypes by what their absence adds, largest first; empty for heads that do not reason by absence.
+        missing: Prototypes by the size of what their absence adds, largest first; empty for heads that do not reason by
+            absence.
         unwanted: Prototypes that were found though the class wants to miss them, costliest first; empty as above.
         lacking: Prototypes that are missing though the class wants to find them, costliest first; empty as above.
         remainder: What all prototypes add beside the numbers shown in `found` and `missing`.
-        bias: What no prototype is responsible for; where evidence is ``shapley``, the score of an average image.
+        bias: What no prototype is responsible for; where evidence is ``shapley``, the score of an average image, and
+            where it is ``route``, what is expected at the root.
         disagreement_remainder: What is lost beside the numbers shown in `unwanted` and `lacking`; None for heads
             without disagreement.
     """
@@ -101,7 +103,9 @@ class Explanation:
         classes: The explained classes.
         unit: What scores and evidence are measured in.
         evidence: How evidence is counted: ``shapley`` is (activation - usual activation) x (weight - mean weight over
-            the classes), ``product`` is activation x weight, ``reasoning`` is by presence and absence.
+            the classes), ``product`` is activation x weight, ``reasoning`` is by presence and absence, ``route`` is how
+            much the decisions of a tree change what is expected.
+        route: The way of the image through a tree, if the model is one.
         box_rule: How boxes were drawn, such as ``peak:95``.
         familiar: Whether the image resembles what the model has learned; None where held-out images told nothing.
         notices: What was done to the image when it was read, and whether the model abstains or knows nothing like it.
@@ -125,6 +129,7 @@ class Explanation:
     classes: tuple[ClassExplanation, ...]
     unit: Literal["logit", "probability"]
     evidence: EvidenceKind
+    route: Route | None = None
     box_rule: str = str(DEFAULT)
     familiar: bool | None = None
     notices: tuple[str, ...] = ()
@@ -218,6 +223,7 @@ def explain_forward_pass(
         classes,
         forward_pass.unit,
         forward_pass.evidence_kind,
+        forward_pass.route,
         str(box_rule),
         forward_pass.familiar,
         (*notices, *remarks),
@@ -226,10 +232,10 @@ def explain_forward_pass(
 
 
 def _strongest(evidence: Evidence, k: int, rows: int) -> tuple[list[int], list[int]]:
-    """Prototypes with the largest effect by presence, of either sign, and by absence."""
+    """Prototypes with the largest effect by presence, and by absence, of either sign."""
     presence, absence = evidence.presence[:, k], evidence.absence[:, k]
     found = presence.abs().argsort(descending=True, stable=True)[:rows].tolist()
-    missing = absence.argsort(descending=True, stable=True)[:rows].tolist() if bool((absence != 0).any()) else []
+    missing = absence.abs().argsort(descending=True, stable=True)[:rows].tolist() if bool((absence != 0).any()) else []
     return found, missing
 
 

@@ -21,7 +21,8 @@ from protoexplain.regions.box_rules import DEFAULT, BoxRule, boxes_of
 class Statement:
     """What a prototype says about a class: four kinds of evidence.
 
-    A linear head has evidence by presence alone, of either sign.  A reasoning head has all four, none negative.
+    A linear head has evidence by presence alone, of either sign.  A reasoning head has all four, none negative.  A tree
+    has evidence by presence and by absence, of either sign.
 
     Args:
         prototype: Number of the prototype.
@@ -30,7 +31,7 @@ class Statement:
         similarity: Activation at its best place in the image, in the unit of the family.
         usual: That of an average training image, from which evidence counts; None where it counts from zero.
         presence: What it adds to the class score because it was found; negative where it speaks against the class.
-        absence: What it adds because it is missing as expected.
+        absence: What it adds because it is missing; negative where that speaks against the class.
         unwanted: What is lost because it was found though it should be missing; None for heads without.
         lacking: What is lost because it is missing though it should be found; None for heads without.
         patch: The training patch that the prototype stands for, None where unknown.

@@ -78,11 +78,11 @@ def test_named_classes_are_explained_in_their_order():
     assert len(explanation.predictions) == 4
 
 
-def test_only_reasoning_has_evidence_by_absence():
+def test_only_reasoning_and_trees_have_evidence_by_absence():
     for family in family_names():
         missing = explained(family).classes[0].missing
-        assert bool(missing) == (family == "cbc")
-        assert all(match.absence > 0 for match in missing)
+        assert bool(missing) == (family in ("cbc", "prototree"))
+        assert all(match.absence > 0 for match in missing) or family == "prototree"
 
 
 @given(x=st.integers(0, 80), y=st.integers(0, 60), width=st.integers(10, 120), height=st.integers(10, 120), seed=seeds)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.base import Branch, BranchOutput, PrototypeModel, PrototypeOutput
+from protoexplain.models.base import Branch, BranchOutput, PrototypeModel, PrototypeOutput, note_owners
 from protoexplain.models.contract import Ownership
 from protoexplain.models.families.protopnet.network import initialised, normalised
 from protoexplain.models.families.protopool import ProtoPoolConfig
@@ -90,7 +90,7 @@ class ProtoPool(PrototypeModel):
         )
         super().__init__(backbone, {"main": branch}, head.ownership())
         self.floor = -float(depth) if config.published_saturation else None
-        self.register_state_dict_pre_hook(_note_owners)
+        self.register_state_dict_pre_hook(note_owners)
 
     @property
     def head(self) -> SlotHead:
@@ -153,9 +153,3 @@ def _mixed_cross_entropy(output: PrototypeOutput, labels: Tensor) -> Tensor:
     if not isinstance(output, MixedOutput):
         return own
     return output.share * own + (1 - output.share) * F.cross_entropy(output.logits, labels[output.order])
-
-
-def _note_owners(model: nn.Module, *_: object) -> None:
-    """Checkpoints hold the owners of prototypes as the slots have them now."""
-    assert isinstance(model, ProtoPool)
-    model.set_ownership(model.ownership)
