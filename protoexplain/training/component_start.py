@@ -1,8 +1,7 @@
 """Let the components that all classes share start from the parts of the object: kinds of wings, of tails, of ....
 
 The looks of one part in the classes are grouped, or, where a part has more components than there are classes, its looks
-in the images.  Each group is a component, and so are the kinds of background, so that every cell resembles something;
-not where an object gate leaves no cell open that shows no part.
+in the images.  Each group is a component, and so are the kinds of background, so that every cell resembles something.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.components import ComponentNet
-from protoexplain.models.object_gate import GatedAddon, embedding_of
+from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import TEMPERATURE, PartClassifier
 
 _STEPS = 30
@@ -37,8 +36,6 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
     """
     (_, branch), (_, learned) = model.named_branches()[0], first.named_branches()[0]
     addon, background = embedding_of(branch.addon), first.background.flatten(1)
-    if isinstance(branch.addon, GatedAddon) and first.teacher.regions == first.parts:
-        background = background[:0]
     wanted = len(branch.prototypes) - len(background)
     if not isinstance(addon, nn.Conv2d) or wanted < first.parts:
         fix = f"set model.components to {first.parts + len(background)} or more"

@@ -78,8 +78,8 @@ def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
 @torch.no_grad()
 def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     """Write the parts into the prototypes of each class: the first branch gets the most telling ones, the next branch
-    those after them.  Then let those that do not keep to one region of the object give way to the steadier ones of
-    their class, where `training.fine_tuning.steady` asks for it.
+    those after them.  Where `training.fine_tuning.steady` asks for it, decide which of them do not keep to one region
+    of the object, and give way to steadier ones of their class before the first projection.
 
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
     prototypes start from the mean patches of the parts.
@@ -121,7 +121,7 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
             [of_part[:, own].flatten()[_places(owner)] for owner, own in zip(owners, parts, strict=True)]
         )
         groups = torch.cat([owner.cpu() + place * model.classes for place, owner in enumerate(owners)])
-        run.give_way(gives_way(shares, groups, least))
+        run.state.gives_way = gives_way(shares, groups, least)
 
 
 def _places(owner: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class RunState:
         patches: Where the prototypes lie now; empty if they moved since.
         proof: Prototypes before the last projection, by branch name; named as in the saved state.
         merged: int64 [P], the prototype that each was merged into or gave way to; None where all are left.
+        gives_way: int64 [P], the prototype that takes the place of each before the first projection; None once it has.
         merging_done: Whether those with correlated activations were merged.
         best: Best eligible weights by validation accuracy.
         probe: What a linear probe on the backbone gave before training, as JSON values.
@@ -76,6 +77,7 @@ class RunState:
     patches: list[BestPatches] = field(default_factory=list)
     proof: dict[str, Tensor] = field(default_factory=dict)
     merged: Tensor | None = None
+    gives_way: Tensor | None = None
     merging_done: bool = False
     best: Snapshot | None = None
     probe: dict[str, Any] | None = None

@@ -81,6 +81,8 @@ class Trainer:
             train_epochs(self, stage, trained, inputs, validation)
         if stage.returns:
             self.return_to_best(stage)
+        if stage.project:
+            self.drop_unsteady()
         if stage.merge is not None and not self.state.merging_done:
             self.merge(stage.merge)
         if stage.project:
@@ -132,13 +134,17 @@ class Trainer:
         self.log({"stage": "merge", "prototypes_before": before, "prototypes": after})
         self.callbacks.watcher.line(f"merged {before} prototypes into {after}")
 
-    def give_way(self, into: Tensor) -> None:
-        """Let prototypes that do not keep to one place give way to others (int64 [P], itself where it stays)."""
-        gone = int((into != torch.arange(len(into))).sum())
-        if gone:
+    def drop_unsteady(self) -> None:
+        """Let prototypes that do not keep to one place give way to others of their class, once."""
+        into, self.state.gives_way = self.state.gives_way, None
+        if into is None:
+            return
+        stay = int((into == torch.arange(len(into))).sum())
+        if stay < len(into):
             self._merge_into(into)
-        self.log({"stage": "steady", "prototypes_before": len(into), "prototypes": len(into) - gone})
-        self.callbacks.watcher.line(f"{gone} of {len(into)} prototypes did not keep to one place and were dropped")
+        self.log({"stage": "steady", "prototypes_before": len(into), "prototypes": stay})
+        gone = f"{len(into) - stay} of {len(into)}"
+        self.callbacks.watcher.line(f"dropped {gone} prototypes, which do not keep to one place of the object")
 
     def drop_unused(self) -> None:
         """Drop the prototypes that the model has no use for; scores stay as they are."""

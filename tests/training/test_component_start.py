@@ -9,7 +9,6 @@ from torch import nn
 from protoexplain.errors import UserError
 from protoexplain.models.families.cbc import CBCConfig
 from protoexplain.models.families.cbc.network import CBC
-from protoexplain.models.object_gate import gated
 from protoexplain.models.parts import BACKGROUNDS, TEMPERATURE, PartClassifier
 from protoexplain.training.component_start import start_components
 from protoexplain.training.initial import start
@@ -64,17 +63,6 @@ def test_images_that_look_alike_are_one_kind(first):
     start_components(model, first, shown, seed=0)
     at_centres = model.branches["main"].addon.weight[:4].flatten(1)
     assert torch.linalg.matrix_rank(at_centres, tol=1e-3) == 4
-
-
-def test_background_is_left_out_where_no_cell_shows_it(first):
-    """An object gate is closed there, and every region is a part."""
-    shown = torch.randn(4, PARTS, 64)
-    model = gated(cbc(2 * PARTS), CHANNELS)
-    start_components(model, first, shown, seed=0)
-    plain = cbc(2 * PARTS + BACKGROUNDS)
-    start_components(plain, first, shown, seed=0)
-    embedding = model.branches["main"].addon.embedding
-    torch.testing.assert_close(embedding.weight, plain.branches["main"].addon.weight[: 2 * PARTS])
 
 
 @torch.no_grad()
