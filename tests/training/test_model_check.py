@@ -72,8 +72,8 @@ SMALL = ("test_", "atto", "femto", "pico", "nano", "micro", "tiny", "mini", "xxs
 """Parts of the names of small models."""
 
 
-def smallest(module):
-    """The model of a module of timm that is small by its name."""
+def small(module):
+    """A model of a module of timm that is small by its name."""
     ranked = [(min((i for i, part in enumerate(SMALL) if part in name), default=len(SMALL)), len(name), name)
               for name in timm.list_models(module=module)]  # fmt: skip
     return min(ranked)[2] if ranked else None
@@ -82,9 +82,9 @@ def smallest(module):
 @pytest.mark.long
 @pytest.mark.parametrize("side", ["own", 160, 224])
 @pytest.mark.parametrize("module", timm.list_modules())
-def test_smallest_models_of_timm(module, side):
+def test_small_models_of_timm(module, side):
     """A model gives finite maps and trains for two steps, or is refused before training with the reason."""
-    name = smallest(module)
+    name = small(module)
     if name is None:
         pytest.skip("the module has no model")
     side = timm.get_pretrained_cfg(name).input_size[-1] if side == "own" else side
