@@ -1,4 +1,8 @@
-"""ProtoTree, M-Nauta/ProtoTree: recognised, so that it is refused by name; there is no family of trees here."""
+"""ProtoTree, M-Nauta/ProtoTree: recognised, so that it is refused by name.
+
+The official code numbers prototypes in the order of a set of nodes, which differs between runs; its state dicts do not
+hold that order.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,11 @@ from protoexplain.importing.foreign import ForeignModel
 
 
 def convert(model: ForeignModel, classes: int | None) -> Converted:
-    raise UserError("this is a ProtoTree, and there is no family of trees to import it into", model.where)
+    raise UserError(
+        "this is a ProtoTree, whose tensors do not tell which prototype belongs to which node",
+        model.where,
+        "train one here, such as by `protoexplain train --config cub-prototree`",
+    )
 
 
 CODE = OfficialCode(
