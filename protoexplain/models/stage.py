@@ -103,8 +103,8 @@ class Stage(BaseModel):
     min_images: int = Field(0, ge=0)
     """With fewer training images the backbone stays as it is."""
     returns: bool = False
-    """At the end go back to the epoch that was best on the validation images, if the last one is worse by more than one
-    standard error."""
+    """At the end go back to the epoch that was best on the validation images, if the last one is worse by more than two
+    standard errors: of many epochs one is better by one by luck."""
     alternate: bool = False
     """Train one branch per step in turn (ST-ProtoPNet)."""
     annealing: Annealing | None = None

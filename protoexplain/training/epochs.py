@@ -149,7 +149,7 @@ def _finish_epoch(
         last = number == stage.epochs
         if last or not stage.anneals:
             settled = last and (stage.anneals or stage.returns)
-            margin = _standard_error(accuracy, len(validation)) if settled else 0.0
+            margin = 2 * _standard_error(accuracy, len(validation)) if settled else 0.0
             trainer.snapshot_if_best(accuracy, f"{stage.name} {number}", margin)
 
 

@@ -82,7 +82,7 @@ class TestBestAndLast:
     def test_a_last_layer_that_comes_to_rest_is_kept_unless_it_is_clearly_worse(
         self, planted, tmp_path, monkeypatch, end, kept
     ):
-        """Better epochs before its end are luck of few images; one standard error of them is no difference."""
+        """Better epochs before its end are luck of few images; two standard errors of them are no difference."""
         found, whole = iter([0.9, 0.9, end]), Trainer.accuracy
         during = []
         monkeypatch.setattr(Trainer, "accuracy", lambda run, inputs: next(found) if during else whole(run, inputs))
