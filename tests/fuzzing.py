@@ -60,9 +60,10 @@ def replaced(draw, tree, most=3):
         if how == 0:
             del parent[key]
         elif how == 1 and isinstance(parent, dict):
-            parent[draw(st.sampled_from(("x", "", "names", "=a")))] = draw(st.sampled_from(VALUES))
+            parent[draw(st.sampled_from(("x", "", "names", "=a")))] = copy.deepcopy(draw(st.sampled_from(VALUES)))
         else:
-            parent[key] = draw(st.one_of(st.sampled_from(VALUES), st.text(max_size=4), st.integers(-3, 300)))
+            value = draw(st.one_of(st.sampled_from(VALUES), st.text(max_size=4), st.integers(-3, 300)))
+            parent[key] = copy.deepcopy(value)
     return tree
 
 

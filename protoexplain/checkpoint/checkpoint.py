@@ -98,8 +98,8 @@ class Checkpoint:
         >>> from pathlib import Path
         >>> checkpoint = px.Checkpoint.load(Path("checkpoints/planted-protopnet"))
         >>> checkpoint.config.family, len(checkpoint.classes), len(checkpoint.prototypes)
-        ('protopnet', 20, 66)
-        >>> checkpoint.owner_name(0) == checkpoint.classes[0]
+        ('protopnet', 20, 63)
+        >>> checkpoint.owner_name(4) == checkpoint.classes[0]
         True
     """
 

@@ -128,7 +128,10 @@ def _start_from_patches(model: PrototypeModel, loaded: tuple[torch.Tensor, ...])
 
 
 def _fit_head(model: PrototypeModel, loaded: tuple[torch.Tensor, ...], steps: int) -> None:
+    """Some steps by gradient, of heads that are learned so."""
     images, labels, _ = loaded
+    if "head" not in model.parameter_groups():
+        return
     with torch.no_grad():
         activations = model.activations(model.backbone(images))
     optimizer = torch.optim.Adam(model.parameter_groups()["head"], lr=0.05)

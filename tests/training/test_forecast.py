@@ -86,7 +86,7 @@ class TestSchedules:
 
     def test_it_is_told_in_a_sentence(self):
         told = schedule_in_words(resolve("quick-protopnet", ["training.epochs=10"]))
-        assert told == "10 epochs where the schedule has 17 (backbone 9, warm 1; as before last layer 10)"
+        assert told == "10 epochs where the schedule has 15 (backbone 9, warm 1; as before last layer 10)"
 
 
 class TestEpochsWithin:
