@@ -27,7 +27,7 @@ PAGES = {
     "app": ("tab=explain", "#answer h2"),
     "app-what-if": ("tab=what_if&hue=0.1", "#what-if-prototypes"),
     "app-prototypes": ("tab=prototypes", "#tab-prototypes img"),
-    "app-edit": ("tab=edit&class=9&prototype=33", "#tab-edit .candidates img"),
+    "app-edit": ("tab=edit&class=9&prototype=31", "#tab-edit .candidates img"),
 }
 """Name of a picture -> the page's address, and what it shows when it is ready."""
 
