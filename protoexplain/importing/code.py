@@ -115,3 +115,12 @@ def input_settings(model: ForeignModel) -> tuple[dict[str, Any], tuple[str, ...]
     if side is not None:
         return {"image_size": side}, ()
     return {"image_size": 224}, ("images of 224 pixels, as published (--set data.image_size=...)",)
+
+
+def activation_settings(model: ForeignModel, assumed: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Settings of what becomes of distances, and `assumed` with what is assumed of them."""
+    activation = model.setting("prototype_activation_function", str, None)
+    if activation is None:
+        activation = "log"
+        assumed = (*assumed, "the logarithm of distances, as published (--set model.activation=linear)")
+    return {"activation": activation, "epsilon": model.setting("epsilon", float, 1e-4)}, assumed

@@ -43,3 +43,12 @@ def component_net(
         data=data,
         assumed=(*assumed, said),
     )
+
+
+def shared_head(family: str, title: str, model: ForeignModel) -> Converted:
+    """A model whose last layer is one matrix [C,K] over the components that all classes share (PIP-Net, RBF-net)."""
+    tensors = Tensors(model, title)
+    weight = tensors.take("_classification.weight", None, None)
+    net = component_net(family, model, tensors, {"branches.main.head.weight": weight}, weight.shape[0], weight.shape[1])
+    tensors.end()
+    return net

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from protoexplain.importing.code import Converted, OfficialCode, Tensors, input_settings
+from protoexplain.importing.code import Converted, OfficialCode, Tensors, activation_settings, input_settings
 from protoexplain.importing.foreign import ForeignModel
 from protoexplain.importing.owners import owners_of, places_of
 
@@ -19,12 +19,7 @@ def convert(model: ForeignModel, classes: int | None) -> Converted:
     tensors.skip("ones")
     tensors.end()
     data, assumed = input_settings(model)
-    activation = model.setting("prototype_activation_function", str, None)
-    if activation is None:
-        activation, assumed = (
-            "log",
-            (*assumed, "the logarithm of distances, as published (--set model.activation=linear)"),
-        )
+    activation, assumed = activation_settings(model, assumed)
     identity = model.settings.get("prototype_class_identity")
     return protopnet(
         prototypes,
@@ -32,7 +27,7 @@ def convert(model: ForeignModel, classes: int | None) -> Converted:
         addon,
         backbone,
         identity=identity if isinstance(identity, Tensor) else None,
-        settings={"activation": activation, "epsilon": model.setting("epsilon", float, 1e-4)},
+        settings=activation,
         data=data,
         assumed=assumed,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protoexplain.importing.code import Converted, OfficialCode, Tensors, input_settings
+from protoexplain.importing.code import Converted, OfficialCode, Tensors, activation_settings, input_settings
 from protoexplain.importing.foreign import ForeignModel
 
 _TITLE = "ProtoPool (Rymarczyk et al. 2022)"
@@ -24,20 +24,14 @@ def convert(model: ForeignModel, classes: int | None) -> Converted:
     tensors.skip("ones")
     tensors.end()
     data, assumed = input_settings(model)
-    activation = model.setting("prototype_activation_function", str, None)
-    if activation is None:
-        activation, assumed = (
-            "log",
-            (*assumed, "the logarithm of distances, as published (--set model.activation=linear)"),
-        )
+    activation, assumed = activation_settings(model, assumed)
     return Converted(
         family="protopool",
         model={
             "prototypes": count,
             "slots": per_class,
             "prototype_channels": prototypes.shape[1],
-            "activation": activation,
-            "epsilon": model.setting("epsilon", float, 1e-4),
+            **activation,
         },
         weights=weights,
         backbone=backbone,

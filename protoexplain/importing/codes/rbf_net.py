@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from protoexplain.importing.code import Converted, OfficialCode, Tensors
-from protoexplain.importing.components import component_net
+from protoexplain.importing.code import Converted, OfficialCode
+from protoexplain.importing.components import shared_head
 from protoexplain.importing.foreign import ForeignModel
 
 _TITLE = "RBF-net (Saralajew et al. 2025)"
 
 
 def convert(model: ForeignModel, classes: int | None) -> Converted:
-    tensors = Tensors(model, _TITLE)
-    weight = tensors.take("_classification.weight", None, None)
-    net = component_net(
-        "rbf_net", model, tensors, {"branches.main.head.weight": weight}, weight.shape[0], weight.shape[1]
-    )
-    tensors.end()
-    return net
+    return shared_head("rbf_net", _TITLE, model)
 
 
 CODE = OfficialCode(
