@@ -11,7 +11,8 @@ from protoexplain.explanations.forward_pass import run_forward
 from protoexplain.models.activation_statistics import ActivationStatistics
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import LOGITS, PROBABILITIES, Ownership
-from protoexplain.models.heads import LinearHead, ReasoningHead
+from protoexplain.models.heads import LinearHead
+from protoexplain.models.reasoning import ReasoningHead
 from protoexplain.models.similarity import DotProduct
 
 SIDE = 8

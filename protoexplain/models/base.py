@@ -115,8 +115,13 @@ class Branch(nn.Module):
         """[B,P,H,W] of the similarity itself."""
         return self.similarity.maps(self.addon(features), self.prototypes)
 
-    def activation_maps(self, similarity: Tensor) -> Tensor:
-        """Similarity maps [...,H,W] in units of the activation: the maximum of each map is the activation."""
+    def activation_maps(self, similarity: Tensor, prototypes: Tensor | None = None) -> Tensor:
+        """Similarity maps [...,P,H,W] in units of the activation: the maximum of each map is the activation.
+
+        Args:
+            similarity: Of all prototypes of the branch, or of some.
+            prototypes: Indices of these within the branch, for activations that differ between prototypes.
+        """
         return self.activation(similarity)
 
     def select(self, prototypes: Tensor) -> None:
@@ -292,6 +297,11 @@ class PrototypeModel(nn.Module):
     def baseline_activations(self) -> Tensor:
         """[P]: activations from which evidence by presence counts (`Head.baseline_activations`)."""
         return torch.cat([branch.head.baseline_activations() for _, branch in self.named_branches()])
+
+    def certified_radius(self, output: PrototypeOutput, labels: Tensor) -> Tensor:
+        """[B]: how far each picture may move, in the Euclidean distance of what the model compares, before the answer
+        can be another than its label; not positive where it is already.  Of models that know (`certified`)."""
+        raise NotImplementedError
 
     def decoded_prototypes(self) -> Tensor:
         """Pictures [P,3,S,S] in [0, 1] of the prototypes, of models that draw them."""

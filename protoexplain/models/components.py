@@ -38,7 +38,7 @@ class DetectionBranch(Branch):
             return probability
         return probability.masked_fill(probability < self.threshold, 0)
 
-    def activation_maps(self, similarity: Tensor) -> Tensor:
+    def activation_maps(self, similarity: Tensor, prototypes: Tensor | None = None) -> Tensor:
         """Maps whose maximum counts as found stay whole; the others are zero."""
         return similarity.masked_fill(self._found(similarity.amax((-2, -1), keepdim=True)) == 0, 0)
 

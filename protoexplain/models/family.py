@@ -31,6 +31,11 @@ class FamilyConfig(BaseModel):
     """Prototypes see only cells on the object, told by a linear classifier of their features that is fitted when the
     backbone has been fine-tuned; masks or boxes tell it where the object is, else the middle of the picture."""
 
+    @property
+    def certified(self) -> bool:
+        """Whether the model knows how far a picture may move before the answer can change."""
+        return False
+
 
 def imported_when_built(model: str) -> Callable[..., PrototypeModel]:
     """What makes models of a class, given as `module:class`, which is imported only then.

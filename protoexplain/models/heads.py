@@ -166,7 +166,7 @@ class LinearHead(Head):
             self.usual = self.usual[prototypes].clone()
 
     def merge(self, into: Tensor) -> None:
-        self.weight.data = _added(self.weight.data, into)
+        self.weight.data = added(self.weight.data, into)
 
 
 class SharedHead(LinearHead):
@@ -204,7 +204,7 @@ class SoftmaxHead(NonNegativeHead):
         return self.weight.softmax(1)
 
     def merge(self, into: Tensor) -> None:
-        self.weight.data = _logarithm(_added(self.class_weights().detach(), into))
+        self.weight.data = logarithm(added(self.class_weights().detach(), into))
 
 
 class DistanceHead(LinearHead):
@@ -270,74 +270,16 @@ class AggregationHead(LinearHead):
 
     def merge(self, into: Tensor) -> None:
         """A weight is one for all classes: that of a prototype of several classes is the mean over them."""
-        classes = (_added(self.own.float(), into) > 0).sum(0)
-        total = _added(self.weight.data.exp()[None], into)[0]
-        self.weight.data = _logarithm(total / classes)
+        classes = (added(self.own.float(), into) > 0).sum(0)
+        total = added(self.weight.data.exp()[None], into)[0]
+        self.weight.data = logarithm(total / classes)
 
 
-class ReasoningHead(Head):
-    """Classification by components, 2024 form: p_c = sum_k P_kc d_k + N_kc (1 - d_k).
-
-    P (positive reasoning: found and wanted) and N (negative reasoning: missing and unwanted) share one softmax
-    over all 2K entries of a class, so that p_c lies in [0, 1].  Activations are detection probabilities.
-
-    Args:
-        prototypes: Number of components K.
-        classes: Number of classes C.
-    """
-
-    full_evidence_kind = EvidenceKind.REASONING
-
-    def __init__(self, prototypes: int, classes: int) -> None:
-        super().__init__()
-        self.joint_logits = nn.Parameter(0.6 - 0.2 * torch.randn(2 * prototypes, classes))
-
-    def reasoning(self) -> tuple[Tensor, Tensor]:
-        """Positive and negative reasoning P, N, each [K,C]; the sum over both is one for each class."""
-        positive, negative = self.joint_logits.softmax(0).chunk(2)
-        return positive, negative
-
-    def _for_classes(self, classes: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
-        """P and N of some classes, each [K,k], where and as the activations are."""
-        positive, negative = (side[:, classes].to(activations) for side in self.reasoning())
-        return positive, negative
-
-    def class_weights(self) -> Tensor:
-        positive, negative = self.reasoning()
-        return (positive - negative).T
-
-    def presence_weights(self) -> Tensor:
-        return self.reasoning()[0].T
-
-    @in_float32
-    def forward(self, activations: Tensor) -> Tensor:
-        positive, negative = self.reasoning()
-        return activations @ (positive - negative) + negative.sum(0)
-
-    def evidence(self, activations: Tensor, classes: Tensor) -> Evidence:
-        positive, negative = self._for_classes(classes, activations)
-        found = activations[:, :, None]
-        return Evidence(found * positive, (1 - found) * negative, activations.new_zeros(len(classes)))
-
-    def disagreement(self, activations: Tensor, classes: Tensor) -> Evidence:
-        """What was missed, which with the evidence adds up to one: found though unwanted, missing though wanted."""
-        positive, negative = self._for_classes(classes, activations)
-        found = activations[:, :, None]
-        return Evidence(found * negative, (1 - found) * positive, activations.new_zeros(len(classes)))
-
-    def select(self, prototypes: Tensor) -> None:
-        positive, negative = self.joint_logits.detach().chunk(2)
-        self.joint_logits = nn.Parameter(torch.cat([positive[prototypes], negative[prototypes]]))
-
-    def merge(self, into: Tensor) -> None:
-        sides = [_added(side.detach().T, into).T for side in self.reasoning()]
-        self.joint_logits.data = _logarithm(torch.cat(sides))
-
-
-def _added(weights: Tensor, into: Tensor) -> Tensor:
+def added(weights: Tensor, into: Tensor) -> Tensor:
     """Weights [k,P] of which those of each prototype are added to the one that it goes into; zero remains."""
     return torch.zeros_like(weights).index_add_(1, into, weights)
 
 
-def _logarithm(weights: Tensor) -> Tensor:
+def logarithm(weights: Tensor) -> Tensor:
+    """Finite where weights are zero."""
     return weights.clamp_min(torch.finfo(weights.dtype).tiny).log()

@@ -104,8 +104,9 @@ class _PrototypeMaps:
                 for row, image in enumerate(indices.tolist()):
                     own = [record.index for record in self._wanted.get((image, name), ())]
                     if own:
-                        chosen = learned[[index - start for index in own]].to(z)
-                        maps = branch.activation_maps(branch.similarity.maps(z[row : row + 1], chosen))[0].cpu()
+                        places = torch.tensor([index - start for index in own])
+                        similarity = branch.similarity.maps(z[row : row + 1], learned[places].to(z))
+                        maps = branch.activation_maps(similarity, places.to(z.device))[0].cpu()
                         for index, each in zip(own, maps, strict=True):
                             self.found[index] = each
                 start += len(branch.prototypes)

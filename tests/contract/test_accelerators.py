@@ -46,6 +46,7 @@ SHORTEST = {
     "cbc": ONCE,
     "rbf_net": ONCE,
     "pipnet": {**ONCE, "joint_epochs": 2, "lower_frozen_epochs": 1},
+    "shallow_cbc": {"epochs": 1},
     "prototypedl": {"epochs": 1, "last_layer_epochs": 1},
     two_sizes.NAME: PROJECTED,
 }
@@ -297,7 +298,8 @@ def test_cells_and_scores_under_mixed_precision(family):
         features = model.backbone(images)
         output = model.from_features(features)
         latents = {name: branch.addon(features) for name, branch in model.named_branches()}
-    assert features.dtype == torch.bfloat16, "half precision was not used at all"
+    network = any(True for _ in model.backbone.parameters())
+    assert (features.dtype == torch.bfloat16) == network, "half precision was not used at all"
     scores = []
     for name, branch in model.named_branches():
         out, z = output.branches[name], latents[name].float()

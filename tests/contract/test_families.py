@@ -75,7 +75,10 @@ def single_stages(config):
 @pytest.mark.parametrize("backbone", BACKBONES)
 @torch.no_grad()
 def test_shapes(family, backbone):
-    config = tiny_config(family, model={"backbone": BACKBONES[backbone]})
+    if "backbone" in get_family(family).tiny:
+        config = tiny_config(family)
+    else:
+        config = tiny_config(family, model={"backbone": BACKBONES[backbone]})
     model = tiny_model(config)
     features = model.backbone(noise(3))
     output, maps = model.from_features(features), maps_of(model, features)
@@ -128,7 +131,13 @@ def statistics(model, features):
     return running.statistics()
 
 
-KINDS = {"cbc": "reasoning", "pipnet": "product", "prototree": "route", "rbf_net": "product"}
+KINDS = {
+    "cbc": "reasoning",
+    "pipnet": "product",
+    "prototree": "route",
+    "rbf_net": "product",
+    "shallow_cbc": "reasoning",
+}
 """Families whose evidence does not count from what is usual."""
 
 

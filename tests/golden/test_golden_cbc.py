@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from protoexplain.models import detection, losses, robustness
 from protoexplain.models.contract import Ownership
-from protoexplain.models.heads import LinearHead, ReasoningHead, SoftmaxHead
+from protoexplain.models.families.shallow_cbc import ShallowCBCConfig
+from protoexplain.models.families.shallow_cbc.network import ShallowCBC
+from protoexplain.models.heads import LinearHead, SoftmaxHead
+from protoexplain.models.reasoning import IndefiniteReasoningHead, ReasoningHead
 
 pytestmark = pytest.mark.golden
 F64 = torch.float64
@@ -226,3 +229,82 @@ def test_positive_reasoning_alone_is_an_rbf_network(golden):
     positive_only = reasoning_head(torch.cat([weight.T, torch.full_like(weight.T, -torch.inf)]))
     close(rbf(found), v["posonly_prob"], atol=1e-6, rtol=1e-5)
     close(positive_only(found), v["posonly_prob"], atol=1e-6, rtol=1e-5)
+
+
+def indefinite_head(encoded: Tensor, concepts: int = 1) -> IndefiniteReasoningHead:
+    _, components, columns = encoded.shape
+    head = IndefiniteReasoningHead(components, columns // concepts, concepts)
+    head.encoded = nn.Parameter(encoded)
+    return head
+
+
+def test_reasoning_2019(golden):
+    v = golden("cbc_reasoning_2019")
+    found = v.tensor("detection", F64).requires_grad_()
+    head = indefinite_head(v.tensor("encoded", F64))
+    every = torch.arange(v["encoded"].shape[2])
+    prob, (positive, negative) = head(found), head.reasoning()
+    wanted, unwanted, ignored = head.probabilities()
+    agreement, disagreement = head.evidence(found, every), head.disagreement(found, every)
+    actual = {
+        "requiredness_pos_ind_neg": torch.stack([wanted, ignored, unwanted]),
+        "prob_uniform": prob,
+        "positive_agreement_uniform": agreement.presence.sum(1),
+        "negative_agreement_uniform": agreement.absence.sum(1),
+        "positive_disagreement_uniform": disagreement.absence.sum(1),
+        "negative_disagreement_uniform": disagreement.presence.sum(1),
+        "positive_reasoning_uniform": positive,
+        "negative_reasoning_uniform": negative,
+    }
+    for key, value in actual.items():
+        close(value, v[key], atol=1e-6, rtol=1e-5)
+    assert torch.equal(head.indefinite(), ignored)
+    total = (prob * v.tensor("cotangent", F64)).sum()
+    for_encoded, for_found = torch.autograd.grad(total, [head.encoded, found])
+    close(for_encoded, v["grad_encoded_uniform"], atol=2e-4, rtol=1e-3)
+    close(for_found, v["grad_detection_uniform"], atol=2e-4, rtol=1e-3)
+
+
+def test_first_form_of_2019(golden):
+    """The layer of the first code, one and several concepts for each class, and its loss."""
+    v = golden("cbc_reasoning_2019_keras")
+    found, several = v.tensor("detection"), v.tensor("encoded_replicas")
+    prob = indefinite_head(v.tensor("encoded"))(found)
+    close(prob, v["prob_uniform"], atol=2e-6, rtol=1e-5)
+    close(losses.margin_loss(prob, v.tensor("labels"), 0.3), v["margin_loss_0p3"], atol=2e-6, rtol=1e-5)
+    replicas = several.shape[1]
+    head = indefinite_head(several.permute(0, 2, 3, 1).flatten(2), replicas)
+    expected = v.tensor("prob_replicas")
+    close(head.concept_scores(found).unflatten(1, (-1, replicas)), expected, atol=2e-6, rtol=1e-5)
+    close(head(found), expected.amax(2), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["eu", "sq"])
+def test_shallow_model(golden, kind):
+    """The whole model: inputs of eight numbers stand for pictures of eight grey pixels in a row."""
+    v = golden("cbc_robust")
+    config = ShallowCBCConfig(
+        image_size=8,
+        picture_channels=1,
+        components=len(v["components"]),
+        detection="squared" if kind == "sq" else "euclidean",
+        robust_margin=v.number("margin"),
+    )
+    model = ShallowCBC(config, len(v["template_class"]) // config.concepts_per_class, nn.Identity(), 3).double()
+    branch = model.branch
+    branch.prototypes.data = v.tensor("components", F64)[:, None, None]
+    branch.raw_sigma.data = v.tensor("sigma_raw", F64)[0]
+    branch.head.joint_logits.data = v.tensor("joint_logits", F64)
+    output = model.from_features(v.tensor("x", F64)[:, None, None].expand(-1, 3, -1, -1))
+    labels, tolerance = v.tensor("labels"), {"atol": 2e-6, "rtol": 1e-4}
+    close(output.activations, v[f"detection_{kind}"], **tolerance)
+    close(branch.head.concept_scores(output.activations), v[f"concept_prob_{kind}"], **tolerance)
+    assert output.logits.argmax(1).tolist() == v[f"pred_class_{kind}"].tolist()
+    close(model.certified_radius(output, output.logits.argmax(1)), v[f"eps_pred_{kind}"], **tolerance)
+    close(model.certified_radius(output, labels), v[f"eps_label_{kind}"], **tolerance)
+    loss = model.loss_terms(output, labels, frozenset({"robust"}))["robust"]
+    close(loss, v[f"loss_margin_{kind}"].mean(), **tolerance)
+    leaves = {"logits": branch.head.joint_logits, "components": branch.prototypes, "sigma_raw": branch.raw_sigma}
+    for key, gradient in zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True):
+        expected = v.tensor(f"grad_{key}_{kind}", F64)
+        close(gradient.view_as(expected), expected, atol=1e-6, rtol=1e-3)

@@ -155,13 +155,13 @@ def own_maps(
             slots = torch.nonzero((owned >= start) & (owned < start + size)).flatten()
             if len(slots):
                 rows = torch.nonzero(labels == label).flatten()
-                chosen = branch.prototypes[(owned[slots] - start).to(z.device)]
-                maps = branch.similarity.maps(z[rows.to(z.device)], chosen)
+                own = (owned[slots] - start).to(z.device)
+                maps = branch.similarity.maps(z[rows.to(z.device)], branch.prototypes[own])
                 extent = tuple(maps.shape[2:])
                 if extent not in found:
                     nothing = torch.zeros(slots_of, dtype=torch.bool)
                     found[extent] = OwnMaps(features.new_zeros(*slots_of, *extent), nothing)
-                found[extent].maps[rows[:, None], slots] = branch.activation_maps(maps) if activated else maps
+                found[extent].maps[rows[:, None], slots] = branch.activation_maps(maps, own) if activated else maps
                 found[extent].present[rows[:, None], slots] = True
         start += size
     return list(found.values())

@@ -14,7 +14,7 @@ from protoexplain.models.base import PrototypeOutput
 from protoexplain.models.components import ComponentNet, component_count
 from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.families.cbc import CBCConfig
-from protoexplain.models.heads import ReasoningHead
+from protoexplain.models.reasoning import ReasoningHead
 
 
 class CBC(ComponentNet):
