@@ -20,11 +20,19 @@ if TYPE_CHECKING:
     from protoexplain.metrics.observe.plan import Kind
 
 Need = Literal[
-    "parts", "regions", "training_regions", "projection", "foreign", "places", "interventions", "training_images"
+    "parts",
+    "regions",
+    "training_regions",
+    "projection",
+    "foreign",
+    "places",
+    "interventions",
+    "training_images",
+    "certificate",
 ]
 """Part locations; masks or boxes of the object in test images and in training images; prototypes from before
 projection; images of other things; prototypes that are found at places of an image; images without parts; training
-images."""
+images; a model that knows how far images may move."""
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is null in JSON."""
 _DESCRIPTION = ("title", "help", "unit", "higher_is_better")

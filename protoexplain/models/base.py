@@ -116,12 +116,8 @@ class Branch(nn.Module):
         return self.similarity.maps(self.addon(features), self.prototypes)
 
     def activation_maps(self, similarity: Tensor, prototypes: Tensor | None = None) -> Tensor:
-        """Similarity maps [...,P,H,W] in units of the activation: the maximum of each map is the activation.
-
-        Args:
-            similarity: Of all prototypes of the branch, or of some.
-            prototypes: Indices of these within the branch, for activations that differ between prototypes.
-        """
+        """Similarity maps [...,P,H,W], of all prototypes or of some (indices within the branch), in units of the
+        activation: the maximum of each map is the activation."""
         return self.activation(similarity)
 
     def select(self, prototypes: Tensor) -> None:
@@ -153,8 +149,7 @@ class PrototypeModel(nn.Module):
     statistics: ActivationStatistics | None = None
     """Of the training images; None before they were gathered."""
     calibration: Calibration | None = None
-    """By held-out images; None where there were none, and after prototypes were dropped.  Class scores do not
-    depend on it."""
+    """By held-out images, if there were any and no prototypes were dropped since.  Class scores do not depend on it."""
 
     def __init__(self, backbone: nn.Module, branches: Mapping[str, Branch], ownership: Ownership) -> None:
         super().__init__()
@@ -299,8 +294,8 @@ class PrototypeModel(nn.Module):
         return torch.cat([branch.head.baseline_activations() for _, branch in self.named_branches()])
 
     def certified_radius(self, output: PrototypeOutput, labels: Tensor) -> Tensor:
-        """[B]: how far each picture may move, in the Euclidean distance of what the model compares, before the answer
-        can be another than its label; not positive where it is already.  Of models that know (`certified`)."""
+        """[B]: how far pictures may move before their answers can be other than their labels, by the Euclidean distance
+        of what the model compares; not positive where they are.  Of models whose family says `certified`."""
         raise NotImplementedError
 
     def decoded_prototypes(self) -> Tensor:
@@ -357,10 +352,9 @@ class PrototypeModel(nn.Module):
         self.calibration = None
 
     def merge(self, into: Tensor) -> None:
-        """Let prototypes take the place of others: their classes own them, too, and weights add up.
+        """Let each prototype go into another one of its branch, or stay: int64 [P], itself where it stays.
 
-        Args:
-            into: int64 [P], the prototype of the same branch that each goes into; itself where it stays.
+        Its classes own that one, too, and weights add up.
         """
         into, start = into.to(self.owned.device), 0
         ownership = self.ownership.merged(into)

@@ -221,7 +221,8 @@ def test_needs_of_a_bare_data_set_are_explained():
         interventions=None,
         training=(),
     )
-    checkpoint = SimpleNamespace(prototypes=(), before_projection=dict)
+    config = SimpleNamespace(model=tiny_config("protopnet").model)
+    checkpoint = SimpleNamespace(prototypes=(), before_projection=dict, config=config)
     found = missing_needs(checkpoint, images, None)
     assert set(found) == {
         "parts",
@@ -231,6 +232,7 @@ def test_needs_of_a_bare_data_set_are_explained():
         "foreign",
         "interventions",
         "training_images",
+        "certificate",
     }
     assert "My pictures has none" in found["parts"][0]
     assert "augmentation_consistency" in found["parts"][1]

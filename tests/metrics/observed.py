@@ -178,6 +178,7 @@ def observe(labels, shared=False, seed=0, classes=4, **settings):
     parts = Parts(PART_NAMES, pixels, real(len(PART_NAMES)) < 0.8, source, crops, SIZE, 1 + real(2).double())
     more = torch.Generator().manual_seed(seed + 1)
     columns["cells"] = cells_of(labels, more)
+    columns["certificate"] = {"radius": torch.rand(images, generator=torch.Generator().manual_seed(seed)) - 0.2}
     columns["relevance"] = {
         **{name: torch.rand(images, generator=more).double() for name in ("energy", "mask", "object")},
         "region": columns["localisation"]["region"],

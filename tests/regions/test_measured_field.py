@@ -8,7 +8,7 @@ from torch import nn
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.contract import Ownership
 from protoexplain.models.heads import LinearHead
-from protoexplain.models.registry import family_names
+from protoexplain.models.registry import family_names, get_family
 from protoexplain.models.similarity import NegativeSquaredL2
 from protoexplain.regions.measured_field import measure_fields
 from protoexplain.regions.receptive_field import receptive_field
@@ -56,8 +56,8 @@ def nearness_of(model, picture):
 @pytest.mark.parametrize("family", family_names())
 @torch.no_grad()
 def test_pixels_outside_have_no_influence(family):
-    config = tiny_config(family, model={"backbone": {"name": "test_resnet", "stride": 8, "weights": "none"}})
-    model = tiny_model(config)
+    network = {"backbone": {"name": "test_resnet", "stride": 8, "weights": "none"}, **get_family(family).tiny}
+    model = tiny_model(tiny_config(family, model=network))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     ((size, field),) = measure_fields(model, 64).items()
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

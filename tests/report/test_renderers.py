@@ -119,7 +119,7 @@ class TestEveryFamily:
         for case in report.images:
             assert percent(case.predictions[0].probability).replace(" ", "\N{NO-BREAK SPACE}") in page.text
         relative = report.images[0].explanation.evidence == "shapley"
-        assert relative == (family not in ("cbc", "pipnet", "prototree", "rbf_net"))
+        assert relative == (family not in ("cbc", "pipnet", "prototree", "rbf_net", "shallow_cbc"))
         for words in ("relative to the average class", "What an average picture gets", "usually "):
             assert (words in page.text) == relative
         cards = [card for section in report.prototypes.sections for card in section.cards]

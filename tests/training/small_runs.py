@@ -50,7 +50,7 @@ def fresh(family, classes=CLASSES, **model):
     config = parse(
         {
             "family": family,
-            "model": {**get_family(family).tiny, "backbone": BACKBONE, **model},
+            "model": {"backbone": BACKBONE, **get_family(family).tiny, **model},
             "data": {"image_size": SIZE},
         }
     )

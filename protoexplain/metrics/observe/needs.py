@@ -5,6 +5,7 @@ from __future__ import annotations
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.metrics.base import Need
 from protoexplain.metrics.observe.images import Images
+from protoexplain.models.family import FamilyConfig
 
 
 def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None) -> dict[Need, tuple[str, str]]:
@@ -18,6 +19,7 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         "foreign": foreign is not None,
         "interventions": images.interventions is not None,
         "training_images": bool(images.training),
+        "certificate": isinstance(checkpoint.config.model, FamilyConfig) and checkpoint.config.model.certified,
         "places": not checkpoint.prototypes
         or any((r.map_height, r.map_width) != (1, 1) for r in checkpoint.prototypes),
     }
@@ -46,6 +48,10 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         "places": (
             "prototypes that are found at places of an image, and those of this model are whole pictures",
             "measure a model whose prototypes are parts of pictures",
+        ),
+        "certificate": (
+            "a model that knows how far pictures may move, and this one does not",
+            "measure a model of the family shallow_cbc whose detection is a kernel of a distance",
         ),
         "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
         "training_images": (

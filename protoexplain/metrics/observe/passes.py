@@ -196,6 +196,17 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """Certified radius of each image for its own class, of models that know one."""
+
+    name: str = "certificate"
+    cost = 1
+
+    def __call__(self, chunk: Chunk) -> dict[str, Tensor]:
+        return {"radius": chunk.model.certified_radius(chunk.output, chunk.labels)}
+
+
+@dataclass(frozen=True)
 class Unprojected:
     """Class scores with the prototypes from before projection; all else is as in the checkpoint."""
 

@@ -23,6 +23,7 @@ from protoexplain.metrics.settings import MeasureSettings
 
 Kind = Literal[
     "scores",
+    "certificate",
     "unprojected",
     "lead",
     "patches",
@@ -79,6 +80,7 @@ def _attack(settings: MeasureSettings) -> list[Pass]:
 
 _KINDS: Mapping[Kind, Callable[[MeasureSettings], list[Pass]]] = {
     "scores": lambda settings: [passes.Scores()],
+    "certificate": lambda settings: [passes.Certificate()],
     "unprojected": lambda settings: [passes.Unprojected()],
     "lead": lambda settings: [passes.LeadContributions()],
     "patches": lambda settings: [passes.BestCells()],

@@ -9,6 +9,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Can its answers be trusted?": (
         "accuracy",
         "accuracy_under_noise",
+        "certified_accuracy",
         "calibration_error",
         "abstention",
         "foreign_accepted",

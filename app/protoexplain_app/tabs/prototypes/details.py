@@ -182,7 +182,8 @@ def _neighbours(model: PrototypeModel, index: int) -> list[tuple[int, float]]:
     own = index - start
     if has_vectors(branch):
         vectors = branch.prototypes.detach()
-        likeness = branch.activation(branch.projected_by.maps(vectors, vectors[own : own + 1])).flatten()
+        similarity = branch.projected_by.maps(vectors, vectors[own : own + 1])
+        likeness = branch.activation_maps(similarity, torch.tensor([own])).flatten()
     else:
         weights = F.normalize(model.class_weights().detach()[:, start : start + size], dim=0)
         likeness = weights[:, own] @ weights
