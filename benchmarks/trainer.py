@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from lightning_fabric import Fabric
 
+from protoexplain.fabric import make_fabric
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine
@@ -14,10 +15,14 @@ from protoexplain.training.inputs import InputBatch, Kind
 
 
 def trainer_epoch(
-    model: PrototypeModel, stage: Stage, kind: Kind, batches: Callable[[], Iterable[InputBatch]]
+    model: PrototypeModel,
+    stage: Stage,
+    kind: Kind,
+    batches: Callable[[], Iterable[InputBatch]],
+    fabric: Fabric | None = None,
 ) -> Callable[[], None]:
-    """Prepare the model for a stage; each call of the result trains on all batches."""
-    fabric = Fabric(accelerator="cpu", devices=1)
+    """Prepare the model for a stage, by default on the CPU; each call of the result trains on all batches."""
+    fabric = fabric or make_fabric("cpu")
     trained = engine.freeze(model, stage.lr)
     step = fabric.setup_module(engine.TrainStep(model, kind, frozenset(stage.losses)))
     raw_optimizer = engine.make_optimizer(model, stage, trained)

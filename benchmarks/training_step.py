@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from benchmarks.timing import compare, interleave, settings
 from benchmarks.trainer import trainer_epoch
 from protoexplain.config import parse
+from protoexplain.fabric import make_fabric
 from protoexplain.models.backbone_config import BackboneConfig
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.registry import get_family
@@ -28,14 +30,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
 TARGET = 1.10
 
 
-def bare_step(backbone: BackboneConfig, images: Tensor) -> Callable[[], None]:
-    model = Backbone(backbone)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
+def bare_step(backbone: BackboneConfig, images: Tensor, fabric: Fabric | None = None) -> Callable[[], None]:
+    """A step of the backbone alone, by default on the CPU."""
+    fabric = fabric or make_fabric("cpu")
+    model = fabric.setup_module(Backbone(backbone))
+    optimizer = fabric.setup_optimizers(torch.optim.Adam(model.parameters(), lr=1e-4, fused=True))
+    there = fabric.to_device(images)
 
     def step() -> None:
         model.train()
         optimizer.zero_grad()
-        model(images).mean().backward()
+        fabric.backward(model(there).mean())
         optimizer.step()
 
     return step
