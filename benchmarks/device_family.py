@@ -228,7 +228,7 @@ def _explanations(work: Work, device: torch.device) -> tuple[dict[str, object], 
         "predictions": explanation["predictions"],
         "change": None if change is None else change.to_dict(),
         "explained pixels": pixels.to_dict()["value"],
-        "explained prototypes": [entry.to_dict() for entry in prototypes],
+        "nearest to prototypes": [[near.similarity for near in entry.splits["test"].nearest] for entry in prototypes],
     }, max(errors)
 
 

@@ -42,7 +42,7 @@ class Cell:
             if "error" in line:
                 found.append(f"{line['work']}: {line['error']}")
             found += [
-                f"{line['work']}: {one['what']} deviates by {one['largest']:.1e}, allowed {one['allowed']:.0e}"
+                f"{line['work']}: {one['what']} deviates by {one['largest']:.1e}, allowed {one['allowed']:g}"
                 for one in line.get("deviations", ())
                 if not one["largest"] <= one["allowed"]
             ]
@@ -111,7 +111,7 @@ def _head(device: str) -> list[str]:
         )
     else:
         where = f"On one {torch.cuda.get_device_name(0) if device.startswith('cuda') else device}, beside the CPU."
-    allowed = ", ".join(f"{name} {value:.0e}" for name, value in ALLOWED.items())
+    allowed = ", ".join(f"{name} {value:g}" for name, value in ALLOWED.items())
     return [
         "# Device check",
         "",

@@ -1,11 +1,13 @@
 """In which precision numbers are computed, whatever the device and the training's mixed precision.
 
-Float64 is for the CPU alone: some accelerators (Apple's) have none.
+Float64 is for the CPU alone: some accelerators (Apple's) have none.  By default torch rounds the inputs of float32
+convolutions to three digits (TF32) on NVIDIA's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -32,6 +34,23 @@ def in_float32(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
             return function(*map(_widened, args), **kwargs)  # type: ignore[arg-type]
 
     return computed
+
+
+@contextmanager
+def all_digits() -> Iterator[None]:
+    """Inside, accelerators compute float32 products and convolutions with all digits instead of in TF32.
+
+    Patches that are written into prototypes are then found and proved alike on all devices.  It can decorate functions.
+    """
+    settings = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
 
 
 def exact(numbers: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from protoexplain.data.records import ImageRecord
 from protoexplain.io.scratch import reserve
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.precision import all_digits
 from protoexplain.training.inputs import CachedInputs, ImageInputs
 from protoexplain.training.projection import LatentBatch
 
@@ -102,6 +103,7 @@ def head_inputs(model: PrototypeModel, similarity: Tensor, labels: Tensor, train
     return CachedInputs("activations", activations_of(model, similarity, training)[None], labels)
 
 
+@all_digits()
 @torch.no_grad()
 def compute_features(
     model: PrototypeModel,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.precision import all_digits
 from protoexplain.models.similarity import gather_patches, map_size, patch_depth
 
 RELATIVE_TIE, ABSOLUTE_TIE = 1e-6, 1e-7
@@ -123,6 +124,7 @@ def _update(holder: BestPatches, chosen: Tensor, found: BestPatches) -> None:
         getattr(holder, f.name)[chosen] = getattr(better, f.name)
 
 
+@all_digits()
 @torch.inference_mode()
 def search(
     model: PrototypeModel,
@@ -152,6 +154,7 @@ def latent_batches(model: PrototypeModel, batches: Iterable[tuple[Tensor, Tensor
         yield [branch.addon(features) for _, branch in model.named_branches()], labels, indices
 
 
+@all_digits()
 @torch.inference_mode()
 def search_latents(
     model: PrototypeModel, batches: Iterable[LatentBatch], any_class: bool = False, allowed: Allowed | None = None

@@ -23,6 +23,7 @@ from protoexplain.errors import UserError
 from protoexplain.io.images import sha256_of
 from protoexplain.io.manifest import verify_folder
 from protoexplain.models.base import Branch, PrototypeModel
+from protoexplain.models.precision import all_digits
 from protoexplain.models.similarity import Similarity, gather_patches, map_size
 from protoexplain.progress import Progress
 from protoexplain.regions.object_cells import projection_cells
@@ -72,6 +73,7 @@ class VerifyReport:
         return "\n".join(lines)
 
 
+@all_digits()
 def verify(
     checkpoint: Checkpoint,
     data: DatasetView | None = None,

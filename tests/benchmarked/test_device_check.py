@@ -48,7 +48,7 @@ def test_work_that_fails_stops_nothing_else(here, monkeypatch, tmp_path, capsys)
     assert [line["work"] for line in cell.lines] == list(works)
     assert cell.failures == [
         "forward: RuntimeError: expected all tensors on one device",
-        "edit: logits deviates by 5.0e-01, allowed 1e-01",
+        "edit: logits deviates by 5.0e-01, allowed 0.1",
     ]
     late = device_check.run("protopnet", "cpu", "float32", tmp_path, 0.0)
     assert late.left_out
