@@ -2,9 +2,12 @@
 
 The looks of one part in the classes are grouped, or, where a part has more components than there are classes, its looks
 in the images.  Each group is a component, and so are the kinds of background, so that every cell resembles something.
+Reasoning over them starts from what the images of the classes show.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -15,10 +18,13 @@ from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.components import ComponentNet
+from protoexplain.models.heads import ReasoningHead
 from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import TEMPERATURE, PartClassifier
 
 _STEPS = 30
+SHARPNESS = 5.0
+"""Of the reasoning that components start with: a component that one class alone shows gets e to the power of it."""
 
 
 @torch.no_grad()
@@ -58,6 +64,33 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
     assert addon.bias is not None
     addon.weight.copy_((scaled @ (torch.stack(columns, 1) - shift[:, None]))[..., None, None])
     addon.bias.copy_(scaled @ shift)
+
+
+@torch.no_grad()
+def start_reasoning(model: ComponentNet, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """Let each class want to find the components that its images show more than those of other classes do, and want to
+    miss those that they show less.
+
+    The logit of a class's positive reasoning is how much higher its mean activation of a component is than the mean
+    over the classes, times a sharpness; its negative is that of the negative reasoning.  A component that is as usual
+    in a class as in the others then says next to nothing.  Heads without reasoning stay as they are.
+
+    Args:
+        model: Its components have their first values.
+        batches: All training images once: images, labels, indices.
+    """
+    ((_, branch),) = model.named_branches()
+    head = branch.head
+    if not isinstance(head, ReasoningHead):
+        return
+    model.eval()
+    sums, counts = torch.zeros_like(head.joint_logits.chunk(2)[0]), head.joint_logits.new_zeros(model.classes)
+    for images, labels, _ in batches:
+        sums.index_add_(1, labels, model.activations(model.backbone(images)).to(sums).T)
+        counts += labels.bincount(minlength=model.classes)
+    means = sums / counts.clamp_min(1)
+    logits = SHARPNESS * (means - means.mean(1, keepdim=True))
+    head.joint_logits.copy_(torch.cat([logits, -logits]))
 
 
 def _kinds_of_classes(vectors: Tensor, count: int) -> Tensor:

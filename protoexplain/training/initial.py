@@ -7,7 +7,7 @@ from protoexplain.models.base import PrototypeModel
 from protoexplain.models.components import ComponentNet
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
-from protoexplain.training.component_start import start_components
+from protoexplain.training.component_start import start_components, start_reasoning
 from protoexplain.training.object_gate import fit_object_gate
 from protoexplain.training.part_start import parts_of_images, start_from_parts, start_part_classifier
 from protoexplain.training.trainer import Trainer
@@ -37,3 +37,6 @@ def start(run: Trainer, first: PrototypeModel) -> None:
         else:
             start_from_parts(run, first)
     fit_object_gate(run)
+    if how == "parts" and isinstance(run.model, ComponentNet):
+        everything = list(range(len(run.data.train)))
+        start_reasoning(run.model, run.clean_batches(everything, "components of the classes"))

@@ -49,7 +49,7 @@ def _divide(
         if isinstance(layer, nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for parameter in layer.parameters():
-                parameter.data.uniform_(-bound, bound, generator=generator)
+                parameter.data.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
     parameters = list(division.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)

@@ -338,3 +338,9 @@ def test_a_pyramid_needs_finer_features(stride):
         random("resnet18", stride=16, pyramid_stride=stride)
     assert error.value.where == "backbone.pyramid_stride"
     assert "8" in error.value.fix
+
+
+def test_layers_above_the_features_are_no_part_of_the_backbone():
+    """Else a checkpoint of one release of timm could not be opened by another."""
+    names = Backbone(BackboneConfig(name="tf_efficientnet_lite0", stride=32, weights="none")).state_dict()
+    assert not [name for name in names if name.startswith(("net.conv_head", "net.bn2", "net.classifier"))]

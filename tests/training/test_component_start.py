@@ -10,7 +10,7 @@ from protoexplain.errors import UserError
 from protoexplain.models.families.cbc import CBCConfig
 from protoexplain.models.families.cbc.network import CBC
 from protoexplain.models.parts import BACKGROUNDS, TEMPERATURE, PartClassifier
-from protoexplain.training.component_start import start_components
+from protoexplain.training.component_start import SHARPNESS, start_components, start_reasoning
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, parts_of_images
 from protoexplain.training.stage_models import models_of
@@ -109,3 +109,26 @@ def test_parts_of_images_are_means_of_the_cells_that_show_them(planted, tmp_path
     before = run.model.branches["main"].addon.weight.clone()
     start(run, first)
     assert not torch.equal(run.model.branches["main"].addon.weight, before)
+
+
+@torch.no_grad()
+def test_reasoning_starts_from_what_the_images_of_the_classes_show(planted, tmp_path):
+    config = tiny_config("cbc", model={"start": "parts"}, training={"fine_tuning": {"epochs": 1, "parts": 2}})
+    run = open_run(config, planted, tmp_path)
+    images, labels = pictures(run)
+    batches = [(images[part], labels[part], part) for part in torch.arange(len(images)).split(5)]
+    head = run.model.branches["main"].head
+    start_reasoning(run.model, batches)
+    shown = run.model.activations(run.model.backbone(images))
+    means = torch.stack([shown[labels == label].mean(0) for label in range(run.model.classes)], 1)
+    more = means - means.mean(1, keepdim=True)
+    positive, negative = head.reasoning()
+    torch.testing.assert_close((positive / negative).log(), 2 * SHARPNESS * more, rtol=1e-3, atol=1e-4)
+    assert torch.equal((positive - negative).argmax(0), more.argmax(0)), "a class wants most what it shows most"
+
+
+def test_heads_without_reasoning_stay_as_they_are(planted, tmp_path):
+    run = open_run(tiny_config("rbf_net"), planted, tmp_path)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    start_reasoning(run.model, [])
+    assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
