@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.components import ComponentNet
-from protoexplain.models.heads import ReasoningHead
 from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import TEMPERATURE, PartClassifier
+from protoexplain.models.reasoning import ReasoningHead
 
 _STEPS = 30
 SHARPNESS = 5.0
