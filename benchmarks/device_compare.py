@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.precision import exact
 from protoexplain.training.projection import search, to_cpu
 
 FABRIC = {"float32": "32-true", "tf32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -61,7 +62,7 @@ def relative(there: Tensor, here: Tensor) -> float:
     """Largest difference, relative to the largest number of the second; NaN where a number is missing or infinite."""
     if not here.numel():
         return 0.0
-    one, other = there.detach().double().cpu(), here.detach().double().cpu()
+    one, other = exact(there.detach()), exact(here.detach())
     difference, size = float((one - other).abs().max()), float(other.abs().max())
     return difference / size if size else difference
 

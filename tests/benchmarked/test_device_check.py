@@ -5,9 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from pretended_device import pretended_device, pretended_fabric
+from tiny_runs import tiny_config, tiny_model
 
 from benchmarks import device_cell, device_check, device_family, device_step
-from benchmarks.device_compare import ALLOWED
+from benchmarks.device_compare import ALLOWED, of_forward, of_search
 from benchmarks.device_table import Cell, write_tables
 
 
@@ -61,6 +64,17 @@ def test_work_that_fails_stops_nothing_else(here, monkeypatch, tmp_path, capsys)
 def test_a_process_that_dies_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(device_check.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=-11))
     assert device_check.run("cbc", "cpu", "float32", tmp_path, float("inf")).failures == ["the process ended with -11"]
+
+
+def test_numbers_of_a_device_are_compared_with_those_of_the_cpu():
+    model, images = tiny_model(tiny_config("protopnet")), torch.rand(4, 3, 64, 64)
+    with pretended_device():
+        fabric = pretended_fabric()
+        deviations = of_forward(fabric, model, images, "float32")
+        found, note = of_search(fabric, model, images, torch.arange(4), "float32")
+    assert len(deviations + found) == 5
+    assert all(one.passed for one in deviations + found)
+    assert note == "0 of 8 patches lie elsewhere"
 
 
 def test_missing_numbers_fail():
