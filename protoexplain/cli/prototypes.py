@@ -39,7 +39,9 @@ def prototypes(
     from protoexplain.explanations.explainer import Explainer
     from protoexplain.explanations.prototypes.prototype import explain_prototypes
     from protoexplain.io.atomic import write_file
+    from protoexplain.models.reasoning import reasoning_of
     from protoexplain.view.contact_sheet import ImageRegions, contact_sheet
+    from protoexplain.view.reasoning_sheet import reasoning_sheet
 
     explainer = Explainer(checkpoint, resolve_device(device))
     loaded, config = explainer.checkpoint, explainer.checkpoint.config
@@ -78,6 +80,10 @@ def prototypes(
                 picture = contact_sheet(entry, loaded.classes, region, patch, source, caption)
                 write_file(out / f"prototype-{entry.prototype:05}.jpg", picture)
                 watcher.progress("drawing contact sheets", done, len(explained))
+            reasoning = reasoning_of(explainer.model)
+            if reasoning is not None:
+                pictures = [explainer.patch(index) for index in range(len(explained))]
+                write_file(out / "reasoning.png", reasoning_sheet(reasoning, pictures, loaded.classes))
             write_file(out / "prototypes.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if as_json:
         print_json(content)

@@ -7,12 +7,18 @@ K components, C classes, R = C * n concepts, those of each class one after the o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.models.heads import Evidence, Head, added, logarithm
 from protoexplain.models.precision import in_float32
+
+if TYPE_CHECKING:
+    from protoexplain.models.base import PrototypeModel
 
 _NO_REASONING = 1e-7
 """Added to what the reasoning of a concept adds up to, as published in 2019."""
@@ -180,6 +186,36 @@ class PositiveReasoningHead(ComponentHead):
 
     def merge(self, into: Tensor) -> None:
         self.logits.data = logarithm(_joined(self.reasoning()[:1], into)[0])
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """What the concepts of a model make of its components, on the CPU and outside the graph.
+
+    Args:
+        positive: [K,R] how much of a concept's score a component can give by being found.
+        negative: [K,R] how much it can give by being missing.
+        indefinite: [K,R] in [0, 1], how far it is ignored; None where the form knows no such reasoning.
+        concept_class: int64 [R].
+    """
+
+    positive: Tensor
+    negative: Tensor
+    indefinite: Tensor | None
+    concept_class: Tensor
+
+
+@torch.no_grad()
+def reasoning_of(model: PrototypeModel) -> Reasoning | None:
+    """None for models that do not reason by presence and absence."""
+    (_, branch), *others = model.named_branches()
+    head = branch.head
+    if others or not isinstance(head, ComponentHead):
+        return None
+    positive, negative = (side.cpu() for side in head.reasoning())
+    indefinite = head.indefinite()
+    classes = torch.arange(positive.shape[1]) // head.concepts
+    return Reasoning(positive, negative, None if indefinite is None else indefinite.cpu(), classes)
 
 
 def _joined(sides: tuple[Tensor, ...], into: Tensor) -> list[Tensor]:

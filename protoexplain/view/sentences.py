@@ -138,7 +138,7 @@ def about_absence(shown: ClassExplanation, most: int = 3) -> list[str]:
     return [
         f"{kind}: " + ", ".join(f"{value:.3f} prototype {prototype}" for prototype, value in strongest)
         for kind, values in kinds
-        if (strongest := [(prototype, value) for prototype, value in values if value > 0][:most])
+        if (strongest := [(prototype, value) for prototype, value in values if value >= LEAST][:most])
     ]
 
 

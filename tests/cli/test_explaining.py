@@ -251,6 +251,12 @@ class TestPrototypes:
         heights = [Image.open(tmp_path / name / "prototype-00000.jpg").height for name in ("before", "after")]
         assert heights[0] < heights[1]
 
+    def test_reasoning_has_a_picture(self, cli, tiny_checkpoint, planted, tmp_path):
+        code, _, trouble = cli("prototypes", tiny_checkpoint("shallow_cbc"), "-d", planted, "-o", tmp_path, "-k", 1)
+        assert code == 0, trouble
+        assert Image.open(tmp_path / "reasoning.png").format == "PNG"
+        assert len(read(tmp_path / "prototypes.json")["prototypes"][0]["reasoning"]) > 1
+
     def test_json_without_a_folder(self, cli, tiny_checkpoint, planted, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         code, told, trouble = cli("prototypes", tiny_checkpoint("cbc"), "-d", planted, "--json")

@@ -21,12 +21,13 @@ from protoexplain.io.images import image_size
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.contract import best_cells
 from protoexplain.models.nearest import Nearest, NearestPatches
+from protoexplain.models.reasoning import Reasoning, reasoning_of
 from protoexplain.progress import Progress
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 
 BATCH = 32
 STRONGEST = 10
-"""Class weights that are told of each prototype, by their size."""
+"""Class weights, or concepts, that are told of each prototype, by their size."""
 _MAPS_AT_ONCE = 256
 
 
@@ -76,6 +77,27 @@ class ClassWeight:
 
 
 @dataclass(frozen=True)
+class ConceptReasoning:
+    """What one concept of a class makes of a component.
+
+    Args:
+        label: Of the class.
+        name: Of the class.
+        concept: Number of the concept within its class.
+        positive: How much of its score the component gives where it is found; in [0, 1] as all that follows.
+        negative: How much where it is missing.
+        indefinite: How far the component is ignored; None where the model knows no such reasoning.
+    """
+
+    label: int
+    name: str
+    concept: int
+    positive: float
+    negative: float
+    indefinite: float | None
+
+
+@dataclass(frozen=True)
 class PrototypeExplanation:
     """Everything that is told of one prototype.
 
@@ -88,6 +110,7 @@ class PrototypeExplanation:
         weights: Classes with the largest weights, of either sign.
         splits: Split -> its images.
         characteristics: Sentence on whether hue, shape, texture and others matter to it, None where not measured.
+        reasoning: Concepts to which it matters most, found or missing; empty for models that do not reason so.
     """
 
     prototype: int
@@ -98,6 +121,7 @@ class PrototypeExplanation:
     weights: tuple[ClassWeight, ...]
     splits: Mapping[str, SplitExplanation]
     characteristics: str | None = None
+    reasoning: tuple[ConceptReasoning, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -138,7 +162,7 @@ def explain_prototypes(
         levels = _levels(records, dataset, split_pass.activations, share) if levels is None else levels
         described[name] = _described(model, dataset, split_pass, levels, box_rule)
         done += len(dataset)
-    weights = model.class_weights().detach().T.cpu()
+    weights, reasoning = model.class_weights().detach().T.cpu(), reasoning_of(model)
     return tuple(
         PrototypeExplanation(
             prototype=index,
@@ -148,6 +172,7 @@ def explain_prototypes(
             level=None if levels is None else _number(levels[index]),
             weights=_strongest(weights[index], class_names),
             splits={name: split[index] for name, split in described.items()},
+            reasoning=() if reasoning is None else _concepts(reasoning, index, class_names),
         )
         for index, record in enumerate(records)
     )
@@ -266,6 +291,23 @@ def _neighbours(
 def _strongest(weights: Tensor, class_names: Sequence[str]) -> tuple[ClassWeight, ...]:
     order = weights.abs().argsort(descending=True, stable=True)[:STRONGEST].tolist()
     return tuple(ClassWeight(label, class_names[label], float(weights[label])) for label in order)
+
+
+def _concepts(reasoning: Reasoning, prototype: int, class_names: Sequence[str]) -> tuple[ConceptReasoning, ...]:
+    positive, negative = reasoning.positive[prototype], reasoning.negative[prototype]
+    classes, ignored = reasoning.concept_class.tolist(), reasoning.indefinite
+    order = (positive + negative).argsort(descending=True, stable=True)[:STRONGEST].tolist()
+    return tuple(
+        ConceptReasoning(
+            label=classes[concept],
+            name=class_names[classes[concept]],
+            concept=concept - classes.index(classes[concept]),
+            positive=float(positive[concept]),
+            negative=float(negative[concept]),
+            indefinite=None if ignored is None else float(ignored[prototype, concept]),
+        )
+        for concept in order
+    )
 
 
 def _number(value: Tensor) -> float | None:

@@ -120,6 +120,19 @@ def test_weights_are_the_strongest_of_the_head(told):
         assert [told.explainer.checkpoint.classes[w.label] for w in entry.weights] == [w.name for w in entry.weights]
 
 
+def test_reasoning_names_the_concepts_that_a_component_matters_to(tiny_checkpoint, planted):
+    explainer = Explainer(tiny_checkpoint("shallow_cbc"))
+    told = explain_prototypes(explainer.model, explainer.checkpoint.prototypes, explainer.checkpoint.classes, {})
+    positive, negative = (side.detach() for side in explainer.model.branch.head.reasoning())
+    for index, entry in enumerate(told):
+        sizes = [one.positive + one.negative for one in entry.reasoning]
+        assert sizes == sorted(sizes, reverse=True)
+        for one in entry.reasoning:
+            column = 2 * one.label + one.concept
+            assert (one.positive, one.negative) == (float(positive[index, column]), float(negative[index, column]))
+            assert (one.name, one.indefinite) == (explainer.checkpoint.classes[one.label], None)
+
+
 def test_progress_and_json(told):
     images = sum(len(dataset) for dataset in told.splits.values())
     assert [done for done, _ in told.progress] == sorted({done for done, _ in told.progress})
