@@ -25,12 +25,12 @@ _HEADS = {"images": 16, "labels": 8}
 """Bytes before the numbers of an IDX file."""
 
 
-def write_digits(folder: Path) -> None:
-    """1,797 pictures as FOLDER/CLASS/NUMBER.png."""
+def write_digits(folder: Path, most: int | None = None) -> None:
+    """1,797 pictures, or the first so many, as FOLDER/CLASS/NUMBER.png."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    for number, (levels, label) in enumerate(zip(digits.images, digits.target.tolist(), strict=True)):
+    for number, (levels, label) in enumerate(zip(digits.images[:most], digits.target[:most].tolist(), strict=True)):
         grey = Image.fromarray((levels * 255 / 16).round().astype(np.uint8))
         _save(grey.resize((SIDE, SIDE), Image.Resampling.BICUBIC), folder / str(label) / f"{number:04}.png")
 

@@ -149,6 +149,9 @@ class NegativeSquaredL2:
 
     @in_float32
     def best(self, z: Tensor, prototypes: Tensor) -> tuple[Tensor, Tensor]:
+        if map_size(z, prototypes) == (1, 1):
+            whole = self.maps(z, prototypes)[:, :, 0, 0]
+            return whole, torch.zeros_like(whole, dtype=torch.long)
         tokens = patches_of(z, prototypes).transpose(1, 2)
         distances, cells = _NearestPatch.apply(tokens, prototypes.flatten(1))
         return -distances, cells

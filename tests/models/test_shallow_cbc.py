@@ -139,6 +139,10 @@ def test_a_component_that_is_dropped_takes_its_kernel_along():
     assert model(pictures(2).expand(-1, 3, -1, -1)).activations.shape == (2, 2)
 
 
+def test_years_may_be_numbers_as_yaml_reads_them():
+    assert ShallowCBCConfig(reasoning=2019).reasoning == "2019"
+
+
 def test_settings_that_cannot_be():
     with pytest.raises(ValueError, match="backbone resnet18 gives none: use 'pixels'"):
         ShallowCBCConfig(backbone={"name": "resnet18"})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from protoexplain.models.backbone_config import BackboneConfig
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
@@ -23,7 +23,7 @@ class ShallowCBCConfig(FamilyConfig):
     components: int = Field(20, ge=1)
     concepts_per_class: int = Field(2, ge=1)
     """Several ways of reasoning for each class, which has the score of the best."""
-    reasoning: Literal["2024", "2019", "positive"] = "2024"
+    reasoning: Annotated[Literal["2024", "2019", "positive"], BeforeValidator(str)] = "2024"
     """`2019` may also ignore components (indefinite reasoning); `positive` knows no negative reasoning and is a radial
     basis function (RBF) classifier."""
     detection: Literal["euclidean", "squared", "cosine"] = "euclidean"
