@@ -23,7 +23,7 @@ from protoexplain.models.parts import TEMPERATURE, PartClassifier
 from protoexplain.models.reasoning import ReasoningHead
 
 _STEPS = 30
-SHARPNESS = 5.0
+SHARPNESS = 20.0
 """Of the reasoning that components start with: a component that one class alone shows gets e to the power of it."""
 
 
