@@ -113,7 +113,7 @@ class PrototypeSource(StrEnum):
     ILLUSTRATED = "illustrated"
     """The prototype is a direction of the network's own; its nearest training patches only illustrate it."""
     DECODED = "decoded"
-    """As illustrated; a decoder also draws the prototype itself."""
+    """As illustrated; the model also draws the prototype itself, as a whole picture."""
 
     @property
     def projected(self) -> bool:

@@ -13,12 +13,17 @@ from protoexplain.view.numbers import percent
 def opening(explainer: Explainer) -> tuple[str, str, str]:
     """What such a model is, and how to read the pages, for someone who has never heard of prototypes."""
     if explainer.model.prototype_source.decoded:
+        added = (
+            " and a constant add up to exactly the score on which the answer rests; similarity is minus the squared"
+            " distance, zero for a perfect match, and evidence counts from what an average training picture gets."
+            if explainer.model.full_evidence_kind.relative
+            else " add up to exactly the score on which the answer rests; similarity is the probability that the"
+            " picture shows the prototype, and one that is missing may speak for a class, too."
+        )
         return (
             "This model recognises what a picture shows by comparing it as a whole with pictures that it has learned,"
             " its prototypes, which it draws itself; the training picture beside each is the one nearest to it.",
-            "So it can say why: this picture looks like that prototype, and the numbers beside all prototypes and a"
-            " constant add up to exactly the score on which the answer rests; similarity is minus the squared distance,"
-            " zero for a perfect match, and evidence counts from what an average training picture gets.",
+            f"So it can say why: this picture looks like that prototype, and the numbers beside all prototypes{added}",
             "Read each row from left to right (the picture, the prototype, what it counts, the training picture nearest"
             " to it), and trust a row only where the pictures look alike to you, too.",
         )

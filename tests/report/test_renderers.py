@@ -122,6 +122,7 @@ class TestEveryFamily:
         assert relative == (family not in ("cbc", "pipnet", "prototree", "rbf_net", "shallow_cbc"))
         for words in ("relative to the average class", "What an average picture gets", "usually "):
             assert (words in page.text) == relative
+        assert ("the probability that the picture shows the prototype" in page.text) == (family == "shallow_cbc")
         cards = [card for section in report.prototypes.sections for card in section.cards]
         assert all(f"Prototype {card.index}" in page.text for card in cards)
         assert report.reproduce.weights_sha256 in page.text
