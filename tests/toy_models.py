@@ -43,8 +43,8 @@ def linear(weights, labels=(0, 1, 2), usual=None):
 
 
 def reasoning(positive, negative):
-    """A model that reasons with P and N, each [K,C]; each class sums to one."""
-    head = ReasoningHead(len(positive), len(NAMES))
+    """A model that reasons with P and N, each [K,R]; each of the R = n C concepts sums to one."""
+    head = ReasoningHead(len(positive), len(NAMES), len(positive[0]) // len(NAMES))
     head.joint_logits.data = torch.cat([torch.tensor(positive), torch.tensor(negative)]).log()
     return ToyModel(head, [-1] * len(positive))
 

@@ -43,7 +43,12 @@ class LinearProbe:
 
 
 def probe_run(trainer: Trainer) -> dict[str, Any] | None:
-    """Probe the backbone of a run as it is now, tell the watcher, and give what to keep of it as JSON values."""
+    """Probe the backbone of a run as it is now, tell the watcher, and give what to keep of it as JSON values.
+
+    None where there are too few images, and of pixels without a network, whose mean is but a colour.
+    """
+    if next(trainer.model.backbone.parameters(), None) is None:
+        return None
     found = linear_probe(_mean_features(trainer, trainer.data.train), _mean_features(trainer, trainer.data.validation))
     if found is None:
         return None

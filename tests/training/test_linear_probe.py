@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tiny_runs import run_log, tiny_train
+from tiny_runs import open_run, run_log, tiny_config, tiny_train
 
-from protoexplain.training.linear_probe import compared_with_probe, linear_probe
+from protoexplain.training.linear_probe import compared_with_probe, linear_probe, probe_run
 
 
 def drawn(count, classes=3, apart=4.0, seed=0):
@@ -30,6 +30,10 @@ def test_few_held_out_images_are_joined_with_the_others():
 def test_too_few_images_tell_nothing():
     assert linear_probe(drawn(3), drawn(0)) is None
     assert linear_probe(drawn(9, classes=1), drawn(0)) is None
+
+
+def test_pixels_are_not_probed(planted, tmp_path):
+    assert probe_run(open_run(tiny_config("shallow_cbc"), planted, tmp_path)) is None
 
 
 @pytest.mark.parametrize(("folds", "worse"), [(0, True), (5, False)])

@@ -193,6 +193,21 @@ def test_four_kinds_of_reasoning_on_paper():
     assert explanation.check() < 1e-6
 
 
+def test_evidence_is_that_of_the_best_concept_of_each_class():
+    """A wren is red, or green without red; a robin is not green; a crow is none of this."""
+    positive = [[0.8, 0.0, 0.0, 0.0, 0.1, 0.1], [0.1, 0.7, 0.0, 0.0, 0.1, 0.1]]
+    negative = [[0.05, 0.2, 0.5, 0.1, 0.4, 0.4], [0.05, 0.1, 0.5, 0.9, 0.4, 0.4]]
+    model = reasoning(positive, negative)
+    for picture, concept in ((dots(red=0.9), 0), (dots(green=0.9), 1)):
+        shown = toy(model, picture, labels=[0]).classes[0]
+        red, green = picture[0].max().item(), picture[1].max().item()
+        found = {match.prototype: match.presence for match in shown.found}
+        assert found == {p: pytest.approx(positive[p][concept] * (red, green)[p]) for p in (0, 1)}
+        missing = {one.prototype: one.absence for one in shown.missing}
+        assert missing == {p: pytest.approx(negative[p][concept] * (1 - (red, green)[p])) for p in (0, 1)}
+        assert shown.score == pytest.approx(sum(found.values()) + sum(missing.values()))
+
+
 def test_check_finds_parts_that_do_not_add_up():
     explanation = toy(reasoning([[0.5] * 3], [[0.5] * 3]), dots(red=0.8), top_classes=1)
     (shown,) = explanation.classes
