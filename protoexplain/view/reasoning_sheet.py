@@ -19,7 +19,7 @@ MOST = 60
 _TILE, _BARS, _GAP, _LINE, _COLUMNS = 132, 84, 14, 16, 5
 _INK, _PAPER, _IGNORED = "#202020", "#ffffff", "#d9d9d9"
 _NAMED, _LEAST = 2, 0.005
-"""Classes that are named on either side, and reasoning that is worth a name."""
+"""Classes that are named on either side, if there is room, and reasoning that is worth a name."""
 
 
 def reasoning_sheet(reasoning: Reasoning, pictures: Sequence[RGB | None], class_names: Sequence[str]) -> bytes:
@@ -62,8 +62,10 @@ def reasoning_sheet(reasoning: Reasoning, pictures: Sequence[RGB | None], class_
         below = y + _LINE + _TILE + _BARS
         sides = (("for", reasoning.positive, FOR_COLOUR), ("against", reasoning.negative, AGAINST_COLOUR))
         for line, (side, values, colour) in enumerate(sides):
-            told = _strongest(values[component], reasoning.concept_class, class_names)
-            draw.text((x, below + line * _LINE), f"{side} {told}" if told else "", colour, font(11))
+            named = _strongest(values[component], reasoning.concept_class, class_names)
+            texts = [f"{side} {', '.join(named[:count])}" for count in range(len(named), 0, -1)]
+            told = next((text for text in texts if font(11).getlength(text) <= wide), "".join(texts[-1:]))
+            draw.text((x, below + line * _LINE), told, colour, font(11))
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
     return stream.getvalue()
@@ -87,10 +89,10 @@ def _bars(
     draw.line((x, middle, x + step * reasoning.positive.shape[1], middle), _INK)
 
 
-def _strongest(values: torch.Tensor, concept_class: torch.Tensor, class_names: Sequence[str]) -> str:
-    """The classes to whose concepts a component matters most."""
+def _strongest(values: torch.Tensor, concept_class: torch.Tensor, class_names: Sequence[str]) -> list[str]:
+    """The classes to whose concepts a component matters most, and how much."""
     best: dict[int, float] = {}
     for concept in values.argsort(descending=True, stable=True).tolist():
         best.setdefault(int(concept_class[concept]), float(values[concept]))
     named = [(label, value) for label, value in best.items() if value >= _LEAST][:_NAMED]
-    return ", ".join(f"{class_names[label][:10]} {value:.2f}" for label, value in named)
+    return [f"{class_names[label][:10]} {value:.2f}" for label, value in named]
