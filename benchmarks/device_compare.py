@@ -1,7 +1,8 @@
 """How far numbers of a device lie from those of the CPU, and how far they may.
 
-Differences are relative to the largest number of the CPU.  Cells that were chosen otherwise are judged by what the
-choice costs: how much less similar the chosen cell is on the CPU, relative to the range of the similarity maps.
+Differences are relative to the largest number of the CPU, those of similarities to the range of the similarity maps: a
+patch that was written into its prototype has a distance of zero, and nothing is small beside that.  Cells that were
+chosen otherwise are judged by what the choice costs: how much less similar the chosen cell is on the CPU.
 """
 
 from __future__ import annotations
@@ -107,8 +108,12 @@ def _cost_of_cells(maps: Tensor, cells: Tensor) -> float:
     """What the choice of cells [B,P] costs on maps [B,P,H,W]."""
     flat = maps.flatten(2)
     chosen = flat.gather(2, cells[:, :, None])[:, :, 0]
-    spread = float(flat.amax() - flat.amin())
-    return float((flat.amax(2) - chosen).max()) / spread if spread else 0.0
+    return float((flat.amax(2) - chosen).max()) / _spread(maps)
+
+
+def _spread(maps: Tensor) -> float:
+    """From the least similar cell to the most similar one; 1 where all are equal."""
+    return float(maps.amax() - maps.amin()) or 1.0
 
 
 def of_search(
@@ -118,12 +123,16 @@ def of_search(
     batch = (images, labels, torch.arange(len(labels)))
     here = search(model.eval(), [batch])
     there = search(fabric.to_device(copy.deepcopy(model)).eval(), [tuple(fabric.to_device(each) for each in batch)])
+    with torch.no_grad():
+        features = model.backbone(images)
+        spreads = [_spread(branch.similarity_maps(features)) for _, branch in model.named_branches()]
     similarity, patches, moved, total = 0.0, 0.0, 0, 0
-    for expected, found in zip(here, map(to_cpu, there), strict=True):
+    for expected, found, spread in zip(here, map(to_cpu, there), spreads, strict=True):
         places = [torch.stack([p.image, p.row, p.column]) for p in (expected, found)]
         same = (places[0] == places[1]).all(0)
         known = expected.found & found.found
-        similarity = max(similarity, relative(found.similarity[known], expected.similarity[known]))
+        difference = (exact(found.similarity[known]) - exact(expected.similarity[known])).abs()
+        similarity = max(similarity, *(difference / spread).tolist())
         patches = max(patches, relative(found.patch[same], expected.patch[same]))
         moved, total = moved + int((~same).sum()), total + len(same)
     allowed = whole_passes(precision)

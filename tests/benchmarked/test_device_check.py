@@ -1,6 +1,7 @@
 """The check of a device, on the CPU: the same code path, and what it tells of work that fails."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,9 +10,10 @@ import torch
 from pretended_device import pretended_device, pretended_fabric
 from tiny_runs import tiny_config, tiny_model
 
-from benchmarks import device_cell, device_check, device_family, device_step
+from benchmarks import device_cell, device_check, device_compare, device_family, device_step
 from benchmarks.device_compare import ALLOWED, of_forward, of_search
 from benchmarks.device_table import Cell, write_tables
+from protoexplain.training.projection import replace_prototypes, search
 
 
 @pytest.fixture
@@ -75,6 +77,20 @@ def test_numbers_of_a_device_are_compared_with_those_of_the_cpu():
     assert len(deviations + found) == 5
     assert all(one.passed for one in deviations + found)
     assert note == "0 of 8 patches lie elsewhere"
+
+
+def test_rounding_of_a_distance_of_zero_is_no_deviation(monkeypatch):
+    model, images, labels = tiny_model(tiny_config("protopnet")), torch.rand(4, 3, 64, 64), torch.arange(4)
+    replace_prototypes(model, search(model.eval(), [(images, labels, labels)]))
+    (written,) = search(model, [(images, labels, labels)])
+    assert float(written.similarity.abs().max()) < 1e-4
+    rounded = replace(written, similarity=written.similarity - 1e-5)
+    found = iter([[written], [rounded]])
+    monkeypatch.setattr(device_compare, "search", lambda *_: next(found))
+    with pretended_device():
+        deviations, _ = of_search(pretended_fabric(), model, images, labels, "float32")
+    assert all(one.passed for one in deviations)
+    assert deviations[0].largest > 0
 
 
 def test_missing_numbers_fail():
