@@ -47,7 +47,7 @@ class DatasetView:
     """The images of a run or a checkpoint.  No image is opened before the readable ones are asked for.
 
     Args:
-        image_set: Images that are in a part; each record's split says whether it is in the test part.
+        image_set: Images that are in a part; each record's split says in which.
         split_ids: What a checkpoint remembers: the part of each image, also of those that are not in the folder now.
         crop: ``box`` or ``full``, decided.
         unseen: Images of the folder that the checkpoint never knew.

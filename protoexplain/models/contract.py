@@ -97,7 +97,11 @@ class Ownership:
         return Ownership(self.owned[prototypes])
 
     def merged(self, into: Tensor) -> Ownership:
-        """Each prototype also belongs to the classes of those that go into it: int64 [P], itself where it stays."""
+        """Each prototype also belongs to the classes of those that go into it.
+
+        Args:
+            into: int64 [P], the prototype that each goes into; itself where it stays.
+        """
         return Ownership(torch.zeros_like(self.owned, dtype=torch.int).index_add_(0, into, self.owned.int()) > 0)
 
     def repeat(self, branches: int) -> Ownership:

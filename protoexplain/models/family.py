@@ -25,8 +25,8 @@ class FamilyConfig(BaseModel):
 
     backbone: BackboneConfig = BackboneConfig()
     start: Literal["random", "parts"] = "random"
-    """Prototypes start as random numbers (published), or as mean patches of the parts of the object that tell classes
-    apart."""
+    """Prototypes start as random numbers (published), or from the parts of the object that tell classes apart: as the
+    mean patches of a class, or, where all classes share them, as kinds of parts; reasoning then as what images show."""
     object_gate: bool = False
     """Prototypes see only cells on the object, told by a linear classifier of their features that is fitted when the
     backbone has been fine-tuned; masks or boxes tell it where the object is, else the middle of the picture."""

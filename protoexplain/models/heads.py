@@ -3,8 +3,8 @@
 The contract of every head: for any chosen classes, presence + absence evidence summed over prototypes, plus the
 bias, equals the class score.  Linear heads count evidence from the usual activations, those of an average training
 image, where these are known: every image activates every prototype somewhat, and what all images get says nothing
-about this one.  Class scores are computed in float32 under autocast, too.  Evidence is computed where and in the
-precision that the activations come in.
+about this one.  Those whose weights cannot be negative do not: to them nothing found is no evidence.  Class scores are
+computed in float32 under autocast, too.  Evidence is computed where and in the precision that the activations come in.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class SharedHead(LinearHead):
 
 
 class NonNegativeHead(SharedHead):
-    """A shared head whose weights cannot be negative; without anything found there is no evidence for any class.
+    """A shared head whose weights subclasses or training keep from being negative; nothing found is no evidence at all.
 
     What is found counts as a whole, since its score is zero, and the model abstains, exactly where nothing was found.
     """

@@ -1,4 +1,4 @@
-"""Families by file name: `families/st_protopnet.py` is the family `st_protopnet`."""
+"""Families by the name of their file or folder: `families/st_protopnet/` is the family `st_protopnet`."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Stage(BaseModel):
     decay: dict[str, Decay] = {}
     """Group -> decay of its learning rate, constant where not named."""
     ramps: tuple[str, ...] = ()
-    """Loss terms whose weight grows as epoch / epochs of the stage, epoch = 1, 2, ...."""
+    """Loss terms whose weight grows as epoch / epochs of the stage, epoch = 1, 2 and so on."""
     optimizer: Literal["adam", "adamw"] = "adam"
     epsilon: float = Field(1e-8, gt=0)
     """Of the optimizer."""

@@ -1,4 +1,4 @@
-"""The first values of prototypes: random numbers, or what an earlier look at the parts of the object found."""
+"""The first values of a model: random numbers, or what an earlier look at the parts of the object found, and its gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protoexplain.training.trainer import Trainer
 
 
 def start(run: Trainer, first: PrototypeModel) -> None:
-    """Give the prototypes of a fresh model their first values, as configured.
+    """Give the prototypes, the object gate and the reasoning of a fresh model their first values, as configured.
 
     Args:
         run: Its model is fresh.

@@ -1,6 +1,7 @@
 """All stages of a run in order: fine-tuning of the backbone where wanted, then the family's own.
 
-A schedule that is to take more or fewer epochs keeps its stages, with their merging and projections.
+Where prototypes are to be merged, the last projection becomes a stage of its own, which merges them first.  A schedule
+that is to take more or fewer epochs keeps its stages, with their merging and projections.
 """
 
 from __future__ import annotations

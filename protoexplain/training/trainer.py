@@ -64,7 +64,10 @@ class Trainer:
     # ------------------------------------------------------------------ stages
 
     def fit(self, stage: Stage) -> None:
-        """Train what is left of a stage, then merge and project if it says so; `end_stage` follows."""
+        """Train what is left of a stage, go back to its best epoch, drop, merge and project, each if it says so.
+
+        Unsteady prototypes are dropped before the first projection, unused ones before each.  `end_stage` follows.
+        """
         images = len(self.data.train)
         stage, trained = self.begin(stage)
         if images < stage.min_images and self.state.epoch == 0:
