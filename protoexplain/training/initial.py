@@ -1,4 +1,4 @@
-"""The first values of a model: random numbers, or what an earlier look at the parts of the object found, and its gate."""
+"""The first values of a model: random numbers, or what a look at the parts of the object found; and the object gate."""
 
 from __future__ import annotations
 
