@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -27,6 +28,9 @@ PAUSE = 0.02
 """Seconds between looks at whether a request is still being answered."""
 REMEMBERED = 200
 """Jobs that are over and whose results stay; the one that was asked for longest ago makes room."""
+ABANDONED = 600.0
+"""Seconds after which a job is cancelled if nobody asked how far it is: a page that shows one asks every second or so,
+in a hidden tab every minute, and a closed one never again."""
 WAITING = "waiting for other work to be done"
 
 
@@ -112,12 +116,24 @@ REQUESTS = Requests()
 
 
 class RunningJob(Generic[T]):
-    """A job as its own work sees it: takes the progress, and stops the work where somebody cancelled it."""
+    """A job as its own work sees it: takes the progress, and stops the work where somebody cancelled it, or where all
+    who wanted its result went away.
+
+    Args:
+        job: As it begins.
+        requests: That go first.
+        abandoned: Seconds after which nobody wants its result any more who has not asked for it.
+    """
 
     future: Future[None]
 
-    def __init__(self, job: Job[T], requests: Requests) -> None:
+    def __init__(self, job: Job[T], requests: Requests, abandoned: float = ABANDONED) -> None:
         self.job, self._requests, self.cancelled = job, requests, threading.Event()
+        self._abandoned, self._asked_for = abandoned, time.monotonic()
+
+    def asked_for(self) -> None:
+        """Somebody still wants its result."""
+        self._asked_for = time.monotonic()
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Remember how far the work is, then let requests go first.
@@ -140,11 +156,11 @@ class RunningJob(Generic[T]):
         """Return as soon as nobody waits for an answer.
 
         Raises:
-            CancelledError: Somebody cancelled the job.
+            CancelledError: Somebody cancelled the job, or nobody wants its result any more.
         """
         while self._requests.waiting and not self.cancelled.wait(PAUSE):
             pass
-        if self.cancelled.is_set():
+        if self.cancelled.is_set() or time.monotonic() - self._asked_for > self._abandoned:
             raise CancelledError
 
 
@@ -156,10 +172,13 @@ class JobQueue:
     Args:
         requests: That go first.
         remembered: Jobs that are over and whose results stay.
+        abandoned: Seconds after which a job that nobody asks for is cancelled.
     """
 
-    def __init__(self, requests: Requests = REQUESTS, remembered: int = REMEMBERED) -> None:
-        self.requests = requests
+    def __init__(
+        self, requests: Requests = REQUESTS, remembered: int = REMEMBERED, abandoned: float = ABANDONED
+    ) -> None:
+        self.requests, self._abandoned = requests, abandoned
         self._under_way: dict[JobKey, RunningJob[Any]] = {}
         self._over: LRUCache[JobKey, Job[Any]] = LRUCache(remembered)
         self._workers: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(max_workers=1))
@@ -169,7 +188,7 @@ class JobQueue:
         """What is known of a job."""
         with self._lock:
             if key in self._under_way:
-                return self._under_way[key].job
+                return self._wanted(key)
             return self._over.get(key, Job())
 
     def submit(
@@ -185,10 +204,10 @@ class JobQueue:
         """
         with self._lock:
             if key in self._under_way:
-                return self._under_way[key].job
+                return self._wanted(key)
             self.forget(key)
             job = Job(JobState.WAITING, WAITING, total=total, result=result)
-            running = RunningJob(job, self.requests)
+            running = RunningJob(job, self.requests, self._abandoned)
             running.future = self._workers[key.kind].submit(self._run, key, work, running)
             self._under_way[key] = running
             return job
@@ -219,6 +238,11 @@ class JobQueue:
                 self.cancel(key)
             for worker in self._workers.values():
                 worker.shutdown(wait=False)
+
+    def _wanted(self, key: JobKey) -> Job[Any]:
+        running = self._under_way[key]
+        running.asked_for()
+        return running.job
 
     def _run(self, key: JobKey, work: Callable[[RunningJob[T]], T], running: RunningJob[T]) -> None:
         try:

@@ -159,3 +159,15 @@ def test_a_closed_queue_ends_its_jobs(gate):
     jobs.close()
     assert ended(jobs, KEY).state == JobState.CANCELLED
     assert ended(jobs, waiting).state == JobState.CANCELLED
+
+
+def test_work_ends_when_nobody_wants_its_result_any_more(gate):
+    jobs = JobQueue(Requests(), abandoned=0.5)
+    jobs.submit(KEY, at(gate))
+    asked_until = time.monotonic() + 1
+    while time.monotonic() < asked_until:
+        assert jobs.find(KEY).under_way, "a page that asks keeps its job"
+        time.sleep(0.02)
+    time.sleep(1)
+    assert jobs.find(KEY).state == JobState.CANCELLED
+    jobs.close()

@@ -150,13 +150,13 @@ def test_newer_results_of_others_stay(measurements, checkpoint):
 
 
 def test_what_the_data_lack_is_said(measurements, checkpoint):
-    assert set(measurements.lacks(checkpoint)) == {"foreign"}
+    assert set(measurements.lacks(checkpoint)) == {"foreign", "certificate"}
     view = measurements.examples.view(checkpoint)
     bare = tuple(dataclasses.replace(record, parts={}, mask=None) for record in view.image_set.records)
     poorer = dataclasses.replace(view, image_set=dataclasses.replace(view.image_set, records=bare))
     measurements.examples.view = lambda checkpoint: poorer
     lacks = measurements.lacks(checkpoint)
-    assert set(lacks) == {"foreign", "parts", "regions", "training_regions"}
+    assert set(lacks) == {"foreign", "certificate", "parts", "regions", "training_regions"}
     assert "part locations" in lacks["parts"][0]
     assert "masks" in lacks["regions"][0]
     assert "masks" in lacks["training_regions"][0]
