@@ -64,13 +64,13 @@ def mark_of(checkpoint: Checkpoint) -> str:
 
 
 def titles(listed: Sequence[ListedCheckpoint]) -> list[tuple[str, str]]:
-    """Labels of a list of checkpoints, and their names: family and data set, and the folder where both repeat."""
+    """Labels of a list of checkpoints, and their names: family and data set; the folder comes first where both repeat."""
     labels = [
         f"{get_family(entry.checkpoint.config.family).title} on {readable(entry.checkpoint.data.name)}"
         for entry in listed
     ]
     return [
-        (label if labels.count(label) == 1 else f"{label} ({entry.name})", entry.name)
+        (label if labels.count(label) == 1 else f"{entry.name}: {label}", entry.name)
         for label, entry in zip(labels, listed, strict=True)
     ]
 

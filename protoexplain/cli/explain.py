@@ -191,7 +191,8 @@ def _answers(
     change = explainer.what_would_change(forward, box_rule=rule)
     tested = explainer.occlusion_test(forward, shown.found[:rows], random_boxes) if random_boxes else {}
     decision = about_decision(contrast, change)
-    remarks = [f"Note: {remark}." for remark in (ABSTAINED, UNFAMILIAR) if remark in result.explanation.notices]
+    told = (*forward.notices, ABSTAINED, UNFAMILIAR)
+    remarks = [f"Note: {remark}." for remark in told if remark in result.explanation.notices]
     sentences = remarks if forward.forward_pass.abstains else [*remarks, *decision]
     otherwise = None
     if edit is not None:

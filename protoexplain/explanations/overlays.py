@@ -101,9 +101,10 @@ def draw_box(rgb: RGB, box: Box, width: int | None = None) -> RGB:
 
 
 def input_region(explanation: Explanation, rgb: RGB) -> RGB:
-    """The part of the image that the model saw."""
+    """The part of the image that the model saw, a pixel at least."""
     crop = explanation.geometry.crop
-    return rgb[int(crop.y0) : int(crop.y1), int(crop.x0) : int(crop.x1)]
+    x0, y0 = int(crop.x0), int(crop.y0)
+    return rgb[y0 : max(int(crop.y1), y0 + 1), x0 : max(int(crop.x1), x0 + 1)]
 
 
 def match_heat(explanation: Explanation, match: Match, rgb: RGB) -> RGB:

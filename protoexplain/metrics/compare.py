@@ -133,18 +133,24 @@ def summary(differences: Sequence[Difference]) -> str:
     unclear: dict[str, list[str]] = {}
     for found in intervals:
         if not found.differs:
-            unclear.setdefault(f"{found.first} and {found.second}", []).append(found.title.lower())
+            unclear.setdefault(f"{found.first} and {found.second}", []).append(_within_sentence(found.title))
         elif found.better:
             worse = found.second if found.better == found.first else found.first
-            better.setdefault(f"{found.better} is better than {worse}", []).append(found.title.lower())
-    lines = [f"{who} in {', '.join(titles)}." for who, titles in better.items()]
-    lines += [f"{who} are not shown to differ in {', '.join(titles)}." for who, titles in unclear.items()]
+            better.setdefault(f"{found.better} is better than {worse}", []).append(_within_sentence(found.title))
+    lines = [f"{who} in {'; '.join(titles)}." for who, titles in better.items()]
+    lines += [f"{who} are not shown to differ in {'; '.join(titles)}." for who, titles in unclear.items()]
     chance = (1 - LEVEL) * len(intervals)
     lines.append(
         f"Of {len(intervals)} intervals about {chance:.1f} would leave 0 out by chance alone. They are about these"
         " trained models; another run of the same method may differ."
     )
     return "\n".join(lines)
+
+
+def _within_sentence(title: str) -> str:
+    """A title with a small first letter, unless its first word is a name that has a capital inside."""
+    first = title.split(maxsplit=1)[0]
+    return title if first[1:] != first[1:].lower() else title[:1].lower() + title[1:]
 
 
 def _difference(

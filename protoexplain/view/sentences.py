@@ -13,6 +13,7 @@ from protoexplain.explanations.evidence.local import ClassExplanation, Explanati
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.evidence.what_if import EvidenceChange, WhatIf
 from protoexplain.models.contract import EvidenceKind
+from protoexplain.view.numbers import percent
 
 
 def about_pictures(drawn: bool) -> tuple[str, str, str, str]:
@@ -49,8 +50,8 @@ def about_route(explanation: Explanation) -> list[str]:
     steps = [f"prototype {step.prototype} {sides[step.found]} ({step.similarity:.2f})" for step in route.decisions]
     names = {entry.label: entry.name for entry in explanation.predictions}
     end, said = names[route.label], explanation.predictions[0].name
-    leaf = f"a leaf that is {_percent(route.purity)} {end}"
-    sure = f"This way has a probability of {_percent(route.probability)}"
+    leaf = f"a leaf that is {percent(route.purity)} {end}"
+    sure = f"This way has a probability of {percent(route.probability)}"
     whole = "the whole tree says the same" if end == said else f"the whole tree says {said}"
     return [f"Through the tree: {', '.join(steps)}; then {leaf}. {sure}; {whole}."]
 
@@ -88,12 +89,12 @@ def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
         readable: Class name -> how it is told.
     """
     name = readable(found.named.before.name)
-    was, now = (_percent(side.probability) for side in (found.named.before, found.named.after))
+    was, now = (percent(side.probability) for side in (found.named.before, found.named.after))
     odds = f"({now})" if was == now else f"({was} before, {now} now)"
     if found.rival is None:
         answer = f"The model still says {name} {odds}"
     else:
-        rival = f"{readable(found.rival.after.name)} ({_percent(found.rival.after.probability)})"
+        rival = f"{readable(found.rival.after.name)} ({percent(found.rival.after.probability)})"
         answer = f"The model now says {rival} and no longer {name} {odds}"
     loss, gain = (_strongest(changes) for changes in (found.losses, found.gains))
     if loss and (found.change <= 0 or not gain):
@@ -105,13 +106,6 @@ def about_what_if(found: WhatIf, readable: Callable[[str], str] = str) -> str:
 
 LEAST = 5e-4
 """Evidence, and changes of it, that would be told as zero."""
-
-
-def _percent(share: float) -> str:
-    """Never 0 % or 100 % where it is not."""
-    if 0 < share < 0.001:
-        return "under 0.1%"
-    return "over 99.9%" if 0.999 < share < 1 else f"{share:.1%}"
 
 
 def _strongest(changes: Sequence[EvidenceChange]) -> EvidenceChange | None:

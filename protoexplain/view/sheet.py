@@ -51,7 +51,8 @@ class SheetPictures:
         self.arrays: dict[str, RGB] = {}
         self._scale = min(_LONGEST / max(rgb.shape[:2]), 1)
         if self._scale < 1:
-            rgb = cv2.resize(rgb, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_AREA)  # type: ignore
+            height, width = (max(round(self._scale * side), 1) for side in rgb.shape[:2])
+            rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore
             explanation = _scaled(explanation, self._scale)
         self._rgb, self._patch, self._source = rgb, patch, source
         self._heat = heat or (lambda match: match_heat(explanation, match, rgb))

@@ -157,7 +157,7 @@ def test_class_names_read_like_names(name, text):
 def test_families_that_repeat_are_told_apart_by_their_folders(store):
     first, second = store.scan()[0]
     assert titles([first, second]) == [("ProtoPNet on sample-birds", first.name), (titles([second])[0][0], second.name)]
-    assert titles([first, first])[0][0] == "ProtoPNet on sample-birds (a-protopnet)"
+    assert titles([first, first])[0][0] == "a-protopnet: ProtoPNet on sample-birds"
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.834, "+0.83"), (-12.34, "\N{MINUS SIGN}12.3"), (1830, "+1,830")])

@@ -363,3 +363,5 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
     expect(page.locator("#picture-panel")).to_be_visible()
     page.get_by_role("tab", name="Prototypes").click()
     expect(page.locator("#picture-panel")).to_be_hidden()
+    page.goto(page.url.replace("tab=prototypes", "tab=quiz"))
+    expect(page.get_by_role("tab", name="Quiz")).to_be_in_viewport(ratio=1)

@@ -108,7 +108,7 @@ def test_an_upload_is_in_no_link(open_page, birds, address):
 )
 def test_a_nonsense_link_shows_the_first_view_and_says_so(open_page, query):
     page = open_page(query)
-    expect(page.locator("#model input")).to_have_value("ProtoPNet on sample-birds (a-protopnet)")
+    expect(page.locator("#model input")).to_have_value("a-protopnet: ProtoPNet on sample-birds")
     if "model" in query:
         expect(page.locator("#notices")).to_contain_text("which is not here")
     assert page.evaluate("window.hacked") is None

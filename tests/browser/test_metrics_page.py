@@ -36,8 +36,8 @@ def test_metrics_are_measured_read_and_compared(open_page):
     with page.expect_download() as found:
         page.get_by_role("link", name="All numbers as CSV").click()
     assert found.value.path().read_text().startswith("metric,title,unit")
-    page.get_by_label("Compare with").select_option("ProtoPNet on sample-birds (a-protopnet)")
-    expect(card).to_contain_text("ProtoPNet on sample-birds (a-protopnet): not measured.")
+    page.get_by_label("Compare with").select_option("a-protopnet: ProtoPNet on sample-birds")
+    expect(card).to_contain_text("a-protopnet: ProtoPNet on sample-birds: not measured.")
     page.wait_for_url(re.compile("with=a-protopnet"))
     page.get_by_role("tab", name="Prototypes").click()
     page.get_by_label("Sort by").select_option("Consistency")

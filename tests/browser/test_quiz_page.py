@@ -22,6 +22,7 @@ def test_a_quiz_is_taken_to_its_end_and_its_results_are_taken_away(open_page):
         page.get_by_role("radio", name=re.compile("Explanation B")).check()
         page.get_by_role("button", name="Answer").click()
         expect(page.locator(".quiz [role=status]")).to_contain_text("The model decided for")
+        expect(page.locator(".judged .card", has_text="the decision").locator("img").first).to_be_visible()
         page.get_by_role("button", name="To the result" if number == 5 else "Next question").click()
     expect(page.locator(".quiz h2")).to_have_text(re.compile(r"^\d of 5 right$"))
     expect(page.locator(".results tbody tr")).to_have_count(5)

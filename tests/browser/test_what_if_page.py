@@ -72,6 +72,7 @@ def test_another_picture_is_asked_the_same_and_what_cannot_be_read_is_told(open_
     page.locator("#own-file").set_input_files(poem)
     expect(page.locator("#what-if-answer [role=alert]")).to_contain_text("The file is a text")
     expect(page.locator("#what-if-original img")).to_have_count(0)
+    expect(page.locator("#own .canvas")).to_be_hidden()
     page.locator("#pictures .tiles a").first.click()
     expect(page.locator("#what-if-answer table")).to_be_visible()
     expect(page.get_by_role("slider", name="Brightness")).to_have_value("0.5")

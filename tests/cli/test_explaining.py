@@ -57,6 +57,14 @@ class TestExplain:
         assert change is None or change["outcome"]["label"] != change["predicted"]["label"]
         assert all(sentence in told for sentence in entry["sentences"])
 
+    def test_what_was_done_to_a_picture_is_told(self, cli, tiny_checkpoint, tmp_path):
+        two = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+        two[0].save(tmp_path / "moving.gif", save_all=True, append_images=two[1:])
+        words = (tmp_path / "moving.gif", "-o", tmp_path, "--random-boxes", 0)
+        code, told, trouble = cli("explain", tiny_checkpoint("protopnet"), *words)
+        assert code == 0, trouble
+        assert "Note: the file has several frames; only the first is used." in told
+
     def test_predict_is_explain(self, cli, tiny_checkpoint, bird, tmp_path):
         arguments = [tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path, "--random-boxes", 0, "--json"]
         assert cli("predict", *arguments) == cli("explain", *arguments)

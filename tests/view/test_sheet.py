@@ -221,6 +221,14 @@ def test_pictures_of_large_images_are_drawn_from_smaller_ones():
     assert pictures.arrays[f"heat/{match.prototype}"].shape == (256, 512, 3)
 
 
+def test_a_picture_that_is_a_line_is_drawn_a_pixel_high():
+    explanation, rgb = explained("protopnet", size=(4096, 1), box=Box(0, 0, 4096, 1))
+    pictures = SheetPictures(explanation, rgb, nothing, nothing)
+    match = explanation.classes[0].found[0]
+    pictures.heat(match)
+    assert pictures.arrays[f"heat/{match.prototype}"].shape == (1, 1024, 3)
+
+
 def test_text_stands_below_its_place_and_pictures_in_the_middle_of_theirs():
     page = Page(4, 2)
     page.text("Hill\nHill", 1, 0.5, size=36, spacing=1.2)

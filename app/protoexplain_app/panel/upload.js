@@ -18,6 +18,11 @@ const show = (file, path) => {
   element.dispatchEvent(new Event("frame-reset"));
 };
 
+/* What the browser cannot draw has no place for a frame. */
+for (const kind of ["load", "error"]) {
+  part("picture").addEventListener(kind, () => part("shown").toggleAttribute("data-unseen", kind === "error"));
+}
+
 const take = async (given) => {
   const limit = Number(part("offer").dataset.limit);
   say("");

@@ -52,8 +52,23 @@
     written = true;
   };
 
+  /* The tabs lie in one line, which a telephone scrolls: the open one is brought into sight. */
+  let open = null;
+  const sight = new ResizeObserver(([{ target }]) => {
+    const line = target.closest(".tab-wrapper"), room = line.getBoundingClientRect();
+    const { left, right } = target.getBoundingClientRect();
+    if (left < room.left || right > room.right) line.scrollLeft += (left + right - room.left - room.right) / 2;
+  });
+  const bring = (button) => {
+    if (button === open) return;
+    sight.disconnect();
+    if (button) sight.observe(button);
+    open = button;
+  };
+
   const update = () => {
-    const tab = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId;
+    const button = document.querySelector("#tabs [role=tab][aria-selected=true]"), tab = button?.dataset.tabId;
+    bring(button);
     const panel = tab && document.querySelector(`#tab-${tab}`);
     document.documentElement.toggleAttribute("data-with-picture", Boolean(panel?.classList.contains("with-picture")));
     const own = tab && addressIn(`#tab-${tab}`);

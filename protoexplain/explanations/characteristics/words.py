@@ -158,14 +158,14 @@ def _sentence(name: str, findings: Sequence[Trait], confidence: float, basis: st
         one = len(of[Verdict.OPEN]) == 1
         parts.append(f"whether {_listed(of[Verdict.OPEN])} matter{'s' if one else ''} stays open")
     text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]} ({confidence:.0%} sure, {basis})."
+    return f"{text[:1].upper()}{text[1:]} ({100 * confidence:.0f} % sure, {basis})."
 
 
 def _with_shares(findings: Sequence[Trait]) -> str:
     """The first with what its loss means, the others with the number alone."""
     phrases = []
     for place, one in enumerate(findings):
-        share = "" if one.share is None else f"{min(one.share, 1):.0%}"
+        share = "" if one.share is None else f"{100 * min(one.share, 1):.0f} %"
         meaning = f" (changing it takes away {share} of the match)" if place == 0 else f" ({share})"
         phrases.append(PHRASES[one.name] + (meaning if share else ""))
     return _joined(phrases)

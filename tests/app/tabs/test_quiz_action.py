@@ -195,6 +195,7 @@ def test_hostile_names_are_text(explainer, input_images, guesses):
         classes=(hostile,) * 4,
         items=tuple(dataclasses.replace(item, truth=hostile, image=hostile) for item in session.items),
     )
-    for page in (views.verdict(named), views.end(named, hostile), views.start(Query(), hostile)):
+    _, question = asked(explainer, input_images, begun(explainer, input_images, guesses, Query(length=5)))
+    for page in (views.verdict(named, question), views.end(named, hostile), views.start(Query(), hostile)):
         assert "<script" not in page
         assert "<img src=x" not in page

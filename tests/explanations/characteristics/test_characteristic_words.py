@@ -61,7 +61,7 @@ def test_no_claim_without_significance(scores):
     if not sure:
         assert sentence == "Which characteristics matter to this match stays open (this image alone)."
     else:
-        assert "95% sure, this image alone" in sentence
+        assert "95 % sure, this image alone" in sentence
         assert ("stays open" in sentence) == (len(sure) < len(findings))
         leads = [one for one in findings if one.verdict is Verdict.MATTERS]
         if "mainly" in sentence:
@@ -83,20 +83,20 @@ def test_prototypes_claim_nothing_that_their_intervals_do_not(hue, shape, width)
 def test_a_sentence_in_full():
     found = characteristics(value=((2.0, 0.1), (2.0, 1.2)))
     assert about_prototype(found, 0, "prototype 0 (Wren)") == (
-        "Prototype 0 (Wren) rests mainly on the hue (changing it takes away 25% of the match);"
-        " the shape hardly matters (95% sure, 6 images)."
+        "Prototype 0 (Wren) rests mainly on the hue (changing it takes away 25 % of the match);"
+        " the shape hardly matters (95 % sure, 6 images)."
     )
     assert about_prototype(found, 1, "prototype 1") == (
-        "Prototype 1 rests mainly on the hue (changing it takes away 25% of the match);"
-        " whether the shape matters stays open (95% sure, 6 images)."
+        "Prototype 1 rests mainly on the hue (changing it takes away 25 % of the match);"
+        " whether the shape matters stays open (95 % sure, 6 images)."
     )
     both = characteristics(value=((2.0, 2.1), (-1.5, -1.6)))
     assert about_prototype(both, 0, "prototype 0") == (
-        "Prototype 0 rests on the shape (changing it takes away 21% of the match) and the hue (25%)"
-        " (95% sure, 6 images)."
+        "Prototype 0 rests on the shape (changing it takes away 21 % of the match) and the hue (25 %)"
+        " (95 % sure, 6 images)."
     )
     assert about_prototype(both, 1, "prototype 1") == (
-        "Prototype 1 would match better without the hue and the shape (95% sure, 6 images)."
+        "Prototype 1 would match better without the hue and the shape (95 % sure, 6 images)."
     )
 
 

@@ -111,7 +111,7 @@ def measurement_form(library: Library, choice: Choice) -> MeasurementForm:
                 MetricOption(name, metric.title, metric.help, name in measured, _forward_passes(metric), what, fix)
             )
         groups[question] = tuple(offers)
-    missing = tuple(f"{what}; {fix}" for need, (what, fix) in sorted(lacks.items()))
+    missing = tuple(what for _, (what, _) in sorted(lacks.items()))
     return MeasurementForm(groups, trouble, missing, library.measurements.job(checkpoint))
 
 

@@ -20,7 +20,7 @@ from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters, number
 from protoexplain_app.tab import Tab, TabEvents, polling_timer
 from protoexplain_app.tabs.quiz import view as views
-from protoexplain_app.tabs.quiz.actions import AGREEMENT, Query, Session, answer, ask, begin, parse_query
+from protoexplain_app.tabs.quiz.actions import AGREEMENT, Query, Question, Session, answer, ask, begin, parse_query
 from protoexplain_app.widgets import ON_MODEL, form, now_as_text
 
 DEFAULTS = Query()
@@ -34,13 +34,15 @@ class QuizState:
         query: The settings.
         model: Name of the model.
         session: None before the start.
-        since: When the open question was asked.
+        asked: What was shown with the last question.
+        since: When it was asked.
         waiting: Whether the quiz starts as soon as the model has looked at all test pictures.
     """
 
     query: Query = DEFAULTS
     model: str = ""
     session: Session | None = None
+    asked: Question | None = None
     since: float = 0.0
     waiting: bool = False
 
@@ -64,8 +66,8 @@ def build(library: Library, chosen: gr.State) -> None:
                 return start(choice, QuizState(parse_query(parameters), choice.model))
             case "answer" if session is not None and number(parameters, "number") == len(session.items):
                 answered = answer(session, number(parameters, "answer"), time.monotonic() - now.since)
-                if now.query.feedback:
-                    return shown(replace(now, session=answered), views.verdict(answered))
+                if now.query.feedback and now.asked is not None:
+                    return shown(replace(now, session=answered), views.verdict(answered, now.asked))
                 return next_question(replace(now, session=answered))
             case "next" if session is not None and session.open is None:
                 return next_question(now)
@@ -99,7 +101,8 @@ def build(library: Library, chosen: gr.State) -> None:
             except UserError:
                 session = replace(session, queue=session.queue[1:])
                 continue
-            return shown(replace(now, session=asked, since=time.monotonic()), views.question(asked, question))
+            now = replace(now, session=asked, asked=question, since=time.monotonic())
+            return shown(now, views.question(asked, question))
         return end(now, session) if session else shown(now, views.start(now.query))
 
     def end(now: QuizState, session: Session) -> list[Any]:

@@ -25,12 +25,13 @@ def question(session: Session, asked: Question) -> str:
     )
 
 
-def verdict(session: Session) -> str:
-    """Whether the last answer was right."""
+def verdict(session: Session, asked: Question) -> str:
+    """Whether the last answer was right, beside what was shown."""
     return page(
         "tabs/quiz/verdict.html",
         session=session,
         item=session.items[-1],
+        asked=asked,
         parameters=session.query.parameters,
         last=not session.queue,
     )

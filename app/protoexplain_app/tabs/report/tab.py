@@ -49,8 +49,8 @@ class ReportState:
 def build(library: Library, chosen: gr.State) -> None:
     """Lay out the tab and wire it."""
     status = html(elem_id="report-status")
-    query_form = form("report-query")
     preview = html(elem_id="report-preview")
+    query_form = form("report-query")
     state, clock = gr.State(ReportState()), polling_timer()
     browser_state = gr.BrowserState({}, storage_key="protoexplain-reports")
 
