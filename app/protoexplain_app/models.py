@@ -64,7 +64,7 @@ def mark_of(checkpoint: Checkpoint) -> str:
 
 
 def titles(listed: Sequence[ListedCheckpoint]) -> list[tuple[str, str]]:
-    """Labels of a list of checkpoints, and their names: family and data set; the folder comes first where both repeat."""
+    """Labels of a list of checkpoints, and their names: family and data set, after the folder where both repeat."""
     labels = [
         f"{get_family(entry.checkpoint.config.family).title} on {readable(entry.checkpoint.data.name)}"
         for entry in listed
