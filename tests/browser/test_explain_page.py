@@ -329,7 +329,7 @@ def test_a_file_name_with_markup_is_text_and_what_was_done_to_a_picture_is_told(
 
 
 def test_class_names_with_markup_are_shown_as_text(page):
-    choose(page, "#model", "ProtoPNet on sample-birds (c-hostile)")
+    choose(page, "#model", "c-hostile: ProtoPNet on sample-birds")
     expect(page.locator("#answer h2")).to_contain_text('"><img src=x onerror="window.hacked=1">{{7*7}}${7*7}')
     expect(page.locator("#classes label").first).to_contain_text("{{7*7}}${7*7}")
     assert page.evaluate("window.hacked") is None
@@ -363,5 +363,5 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, theme):
     expect(page.locator("#picture-panel")).to_be_visible()
     page.get_by_role("tab", name="Prototypes").click()
     expect(page.locator("#picture-panel")).to_be_hidden()
-    page.goto(page.url.replace("tab=prototypes", "tab=quiz"))
+    page = open_page(f"?__theme={theme}&tab=quiz", ".quiz-settings", width=390, height=844)
     expect(page.get_by_role("tab", name="Quiz")).to_be_in_viewport(ratio=1)
