@@ -9,6 +9,7 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,15 +59,18 @@ class Visitor:
     def prototype(self, number: int) -> str:
         """Open the page of a prototype."""
         self._go(f"model={self.model}&tab=prototypes&prototype={number}")
-        return str(self.send("change", "portrait")["portrait"])
+        return str(self.send("change", "prototype-details")["prototype-details"])
 
     def fetch(self, page: str) -> None:
         """Ask for all pictures of an answer that are not in it."""
         for source in set(_SOURCE.findall(page)):
             self.client.get(f"/{source}").raise_for_status()
 
-    def send(self, event: str, shows: str, *values: object, query: str | None = None) -> dict[str, Any]:
-        """Trigger the event whose outputs include an element; values are those of the inputs that are no state.
+    def send(
+        self, event: str, shows: str, *values: object, told: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Trigger the event whose outputs include an element; values are those of the inputs that are no state, `told`
+        is what the page's script tells beside them.
 
         Returns:
             Element -> what it shows now.
@@ -78,7 +82,6 @@ class Visitor:
         )
         left = list(values)
         data = [left.pop(0) if self._ids[part] and left else None for part in found["inputs"]]
-        told = None if query is None else {"query": query}
         body = {"data": data, "event_data": told, "fn_index": found["id"], "session_hash": self.session}
         joined = self.client.post("/gradio_api/queue/join", json=body)
         joined.raise_for_status()
@@ -88,7 +91,7 @@ class Visitor:
         }
 
     def _go(self, query: str) -> None:
-        self.send("go", "address", query=f"?{query}")
+        self.send("go", "address", told={"query": f"?{query}", "upload": None})
 
     def _answer(self, event: str) -> list[Any]:
         with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
@@ -110,11 +113,12 @@ def visit(address: str, model: str, crowd: Crowd, seconds: float, seed: int) -> 
         while time.perf_counter() < until:
             link, dice, started = draws.choice(visitor.pictures), draws.random(), time.perf_counter()
             if dice < 0.7:
-                page, expected = visitor.explain(link), "How the score adds up"
+                page, expected = visitor.explain(link), "<h2>Why "
             elif dice < 0.85:
                 page, expected = visitor.what_if(link, draws.uniform(-0.4, 0.4)), "The model"
             else:
-                page, expected = visitor.prototype(draws.randrange(20)), "What it counts for"
+                number = draws.randrange(20)
+                page, expected = visitor.prototype(number), f"/patch/{number}"
             visitor.fetch(page)
             crowd.answers.append(time.perf_counter() - started)
             if expected not in page:
