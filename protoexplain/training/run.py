@@ -92,13 +92,14 @@ def train(
         command: How to make this run again, for the model card.
 
     Raises:
-        UserError: No such device, bad data, a backbone that cannot take the pictures, a folder in use, a loss that is
-            not finite, a full disk, too little memory.
+        UserError: No such device, bad data, too few epochs, a backbone that cannot take the pictures, a folder in use, a
+            loss that is not finite, a full disk, too little memory.
         Interrupted: As asked.
     """
     began, training = time.monotonic(), config.training
     if minutes is not None and training.epochs is not None:
         raise UserError("both epochs and minutes are given", "training.epochs, minutes", "give one of them")
+    stages_of(config)  # refuses too few epochs before anything is read
     key = "training.accelerator"
     _check_precision(training, resolve_device(training.accelerator, key))
     reuse_freed_memory()
