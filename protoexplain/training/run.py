@@ -92,8 +92,8 @@ def train(
         command: How to make this run again, for the model card.
 
     Raises:
-        UserError: No such device, bad data, too few epochs, a backbone that cannot take the pictures, a folder in use, a
-            loss that is not finite, a full disk, too little memory.
+        UserError: No such device, bad data, too few epochs, a backbone that cannot take the pictures, a folder in use,
+            a loss that is not finite, a full disk, too little memory.
         Interrupted: As asked.
     """
     began, training = time.monotonic(), config.training
