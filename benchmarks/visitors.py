@@ -61,6 +61,11 @@ class Visitor:
         self._go(f"model={self.model}&tab=prototypes&prototype={number}")
         return str(self.send("change", "prototype-details")["prototype-details"])
 
+    def metrics(self) -> str:
+        """Look at what was measured."""
+        self._go(f"model={self.model}&tab=metrics")
+        return str(self.send("change", "metrics-report")["metrics-report"])
+
     def fetch(self, page: str) -> None:
         """Ask for all pictures of an answer that are not in it."""
         for source in set(_SOURCE.findall(page)):
@@ -116,6 +121,8 @@ def visit(address: str, model: str, crowd: Crowd, seconds: float, seed: int) -> 
                 page, expected = visitor.explain(link), "<h2>Why "
             elif dice < 0.85:
                 page, expected = visitor.what_if(link, draws.uniform(-0.4, 0.4)), "The model"
+            elif dice < 0.9:
+                page, expected = visitor.metrics(), "<h2"
             else:
                 number = draws.randrange(20)
                 page, expected = visitor.prototype(number), f"/patch/{number}"
