@@ -2,22 +2,17 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 from explained_pictures import explain
 from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model, with_train
 
-from protoexplain import registry
 from protoexplain.checkpoint.checkpoint import Checkpoint
-from protoexplain.config import parse
 from protoexplain.data.geometry import Geometry
-from protoexplain.errors import UserError
 from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.contract import PROBABILITIES
-from protoexplain.models.families import protopnet
-from protoexplain.models.registry import FAMILIES, family_names, get_family
+from protoexplain.models.registry import family_names, get_family
 from protoexplain.models.similarity import gather_patches
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
@@ -385,21 +380,6 @@ def test_explanation_is_finite_and_adds_up(model):
         assert len(entry["found"]) == 3
         sizes = [abs(match["presence"]) for match in entry["found"]]
         assert sizes == sorted(sizes, reverse=True)
-
-
-# ---------------------------------------------------------------------- joining
-
-
-def test_family_of_another_package_joins_by_its_entry_point(monkeypatch):
-    point = SimpleNamespace(name="guest", load=lambda: protopnet.FAMILY)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == FAMILIES.group else [])
-    assert "guest" in family_names()
-    assert get_family("guest") is protopnet.FAMILY
-    config = parse({"family": "guest", "model": {"prototypes_per_class": 3}})
-    assert config.family == "guest"
-    assert config.model.prototypes_per_class == 3
-    with pytest.raises(UserError, match="did you mean 'guest'"):
-        get_family("guset")
 
 
 def test_clean_batches_show_every_image_once(run):
