@@ -18,7 +18,7 @@ BACKBONE = {"name": "test_efficientnet", "stride": 16, "weights": "none"}
 def config_of(family, **data):
     raw = {
         "family": family,
-        "model": {**get_family(family).tiny, "backbone": BACKBONE},
+        "model": {"backbone": BACKBONE, **get_family(family).tiny},
         "data": {"image_size": 64, **data},
     }
     return parse(raw)

@@ -48,7 +48,8 @@ def test_sheet_from_a_trained_checkpoint(family, made, bird):
     result = explainer.explain(bird.path, box=bird.box, top_classes=2, rows=3)
     assert result.explanation.image == bird.path.name
     assert result.explanation.check() < 1e-4
-    assert result.explanation.unit == explainer.unit == ("probability" if family in ("cbc", "prototree") else "logit")
+    probabilities = family in ("cbc", "shallow_cbc", "prototree")
+    assert result.explanation.unit == explainer.unit == ("probability" if probabilities else "logit")
     shown = result.explanation.classes[0]
     for match in shown.found:
         record = explainer.record(match.prototype)

@@ -36,7 +36,9 @@ def by_loops(model, pictures):
     for (_, branch), versions in zip(model.named_branches(), maps, strict=True):
         for prototype in range(len(branch.prototypes)):
             row, column = divmod(int(versions[0][prototype].argmax()), versions[0].shape[2])
-            values = [branch.activation(version[prototype, row, column]) for version in versions]
+            own = torch.tensor([prototype])
+            cells = [version[prototype, row, column].view(1, 1, 1) for version in versions]
+            values = [branch.activation_maps(cell, own) for cell in cells]
             scores.append([float(values[0] - value) for value in values[1:]])
     return torch.tensor(scores).T
 

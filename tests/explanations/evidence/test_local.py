@@ -81,7 +81,7 @@ def test_named_classes_are_explained_in_their_order():
 def test_only_reasoning_and_trees_have_evidence_by_absence():
     for family in family_names():
         missing = explained(family).classes[0].missing
-        assert bool(missing) == (family in ("cbc", "prototree"))
+        assert bool(missing) == (family in ("cbc", "shallow_cbc", "prototree"))
         assert all(match.absence > 0 for match in missing) or family == "prototree"
 
 
