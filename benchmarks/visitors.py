@@ -38,7 +38,7 @@ class Visitor:
 
     def __init__(self, address: str, model: str) -> None:
         self.client = httpx.Client(base_url=address, timeout=WITHIN)
-        self.session, self.model = uuid.uuid4().hex[:10], model
+        self.session, self.model, self._metrics = uuid.uuid4().hex[:10], model, ""
         self.client.get("/").raise_for_status()
         config = self.client.get("/config").json()
         self._ids = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
@@ -62,9 +62,11 @@ class Visitor:
         return str(self.send("change", "prototype-details")["prototype-details"])
 
     def metrics(self) -> str:
-        """Look at what was measured."""
+        """Look at what was measured; the page is sent only where it is not shown already."""
         self._go(f"model={self.model}&tab=metrics")
-        return str(self.send("change", "metrics-report")["metrics-report"])
+        shown = self.send("change", "metrics-report")["metrics-report"]
+        self._metrics = shown if isinstance(shown, str) else self._metrics
+        return self._metrics
 
     def fetch(self, page: str) -> None:
         """Ask for all pictures of an answer that are not in it."""
