@@ -389,12 +389,3 @@ class PrototypeModel(nn.Module):
 
     def finalize(self, similarity: Tensor) -> None:
         """Last change of a trained model, given the best similarity [P] of each prototype in the training images."""
-
-
-def note_owners(model: nn.Module, *_: object) -> None:
-    """Before a state dict is made: hold the owners of prototypes as the heads have them now.
-
-    For models whose ownership is learned.
-    """
-    assert isinstance(model, PrototypeModel)
-    model.set_ownership(model.ownership)

@@ -8,6 +8,7 @@ import two_sizes
 from pretended_device import DEVICE, OnDevice, pretended_device, pretended_fabric
 from tiny_runs import tiny_config, tiny_model, tiny_train
 
+from benchmarks.device_family import FEW, METRICS
 from benchmarks.distinctions import distinguish, place_of
 from protoexplain import registry
 from protoexplain.checkpoint.save import save_checkpoint
@@ -54,18 +55,6 @@ SHORTEST = {
 SMALL = {"model": {"backbone": {"stride": 8}}, "data": {"image_size": 32}}
 """Images whose maps have 4 x 4 cells."""
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}
-FEW = {"images_per_class": 1, "draws": 1, "steps": 2, "resamples": 100}
-ONE_OF_EACH_PASS = (
-    "accuracy",
-    "projection_gap",
-    "purity",
-    "consistency",
-    "stability",
-    "augmentation_stability",
-    "pointing_game",
-    "deletion",
-    "insertion",
-)
 REMOVAL = {"format": 1, "epochs": 1, "decisions": [{"prototype": 0, "do": "remove", "reason": "other"}]}
 
 
@@ -184,7 +173,7 @@ def test_editing(family, device, trained, planted, tmp_path):
 def test_measuring(family, device, trained, planted):
     checkpoint = trained(family)
     lacks = missing_needs(checkpoint, read_test_images(checkpoint, planted), None)
-    names = [name for name in ONE_OF_EACH_PASS if not get_metric(name).needs & lacks.keys()]
+    names = [name for name in METRICS if not get_metric(name).needs & lacks.keys()]
     assert "accuracy" in names
     there = measure(checkpoint, planted, names, FEW, fabric=pretended_fabric())
     here = measure(checkpoint, planted, names, FEW)

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from protoexplain.models import losses
-from protoexplain.models.base import Branch, BranchOutput, PrototypeModel, PrototypeOutput, note_owners
-from protoexplain.models.contract import Ownership
+from protoexplain.models.base import Branch, BranchOutput, PrototypeOutput
 from protoexplain.models.families.protopnet.network import initialised, normalised
 from protoexplain.models.families.protopool import ProtoPoolConfig
+from protoexplain.models.learned_ownership import LearnedOwnership
 from protoexplain.models.similarity import Focal, InverseActivation, LogActivation, NegativeSquaredL2
 from protoexplain.models.slots import (
     FULL_SCALE,
@@ -71,7 +71,7 @@ class PoolBranch(Branch):
         return PoolBranchOutput(activations, logits, best, cells, latent=z, log_share=log_share)
 
 
-class ProtoPool(PrototypeModel):
+class ProtoPool(LearnedOwnership[SlotHead]):
     """One branch.  Prototypes belong to the classes whose slots choose them at present."""
 
     def __init__(self, config: ProtoPoolConfig, classes: int, backbone: nn.Module, channels: int) -> None:
@@ -88,20 +88,8 @@ class ProtoPool(PrototypeModel):
             loss_similarity=distance,
             projected_by=distance,
         )
-        super().__init__(backbone, {"main": branch}, head.ownership())
+        super().__init__(backbone, branch)
         self.floor = -float(depth) if config.published_saturation else None
-        self.register_state_dict_pre_hook(note_owners)
-
-    @property
-    def head(self) -> SlotHead:
-        """Of the one branch."""
-        (_, branch), *_ = self.named_branches()
-        assert isinstance(branch.head, SlotHead)
-        return branch.head
-
-    @property
-    def ownership(self) -> Ownership:
-        return self.head.ownership()
 
     @property
     def unused(self) -> Tensor:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from protoexplain.models.base import Branch, PrototypeModel, PrototypeOutput, note_owners
-from protoexplain.models.contract import PROBABILITIES, Ownership, Route
+from protoexplain.models.base import Branch, PrototypeOutput
+from protoexplain.models.contract import PROBABILITIES, Route
 from protoexplain.models.families.protopnet.network import normalised
 from protoexplain.models.families.prototree import ProtoTreeConfig
+from protoexplain.models.learned_ownership import LearnedOwnership
 from protoexplain.models.similarity import ExponentialActivation, NegativeSquaredL2
 from protoexplain.models.trees import TreeHead
 
 
-class ProtoTree(PrototypeModel):
+class ProtoTree(LearnedOwnership[TreeHead]):
     """One branch.  Prototypes belong to the classes that the leaves below their nodes are for at present."""
 
     score_unit = PROBABILITIES
@@ -35,20 +36,8 @@ class ProtoTree(PrototypeModel):
             head=head,
             activation=ExponentialActivation(),
         )
-        super().__init__(backbone, {"main": branch}, head.ownership())
+        super().__init__(backbone, branch)
         self.weakest = config.pruning / classes
-        self.register_state_dict_pre_hook(note_owners)
-
-    @property
-    def head(self) -> TreeHead:
-        """Of the one branch."""
-        (_, branch), *_ = self.named_branches()
-        assert isinstance(branch.head, TreeHead)
-        return branch.head
-
-    @property
-    def ownership(self) -> Ownership:
-        return self.head.ownership()
 
     @property
     def unused(self) -> Tensor:
