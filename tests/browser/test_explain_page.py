@@ -255,6 +255,7 @@ def test_pictures_that_the_model_names_wrongly_or_unsurely_are_found(page):
     expect(page.locator("#pictures .tiles a:not(:has(.wrong-badge))")).to_have_count(0)
     expect(page.locator("#pictures .wrong-badge").or_(page.locator("#pictures [role=status]")).first).to_be_visible()
     page.get_by_label("Which pictures").select_option("All")
+    expect(page.locator("#pictures .tiles img")).to_have_count(12)
     page.get_by_label("Of which class").select_option(index=1)
     expect(page.locator("#pictures .tiles a")).to_have_count(3)
     page.locator("#pictures .tiles a").nth(2).click()
