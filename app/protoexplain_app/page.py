@@ -12,7 +12,7 @@ from protoexplain_app.navigation import NavigationState
 from protoexplain_app.panel import panel
 from protoexplain_app.panel import view as views
 from protoexplain_app.tab import find_tabs
-from protoexplain_app.widgets import QUIET, ROOT, html, script
+from protoexplain_app.widgets import ON_CHOICE, ROOT, html, script
 
 SESSIONS = 200
 """Visitors whose state is kept."""
@@ -36,9 +36,8 @@ def build(library: Library) -> gr.Blocks:
                     kind = [WITH_PICTURE] if tab.uses_picture else []
                     with gr.Tab(tab.title, id=tab.name, elem_id=f"tab-{tab.name}", elem_classes=kind) as item:
                         tab.build(library, navigation.shown[tab.name])
-                    item.select(
-                        _opened(tab.name), [navigation.choice], [navigation.here, navigation.shown[tab.name]], **QUIET
-                    )
+                    opened = [navigation.here, navigation.shown[tab.name]]
+                    item.select(_opened(tab.name), [navigation.choice], opened, **ON_CHOICE)
             with gr.Column(elem_id="inputs"):
                 widgets = panel.lay_out(notices)
         html(views.helps())

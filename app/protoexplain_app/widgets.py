@@ -20,6 +20,9 @@ ROOT = Path(__file__).parent
 
 QUIET: Mapping[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
 """For events that only read."""
+ON_CHOICE: Mapping[str, Any] = {**QUIET, "concurrency_id": "choice", "concurrency_limit": 1, "trigger_mode": "multiple"}
+"""For events that change what a visitor has chosen: one after the other, each from what the one before has left, and
+none is dropped.  Two at a time would both begin with the same choice, and the slower one would undo the other."""
 ON_MODEL: Mapping[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",

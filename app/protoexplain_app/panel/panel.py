@@ -18,7 +18,7 @@ from protoexplain_app.panel import view as views
 from protoexplain_app.panel.actions import LinkTarget, facts, follow_link, frame_of, listing
 from protoexplain_app.panel.offered_images import Query, offered_images, parse_query
 from protoexplain_app.uploads import uploaded
-from protoexplain_app.widgets import QUIET, form, html, script, toast_errors
+from protoexplain_app.widgets import ON_CHOICE, form, html, script, toast_errors
 
 REFRESH_SECONDS, POLL_SECONDS = 5.0, 1.0
 """Between two looks at the folder of checkpoints, and at how far the predictions for all test pictures are."""
@@ -164,23 +164,18 @@ def wire(
         return found
 
     where = [navigation.choice, navigation.here]
-    demo.load(on_load, None, page, **QUIET)
-    in_turn = {**QUIET, "concurrency_id": "links", "concurrency_limit": 1, "trigger_mode": "multiple"}
-    panel.links.go(on_link, where, page, **in_turn)
-    panel.model.input(on_model, [panel.model, *where], page, **QUIET)
-    panel.own.picture(on_upload, where, navigation.outputs, **QUIET)
-    panel.own.removed(on_removed, where, navigation.outputs, **QUIET)
-    panel.own.region(on_frame, where, navigation.outputs, trigger_mode="always_last", **QUIET)
+    demo.load(on_load, None, page, **ON_CHOICE)
+    panel.links.go(on_link, where, page, **ON_CHOICE)
+    panel.model.input(on_model, [panel.model, *where], page, **ON_CHOICE)
+    panel.own.picture(on_upload, where, navigation.outputs, **ON_CHOICE)
+    panel.own.removed(on_removed, where, navigation.outputs, **ON_CHOICE)
+    panel.own.region(on_frame, where, navigation.outputs, **{**ON_CHOICE, "trigger_mode": "always_last"})
+    pictures = [panel.pictures, panel.query, panel.clock]
     for widget in (panel.query_form, panel.pictures):
-        widget.query(
-            on_query,
-            [navigation.choice],
-            [panel.pictures, panel.query, panel.clock],
-            trigger_mode="multiple",
-            **{**QUIET, "concurrency_limit": 1},
-        )
-    panel.clock.tick(on_tick, [navigation.choice, panel.query], [panel.pictures, panel.query, panel.clock], **QUIET)
-    gr.Timer(REFRESH_SECONDS).tick(on_refresh, [*where, panel.listing_shown], page, **QUIET)
+        widget.query(on_query, [navigation.choice], pictures, **ON_CHOICE)
+    once = {**ON_CHOICE, "trigger_mode": "once"}
+    panel.clock.tick(on_tick, [navigation.choice, panel.query], pictures, **once)
+    gr.Timer(REFRESH_SECONDS).tick(on_refresh, [*where, panel.listing_shown], page, **once)
 
 
 def _changed(before: Choice, here: str, **changes: Any) -> Choice:  # noqa: ANN401
