@@ -108,6 +108,9 @@ class TrainingConfig(BaseModel):
     merge: float | None = Field(None, gt=0, le=1)
     """Prototypes whose activations over the training images are correlated at least so highly become one, which their
     classes share, before the last projection; None merges none, as published."""
+    projections_without_gain: int | None = Field(None, ge=1)
+    """After so many projections in a row, before and after which the validation accuracy was no better than ever, only
+    the last layer is still trained (cosine ProtoPNet: 2); None goes through the whole schedule."""
     published_batch_norm: bool = False
     """Batch-norm statistics of frozen layers go on moving, as published; projected prototypes then drift."""
     idle_branch_updates: bool = False

@@ -55,6 +55,7 @@ from protoexplain.training.save import RunResult
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
+from protoexplain.training.stopping import next_stage
 from protoexplain.training.threads import choose_threads
 from protoexplain.training.trainer import Trainer
 
@@ -223,7 +224,10 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float, ends: f
         write_file(out / CONFIG, remembered(trainer.config, trainer.data.image_set.root))
     state.started = True
     stages = stages_of(trainer.config)
-    for index in range(state.stage, len(stages)):
+    while (index := next_stage(config, stages, state)) < len(stages):
+        if index > state.stage:
+            trainer.callbacks.watcher.line("projections bring no more gain: on to the last layer")
+            state.stage = index
         trainer.model = models[index]
         trainer.fit(stages[index])
         trainer.model = models[index + 1]

@@ -20,7 +20,7 @@ def stages_of(config: RunConfig) -> list[Stage]:
     """The stages of a run.
 
     Raises:
-        UserError: Fewer epochs are wanted than there are stages, or the backbone is trained under an object gate.
+        UserError: Fewer epochs are wanted than there are stages, or as `scheduled`.
     """
     stages = scheduled(config)
     return stages if config.training.epochs is None else _in_epochs(stages, config.training)
@@ -30,7 +30,7 @@ def scheduled(config: RunConfig) -> list[Stage]:
     """The stages with as many epochs as the schedule has.
 
     Raises:
-        UserError: The backbone is trained under an object gate.
+        UserError: The backbone is trained under an object gate, or nothing can tell when projections bring no gain.
     """
     own = _with_merge(get_family(config.family).stages(config.schedule), config.training.merge)
     if config.model.object_gate and any(stage.epochs and BACKBONE & set(stage.lr) for stage in own):  # type: ignore[attr-defined]
@@ -40,6 +40,7 @@ def scheduled(config: RunConfig) -> list[Stage]:
             "fine-tune the backbone before the schedule (training.fine_tuning), leave joint epochs out of the schedule,"
             " or set model.object_gate to false",
         )
+    _check_stop(config)
     first = config.training.fine_tuning
     if not first.epochs:
         return own
@@ -47,6 +48,18 @@ def scheduled(config: RunConfig) -> list[Stage]:
     if first.parts:
         return [part_fine_tuning(first.epochs, *rates, first.part_weight, *least), *own]
     return [fine_tuning(first.epochs, *rates, *least), *own]
+
+
+def _check_stop(config: RunConfig) -> None:
+    """Whether it can be told when projections bring no gain."""
+    training, key = config.training, "training.projections_without_gain"
+    if training.projections_without_gain is None:
+        return
+    if not config.data.validation:
+        raise UserError("no images are held out that could tell what a projection gains", key, "set data.validation")
+    if training.merge is not None:
+        fix = "set one of the two to null"
+        raise UserError("prototypes are merged before the last projection, which may be left out", key, fix)
 
 
 def network_stages(stages: Sequence[Stage], training: TrainingConfig) -> list[int]:

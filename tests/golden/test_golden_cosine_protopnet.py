@@ -11,6 +11,7 @@ from protoexplain.models.families.protopnet import ProtoPNetConfig
 from protoexplain.models.families.protopnet.network import ProtoPNet
 from protoexplain.models.similarity import RectifiedCosine
 from protoexplain.training.projection import search
+from protoexplain.training.stopping import projections_end
 
 pytestmark = pytest.mark.golden
 
@@ -79,3 +80,12 @@ def test_projection_takes_the_most_similar_patch_as_it_is(golden):
     assert torch.stack([found.row, found.column], 1)[known].tolist() == where[:, 1:].tolist()
     close(found.similarity[known], v.tensor("project_best")[known], atol=1e-6)
     close(found.patch[known], v.tensor("project_prototypes")[known], atol=1e-6)
+
+
+@pytest.mark.parametrize("group", ["early_stop", "early_stop_random"])
+def test_projections_without_gain_end_training(golden, group):
+    v = golden("cosine_head")
+    for before, after, index in zip(*(v[f"{group}_{key}"].tolist() for key in ("pre", "post", "index")), strict=True):
+        rows = list(zip(before, after, strict=True))
+        ends = (place for place in range(len(rows)) if projections_end(rows[: place + 1], 2))
+        assert next(ends, -1) == index
