@@ -20,7 +20,11 @@ _AT_ONCE = 256
 
 def between_classes(low: Tensor, shown: Tensor, labels: Tensor, regions: int) -> Tensor:
     """How much of what varies in the look of each region varies between classes: float64 [R] in [0, 1], the correlation
-    ratio of its mean vector in each image, averaged over the channels; 0 where no two images show it.
+    ratio of its mean vector in each image, corrected for chance and averaged over the channels; 0 where no class has
+    two images that show it.
+
+    Classes of few images differ by chance alone, the more the fewer they are; epsilon squared (Kelley 1935, "An
+    unbiased correlation ratio measure") is 0 in the mean for a region that looks alike in all classes.
 
     Args:
         low: [N,D,H,W] of low layers.
@@ -42,12 +46,16 @@ def between_classes(low: Tensor, shown: Tensor, labels: Tensor, regions: int) ->
 
 
 def _correlation_ratio(values: Tensor, labels: Tensor) -> Tensor:
-    """Share of the variance of values [n,D] that lies between the classes [n], averaged over the channels."""
+    """Epsilon squared of values [n,D] between the classes [n], averaged over the channels; at least 0."""
     values = values - values.mean(0)
-    images = labels.bincount().clamp_min(1)
+    images = labels.bincount()
+    spare = len(values) - int((images > 0).sum())
+    if not spare:
+        return values.new_zeros(())
     of_class = values.new_zeros(len(images), values.shape[1]).index_add_(0, labels, values)
-    between, total = (of_class.square() / images[:, None]).sum(0), values.square().sum(0)
-    return (between / total.clamp_min(1e-12)).mean()
+    between, total = (of_class.square() / images[:, None].clamp_min(1)).sum(0), values.square().sum(0)
+    within = (1 - between / total.clamp_min(1e-12)) * (len(values) - 1) / spare
+    return (1 - within).mean().clamp_min(0)
 
 
 def found_again(divisions: Sequence[Tensor], regions: int) -> list[Tensor]:

@@ -42,8 +42,8 @@ def steadiness(first: PartClassifier, batches: Iterable[tuple[Tensor, Tensor, Te
 def gives_way(shares: Tensor, groups: Tensor, least: float) -> Tensor:
     """The prototype that takes the place of each: int64 [P], itself where it stays.
 
-    The steadiest half of each group always stays, and whoever is steady enough; the others give way to the steadiest
-    one of their group.
+    The steadiest two thirds of each group, rounded down, always stay, and whoever is steady enough; the others give way
+    to the steadiest one of their group.
 
     Args:
         shares: [P] as by `steadiness`.
@@ -54,6 +54,6 @@ def gives_way(shares: Tensor, groups: Tensor, least: float) -> Tensor:
     for group in groups.unique():
         members = (groups == group).nonzero()[:, 0]
         order = members[shares[members].argsort(descending=True, stable=True)]
-        others = order[(len(order) + 1) // 2 :]
+        others = order[max(1, 2 * len(order) // 3) :]
         into[others[shares[others] < least]] = order[0]
     return into
