@@ -56,7 +56,7 @@ def appearance() -> dict[str, Any]:
     return {
         "theme": theme,
         "css_paths": [*sorted(ROOT.glob("theme/*.css")), *sorted(ROOT.glob("tabs/*/style.css"))],
-        "head": f"<script>{script('theme/address.js', 'theme/page.js')}</script>",
+        "head": f"<script>{script('theme/in_turn.js', 'theme/address.js', 'theme/page.js')}</script>",
         "favicon_path": str(ROOT / "theme" / "icon.svg"),
     }
 

@@ -79,6 +79,30 @@ def test_back_and_forward_walk_through_pictures_classes_and_tabs(open_page, bird
     expect(page.locator("#gallery .prototype-grid li")).to_have_count(16)
 
 
+def test_going_back_twice_at_once_ends_where_the_second_step_leads(open_page):
+    """Even where the first question is held up on its way to the server."""
+    page = open_page()
+    picture, seen, held = page.locator("#explained .caption"), [], []
+    for number in (1, 2):
+        seen.append(picture.inner_text())
+        page.locator("#pictures .tiles a").nth(number).click()
+        expect(picture).not_to_have_text(seen[-1])
+    page.wait_for_timeout(300)
+
+    def hold(route):
+        first = not held and "query" in (route.request.post_data or "")
+        held.append(route) if first else route.continue_()
+
+    page.route("**/queue/join*", hold)
+    page.go_back()
+    page.go_back()
+    page.wait_for_timeout(1500)
+    held[0].continue_()
+    expect(picture).to_have_text(seen[0])
+    page.wait_for_timeout(1500)
+    expect(picture).to_have_text(seen[0])
+
+
 def test_a_link_is_copied_and_says_so(open_page, chromium, address):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)

@@ -169,7 +169,7 @@ def wire(
     panel.model.input(on_model, [panel.model, *where], page, **ON_CHOICE)
     panel.own.picture(on_upload, where, navigation.outputs, **ON_CHOICE)
     panel.own.removed(on_removed, where, navigation.outputs, **ON_CHOICE)
-    panel.own.region(on_frame, where, navigation.outputs, **{**ON_CHOICE, "trigger_mode": "always_last"})
+    panel.own.region(on_frame, where, navigation.outputs, **ON_CHOICE)
     pictures = [panel.pictures, panel.query, panel.clock]
     for widget in (panel.query_form, panel.pictures):
         widget.query(on_query, [navigation.choice], pictures, **ON_CHOICE)

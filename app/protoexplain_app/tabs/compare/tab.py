@@ -75,7 +75,7 @@ def build(library: Library, chosen: gr.State) -> None:
 
     events = TabEvents(TAB.name, chosen, state, [state, query_form, answer], on_error, ON_MODEL)
     events.on_choice(on_choice)
-    events.on_query(query_form, on_query, trigger_mode="always_last")
+    events.on_query(query_form, on_query)
 
 
 TAB = Tab("compare", "Compare", 30, build, uses_picture=True)
