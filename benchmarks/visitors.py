@@ -32,12 +32,12 @@ class Visitor:
     """One session of the page.
 
     Args:
-        address: Of the app.
+        client: Speaks to the app.
         model: Name of the model that is looked at.
     """
 
-    def __init__(self, address: str, model: str) -> None:
-        self.client = httpx.Client(base_url=address, timeout=WITHIN)
+    def __init__(self, client: httpx.Client, model: str) -> None:
+        self.client = client
         self.session, self.model, self._metrics = uuid.uuid4().hex[:10], model, ""
         self.client.get("/").raise_for_status()
         config = self.client.get("/config").json()
@@ -48,22 +48,22 @@ class Visitor:
 
     def explain(self, link: str) -> str:
         """Choose a picture and have it explained."""
-        self._go(f"{link}&model={self.model}&tab=explain")
+        self.go(f"{link}&model={self.model}&tab=explain")
         return str(self.send("change", "answer", 5, "map")["answer"])
 
     def what_if(self, link: str, turns: float) -> str:
         """Choose a picture and change its hue."""
-        self._go(f"{link}&model={self.model}&tab=what_if&hue={turns:.2f}")
+        self.go(f"{link}&model={self.model}&tab=what_if&hue={turns:.2f}")
         return str(self.send("change", "what-if-answer")["what-if-answer"])
 
     def prototype(self, number: int) -> str:
         """Open the page of a prototype."""
-        self._go(f"model={self.model}&tab=prototypes&prototype={number}")
+        self.go(f"model={self.model}&tab=prototypes&prototype={number}")
         return str(self.send("change", "prototype-details")["prototype-details"])
 
     def metrics(self) -> str:
         """Look at what was measured; the page is sent only where it is not shown already."""
-        self._go(f"model={self.model}&tab=metrics")
+        self.go(f"model={self.model}&tab=metrics")
         shown = self.send("change", "metrics-report")["metrics-report"]
         self._metrics = shown if isinstance(shown, str) else self._metrics
         return self._metrics
@@ -74,10 +74,10 @@ class Visitor:
             self.client.get(f"/{source}").raise_for_status()
 
     def send(
-        self, event: str, shows: str, *values: object, told: Mapping[str, object] | None = None
+        self, event: str, shows: str, *values: object, told: Mapping[str, object] | None = None, of: str | None = None
     ) -> dict[str, Any]:
         """Trigger the event whose outputs include an element; values are those of the inputs that are no state, `told`
-        is what the page's script tells beside them.
+        is what the page's script tells beside them, and `of` the element that it happens to where others show the same.
 
         Returns:
             Element -> what it shows now.
@@ -85,7 +85,8 @@ class Visitor:
         found = next(
             one
             for one in self._events
-            if any(name == event for _, name in one["targets"]) and shows in map(self._ids.get, one["outputs"])
+            if any(name == event and of in (None, self._ids.get(part)) for part, name in one["targets"])
+            and shows in map(self._ids.get, one["outputs"])
         )
         left = list(values)
         data = [left.pop(0) if self._ids[part] and left else None for part in found["inputs"]]
@@ -97,7 +98,8 @@ class Visitor:
             self._ids[part]: value for part, value in zip(found["outputs"], output, strict=False) if self._ids[part]
         }
 
-    def _go(self, query: str) -> None:
+    def go(self, query: str) -> None:
+        """Follow a link inside the page."""
         self.send("go", "address", told={"query": f"?{query}", "upload": None})
 
     def _answer(self, event: str) -> list[Any]:
@@ -116,7 +118,7 @@ def visit(address: str, model: str, crowd: Crowd, seconds: float, seed: int) -> 
     draws = random.Random(seed)
     until = time.perf_counter() + seconds
     try:
-        visitor = Visitor(address, model)
+        visitor = Visitor(httpx.Client(base_url=address, timeout=WITHIN), model)
         while time.perf_counter() < until:
             link, dice, started = draws.choice(visitor.pictures), draws.random(), time.perf_counter()
             if dice < 0.7:

@@ -9,11 +9,14 @@ import hashlib
 import hmac
 import os
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from getpass import getpass
 from pathlib import Path
 
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import write_file
+from protoexplain_app.roles import Role, role_named
 
 COST, BLOCK, PARALLEL = 1 << 15, 8, 1
 """Of scrypt: a tenth of a second and 32 MB for each guess."""
@@ -25,6 +28,19 @@ _NOBODY = ""
 """Unknown users share one account of wrong passwords."""
 
 
+@dataclass(frozen=True)
+class Account:
+    """A user as the file says.  Args: secret: the password as `hashed`; role: None where the file says none."""
+
+    secret: str
+    role: Role | None = None
+
+    @property
+    def line(self) -> str:
+        """As it is written after the name."""
+        return f"{self.secret}:{self.role}" if self.role else self.secret
+
+
 def hashed(password: str) -> str:
     """A password as it is stored: `scrypt$cost$block$parallel$salt$hash`."""
     salt = os.urandom(16)
@@ -32,7 +48,7 @@ def hashed(password: str) -> str:
     return f"scrypt${COST}${BLOCK}${PARALLEL}${_text(salt)}${_text(digest)}"
 
 
-def ask_user(path: Path | None, user: str) -> None:
+def ask_user(path: Path | None, user: str, role: Role | None = None) -> None:
     """Ask for a password at the terminal and let a user in.
 
     Raises:
@@ -43,12 +59,12 @@ def ask_user(path: Path | None, user: str) -> None:
     password = getpass(f"Password of {user}: ")
     if password != getpass("The same again: "):
         raise UserError("these are two different passwords", "", "try again")
-    add_user(path, user, password)
-    print(f"{user} may log in now: protoexplain app --auth {path}")
+    may = add_user(path, user, password, role).role or "look, unless --role says more"
+    print(f"{user} may log in now ({may}): protoexplain app --auth {path}")
 
 
-def add_user(path: Path, user: str, password: str) -> None:
-    """Write a user into a file, which is made if it is missing.
+def add_user(path: Path, user: str, password: str, role: Role | None = None) -> Account:
+    """Write a user into a file, which is made if it is missing; without a role, who is in it already keeps theirs.
 
     Raises:
         UserError: A name or a password that cannot be used, or a file that cannot be read or written.
@@ -58,16 +74,17 @@ def add_user(path: Path, user: str, password: str) -> None:
     if not 8 <= len(password) <= LONGEST_PASSWORD:
         raise UserError(f"the password has {len(password)} characters", "", f"use 8 to {LONGEST_PASSWORD}")
     users = _read(path) if path.exists() else {}
-    users[user] = hashed(password)
-    write_file(path, "".join(f"{name}:{secret}\n" for name, secret in users.items()))
+    users[user] = Account(hashed(password), role or (users[user].role if user in users else None))
+    write_file(path, "".join(f"{name}:{account.line}\n" for name, account in users.items()))
     path.chmod(0o600)
+    return users[user]
 
 
 class Login:
     """Checks names and passwords; one guess at a time for each user.
 
     Args:
-        path: File with a line `name:hash` for each user.
+        path: File with a line `name:hash` or `name:hash:role` for each user.
 
     Raises:
         UserError: The file cannot be used.
@@ -77,10 +94,15 @@ class Login:
         self._users = _read(path)
         if not self._users:
             raise UserError("nobody may log in: the file has no users", str(path), "add one with --add-user NAME")
-        self._stranger = hashed(_text(os.urandom(16)))
+        self._stranger = Account(hashed(_text(os.urandom(16))))
         self._wrong: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """User -> role, of those for whom the file says one."""
+        return {user: account.role for user, account in self._users.items() if account.role}
 
     async def check(self, user: str, password: str) -> bool:
         """Whether the password is right; a wrong one before makes everybody who gives this name wait."""
@@ -91,7 +113,7 @@ class Login:
         try:
             async with self._turns[account]:
                 await asyncio.sleep(self.delay(account))
-                right = await asyncio.to_thread(_matches, password, self._users.get(user, self._stranger))
+                right = await asyncio.to_thread(_matches, password, self._users.get(user, self._stranger).secret)
                 self._wrong[account] = 0 if right else self._wrong[account] + 1
         finally:
             self._waiting[account] -= 1
@@ -103,7 +125,7 @@ class Login:
         return min(FIRST_DELAY * 2.0 ** min(wrong - 1, 20), LONGEST_DELAY) if wrong else 0.0
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, Account]:
     try:
         content = path.read_bytes()[:LARGEST_FILE].decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -112,12 +134,13 @@ def _read(path: Path) -> dict[str, str]:
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        user, _, secret = line.partition(":")
+        user, _, rest = line.partition(":")
+        secret, _, role = (part.strip() for part in rest.partition(":"))
         if not user or _parts(secret) is None:
             raise UserError(
                 f"line {number} is not 'name:scrypt hash'", str(path), "write it with --add-user NAME --auth FILE"
             )
-        users[user] = secret.strip()
+        users[user] = Account(secret, role_named(role, f"{path}, line {number}") if role else None)
     return users
 
 

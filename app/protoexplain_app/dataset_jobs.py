@@ -16,7 +16,9 @@ from protoexplain.io.cache import cache_folder
 from protoexplain.io.manifest import MAX_JSON_BYTES, read_limited
 from protoexplain_app.examples import Examples
 from protoexplain_app.jobs import Job, JobKey, JobQueue, JobState, RunningJob
+from protoexplain_app.roles import Role
 
+DEED = "having the model look at all pictures"
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -74,11 +76,16 @@ class DatasetJobs(Generic[T]):
         return job
 
     def request(self, explainer: Explainer) -> Job[T]:
-        """What is known now; where it is nothing, the pictures are looked at in the background."""
+        """What is known now; where it is nothing, the pictures are looked at in the background.
+
+        Raises:
+            UserError: The data do not fit the model, or who asks may not begin work.
+        """
         checkpoint = explainer.checkpoint
         known = self.known(checkpoint)
         if known.state != JobState.NEW:
             return known
+        self.jobs.access.require(Role.MEASURE, DEED)
         total = self.task.pictures(self.examples, checkpoint)
         return self.jobs.submit(self._key(checkpoint), lambda job: self._run(explainer, job), total)
 

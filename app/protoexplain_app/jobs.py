@@ -21,6 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from cachetools import LRUCache
 
 from protoexplain.errors import UserError
+from protoexplain_app.roles import EVERYTHING, Access, Role
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -173,12 +174,17 @@ class JobQueue:
         requests: That go first.
         remembered: Jobs that are over and whose results stay.
         abandoned: Seconds after which a job that nobody asks for is cancelled.
+        access: Who may begin a job.
     """
 
     def __init__(
-        self, requests: Requests = REQUESTS, remembered: int = REMEMBERED, abandoned: float = ABANDONED
+        self,
+        requests: Requests = REQUESTS,
+        remembered: int = REMEMBERED,
+        abandoned: float = ABANDONED,
+        access: Access = EVERYTHING,
     ) -> None:
-        self.requests, self._abandoned = requests, abandoned
+        self.requests, self._abandoned, self.access = requests, abandoned, access
         self._under_way: dict[JobKey, RunningJob[Any]] = {}
         self._over: LRUCache[JobKey, Job[Any]] = LRUCache(remembered)
         self._workers: defaultdict[str, ThreadPoolExecutor] = defaultdict(lambda: ThreadPoolExecutor(max_workers=1))
@@ -201,10 +207,14 @@ class JobQueue:
             work: Does it; takes the job as it runs and returns the result.
             total: Pieces of work, where they are known.
             result: The part of the result that is known before the start.
+
+        Raises:
+            UserError: Whoever asks for it may not begin work.
         """
         with self._lock:
             if key in self._under_way:
                 return self._wanted(key)
+            self.access.require(Role.MEASURE, "work in the background")
             self.forget(key)
             job = Job(JobState.WAITING, WAITING, total=total, result=result)
             running = RunningJob(job, self.requests, self._abandoned)

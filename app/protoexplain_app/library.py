@@ -15,6 +15,7 @@ from protoexplain_app.input_image import Frame, InputImage
 from protoexplain_app.links import Address, Parameters
 from protoexplain_app.measurements import Measurements
 from protoexplain_app.models import ModelStore
+from protoexplain_app.roles import EVERYTHING, Access
 from protoexplain_app.tabs.edit.edits import Edits
 from protoexplain_app.tabs.prototypes.nearest import Neighbours
 from protoexplain_app.tabs.report.reports import Reports
@@ -63,6 +64,7 @@ class Library:
     neighbours: Neighbours
     reports: Reports
     edits: Edits
+    access: Access = EVERYTHING
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.

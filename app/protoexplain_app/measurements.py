@@ -26,11 +26,13 @@ from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.runner import measure
 from protoexplain_app.examples import Examples
 from protoexplain_app.jobs import Job, JobKey, JobQueue, RunningJob
+from protoexplain_app.roles import Role
 
 log = logging.getLogger(__name__)
 BATCH = 8
 """Small batches let requests go first sooner."""
 KIND = "measurement"
+DEED = "measuring"
 
 Measurement = Job[tuple[str, ...]]
 """A measurement that was asked for; its result names the metrics."""
@@ -91,8 +93,10 @@ class Measurements:
             per_class: Only so many test images of each class; 0 takes all.
 
         Raises:
-            UserError: As `lacks`, or no metric was named, or there is no place for the work and its results.
+            UserError: As `lacks`, or no metric was named, or there is no place for the work and its results, or who
+                asks may not begin work.
         """
+        self.jobs.access.require(Role.MEASURE, DEED)
         self.lacks(checkpoint)
         if not names:
             raise UserError("no metric was chosen", "", "tick at least one")
@@ -105,7 +109,12 @@ class Measurements:
         )
 
     def cancel(self, checkpoint: Checkpoint) -> None:
-        """Stop what is under way for a model; started again, it goes on where it was."""
+        """Stop what is under way for a model; started again, it goes on where it was.
+
+        Raises:
+            UserError: Who asks could not have begun it.
+        """
+        self.jobs.access.require(Role.MEASURE, DEED)
         self.jobs.cancel(JobKey(KIND, self._name(checkpoint)))
 
     def _measure(

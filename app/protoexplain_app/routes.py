@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from protoexplain.errors import UserError
 from protoexplain_app.library import Library
+from protoexplain_app.roles import Role
 
 CACHED_FOR_A_YEAR = "private, max-age=31536000, immutable"
 """An address of a picture names its content, so a browser may keep it."""
@@ -17,13 +18,13 @@ _REPORT_TYPES = {".html": "text/html; charset=utf-8", ".pdf": "application/pdf",
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
-def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool]) -> None:
+def add_routes(app: FastAPI, library: Library, role_of: Callable[[Request], Role | None]) -> None:
     """Add the routes.
 
     Args:
         app: To add them to.
         library: All that can be chosen.
-        may_see: Whether who asks may see pictures.
+        role_of: The role of who asks; None for who has to log in first.
     """
 
     @app.get("/healthz")
@@ -52,18 +53,21 @@ def add_routes(app: FastAPI, library: Library, may_see: Callable[[Request], bool
     @app.get("/report/{token}/preview")
     def preview(token: str, request: Request) -> Response:
         """A report as a page, to be shown inside ours."""
-        _admit(request)
+        _admit(request, Role.MEASURE)
         return _report(library, token, ".html", "inline")
 
     @app.get("/report/{token}/file.{kind}")
     def report(token: str, kind: Literal["html", "pdf", "json"], request: Request) -> Response:
         """A report as a file, to be taken along."""
-        _admit(request)
+        _admit(request, Role.MEASURE)
         return _report(library, token, f".{kind}", "attachment")
 
-    def _admit(request: Request) -> None:
-        if not may_see(request):
+    def _admit(request: Request, needed: Role = Role.LOOK) -> None:
+        role = role_of(request)
+        if role is None:
             raise HTTPException(401)
+        if not role.covers(needed):
+            raise HTTPException(403)
 
 
 def _picture(read: Callable[[], bytes]) -> Response:

@@ -30,6 +30,7 @@ from protoexplain_app.measurements import Measurements
 from protoexplain_app.models import ModelStore
 from protoexplain_app.network import check_host, listen
 from protoexplain_app.panel.actions import default_checkpoint
+from protoexplain_app.roles import Access, Role, role_named
 from protoexplain_app.tabs.edit.edits import Edits
 from protoexplain_app.tabs.explain.actions import explain_image
 from protoexplain_app.tabs.prototypes.nearest import NearestPatchSearch
@@ -52,6 +53,7 @@ def serve(
     add_user: str | None = None,
     mcp: bool = False,
     device: str = AUTO,
+    role: str | None = None,
 ) -> None:
     """Run the app until it is stopped.
 
@@ -64,17 +66,18 @@ def serve(
         add_user: Ask for the password of this user, write both into the file, and do not run.
         mcp: Whether to offer the explanation of a picture to programs by the Model Context Protocol, too.
         device: Where models run, as `resolve_device`.
+        role: As `create_app`; with `add_user`, that of the user.
 
     Raises:
         UserError: As `create_app`; an address that others can reach without a login, as `listen`, or a server that does
             not start.
     """
     if add_user is not None:
-        ask_user(auth, add_user)
+        ask_user(auth, add_user, role_named(role, "--role") if role else None)
         return
     check_host(host, login=auth is not None)
     with listen(host, port) as door:
-        app = create_app(checkpoints, data, auth, mcp, device)
+        app = create_app(checkpoints, data, auth, mcp, device, role)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         code = 0
         try:
@@ -141,6 +144,7 @@ def create_app(
     auth: Path | None = None,
     mcp: bool = False,
     device: str = AUTO,
+    role: str | None = None,
 ) -> FastAPI:
     """The app for an ASGI server, or to be mounted in another one, which then should take over its lifespan.
 
@@ -152,9 +156,11 @@ def create_app(
         auth: File of the users who may log in; None lets everybody in who can reach the address.
         mcp: As `serve`.
         device: As `serve`.
+        role: Of visitors whose account says none: ``look``, ``measure`` or ``edit``.  None lets them look; where nobody
+            logs in, whoever works at this computer may do everything.
 
     Raises:
-        UserError: No such folder or device, data or users that cannot be read, or a missing package.
+        UserError: No such folder, device or role, data or users that cannot be read, or a missing package.
     """
     where = resolve_device(device)
     root = (checkpoints or shipped_checkpoints()).resolve()
@@ -165,7 +171,8 @@ def create_app(
     login = Login(auth) if auth else None
     data = data.resolve() if data else None
     examples = Examples(data)
-    jobs = JobQueue()
+    access = _access(login, role)
+    jobs = JobQueue(access=access)
     library = Library(
         ModelStore(root, device=str(where)),
         examples,
@@ -174,6 +181,7 @@ def create_app(
         neighbours=DatasetJobs(NearestPatchSearch(), examples, jobs),
         reports=Reports(jobs),
         edits=Edits(examples, jobs, str(where)),
+        access=access,
     )
     threading.Thread(target=_warm_up, args=(library,), daemon=True).start()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -190,7 +198,12 @@ def create_app(
         jobs.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=jobs_end_with_the_server)
-    add_routes(app, library, lambda request: login is None or _has_logged_in(app, request))
+
+    def role_of(request: Request) -> Role | None:
+        user = _user(app, request) if login else None
+        return access.role_of(request, user) if user or login is None else None
+
+    add_routes(app, library, role_of)
     page = build(library)
     gr.mount_gradio_app(
         app,
@@ -215,13 +228,20 @@ def create_app(
     return app
 
 
-def _has_logged_in(app: FastAPI, request: Request) -> bool:
-    """Whether a request bears the cookie that Gradio gave after the login."""
+def _access(login: Login | None, role: str | None) -> Access:
+    """Who may do what; without a word about it, only who works at this computer may do more than look."""
+    if role is not None:
+        return Access(role_named(role, "--role"), accounts=login.roles if login else {})
+    return Access(accounts=login.roles) if login else Access(here=Role.EDIT)
+
+
+def _user(app: FastAPI, request: Request) -> str | None:
+    """Who has got the cookie that Gradio gave after the login, and that a request bears."""
     from gradio.routes import App
 
     mounted = next(page for route in app.routes if isinstance(page := getattr(route, "app", None), App))
     names = (f"access-token-{mounted.cookie_id}", f"access-token-unsecure-{mounted.cookie_id}")
-    return any(request.cookies.get(name) in mounted.tokens for name in names)
+    return next((user for name in names if (user := mounted.tokens.get(request.cookies.get(name)))), None)
 
 
 def _warm_up(library: Library) -> None:

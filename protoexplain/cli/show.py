@@ -112,6 +112,14 @@ def open_app(
         bool,
         typer.Option("--mcp", help="Answer programs by the Model Context Protocol, too."),
     ] = False,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="look|measure|edit",
+            help="What visitors whose account says nothing may do, or with --add-user the user: look, begin work in the"
+            " background, save checkpoints. By default look; without --auth, everything from this computer.",
+        ),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Open the web app: pick a checkpoint, drop in an image, see why."""
@@ -121,7 +129,7 @@ def open_app(
         checkpoints, known = models_and_data(place)
         data = data or known
         say(f"opening {checkpoints}" + (f", which was trained on {data}" if data else ""))
-    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp, device=device)
+    _launch(checkpoints, data, host, port, auth=auth, add_user=add_user, mcp=mcp, device=device, role=role)
 
 
 def demo(host: Host = "127.0.0.1", port: Port = None) -> None:

@@ -140,7 +140,7 @@ def test_the_app_can_be_mounted_in_another_one(made, birds):
 
 def test_jobs_end_with_the_server(made, birds, monkeypatch):
     queues, never = [], threading.Event()
-    monkeypatch.setattr("protoexplain_app.server.JobQueue", lambda: queues.append(JobQueue()) or queues[-1])
+    monkeypatch.setattr("protoexplain_app.server.JobQueue", lambda access: queues.append(JobQueue()) or queues[-1])
     site, key = create_app(made, birds), JobKey("survey", "model")
     with TestClient(site) as client:
         client.get("/healthz")

@@ -19,7 +19,7 @@ def test_the_installed_app_is_served(cli, tmp_path, monkeypatch):
     assert (code, trouble) == (0, "")
     ((given, named),) = served
     assert given == (tmp_path, None, "127.0.0.1", 7999)
-    assert named == {"auth": None, "add_user": None, "mcp": False, "device": "auto"}
+    assert named == {"auth": None, "add_user": None, "mcp": False, "device": "auto", "role": None}
 
 
 def test_without_an_app_it_says_so(cli, monkeypatch):

@@ -9,7 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
+from protoexplain_app.dataset_jobs import DEED
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Address, form_parameters, parse
 from protoexplain_app.models import titles
@@ -17,6 +19,7 @@ from protoexplain_app.navigation import NavigationState
 from protoexplain_app.panel import view as views
 from protoexplain_app.panel.actions import LinkTarget, facts, follow_link, frame_of, listing
 from protoexplain_app.panel.offered_images import Query, offered_images, parse_query
+from protoexplain_app.roles import Role
 from protoexplain_app.uploads import uploaded
 from protoexplain_app.widgets import ON_CHOICE, form, html, script, toast_errors
 
@@ -110,7 +113,9 @@ def wire(
         """The form of test pictures and the pictures."""
         checkpoint = library.checkpoint(choice)
         return [
-            views.query_form(query, checkpoint.classes, library.examples.view(checkpoint)),
+            views.query_form(
+                query, checkpoint.classes, library.examples.view(checkpoint), _unjudged(library, checkpoint)
+            ),
             *pictured(choice, query),
         ]
 
@@ -176,6 +181,13 @@ def wire(
     once = {**ON_CHOICE, "trigger_mode": "once"}
     panel.clock.tick(on_tick, [navigation.choice, panel.query], pictures, **once)
     gr.Timer(REFRESH_SECONDS).tick(on_refresh, [*where, panel.listing_shown], page, **once)
+
+
+def _unjudged(library: Library, checkpoint: Checkpoint) -> str:
+    """Why the visitor cannot ask what the model says about all test pictures; empty where that is known or allowed."""
+    if library.image_predictions.known(checkpoint).finished:
+        return ""
+    return library.access.refusal(Role.MEASURE, DEED)
 
 
 def _changed(before: Choice, here: str, **changes: Any) -> Choice:  # noqa: ANN401

@@ -49,16 +49,17 @@ def own() -> str:
     return page("panel/own.html", limit=LARGEST)
 
 
-def query_form(query: Query, classes: Sequence[str], view: DatasetView | None) -> str:
+def query_form(query: Query, classes: Sequence[str], view: DatasetView | None, refused: str = "") -> str:
     """Which pictures are shown, as a form, under a heading that says where they come from.
 
     Args:
         query: What is shown.
         classes: Names of the classes.
         view: The data set; the model can be asked about its pictures.  None where they come from the checkpoint.
+        refused: Why the visitor cannot ask what the model says about all of them; empty who can.
     """
     title = "Pictures it learned from" if view is None else OTHERS if view.foreign else "Test pictures"
-    return page("panel/query.html", query=query, classes=classes, asks=view is not None, title=title)
+    return page("panel/query.html", query=query, classes=classes, asks=view is not None, title=title, refused=refused)
 
 
 def pictures(offered: OfferedImages, query: Query, model: str, classes: Sequence[str]) -> str:

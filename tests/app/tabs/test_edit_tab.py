@@ -15,6 +15,7 @@ from protoexplain.editing.decisions import Decision, History
 from protoexplain.errors import UserError
 from protoexplain_app.jobs import JobQueue
 from protoexplain_app.library import Choice
+from protoexplain_app.roles import Access, Role
 from protoexplain_app.tabs.edit.edits import Edits
 from protoexplain_app.tabs.edit.state import EditState
 from protoexplain_app.tabs.edit.tab import build
@@ -157,6 +158,28 @@ def test_what_cannot_be_saved_is_told(handlers, edits, refit_ends, checkpoint, s
     now, overview = followed(handlers, now)
     assert (now.saving, now.saved) == ("", "")
     assert "There is something under this name already" in overview
+
+
+def test_who_may_try_out_an_edit_may_not_save_it(handlers, edits, state, store, monkeypatch):
+    now, *_ = press(handlers, state, "do=refit")
+    now, _ = followed(handlers, now)
+    monkeypatch.setattr(edits.jobs, "access", Access(Role.MEASURE))
+    now, overview, clock = press(handlers, now, "do=save&name=mine")
+    assert (now.saving, clock.active) == ("", False)
+    assert overview.count("Saving a checkpoint needs the role &#39;edit&#39;") == 2
+    assert not (store.root / "mine").exists()
+
+
+def test_who_may_look_decides_nothing_and_has_nothing_looked_at(handlers, edits, store, monkeypatch):
+    monkeypatch.setattr(edits.jobs, "access", Access(Role.LOOK))
+    now, overview, *_ = at_once(lambda: handlers.on_choice(MODEL, EditState()))
+    assert "Correcting a model needs the role &#39;measure&#39;" in overview
+    now, *_ = press(handlers, now, "open=2")
+    assert (now.prototype, now.waiting) == (2, False)
+    now, overview, _ = press(handlers, now, "prototype=2&do=remove&reason=other")
+    assert now.histories == {}
+    now, *_ = press(handlers, now, "do=refit")
+    assert not now.waiting
 
 
 def test_decisions_made_while_it_is_saved_change_nothing_of_it(handlers, checkpoint, state):

@@ -24,10 +24,12 @@ from protoexplain.errors import UserError
 from protoexplain.io.atomic import is_leftover
 from protoexplain_app.examples import START_WITH_DATA, Examples
 from protoexplain_app.jobs import Job, JobKey, JobQueue, RunningJob
+from protoexplain_app.roles import Access, Role
 
 MAX_PREVIEWS = 2
 """Models whose latent maps of all pictures stay, those edited last."""
 KIND = "edit"
+SAVING = "saving a checkpoint"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 ReportJob = Job[EditReport]
@@ -48,6 +50,11 @@ class Edits:
         self._previews: LRUCache[str, EditPreview] = LRUCache(MAX_PREVIEWS)
         self._lock = threading.Lock()
 
+    @property
+    def access(self) -> Access:
+        """Who may try out an edit, and who may save one."""
+        return self.jobs.access
+
     def report(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...]) -> ReportJob:
         """What is known without asking."""
         return self.jobs.find(_key(checkpoint, decisions))
@@ -62,13 +69,23 @@ class Edits:
             return known
         return self.jobs.submit(_key(checkpoint, decisions), lambda job: self._carry_out(checkpoint, decisions, job)[2])
 
+    def prepare(self, checkpoint: Checkpoint) -> None:
+        """Make sure of the latent maps of all pictures, if whoever asks may begin work."""
+        if self.access.allows(Role.MEASURE):
+            self.request_report(checkpoint)
+
     def preview(self, checkpoint: Checkpoint) -> EditPreview | None:
         """The latent maps of all pictures, of a model whose pictures were looked at."""
         with self._lock:
             return self._previews.get(checkpoint.weights_sha256)
 
     def save(self, checkpoint: Checkpoint, decisions: tuple[Decision, ...], out: Path) -> Job[EditResult]:
-        """Carry decisions out once more, and write the new checkpoint, in the background."""
+        """Carry decisions out once more, and write the new checkpoint, in the background.
+
+        Raises:
+            UserError: Whoever asks may not write checkpoints.
+        """
+        self.access.require(Role.EDIT, SAVING)
 
         def work(job: RunningJob[EditResult]) -> EditResult:
             preview, edited, found = self._carry_out(checkpoint, decisions, job)

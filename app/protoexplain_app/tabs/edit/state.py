@@ -9,9 +9,11 @@ from pathlib import Path
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.editing.decisions import Decision, History
 from protoexplain_app.links import Parameters, number
+from protoexplain_app.roles import Role
 from protoexplain_app.tabs.edit.actions import Query, parse_decision, parse_query
 from protoexplain_app.tabs.edit.edits import Edits, new_place
 
+TRYING = "correcting a model"
 STEPS: Mapping[str, Callable[[History], History]] = {"undo": History.undo, "redo": History.redo}
 
 
@@ -83,13 +85,14 @@ def step(
         today: Date and time of a decision.
 
     Raises:
-        UserError: A decision that cannot be made, or a name under which nothing can be saved.
+        UserError: A decision that cannot be made, a name under which nothing can be saved, or who asks may not do it.
     """
     history, prototype = now.about(checkpoint), number(parameters, "prototype")
     if "open" in parameters:
-        edits.request_report(checkpoint)
+        edits.prepare(checkpoint)
         return replace(now, prototype=number(parameters, "open"), place=None, note="")
     if prototype is not None and ("cell" in parameters or parameters.get("do") in ("remove", "reproject")):
+        edits.access.require(Role.MEASURE, TRYING)
         decision = parse_decision(edits.preview(checkpoint), parameters, prototype, now.who, today)
         decided = now.with_history(checkpoint, history.decide(decision))
         return replace(decided, prototype=None, place=None, note="")

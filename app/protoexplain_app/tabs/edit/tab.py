@@ -19,12 +19,13 @@ from protoexplain.errors import UserError
 from protoexplain_app.jobs import Job, JobState
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters, number
+from protoexplain_app.roles import Role
 from protoexplain_app.tab import Tab, TabEvents, polling_timer
 from protoexplain_app.tabs.edit import actions
 from protoexplain_app.tabs.edit import view as views
 from protoexplain_app.tabs.edit.actions import Query, parse_query
-from protoexplain_app.tabs.edit.edits import file_of, free_name
-from protoexplain_app.tabs.edit.state import EditState, step
+from protoexplain_app.tabs.edit.edits import SAVING, file_of, free_name
+from protoexplain_app.tabs.edit.state import TRYING, EditState, step
 from protoexplain_app.widgets import form, now_as_text
 
 
@@ -45,7 +46,7 @@ def build(library: Library, chosen: gr.State) -> None:
         if library.examples.images_of(checkpoint) is None:
             needed = views.without_data(checkpoint.data.name, library.examples.folder is not None)
             return [replace(now, waiting=False), needed, "", "", gr.Timer(active=False)]
-        edits.request_report(checkpoint)
+        edits.prepare(checkpoint)
         return shown(choice, now)
 
     def on_click(choice: Choice, now: EditState, parameters: Parameters) -> list[Any]:
@@ -81,6 +82,7 @@ def build(library: Library, chosen: gr.State) -> None:
         jobs = (saving, decided, first)
         busy = next((job for job in jobs if job.under_way), first if decided.state == JobState.NEW else decided)
         changes = actions.changed_predictions(library.examples, checkpoint, decided.result) if decided.result else ()
+        refused = edits.access.refusal(Role.MEASURE, TRYING)
         overview = views.overview(
             now,
             history,
@@ -93,11 +95,13 @@ def build(library: Library, chosen: gr.State) -> None:
             model=choice.model,
             name=free_name(root, choice.model),
             error=None if in_one else error,
+            refused=refused,
+            not_saved=edits.access.refusal(Role.EDIT, SAVING),
         )
         one = ""
         if now.prototype is not None:
             opened = actions.open_prototype(checkpoint, preview, history, report, now.prototype, now.place)
-            one = views.one(opened, now.reason, now.note, now.who, error if in_one else None)
+            one = views.one(opened, now.reason, now.note, now.who, error if in_one else None, refused)
         tiles = actions.gallery(explainer, history, report, now.query)
         total = len(checkpoint.prototypes)
         gallery = views.gallery(tiles, total, now.query, checkpoint.classes, first.finished, now.prototype)

@@ -44,6 +44,8 @@ def overview(
     model: str,
     name: str,
     error: UserError | None = None,
+    refused: str = "",
+    not_saved: str = "",
 ) -> str:
     """What is decided, what came of it, and how to keep it.
 
@@ -59,6 +61,8 @@ def overview(
         model: Name of the checkpoint.
         name: Proposed for the new one.
         error: What could not be done.
+        refused: Why the visitor may not try anything out; empty who may.
+        not_saved: Why the visitor may not save.
     """
     return page(
         "tabs/edit/page.html",
@@ -75,6 +79,8 @@ def overview(
         model=model,
         name=name,
         error=error,
+        refused=refused,
+        not_saved=not_saved,
     )
 
 
@@ -87,8 +93,10 @@ def gallery(
     )
 
 
-def one(shown: OpenPrototype, reason: Reason | str, note: str, who: str, error: UserError | None = None) -> str:
-    """A prototype that is being decided on, and the fields as they were filled in."""
+def one(
+    shown: OpenPrototype, reason: Reason | str, note: str, who: str, error: UserError | None = None, refused: str = ""
+) -> str:
+    """A prototype that is being decided on, and the fields as they were filled in; `refused` as in `overview`."""
     return page(
         "tabs/edit/prototype.html",
         shown=shown,
@@ -97,6 +105,7 @@ def one(shown: OpenPrototype, reason: Reason | str, note: str, who: str, error: 
         note=note,
         who=who,
         error=error,
+        refused=refused,
         longest_note=LONGEST_NOTE,
         longest_name=LONGEST_NAME,
     )

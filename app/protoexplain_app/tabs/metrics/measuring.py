@@ -13,7 +13,8 @@ from protoexplain.metrics.observe.plan import plan_passes
 from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import MeasureSettings
 from protoexplain_app.library import Choice, Library
-from protoexplain_app.measurements import Measurement
+from protoexplain_app.measurements import DEED, Measurement
+from protoexplain_app.roles import Role
 from protoexplain_app.tabs.metrics.groups import grouped
 
 PER_CLASS: Final = (0, 10, 3)
@@ -53,12 +54,14 @@ class MeasurementForm:
         trouble: Why nothing can be measured, and what to do.
         missing: What the data lack, one sentence each.
         job: What was asked for last.
+        refused: Why the visitor may not measure; empty who may.
     """
 
     groups: Mapping[str, tuple[MetricOption, ...]]
     trouble: tuple[str, str]
     missing: tuple[str, ...]
     job: Measurement
+    refused: str = ""
 
     @property
     def measured(self) -> bool:
@@ -112,7 +115,8 @@ def measurement_form(library: Library, choice: Choice) -> MeasurementForm:
             )
         groups[question] = tuple(offers)
     missing = tuple(what for _, (what, _) in sorted(lacks.items()))
-    return MeasurementForm(groups, trouble, missing, library.measurements.job(checkpoint))
+    refused = library.access.refusal(Role.MEASURE, DEED)
+    return MeasurementForm(groups, trouble, missing, library.measurements.job(checkpoint), refused)
 
 
 def _forward_passes(metric: Metric) -> int:

@@ -13,8 +13,10 @@ from typing import Any
 import gradio as gr
 
 from protoexplain.explanations.explainer import Explainer
+from protoexplain_app.dataset_jobs import DEED
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters, number
+from protoexplain_app.roles import Role
 from protoexplain_app.tab import Tab, TabEvents, polling_timer
 from protoexplain_app.tabs.prototypes import view as views
 from protoexplain_app.tabs.prototypes.actions import gallery, orders, parse_query
@@ -80,7 +82,8 @@ def build(library: Library, chosen: gr.State) -> None:
         found = library.neighbours.known(explainer.checkpoint)
         images = library.examples.images_of(explainer.checkpoint)
         splits = nearest_images(explainer, found, prototype, images)
-        return [views.nearest(found, splits, choice.model), gr.Timer(active=found.under_way)]
+        refused = library.access.refusal(Role.MEASURE, DEED)
+        return [views.nearest(found, splits, choice.model, refused), gr.Timer(active=found.under_way)]
 
     def on_error(message: str) -> list[Any]:
         return [PrototypesState(), message, "", gr.Timer(active=False), "", gr.Column(visible=False), "", ""]

@@ -33,9 +33,9 @@ def figures(shown: PrototypeDetails, model: str, query: Query) -> str:
     return page("tabs/prototypes/figures.html", details=shown, link=_link(model, query))
 
 
-def nearest(search: Search, splits: Sequence[NearestInSplit], model: str) -> str:
-    """The nearest pictures of a prototype, or how they can be found."""
-    return page("tabs/prototypes/nearest.html", search=search, splits=splits, model=model)
+def nearest(search: Search, splits: Sequence[NearestInSplit], model: str, refused: str = "") -> str:
+    """The nearest pictures of a prototype, or how they can be found; `refused` says why the visitor may not."""
+    return page("tabs/prototypes/nearest.html", search=search, splits=splits, model=model, refused=refused)
 
 
 def _link(model: str, query: Query) -> Mapping[str, object]:

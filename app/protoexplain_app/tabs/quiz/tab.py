@@ -15,9 +15,11 @@ from typing import Any
 import gradio as gr
 
 from protoexplain.errors import UserError
+from protoexplain_app.dataset_jobs import DEED
 from protoexplain_app.image_predictions import PredictionJob
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters, number
+from protoexplain_app.roles import Role
 from protoexplain_app.tab import Tab, TabEvents, polling_timer
 from protoexplain_app.tabs.quiz import view as views
 from protoexplain_app.tabs.quiz.actions import AGREEMENT, Query, Question, Session, answer, ask, begin, parse_query
@@ -52,12 +54,17 @@ def build(library: Library, chosen: gr.State) -> None:
     quiz = form("quiz")
     state, clock = gr.State(QuizState()), polling_timer()
 
+    def settings(query: Query, choice: Choice, notice: str = "") -> str:
+        """The first page; it greys the task that needs work which the visitor may not begin."""
+        checkpoint = library.checkpoint(choice)
+        known = library.image_predictions.known(checkpoint).finished
+        return views.start(query, notice, "" if known else library.access.refusal(Role.MEASURE, DEED))
+
     def on_choice(choice: Choice, before: QuizState, parameters: Parameters) -> list[Any]:
-        library.checkpoint(choice)
         running = before.session is not None and choice.model != before.model
         notice = "Another model was chosen, so the quiz starts anew." if running else ""
         query = parse_query(parameters) if parameters else before.query
-        return shown(QuizState(query, choice.model), views.start(query, notice))
+        return shown(QuizState(query, choice.model), settings(query, choice, notice))
 
     def on_answer(choice: Choice, now: QuizState, parameters: Parameters) -> list[Any]:
         session = now.session
@@ -74,7 +81,7 @@ def build(library: Library, chosen: gr.State) -> None:
             case "stop" if session is not None and session.queue and session.answered:
                 return end(now, session)
             case "stop":
-                return shown(QuizState(now.query, choice.model), views.start(now.query))
+                return shown(QuizState(now.query, choice.model), settings(now.query, choice))
             case _:
                 return events.unchanged()
 

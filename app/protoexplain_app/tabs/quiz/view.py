@@ -8,9 +8,16 @@ from protoexplain_app.tabs.quiz.results import as_csv, as_json
 from protoexplain_app.templating import data_uri, page
 
 
-def start(query: Query, notice: str = "") -> str:
-    """What the quiz is about, and its settings."""
-    return page("tabs/quiz/page.html", query=query, lengths=LENGTHS, parameters=query.parameters, notice=notice)
+def start(query: Query, notice: str = "", refused: str = "") -> str:
+    """What the quiz is about, and its settings; `refused` says why the visitor cannot have the second task."""
+    return page(
+        "tabs/quiz/page.html",
+        query=query,
+        lengths=LENGTHS,
+        parameters=query.parameters,
+        notice=notice,
+        refused=refused,
+    )
 
 
 def waiting(query: Query, job: PredictionJob) -> str:

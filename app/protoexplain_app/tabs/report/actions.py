@@ -11,6 +11,8 @@ from protoexplain.report.report import SECTIONS
 from protoexplain_app.input_image import InputImage, region_of_interest
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters
+from protoexplain_app.roles import Role
+from protoexplain_app.tabs.report.reports import DEED
 
 OFFERED = 10
 """Pictures that can be added to the chosen one."""
@@ -66,8 +68,9 @@ def make(library: Library, choice: Choice, query: Query) -> str:
     """Begin the report; returns its token.
 
     Raises:
-        UserError: Nothing was chosen, or there is no checkpoint or picture.
+        UserError: Nothing was chosen, there is no checkpoint or picture, or who asks may not begin work.
     """
+    library.access.require(Role.MEASURE, DEED)
     sections = require_sections(query.sections)
     explainer = library.explainer(choice)
     images: list[InputImage] = []

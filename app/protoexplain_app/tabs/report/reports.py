@@ -18,9 +18,11 @@ from protoexplain.explanations.explainer import Explainer
 from protoexplain.report.formats import FORMATS, render
 from protoexplain.report.gather import ReportImage, ReportOptions, gather
 from protoexplain_app.jobs import Job, JobKey, JobQueue, JobState, RunningJob
+from protoexplain_app.roles import Role
 
 REMEMBERED, REMEMBERED_SECONDS, UNDER_WAY = 12, 3600, 4
 KIND = "report"
+DEED = "making a report"
 LAYING_OUT = "laying out"
 _UNFIT = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -73,8 +75,9 @@ class Reports:
             name: Of the model, for the names of the files.
 
         Raises:
-            UserError: Too many are under way.
+            UserError: Too many are under way, or who asks may not begin work.
         """
+        self.jobs.access.require(Role.MEASURE, DEED)
         with self._lock:
             self._sweep()
             if sum(self._job(token).under_way for token in self._started) >= UNDER_WAY:

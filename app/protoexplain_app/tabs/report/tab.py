@@ -17,10 +17,11 @@ from protoexplain.errors import UserError
 from protoexplain_app.jobs import Job
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters
+from protoexplain_app.roles import Role
 from protoexplain_app.tab import Tab, TabEvents, polling_timer
 from protoexplain_app.tabs.report import view as views
 from protoexplain_app.tabs.report.actions import Query, make, offered, parse_query, read_form
-from protoexplain_app.tabs.report.reports import ReportFiles
+from protoexplain_app.tabs.report.reports import DEED, ReportFiles
 from protoexplain_app.widgets import form, html
 
 PREVIEW = ".html"
@@ -60,7 +61,8 @@ def build(library: Library, chosen: gr.State) -> None:
         now = replace(before, query=query)
         if before.model != choice.model:
             now = ReportState(query, choice.model, tokens(known).get(choice.model, ""))
-        settings = views.query_form(query, library.input_image(choice), offered(library, choice))
+        refused = library.access.refusal(Role.MEASURE, DEED)
+        settings = views.query_form(query, library.input_image(choice), offered(library, choice), refused)
         return shown(now, report_of(now), settings)
 
     def on_query(choice: Choice, before: ReportState, parameters: Parameters, known: object) -> list[Any]:

@@ -12,9 +12,9 @@ from protoexplain_app.tabs.report.reports import ReportFiles
 from protoexplain_app.templating import page
 
 
-def query_form(query: Query, image: InputImage, offered: Sequence[InputImage]) -> str:
-    """What goes into the report, as a form."""
-    return page("tabs/report/query.html", query=query, image=image, offered=offered, sections=SECTIONS)
+def query_form(query: Query, image: InputImage, offered: Sequence[InputImage], refused: str = "") -> str:
+    """What goes into the report, as a form; `refused` says why the visitor may not make one."""
+    return page("tabs/report/query.html", query=query, image=image, offered=offered, sections=SECTIONS, refused=refused)
 
 
 def status(query: Query, job: Job[ReportFiles]) -> str:
