@@ -48,6 +48,16 @@ def hashed(password: str) -> str:
     return f"scrypt${COST}${BLOCK}${PARALLEL}${_text(salt)}${_text(digest)}"
 
 
+def basic(header: str) -> tuple[str, str]:
+    """Name and password of the header `Authorization: Basic`, as programs send it; both empty where it is none."""
+    kind, _, content = header.partition(" ")
+    try:
+        user, _, password = base64.b64decode(content, validate=True).decode().partition(":")
+    except (ValueError, binascii.Error):
+        return "", ""
+    return (user, password) if kind.lower() == "basic" else ("", "")
+
+
 def ask_user(path: Path | None, user: str, role: Role | None = None) -> None:
     """Ask for a password at the terminal and let a user in.
 

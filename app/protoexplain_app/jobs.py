@@ -22,6 +22,7 @@ from cachetools import LRUCache
 
 from protoexplain.errors import UserError
 from protoexplain_app.roles import EVERYTHING, Access, Role
+from protoexplain_app.telemetry import JOBS, JOBS_OVER
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -220,6 +221,7 @@ class JobQueue:
             running = RunningJob(job, self.requests, self._abandoned)
             running.future = self._workers[key.kind].submit(self._run, key, work, running)
             self._under_way[key] = running
+            JOBS.labels(key.kind, job.state).inc()
             return job
 
     def remember(self, key: JobKey, job: Job[Any]) -> None:
@@ -258,6 +260,8 @@ class JobQueue:
         try:
             running.yield_to_requests()
             running.job = replace(running.job, state=JobState.RUNNING, what="starting")
+            JOBS.labels(key.kind, JobState.WAITING).dec()
+            JOBS.labels(key.kind, JobState.RUNNING).inc()
             result = work(running)
             self._end(key, state=JobState.FINISHED, result=result, done=running.job.total)
         except CancelledError:
@@ -271,4 +275,10 @@ class JobQueue:
 
     def _end(self, key: JobKey, **changes: Any) -> None:  # noqa: ANN401
         with self._lock:
-            self.remember(key, replace(self._under_way.pop(key).job, what="", **changes))
+            job = self._under_way.pop(key).job
+            over = replace(job, what="", **changes)
+            self.remember(key, over)
+        JOBS.labels(key.kind, job.state).dec()
+        JOBS_OVER.labels(key.kind, over.state).inc()
+        facts = {"kind": key.kind, "state": over.state, "done": over.done, "total": over.total}
+        log.info("a job of the kind '%s' is %s", key.kind, over.state, extra={"facts": facts})

@@ -19,6 +19,7 @@ from protoexplain.explanations.explainer import Explainer
 from protoexplain.explanations.prototypes.patch_pictures import pictures_of
 from protoexplain.io.manifest import MANIFEST, MEASUREMENTS
 from protoexplain.models.registry import get_family
+from protoexplain_app.telemetry import MODEL_LOADS, timed
 
 log = logging.getLogger(__name__)
 MAX_MODELS = 3
@@ -136,7 +137,8 @@ class ModelStore:
             loaded = self._loaded.get(name)
             if loaded is None or loaded.checkpoint != checkpoint:
                 try:
-                    self._loaded[name] = loaded = Explainer(checkpoint, self.device)
+                    with timed(MODEL_LOADS):
+                        self._loaded[name] = loaded = Explainer(checkpoint, self.device)
                 except UserError:
                     if loaded is None:
                         raise

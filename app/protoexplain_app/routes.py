@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from protoexplain.errors import UserError
 from protoexplain_app.library import Library
 from protoexplain_app.roles import Role
+from protoexplain_app.telemetry import MEDIA_TYPE, figures
 
 CACHED_FOR_A_YEAR = "private, max-age=31536000, immutable"
 """An address of a picture names its content, so a browser may keep it."""
@@ -18,13 +19,19 @@ _REPORT_TYPES = {".html": "text/html; charset=utf-8", ".pdf": "application/pdf",
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
-def add_routes(app: FastAPI, library: Library, role_of: Callable[[Request], Role | None]) -> None:
+def add_routes(
+    app: FastAPI,
+    library: Library,
+    role_of: Callable[[Request], Role | None],
+    may_count: Callable[[Request], Awaitable[bool]],
+) -> None:
     """Add the routes.
 
     Args:
         app: To add them to.
         library: All that can be chosen.
         role_of: The role of who asks; None for who has to log in first.
+        may_count: Whether who asks may read the figures.
     """
 
     @app.get("/healthz")
@@ -37,6 +44,13 @@ def add_routes(app: FastAPI, library: Library, role_of: Callable[[Request], Role
         good = library.store.has_loaded()
         state = {"ready": good, "checkpoints": len(listed), "broken": len(broken)}
         return JSONResponse(state, 200 if good else 503)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """What the app counts, for Prometheus."""
+        if not await may_count(request):
+            raise HTTPException(401, headers={"WWW-Authenticate": 'Basic realm="protoexplain"'})
+        return Response(figures(), media_type=MEDIA_TYPE)
 
     @app.get("/thumbnail/{token}")
     def thumbnail(token: str, request: Request) -> Response:

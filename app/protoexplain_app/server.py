@@ -15,12 +15,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
-from protoexplain_app.auth import Login, ask_user
+from protoexplain_app.auth import Login, ask_user, basic
 from protoexplain_app.dataset_jobs import DatasetJobs
 from protoexplain_app.examples import Examples
 from protoexplain_app.image_predictions import PredictTestImages
@@ -30,11 +30,12 @@ from protoexplain_app.measurements import Measurements
 from protoexplain_app.models import ModelStore
 from protoexplain_app.network import check_host, listen
 from protoexplain_app.panel.actions import default_checkpoint
-from protoexplain_app.roles import Access, Role, role_named
+from protoexplain_app.roles import Access, Role, comes_from_here, role_named
 from protoexplain_app.tabs.edit.edits import Edits
 from protoexplain_app.tabs.explain.actions import explain_image
 from protoexplain_app.tabs.prototypes.nearest import NearestPatchSearch
 from protoexplain_app.tabs.report.reports import Reports
+from protoexplain_app.telemetry import TimedRequests
 from protoexplain_app.uploads import LARGEST, make_folder
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _answer(app: FastAPI, host: str, door: socket.socket) -> None:
     import uvicorn
 
     port = door.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, **_logging()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     try:
@@ -136,6 +137,11 @@ def _answer(app: FastAPI, host: str, door: socket.socket) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = server.force_exit = True
         thread.join(STOPS_WITHIN)
+
+
+def _logging() -> dict[str, Any]:
+    """The server's messages go where those of the program go, where that is said."""
+    return {"log_config": None} if logging.getLogger().handlers else {}
 
 
 def create_app(
@@ -203,7 +209,15 @@ def create_app(
         user = _user(app, request) if login else None
         return access.role_of(request, user) if user or login is None else None
 
-    add_routes(app, library, role_of)
+    async def may_count(request: Request) -> bool:
+        """Who has an account; without a login, programs on this computer."""
+        if login is None:
+            return comes_from_here(request)
+        user, password = basic(request.headers.get("authorization", ""))
+        return _user(app, request) is not None or (bool(user) and await login.check(user, password))
+
+    app.add_middleware(TimedRequests)
+    add_routes(app, library, role_of, may_count)
     page = build(library)
     gr.mount_gradio_app(
         app,

@@ -150,6 +150,7 @@ class TabEvents:
 
 
 def _named_after(handler: Handler, handle: Handler) -> Handler:
-    """Errors in the log name the handler."""
+    """The log and the figures name the handler."""
     handle.__name__, handle.__qualname__ = handler.__name__, handler.__qualname__
+    handle.__module__ = handler.__module__
     return handle

@@ -13,6 +13,7 @@ import gradio as gr
 
 from protoexplain.errors import UserError
 from protoexplain_app.jobs import REQUESTS
+from protoexplain_app.telemetry import EVENTS, timed
 from protoexplain_app.templating import error_message, internal_error, sentences
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def show_errors(action: Callable[..., Any], failed: Callable[[str], Any]) -> Cal
     @wraps(action)
     def handler(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         try:
-            with REQUESTS.answering():
+            with REQUESTS.answering(), timed(EVENTS, _event(action)):
                 return action(*arguments, **named)
         except UserError as error:
             return failed(error_message(error))
@@ -90,8 +91,14 @@ def toast_errors(action: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(action)
     def handler(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         try:
-            return action(*arguments, **named)
+            with timed(EVENTS, _event(action)):
+                return action(*arguments, **named)
         except UserError as error:
             raise toast(error) from error
 
     return handler
+
+
+def _event(action: Callable[..., Any]) -> str:
+    """The handler by the folder of its module and its own name, as ``metrics.on_request``."""
+    return f"{action.__module__.split('.')[-2]}.{action.__name__}"

@@ -16,13 +16,14 @@ from protoexplain.cli import (
     data,
     explain,
     importing,
+    logs,
     metrics,
     prototypes,
     report,
     show,
     train,
 )
-from protoexplain.cli.output import say
+from protoexplain.cli.output import command_line, say
 from protoexplain.errors import UserError
 
 app = typer.Typer(
@@ -45,8 +46,16 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", "-V", is_eager=True, callback=_version, help="Print the version and stop.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on standard error what is done, and when.")
+    ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="As --verbose, with one JSON object a line, for programs.")
+    ] = False,
 ) -> None:
-    """Options of all commands."""
+    """Options of all commands; they stand before the command."""
+    logs.set_up(verbose, log_json)
+    logs.log.info("protoexplain %s: %s", __version__, command_line())
 
 
 app.add_typer(data.app, name="data")

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from protoexplain.cli.arguments import Data, MeasuredCheckpoint, existing_checkpoints, existing_folder
-from protoexplain.cli.output import DEVICE_HELP, Device, Json, ProgressWatcher, say, watching
+from protoexplain.cli.output import DEVICE_HELP, Device, Json, say, watching
 from protoexplain.cli.results import CopyTo, add_results, open_for_results, work_folder
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import finite
+from protoexplain.progress import Watcher
 
 if TYPE_CHECKING:
     from protoexplain.metrics.base import MetricResult
@@ -133,7 +134,7 @@ def compare(
 
 
 @contextmanager
-def _resumable() -> Iterator[ProgressWatcher]:
+def _resumable() -> Iterator[Watcher]:
     """Progress bars; whoever stops the work is told that it is not lost."""
     with watching() as watcher:
         try:

@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from protoexplain.cli import logs
 from protoexplain.io.json_values import finite
-from protoexplain.progress import in_words
+from protoexplain.progress import Watcher, in_words
 
 _WIDTH = 100
 """Characters of a line of text."""
@@ -82,8 +83,11 @@ class ProgressWatcher:
 
 
 @contextmanager
-def watching() -> Iterator[ProgressWatcher]:
-    """Bars on standard error while the block runs."""
+def watching() -> Iterator[Watcher]:
+    """Bars on standard error while the block runs, or where it is shown what is done, lines of the log."""
+    if logs.shown():
+        yield logs.LogWatcher()
+        return
     bar = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     columns = (TextColumn("{task.description}"), *bar, TextColumn("{task.fields[left]}"))
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

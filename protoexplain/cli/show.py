@@ -29,16 +29,28 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    checkpoint: Annotated[Path | None, typer.Argument(help="Folder of a checkpoint; none lists what there is.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="A checkpoint, or a run; none tells of this installation and what there is.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Describe a checkpoint, or list families, presets, data layouts and metrics."""
+    """Describe a checkpoint; or, to be pasted into a report of a fault, this installation and the state of a run."""
     from protoexplain import __version__
+    from protoexplain.cli.environment import block, environment, state_of_run
+    from protoexplain.io.manifest import MANIFEST
+    from protoexplain.training.run_folder import CONFIG
 
-    if checkpoint is not None:
+    if folder is not None and (folder / CONFIG).is_file() and not (folder / MANIFEST).exists():
+        told = {**environment(), "run": state_of_run(folder)}
+        if as_json:
+            print_json(told)
+        else:
+            say(block(told))
+        return
+    if folder is not None:
         from protoexplain.checkpoint.checkpoint import Checkpoint
 
-        _describe(Checkpoint.load(checkpoint), as_json)
+        _describe(Checkpoint.load(folder), as_json)
         return
     from protoexplain.config import preset_names, read_preset
     from protoexplain.data.read import source_names
@@ -51,6 +63,7 @@ def info(
         print_json(
             {
                 "version": __version__,
+                "environment": environment(),
                 "families": {name: {"title": f.title, "paper": f.paper} for name, f in families.items()},
                 "presets": presets,
                 "sources": source_names(),
@@ -58,7 +71,7 @@ def info(
             }
         )
         return
-    say(f"protoexplain {__version__}\n\nfamilies")
+    say(f"{block(environment())}\n\nfamilies")
     for name, family in families.items():
         say(f"  {name:14} {family.title}: {family.paper}")
     say("\npresets (protoexplain train --config NAME)")

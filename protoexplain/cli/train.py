@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from protoexplain.cli.arguments import existing_folder
-from protoexplain.cli.output import Json, ProgressWatcher, command_line, print_json, say, watching
+from protoexplain.cli.output import Json, command_line, print_json, say, watching
 from protoexplain.cli.run_places import RUNS
 from protoexplain.errors import UserError
+from protoexplain.progress import Watcher
 
 if TYPE_CHECKING:
     from protoexplain.config import RunConfig
@@ -187,7 +188,7 @@ def _free_folder(wanted: Path, resume: bool) -> Path:
     return folder
 
 
-def _draw_embedded(watcher: ProgressWatcher) -> None:
+def _draw_embedded(watcher: Watcher) -> None:
     """The embedded data set, if it is not there yet."""
     from protoexplain.planted import draw
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 import re
 import secrets
@@ -30,6 +31,7 @@ _SYNC_THREADS = 8
 """Together, file systems bring small files to disk about eight times faster."""
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
 """What some network file systems answer to fsync of a folder."""
+log = logging.getLogger(__name__)
 _writes = itertools.count(1)
 _unfinished: set[str] = set()
 """Names of the temporary content that threads of this program are writing."""
@@ -48,6 +50,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         _sync_file(temporary)
         temporary.replace(path)
         _sync_folder(path.parent)
+    log.info("wrote %s", path)
 
 
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
@@ -73,6 +76,7 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
         except OSError as error:
             raise (_taken(target) if target.exists() else error) from error
         _sync_folder(target.parent)
+    log.info("wrote %s", target)
 
 
 def require_writable(folder: Path) -> None:
