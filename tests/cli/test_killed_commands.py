@@ -1,7 +1,7 @@
-"""kill -9 at random moments of commands on checkpoints: nothing is corrupt, and the same command then ends as if
-nothing had happened.
+"""kill -9 at random moments of all that takes long: nothing is corrupt, what was done is there, and the same command
+then ends as if nothing had happened.
 
-    PROTOEXPLAIN_KILLS=20 python -m pytest tests/cli/test_killed_commands.py
+    PROTOEXPLAIN_KILLS=20 python -m pytest -n 0 -m kills -s
 """
 
 import json
@@ -11,11 +11,15 @@ import shutil
 import time
 
 import pytest
-from forked import start_command
+from forked import start, start_command
+from killed_runs import attempt
+from tiny_runs import run_log, tiny_config
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
+from protoexplain.training.run_log import LOG_FILE
+from protoexplain.training.state import STATE_FILE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.kills]
 KILLS = int(os.environ.get("PROTOEXPLAIN_KILLS", "2"))
 
 
@@ -34,54 +38,85 @@ def characteristics_of(checkpoint):
     return Checkpoint.load(checkpoint).metrics.get("characteristics")
 
 
+def measured_of(checkpoint):
+    return Checkpoint.load(checkpoint).metrics.get("interpretability")
+
+
+def run_of(out):
+    """The checkpoints and the log of a training; None as long as it is not over."""
+    models = [weights_of(path) for path in (out / "last", out / "best") if path.exists()]
+    return None if (out / STATE_FILE).exists() or not (out / "best").exists() else (models, run_log(out))
+
+
+def steps_of(out):
+    """How many steps the log of a training tells, whose last line may be cut off."""
+    return (out / LOG_FILE).read_text().count("\n") if (out / LOG_FILE).exists() else 0
+
+
+ANEW = ("train", "project", "edit")
+"""What is done only once: where it is over, it is done again from the beginning."""
+
+
 @pytest.fixture
-def commands(tiny_checkpoint, planted, tmp_path):
-    """Name -> (words of a command that makes `out`, what it has made of it)."""
+def works(tiny_checkpoint, planted, tmp_path):
+    """Name -> (begins a process that makes `out`, what it has made of it)."""
     decisions = tmp_path / "decisions.yaml"
     decisions.write_text("epochs: 2\ndecisions: [{prototype: 1, do: remove, reason: other}]\n")
     pictures = sorted(planted.rglob("*.jpg"))[:3] or sorted(planted.rglob("*.png"))[:3]
-    model = tiny_checkpoint("protopnet")
+    model, config = tiny_checkpoint("protopnet"), tiny_config("protopnet")
 
-    def measured(out):
-        if not out.exists():
-            shutil.copytree(model, out)
-        return ["characteristics", out, "-d", planted]
+    def command(*words):
+        return lambda out, env: start_command(*words, "-o", out, folder=tmp_path, env=env)
 
+    def on_a_copy(*words):
+        def begin(out, env):
+            if not out.exists():
+                shutil.copytree(model, out)
+            return start_command(words[0], out, "-d", planted, *words[1:], folder=tmp_path, env=env)
+
+        return begin
+
+    quick = ("-m", "accuracy,consistency,stability", "--set", "resamples=100", "--set", "batch_size=1")
     return {
-        "project": (lambda out: ["project", model, "-d", planted, "-o", out], weights_of),
-        "edit": (lambda out: ["edit", model, "--decisions", decisions, "-d", planted, "-o", out], weights_of),
-        "report": (lambda out: ["report", model, *pictures, "-d", planted, "-o", out], report_of),
-        "characteristics": (measured, characteristics_of),
+        "train": (lambda out, env: start(attempt, config, planted, out, 0, folder=tmp_path, env=env), run_of),
+        "project": (command("project", model, "-d", planted), weights_of),
+        "edit": (command("edit", model, "--decisions", decisions, "-d", planted), weights_of),
+        "report": (command("report", model, *pictures, "-d", planted), report_of),
+        "characteristics": (on_a_copy("characteristics"), characteristics_of),
+        "measure": (on_a_copy("measure", *quick), measured_of),
     }
 
 
-@pytest.mark.parametrize("name", ["project", "edit", "report", "characteristics"])
-def test_killed_at_random_moments(name, commands, tmp_path):
-    words, made = commands[name]
+@pytest.mark.parametrize("name", ["train", "project", "edit", "report", "characteristics", "measure"])
+def test_killed_at_random_moments(name, works, tmp_path):
+    begin, made = works[name]
     suffix = ".json" if name == "report" else ""
+    undisturbed, disturbed = ({"XDG_CACHE_HOME": str(tmp_path / place)} for place in ("undisturbed", "disturbed"))
+    end(start(print, folder=tmp_path))  # the first process waits for torch
     began = time.monotonic()
-    end(words(tmp_path / f"whole{suffix}"), tmp_path, "undisturbed")
+    end(begin(tmp_path / f"whole{suffix}", undisturbed))
     took, whole = time.monotonic() - began, made(tmp_path / f"whole{suffix}")
-    out, moments, killed = tmp_path / f"out{suffix}", random.Random(name), 0
+    out, moments, killed, steps, kept = tmp_path / f"out{suffix}", random.Random(name), 0, 0, []
     for _ in range(KILLS):
-        command = begin(words(out), tmp_path, "disturbed")
+        process = begin(out, disturbed)
         time.sleep(moments.uniform(0, took))
-        command.process.kill()
-        killed += command.ended()[0] < 0
+        process.process.kill()
+        killed += process.ended()[0] < 0
         if out.exists():
             assert made(out) in (whole, None), "it is whole, or was not begun"
-            if name in ("project", "edit"):
+            assert steps_of(out) >= steps, "a step that was done is lost"
+            steps = steps_of(out)
+            kept.append(steps)
+            if name in ANEW and made(out) == whole:
                 shutil.rmtree(out)
-    end(words(out), tmp_path, "disturbed")
+                steps = 0
+    end(begin(out, disturbed))
     assert made(out) == whole
-    assert not list(tmp_path.glob("*.tmp-*"))
+    assert not list(tmp_path.rglob("*.tmp-*"))
     assert killed or KILLS < 5
+    print(f"{name} takes {took:.1f} s; {killed} of {KILLS} killed while it worked", *kept if name == "train" else ())
 
 
-def begin(words, tmp_path, cache):
-    return start_command(*words, folder=tmp_path, env={"XDG_CACHE_HOME": str(tmp_path / cache)})
-
-
-def end(words, tmp_path, cache):
-    code, _, trouble = begin(words, tmp_path, cache).ended()
+def end(process):
+    code, _, trouble = process.ended()
     assert code == 0, trouble
