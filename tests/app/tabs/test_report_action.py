@@ -16,6 +16,7 @@ from protoexplain.report.gather import ReportImage, ReportOptions
 from protoexplain.report.report import SECTIONS
 from protoexplain_app.jobs import Job, JobQueue, JobState
 from protoexplain_app.library import Choice
+from protoexplain_app.roles import Role
 from protoexplain_app.routes import add_routes
 from protoexplain_app.tabs.report import reports as reports_module
 from protoexplain_app.tabs.report import view as views
@@ -163,8 +164,8 @@ class TestKeeping:
 class TestServing:
     @pytest.fixture
     def client(self, library):
-        app, self.admitted = FastAPI(), True
-        add_routes(app, library, lambda request: self.admitted)
+        app, self.role = FastAPI(), Role.MEASURE
+        add_routes(app, library, lambda request: self.role, lambda request: None)
         return TestClient(app)
 
     def test_files_and_preview(self, client, library, choice):
@@ -179,9 +180,9 @@ class TestServing:
         shown = client.get(f"/report/{made.token}/preview")
         assert shown.headers["content-disposition"].startswith("inline")
         assert shown.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
-        self.admitted = False
-        assert client.get(f"/report/{made.token}/preview").status_code == 401
-        assert client.get(f"/report/{made.token}/file.pdf").status_code == 401
+        for self.role, code in ((None, 401), (Role.LOOK, 403)):
+            assert client.get(f"/report/{made.token}/preview").status_code == code
+            assert client.get(f"/report/{made.token}/file.pdf").status_code == code
 
     @pytest.mark.parametrize(
         "path",
