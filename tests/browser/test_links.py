@@ -26,8 +26,10 @@ def shown(page):
 
 def test_the_address_follows_what_is_shown_and_opens_it_again(open_page):
     page = open_page()
+    before = page.locator("#explained .caption").inner_text()
     page.locator("#pictures .tiles a").nth(2).click()
     expect(page.locator("#pictures .tiles a").nth(2)).to_have_attribute("aria-current", "")
+    expect(page.locator("#explained .caption")).not_to_have_text(before)
     page.locator("#classes label").nth(1).click()
     expect(page.locator("#answer h2")).to_have_text(re.compile("^Why not"))
     page.get_by_role("button", name="Settings").first.click()
