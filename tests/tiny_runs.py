@@ -9,6 +9,7 @@ from lightning_fabric import Fabric
 
 from protoexplain.config import merged, parse
 from protoexplain.data.dataset_view import view_of_run
+from protoexplain.models.families.nonparametric.network import PatchEmbedding
 from protoexplain.models.families.shallow_cbc.network import ComponentBranch
 from protoexplain.models.registry import get_family
 from protoexplain.models.trees import TreeHead
@@ -29,6 +30,7 @@ SCHEDULES = {
     "rbf_net": _COMPONENTS,
     "pipnet": {**_COMPONENTS, "joint_epochs": 4, "lower_frozen_epochs": 2},
     "shallow_cbc": {"epochs": 3, "losses": {"robust": 0.5}},
+    "nonparametric": {"prototype_epochs": 2, "tuning_epochs": 2},
     "prototypedl": {"epochs": 3, "last_layer_epochs": 2, "batch_size": 8},
 }
 """Few epochs for each family; a family that is not named gets its own schedule."""
@@ -51,7 +53,8 @@ def tiny_config(family, **changes):
 
 
 def tiny_model(config, classes=4, seed=0):
-    """Random weights, leaves of trees that have learned something, components of several colours; in eval mode."""
+    """Random weights, leaves of trees that have learned something, components of several colours, added layers that do
+    something; in eval mode."""
     torch.manual_seed(seed)
     model = get_family(config.family).build(config.model, classes, None, load_weights=False).eval()
     for _, branch in model.named_branches():
@@ -59,6 +62,8 @@ def tiny_model(config, classes=4, seed=0):
             branch.head.counts = grown(*branch.head.counts.shape)
         if isinstance(branch, ComponentBranch):
             branch.prototypes.data = torch.rand(len(branch.prototypes), 3, 1, 1).expand_as(branch.prototypes).clone()
+        if isinstance(branch.addon, PatchEmbedding):
+            torch.nn.init.normal_(branch.addon.added[-1].weight, std=0.1)
     return model
 
 

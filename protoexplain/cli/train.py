@@ -173,7 +173,7 @@ def _print_configuration(settings: RunConfig, as_json: bool) -> None:
     say(settings.to_yaml().rstrip())
     say("# stages that follow from the schedule")
     for stage in stages:
-        rates = ", ".join(f"{group} {rate:g}" for group, rate in stage.lr.items())
+        rates = ", ".join(f"{group} {rate:g}" for group, rate in stage.lr.items()) or "without gradients"
         merging = "" if stage.merge is None else ", then merging"
         say(f"#   {stage.name}: {stage.epochs} epochs, {rates}{merging}{', then projection' if stage.project else ''}")
 

@@ -245,13 +245,15 @@ class AggregationHead(LinearHead):
 
     Args:
         ownership: Of the P prototypes by the C classes.
+        temperature: Class scores are divided by it (Zhu et al. 2025: 0.2).
     """
 
     own: Tensor
     totals: Tensor
 
-    def __init__(self, ownership: Ownership) -> None:
+    def __init__(self, ownership: Ownership, temperature: float = 1.0) -> None:
         super().__init__(ownership)
+        self.temperature = temperature
         self.weight = nn.Parameter(torch.ones(len(ownership.owned)))
         self.register_buffer("own", ownership.owned.T.clone(), persistent=False)
         self.register_buffer("totals", self.own.sum(1, keepdim=True), persistent=False)
@@ -259,7 +261,7 @@ class AggregationHead(LinearHead):
     def class_weights(self) -> Tensor:
         lowest = torch.finfo(self.weight.dtype).min
         shares = self.weight.expand_as(self.own).masked_fill(~self.own, lowest).softmax(1)
-        return self.totals * shares.masked_fill(~self.own, 0)
+        return self.totals / self.temperature * shares.masked_fill(~self.own, 0)
 
     def set_ownership(self, ownership: Ownership) -> None:
         self.own = ownership.owned.T.to(self.own.device)

@@ -16,11 +16,10 @@ from protoexplain.models.base import PrototypeModel
 from protoexplain.models.precision import in_float32
 
 
-class GatedAddon(nn.Module):
-    """Add-on layers and the gate of their cells, which is open everywhere until it is set.
+class LinearGate(nn.Module):
+    """Tells by a linear classifier which cells show the object; all do until it is set.
 
     Args:
-        embedding: Features [B,D,h,w] -> latent map [B,d,H,W].
         channels: Number D.
     """
 
@@ -29,21 +28,33 @@ class GatedAddon(nn.Module):
     bias: Tensor
     """[1]; a cell is on the object where weight * features + bias > 0."""
 
-    def __init__(self, embedding: nn.Module, channels: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.embedding = embedding
         self.register_buffer("weight", torch.zeros(channels))
         self.register_buffer("bias", torch.ones(1))
+
+    @in_float32
+    def on_object(self, features: Tensor) -> Tensor:
+        """bool [B,1,h,w]: the cells that show the object."""
+        return F.conv2d(features, self.weight[None, :, None, None], self.bias) > 0
+
+
+class GatedAddon(LinearGate):
+    """Add-on layers and the gate of their cells, which is open everywhere until it is set.
+
+    Args:
+        embedding: Features [B,D,h,w] -> latent map [B,d,H,W].
+        channels: Number D.
+    """
+
+    def __init__(self, embedding: nn.Module, channels: int) -> None:
+        super().__init__(channels)
+        self.embedding = embedding
 
     def forward(self, features: Tensor) -> Tensor:
         z: Tensor = self.embedding(features)
         on_object = self.on_object(features).to(z)
         return z * (on_object if on_object.shape[2:] == z.shape[2:] else F.interpolate(on_object, size=z.shape[2:]))
-
-    @in_float32
-    def on_object(self, features: Tensor) -> Tensor:
-        """bool [B,1,h,w]: the cells that are not silent."""
-        return F.conv2d(features, self.weight[None, :, None, None], self.bias) > 0
 
 
 def embedding_of(addon: nn.Module) -> nn.Module:

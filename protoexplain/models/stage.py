@@ -83,7 +83,8 @@ class Stage(BaseModel):
     name: str
     epochs: int = Field(ge=0)
     lr: dict[str, float]
-    """Trained parameter group (such as backbone) -> learning rate; the others are frozen."""
+    """Trained parameter group (such as backbone) -> learning rate; the others are frozen.  Without any the model only
+    observes its pictures (`PrototypeModel.observe`)."""
     losses: dict[str, float]
     """Loss term -> weight."""
     weight_decay: dict[str, float] = {}

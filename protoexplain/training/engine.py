@@ -86,11 +86,15 @@ def set_training_mode(model: PrototypeModel, published_batch_norm: bool = False)
             module.eval()
 
 
-def make_optimizer(model: PrototypeModel, stage: Stage, trained: frozenset[str], fused: bool = True) -> Optimizer:
-    """Adam or AdamW with one parameter group per trained group, named in the key ``name``.
+def make_optimizer(
+    model: PrototypeModel, stage: Stage, trained: frozenset[str], fused: bool = True
+) -> Optimizer | None:
+    """Adam or AdamW with one parameter group per trained group, named in the key ``name``; None where none is trained.
 
     A fused one takes scaled gradients as they are, so that nothing can be done to them before; it is faster.
     """
+    if not trained:
+        return None
     groups = model.parameter_groups()
     rows = [
         {
@@ -116,9 +120,9 @@ def restore_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     optimizer.load_state_dict(state)
 
 
-def set_learning_rates(optimizer: Optimizer, stage: Stage, n: float) -> None:
+def set_learning_rates(optimizer: Optimizer | None, stage: Stage, n: float) -> None:
     """Learning rates for the n-th epoch (n >= 1) under the stage's name; a fraction is a part of the epoch."""
-    for group in optimizer.param_groups:
+    for group in optimizer.param_groups if optimizer is not None else ():
         decay = stage.decay.get(group["name"])
         group["lr"] = stage.lr[group["name"]] * (decay.multiplier(n) if decay else 1.0)
 
@@ -170,7 +174,7 @@ def train_epoch(
     fabric: Fabric,
     step: nn.Module,
     model: PrototypeModel,
-    optimizer: Optimizer,
+    optimizer: Optimizer | None,
     batches: Iterable[InputBatch],
     settings: StepSettings,
     sums: EpochSums,
@@ -183,7 +187,7 @@ def train_epoch(
         fabric: Device, precision and processes.
         step: `TrainStep` as fabric set it up.
         model: The raw model inside.
-        optimizer: As fabric set it up.
+        optimizer: As fabric set it up; None where nothing is trained, and the model only observes.
         batches: The batches that are left of the epoch.
         settings: See there.
         sums: Of the steps before.
@@ -203,19 +207,27 @@ def train_epoch(
         if not math.isfinite(numbers[0]):
             bad = [name for name, value in zip(terms, numbers[2:], strict=True) if not math.isfinite(value)]
             raise _not_finite(f"the loss became {numbers[0]} (terms: {', '.join(bad)})", sums, describe(batch.indices))
-        optimizer.zero_grad(set_to_none=not settings.idle_branch_updates)
-        fabric.backward(loss)
-        if settings.gradient_clip is not None:
-            most = settings.gradient_clip
-            norm = fabric.clip_gradients(step, optimizer, max_norm=most, error_if_nonfinite=False)
-            assert norm is not None
-            if not (scales_gradients(fabric) or math.isfinite(norm)):
+        if optimizer is not None:
+            norm = _descend(fabric, step, optimizer, loss, settings)
+            if not math.isfinite(norm):
                 raise _not_finite(f"the norm of the gradients became {norm}", sums, describe(batch.indices))
-        optimizer.step()
-        model.constrain(settings.trained)
+            model.constrain(settings.trained)
         sums.add(numbers[0], dict(zip(terms, numbers[2:], strict=True)), numbers[1], len(batch.labels))
         after_step(sums)
     return sums
+
+
+def _descend(fabric: Fabric, step: nn.Module, optimizer: Optimizer, loss: Tensor, settings: StepSettings) -> float:
+    """One step of the optimizer, unless the gradients that are to be clipped are not finite: their norm, or 0."""
+    optimizer.zero_grad(set_to_none=not settings.idle_branch_updates)
+    fabric.backward(loss)
+    if settings.gradient_clip is not None:
+        clipped = fabric.clip_gradients(step, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)
+        assert clipped is not None
+        if not (scales_gradients(fabric) or math.isfinite(clipped)):
+            return float(clipped)
+    optimizer.step()
+    return 0.0
 
 
 def _not_finite(what: str, sums: EpochSums, images: str) -> UserError:

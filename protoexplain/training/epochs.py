@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from protoexplain.data.orders import balanced_order, epoch_order, shard
 from protoexplain.fabric import scales_gradients
@@ -25,15 +26,17 @@ EPOCHS_PER_STAGE = 100_000
 def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs: Inputs, validation: Inputs) -> None:
     """Train the groups that `engine.freeze` left free for what is left of a stage's epochs, on given inputs."""
     state, fabric, training, kind = trainer.state, trainer.fabric, trainer.config.training, inputs.kind
-    step = fabric.setup_module(engine.TrainStep(trainer.model, kind, frozenset(stage.losses)))
+    step: nn.Module = engine.TrainStep(trainer.model, kind, frozenset(stage.losses))
     fused = training.gradient_clip is None or not scales_gradients(fabric)
     batch_size, of_epoch = batch_size_of(trainer, stage), passes(trainer, stage, len(inputs))
     stage = _slowed(stage, training.passes / of_epoch)
     raw_optimizer = engine.make_optimizer(trainer.model, stage, trained, fused)
-    if stage.name in state.optimizers:
-        engine.restore_moments(raw_optimizer, state.optimizers[stage.name])
-    optimizer = fabric.setup_optimizers(raw_optimizer)
-    assert isinstance(optimizer, torch.optim.Optimizer)
+    optimizer: torch.optim.Optimizer | None = None
+    if raw_optimizer is not None:
+        step = fabric.setup_module(step)
+        if stage.name in state.optimizers:
+            engine.restore_moments(raw_optimizer, state.optimizers[stage.name])
+        optimizer = fabric.setup_optimizers(raw_optimizer)  # type: ignore[assignment]
     steps = of_epoch * steps_of_pass(trainer, stage, len(inputs))
     while state.epoch < stage.epochs:
         number = state.epoch + 1
@@ -57,10 +60,11 @@ def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs
             sums: engine.EpochSums,
             label: str = label,
             done: int = done,
-            opt: torch.optim.Optimizer = raw_optimizer,
+            opt: torch.optim.Optimizer | None = raw_optimizer,
         ) -> None:
             engine.set_learning_rates(opt, stage, done + 1 + sums.steps / steps)
-            state.optimizers[stage.name] = opt.state_dict()
+            if opt is not None:
+                state.optimizers[stage.name] = opt.state_dict()
             trainer.tick(label, sums.steps, steps, together=True)
 
         started = time.perf_counter()

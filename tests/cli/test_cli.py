@@ -169,7 +169,7 @@ class TestCheckpoints:
         content = json.loads(told)
         assert code == 0
         prototypes_of_classes = {"protopnet", "st_protopnet", "evalprotopnet", "protopool", "prototree"}
-        families = {*prototypes_of_classes, "cbc", "rbf_net", "pipnet", "prototypedl", "shallow_cbc"}
+        families = {*prototypes_of_classes, "nonparametric", "cbc", "rbf_net", "pipnet", "prototypedl", "shallow_cbc"}
         assert families == set(content["families"])
         assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds", "table"]
         assert all(content["presets"].values())

@@ -48,6 +48,7 @@ SHORTEST = {
     "rbf_net": ONCE,
     "pipnet": {**ONCE, "joint_epochs": 2, "lower_frozen_epochs": 1},
     "shallow_cbc": {"epochs": 1},
+    "nonparametric": {},
     "prototypedl": {"epochs": 1, "last_layer_epochs": 1},
     two_sizes.NAME: PROJECTED,
 }
@@ -152,16 +153,18 @@ def test_training(family, device, trained, planted, tmp_path):
 
 
 def test_projecting_and_pruning(family, device, trained, planted, tmp_path):
-    path = trained(family).path
-    if not trained(family).model().prototype_source.projected:
+    path, model, made = trained(family).path, trained(family).model(), []
+    if model.prototype_source.projected:
+        made.append(rework.reproject(path, planted, tmp_path / "projected", Silent(), "", epochs=1))
+    else:
         with pytest.raises(UserError, match="does not write patches"):
             rework.reproject(path, planted, tmp_path / "projected", Silent(), "")
+    if model.ownership.all_shared:
         with pytest.raises(UserError, match="all classes share"):
             rework.prune(path, planted, tmp_path / "pruned", Silent(), "")
-        return
-    projected = rework.reproject(path, planted, tmp_path / "projected", Silent(), "", epochs=1).checkpoint
-    pruned = rework.prune(path, planted, tmp_path / "pruned", Silent(), "", threshold=1, epochs=1).checkpoint
-    for checkpoint in (projected, pruned):
+    else:
+        made.append(rework.prune(path, planted, tmp_path / "pruned", Silent(), "", threshold=1, epochs=1))
+    for checkpoint in (result.checkpoint for result in made):
         assert verify(checkpoint, matching_view(checkpoint, planted), device).passed
 
 

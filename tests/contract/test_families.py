@@ -14,6 +14,7 @@ from protoexplain.models.activation_statistics import RunningStatistics
 from protoexplain.models.contract import PROBABILITIES
 from protoexplain.models.registry import family_names, get_family
 from protoexplain.models.similarity import gather_patches
+from protoexplain.models.stage import BACKBONE
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
 
@@ -213,6 +214,7 @@ def test_two_steps_of_every_stage(run):
     assert run.config.training.batch_size < len(run.data.train) <= 2 * run.config.training.batch_size
     for index, stage in enumerate(single_stages(run.config)):
         before = {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
+        held = {name: buffer.clone() for name, buffer in run.model.named_buffers()}
         groups = run.model.parameter_groups()
         names = {id(parameter): name for name, parameter in run.model.named_parameters()}
         trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
@@ -221,7 +223,8 @@ def test_two_steps_of_every_stage(run):
         changed = {name for name, p in run.model.named_parameters() if not torch.equal(p.detach(), before[name])}
         written = {name for name in before if name.endswith(".prototypes")} if stage.project else set()
         assert changed <= trained | written, f"{stage.name} changed frozen parameters"
-        assert changed, f"{stage.name} trained nothing"
+        seen = {name for name, buffer in run.model.named_buffers() if not torch.equal(buffer, held[name])}
+        assert changed if stage.lr else seen, f"{stage.name} trained nothing"
         assert all(bool(torch.isfinite(tensor).all()) for tensor in run.model.state_dict().values())
         assert run.state.stage == index + 1
         assert run.state.epochs_done[stage.name] == 1
@@ -231,7 +234,8 @@ def test_every_trainable_parameter_gets_a_gradient_in_some_stage(run):
     reached = set()
     batch = next(ImageInputs(run.dataset(run.data.train, True)).epoch(0, range(8), 8))
     for stage in single_stages(run.config):
-        engine.freeze(run.model, stage.lr)
+        if not engine.freeze(run.model, stage.lr):
+            continue
         engine.set_training_mode(run.model)
         step = engine.TrainStep(run.model, "images", frozenset(stage.losses))
         for active in [name for name, _ in run.model.named_branches()] if stage.alternate else [None]:
@@ -241,10 +245,13 @@ def test_every_trainable_parameter_gets_a_gradient_in_some_stage(run):
             for name, parameter in run.model.named_parameters():
                 if parameter.grad is not None and parameter.grad.count_nonzero():
                     reached.add(name)
-    grouped = {id(p) for group in run.model.parameter_groups().values() for p in group}
-    named = dict(run.model.named_parameters())
+    groups, named = run.model.parameter_groups(), dict(run.model.named_parameters())
+    grouped = {id(p) for group in groups.values() for p in group}
     assert grouped == {id(p) for p in named.values()}, "parameters outside all groups are never trained"
-    assert set(named) == reached
+    rates = {group for stage in single_stages(run.config) for group in stage.lr}
+    assert set(groups) - rates <= BACKBONE, "only a backbone may stay as it is"
+    trained = {id(p) for group in rates & set(groups) for p in groups[group]}
+    assert {name for name, p in named.items() if id(p) in trained} == reached
 
 
 def test_losses_of_all_stages_are_known(run):
