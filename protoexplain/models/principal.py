@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from protoexplain.models.precision import exact
+from protoexplain.models.precision import exact, in_float32
 
 _MIDDLE = 0.5
 _TAIL = 0.01
@@ -32,6 +32,7 @@ def published_foreground(patches: Tensor) -> Tensor:
     return scaled_component(patches) <= _MIDDLE
 
 
+@in_float32
 def scaled_component(patches: Tensor) -> Tensor:
     """The first component of patches [B,D,H,W] as maps [B,H,W] from 0 to 1 over all of them."""
     rows = patches.movedim(1, 3)

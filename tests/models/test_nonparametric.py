@@ -134,3 +134,15 @@ def test_dropped_prototypes_leave_the_others_to_their_classes():
     labels = torch.arange(5).repeat(4)
     found = model.assigned(unit(20, model.background.shape[1]), labels)
     assert owners[found, labels].all()
+
+
+@pytest.mark.parametrize("size", [64, 96])
+@torch.no_grad()
+def test_patches_of_a_vision_transformer_at_any_size(size):
+    config = tiny_config("nonparametric", model={"backbone": {"name": "test_vit2", "stride": 16, "weights": "none"}})
+    model = tiny_model(config)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    output = model(images)
+    assert output.features.shape[2:] == (size // 16, size // 16)
+    evidence = model.evidence(output.activations, torch.arange(4))
+    torch.testing.assert_close(evidence.total(), output.logits, rtol=1e-5, atol=1e-5)

@@ -12,7 +12,7 @@ from protoexplain.models.registry import get_family
 from protoexplain.progress import Silent
 from protoexplain.training.stage_inputs import make_inputs
 
-FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl")
+FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl", "nonparametric")
 
 
 def differences(fabric, model):

@@ -20,6 +20,7 @@ from protoexplain.models.contract import Ownership, PrototypeSource
 from protoexplain.models.families.nonparametric import NonParametricConfig
 from protoexplain.models.heads import AggregationHead
 from protoexplain.models.object_gate import LinearGate, embedding_of, gates_of
+from protoexplain.models.precision import in_float32
 from protoexplain.models.principal import published_foreground
 from protoexplain.models.similarity import Cosine
 from protoexplain.models.transport import assigned_prototypes, moved_by_sums, moved_prototypes
@@ -129,11 +130,9 @@ class NonParametricNet(PrototypeModel):
             return published_foreground(plain)
         return self.foreground.on_object(plain)[:, 0]
 
-    @torch.no_grad()
     def assigned(self, tokens: Tensor, labels: Tensor) -> Tensor:
         """The place in `all_prototypes` of the prototype that each patch [n,D] with a label int64 [n] belongs to."""
-        similarity = F.normalize(tokens, dim=1) @ F.normalize(self.all_prototypes(), dim=1).T
-        return assigned_prototypes(similarity, labels, self.owners())
+        return assigned_prototypes(_cosines(tokens, self.all_prototypes()), labels, self.owners())
 
     @torch.no_grad()
     def follow(self, plain: Tensor, tokens: Tensor, labels: Tensor) -> None:
@@ -156,11 +155,11 @@ class NonParametricNet(PrototypeModel):
 
     def patch_cost(self, tokens: Tensor, labels: Tensor) -> Tensor:
         """Mean cross entropy, among all prototypes, of those that patches [n,D] with labels int64 [n] belong to."""
-        prototypes, assigned = F.normalize(self.all_prototypes(), dim=1), self.assigned(tokens, labels)
-        scores = F.normalize(tokens, dim=1) @ prototypes.T / self.config.patch_temperature
-        weights = scores.new_ones(len(prototypes))
+        similarity = _cosines(tokens, self.all_prototypes())
+        weights = similarity.new_ones(similarity.shape[1])
         weights[len(self.owned) :] = self.config.background_weight
-        return F.cross_entropy(scores, assigned, weights, ignore_index=-1)
+        assigned = assigned_prototypes(similarity, labels, self.owners())
+        return F.cross_entropy(similarity / self.config.patch_temperature, assigned, weights, ignore_index=-1)
 
     # ------------------------------------------------------------------ training
 
@@ -186,6 +185,12 @@ class NonParametricNet(PrototypeModel):
                 _rows(self.embedding(features)), self.patch_labels(features, labels)
             )
         return {name: term() for name, term in terms.items() if name in names}
+
+
+@in_float32
+def _cosines(patches: Tensor, prototypes: Tensor) -> Tensor:
+    """[n,P] of patches [n,D] and prototypes [P,D]."""
+    return F.normalize(patches, dim=1) @ F.normalize(prototypes, dim=1).T
 
 
 def _rows(maps: Tensor) -> Tensor:
