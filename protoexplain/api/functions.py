@@ -236,6 +236,39 @@ def train(
     return LoadedModel(result.checkpoint, device)
 
 
+def export(model: ModelLike, to: str | Path) -> Path:
+    """Write a model as one file that other programs run, without this program: ONNX, or an exported program of torch.
+
+    The outputs are ``logits`` [B,C] (class scores), ``probabilities`` [B,C], ``activations`` [B,P] and ``maps``
+    [B,P,H,W] in units of the activation; a model with several branches has ``maps_BRANCH`` for each.  The input is
+    ``images`` [B,3,S,S] in [0, 1]; B is free.  The file says how pictures are prepared, the names of the classes and
+    the SHA-256 of the checkpoint.  It is run and compared with the model before it is written.
+
+    Args:
+        model: A loaded model, a checkpoint, or the folder of one.
+        to: New file that ends with ``.onnx`` (``pip install 'protoexplain[export]'``) or ``.pt2`` (torch alone).
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: The model cannot be read, the format is unknown or needs a package, there is such a file, the network
+            cannot be written in this format, or it would give other numbers.
+
+    Example:
+        >>> import protoexplain as px
+        >>> px.export("checkpoints/planted-protopnet", "birds.pt2").name
+        'birds.pt2'
+    """
+    from protoexplain.exporting.run import export as export_checkpoint
+
+    if isinstance(model, LoadedModel):
+        model.require_unchanged(Path(to))
+        model = model.checkpoint
+    checkpoint = model if isinstance(model, Checkpoint) else Checkpoint.load(Path(model))
+    return export_checkpoint(checkpoint, Path(to)).path
+
+
 def create_model(
     family: str,
     num_classes: int,

@@ -144,10 +144,21 @@ class LoadedModel(nn.Module):
         target = Path(folder)
         if target.exists():
             raise UserError("the folder exists already", str(target), "choose a new one")
+        self.require_unchanged(target)
+        shutil.copytree(self.checkpoint.path, target)
+
+    def require_unchanged(self, target: Path) -> None:
+        """Refuse a model whose weights are no longer those of its checkpoint.
+
+        Args:
+            target: Where they were to be written.
+
+        Raises:
+            UserError: Says so.
+        """
         stored = self.checkpoint.model().state_dict()
         if any(not torch.equal(value.cpu(), stored[name]) for name, value in self.model.state_dict().items()):
             raise UserError("weights were changed since the model was loaded", str(target), "train it with `train`")
-        shutil.copytree(self.checkpoint.path, target)
 
     def push_to_hub(self, repository: str, *, token: str | None = None, private: bool = False) -> str:
         """Upload the checkpoint to the Hugging Face Hub; its README becomes the model card.

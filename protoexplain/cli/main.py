@@ -15,6 +15,7 @@ from protoexplain.cli import (
     checkpoints,
     data,
     explain,
+    exporting,
     importing,
     logs,
     metrics,
@@ -59,7 +60,7 @@ def options(
 
 
 app.add_typer(data.app, name="data")
-for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, importing, show):
+for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, importing, exporting, show):
     module.register(app)
 
 

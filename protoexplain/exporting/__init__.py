@@ -1,0 +1,1 @@
+"""Checkpoints as files that other programs run: ONNX, and torch's exported programs."""
