@@ -60,7 +60,20 @@ def options(
 
 
 app.add_typer(data.app, name="data")
-for module in (train, explain, prototypes, attribute, characteristics, metrics, report, checkpoints, importing, exporting, show):
+_MODULES = (
+    train,
+    explain,
+    prototypes,
+    attribute,
+    characteristics,
+    metrics,
+    report,
+    checkpoints,
+    importing,
+    exporting,
+    show,
+)
+for module in _MODULES:
     module.register(app)
 
 

@@ -69,13 +69,14 @@ def export(checkpoint: Checkpoint, target: Path) -> Exported:
         raise UserError(f"a {name} cannot be written as {chosen.title}: {reason}", str(target), _FIX) from error
     with torch.no_grad():
         expected = network.expected(images[_TRACED:])
-    shapes = [tuple(output.shape) for output in expected]
     difference = _difference(found, expected)
     if not difference <= TOLERANCE:
         what = f"the exported network gives other numbers than the model (by {difference:.2g})"
         raise UserError(what, str(target), _FIX)
     write_file(target, content)
-    outputs = {key: (BATCH, *shape[1:]) for key, shape in zip(network.outputs, shapes, strict=True)}
+    outputs: dict[str, tuple[int | str, ...]] = {
+        key: (BATCH, *output.shape[1:]) for key, output in zip(network.outputs, expected, strict=True)
+    }
     return Exported(target, chosen.title, outputs, difference, told)
 
 
