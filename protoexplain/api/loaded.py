@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer, ForwardResult
 from protoexplain.explanations.network_input import read_input
+from protoexplain.io.atomic import write_folder
 from protoexplain.progress import Watcher
 
 
@@ -145,7 +144,45 @@ class LoadedModel(nn.Module):
         if target.exists():
             raise UserError("the folder exists already", str(target), "choose a new one")
         self.require_unchanged(target)
-        shutil.copytree(self.checkpoint.path, target)
+        write_folder(target, self.checkpoint.copy_files)
+
+    def save_pretrained(self, folder: str | Path, *, licence: str | None = None) -> None:
+        """As `save`, with a model card that begins with what the Hugging Face Hub reads, ready to be uploaded.
+
+        Args:
+            folder: New folder.
+            licence: Identifier that the Hub knows, such as ``mit``; the card is silent where it is None.
+
+        Raises:
+            UserError: As `save`.
+        """
+        from protoexplain.api.hub import save_for_hub
+
+        self.require_unchanged(Path(folder))
+        save_for_hub(self.checkpoint, Path(folder), Path(folder).name, licence)
+
+    @classmethod
+    def from_pretrained(
+        cls, place: str | Path, *, revision: str | None = None, token: str | None = None, device: str = "auto"
+    ) -> LoadedModel:
+        """Load a checkpoint from the Hugging Face Hub, or from a folder; nothing in it is executed.
+
+        Every file is compared with the SHA-256 in the manifest that came with it, which tells damage, not who wrote it.
+
+        Args:
+            place: ``user/name``, which is downloaded once into the Hub's cache; or a folder that exists.
+            revision: Branch, tag or commit on the Hub.
+            token: For private models; by default the one of ``hf auth login``.
+            device: ``auto``, ``cpu``, ``cuda`` ...
+
+        Raises:
+            UserError: The Hub cannot be reached and its cache does not have the model, or it is no checkpoint.
+        """
+        if Path(place).is_dir():
+            return cls(place, device)
+        from protoexplain.api.hub import fetch
+
+        return cls(fetch(str(place), revision, token), device)
 
     def require_unchanged(self, target: Path) -> None:
         """Refuse a model whose weights are no longer those of its checkpoint.
@@ -160,40 +197,24 @@ class LoadedModel(nn.Module):
         if any(not torch.equal(value.cpu(), stored[name]) for name, value in self.model.state_dict().items()):
             raise UserError("weights were changed since the model was loaded", str(target), "train it with `train`")
 
-    def push_to_hub(self, repository: str, *, token: str | None = None, private: bool = False) -> str:
-        """Upload the checkpoint to the Hugging Face Hub; its README becomes the model card.
+    def push_to_hub(
+        self, repository: str, *, token: str | None = None, private: bool = False, licence: str | None = None
+    ) -> str:
+        """Upload the checkpoint to the Hugging Face Hub, as `save_pretrained` writes it.
 
         Args:
             repository: ``user/name``; made where it does not exist.
-            token: Of the account; by default the one of ``huggingface-cli login``.
+            token: Of the account; by default the one of ``hf auth login``.
             private: Whether a new repository is private.
+            licence: Identifier that the Hub knows, such as ``mit``; the card is silent where it is None.
 
         Returns:
             Address of the model.
 
         Raises:
-            UserError: The Hub cannot be reached, or refuses.
+            UserError: The Hub cannot be reached, or refuses; or weights were changed since the model was loaded.
         """
-        import httpx
-        from huggingface_hub import HfApi
+        from protoexplain.api.hub import push
 
-        api = HfApi(token=token)
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                folder = Path(shutil.copytree(self.checkpoint.path, Path(scratch) / "model"))
-                card = folder / "README.md"
-                card.write_text(_CARD_HEAD + card.read_text(encoding="utf-8"), encoding="utf-8")
-                address = api.create_repo(repository, private=private, exist_ok=True)
-                api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Checkpoint of protoexplain")
-        except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
-            fix = "check the connection and the token, and log in by `hf auth login`"
-            raise UserError(f"the Hugging Face Hub did not take the model: {error}", repository, fix) from error
-        return str(address)
-
-
-_CARD_HEAD = """---
-library_name: protoexplain
-pipeline_tag: image-classification
-tags: [interpretability, prototypes, protoexplain]
----
-"""
+        self.require_unchanged(Path(repository))
+        return push(self.checkpoint, repository, token, private, licence)

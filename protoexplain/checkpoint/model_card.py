@@ -70,6 +70,11 @@ def measurements_card(metrics: Mapping[str, Any], weights_sha256: str) -> str:
     return "\n\n".join(sections).rstrip() + "\n"
 
 
+def without_head(card: str) -> str:
+    """A card without the block of YAML between two lines of ``---`` that the Hugging Face Hub reads."""
+    return re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.DOTALL)
+
+
 def escaped(text: object) -> str:
     """Text that Markdown and HTML show as it is, in one line and not at its start."""
     line = html.escape(" ".join(str(text).split()), quote=False)

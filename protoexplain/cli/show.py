@@ -85,6 +85,7 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
     from dataclasses import asdict
 
     from protoexplain.checkpoint.file_names import CARD
+    from protoexplain.checkpoint.model_card import without_head
     from protoexplain.io.manifest import MEASUREMENTS
 
     if as_json:
@@ -103,7 +104,7 @@ def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
         return
     for card in (checkpoint.path / CARD, checkpoint.path / MEASUREMENTS / CARD):
         if card.is_file():
-            show_markdown(card.read_text(encoding="utf-8"))
+            show_markdown(without_head(card.read_text(encoding="utf-8")))
 
 
 def open_app(

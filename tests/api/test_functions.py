@@ -107,46 +107,6 @@ def test_a_saved_model_loads_again_and_a_changed_one_is_not_saved(model, file, t
         again.save(tmp_path / "other")
 
 
-class TestHub:
-    def test_the_checkpoint_goes_up_with_its_card(self, model, monkeypatch):
-        import huggingface_hub
-
-        sent = {}
-
-        class Api:
-            def __init__(self, token=None):
-                sent["token"] = token
-
-            def create_repo(self, repository, **options):
-                sent.update(options)
-                return f"https://hub.example/{repository}"
-
-            def upload_folder(self, *, repo_id, folder_path, commit_message):
-                sent["card"] = (folder_path / "README.md").read_text()
-                sent["files"] = {path.name for path in folder_path.iterdir()}
-
-        monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-        mine = "t"
-        assert model.push_to_hub("me/birds", token=mine, private=True) == "https://hub.example/me/birds"
-        assert sent["token"] == mine
-        assert sent["private"] is True
-        assert sent["card"].startswith("---\nlibrary_name: protoexplain\n")
-        assert "# ProtoPNet" in sent["card"]
-        assert {"model.safetensors", "config.yaml", "README.md"} <= sent["files"]
-        assert not (model.checkpoint.path / "README.md").read_text().startswith("---")
-
-    def test_without_a_connection_it_says_so(self, model, monkeypatch):
-        import httpx
-        import huggingface_hub
-
-        def unreachable(*given, **named):
-            raise httpx.ConnectError("no route to host")
-
-        monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", unreachable)
-        with pytest.raises(px.UserError, match="no route to host"):
-            model.push_to_hub("me/birds")
-
-
 def test_what_there_is_to_choose_from():
     assert "protopnet" in px.list_families()
     assert "quick-protopnet" in px.list_presets("quick-*")
