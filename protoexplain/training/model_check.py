@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
+from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.registry import get_family
 from protoexplain.training.engine import outputs
+
+_TRIES = 8
+"""Multiples of the stride that are tried on each side of a size that a backbone cannot take."""
 
 
 def check_configuration(config: RunConfig) -> None:
@@ -58,7 +62,7 @@ def _check_features(model: PrototypeModel, pictures: Tensor) -> None:
         raise UserError(
             f"the backbone {name} cannot take pictures of {size} x {size} pixels: {_first_line(error)}",
             "data.image_size",
-            "choose the size that it was made for, often 224, or another backbone",
+            _nearest_sizes(backbone, size),
         ) from error
     if features.dim() != 4 or features.shape[1] != announced:
         raise UserError(
@@ -66,6 +70,20 @@ def _check_features(model: PrototypeModel, pictures: Tensor) -> None:
             "model.backbone",
             "choose another stride or backbone",
         )
+
+
+def _nearest_sizes(backbone: nn.Module, size: int) -> str:
+    """Which sizes a backbone can take that cannot take this one: the nearest multiples of its stride, or its own."""
+    if not isinstance(backbone, Backbone):
+        return "choose another size, or another backbone"
+    step = max(backbone.strides)
+    below = range((size - 1) // step * step, 0, -step)[:_TRIES]
+    above = range((size // step + 1) * step, size + _TRIES * step + 1, step)
+    found = [next((side for side in sides if backbone.takes(side)), None) for sides in (below, above)]
+    sizes = [side for side in found if side] or [side for side in [backbone.native_size] if backbone.takes(side)]
+    if not sizes:
+        return "choose another backbone"
+    return f"choose {' or '.join(map(str, sizes))}, the nearest that it can take, or another backbone"
 
 
 def _first_line(error: Exception) -> str:

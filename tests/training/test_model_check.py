@@ -1,10 +1,10 @@
 """What cannot be computed is told before anything is trained."""
 
 import pytest
-import timm
 import torch
-from tiny_runs import maps_of, same_tensors, tiny_config, tiny_model, tiny_train
+from tiny_runs import same_tensors, tiny_config, tiny_model, tiny_train
 
+from benchmarks.backbone_sweep import FAULT, WORKS, attempt, modules, sweep
 from protoexplain.errors import UserError
 from protoexplain.models.registry import family_names
 from protoexplain.training.model_check import check_configuration, check_model
@@ -68,39 +68,21 @@ def test_transformers_train_at_other_sizes_than_their_own(planted, tmp_path):
     assert {(record.map_height, record.map_width) for record in result.checkpoint.prototypes} == {(4, 4)}
 
 
-SMALL = ("test_", "atto", "femto", "pico", "nano", "micro", "tiny", "mini", "xxs", "_xs", "small", "_s", "b0", "18")
-"""Parts of the names of small models."""
+@pytest.mark.parametrize("size", [96, 160, 224])
+def test_plain_transformers_train_and_give_maps(size):
+    """Forward, check, two training steps, maps; as of each network of the sweep."""
+    assert attempt("vit_tiny_patch16_224", size) == (WORKS, "")
 
 
-def small(module):
-    """A model of a module of timm that is small by its name."""
-    ranked = [(min((i for i, part in enumerate(SMALL) if part in name), default=len(SMALL)), len(name), name)
-              for name in timm.list_models(module=module)]  # fmt: skip
-    return min(ranked)[2] if ranked else None
+def test_the_nearest_sizes_are_told(cli):
+    changes = [f"model.backbone.{name}={value}" for name, value in {**VIT, "pyramid_stride": 0}.items()]
+    code, _, told = cli("train", "--dry-run", *(f"-s{change}" for change in [*changes, "data.image_size=100"]))
+    assert code == 2
+    assert "choose 96 or 112, the nearest that it can take" in told
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("side", ["own", 160, 224])
-@pytest.mark.parametrize("module", timm.list_modules())
-def test_small_models_of_timm(module, side):
-    """A model gives finite maps and trains for two steps, or is refused before training with the reason."""
-    name = small(module)
-    if name is None:
-        pytest.skip("the module has no model")
-    side = timm.get_pretrained_cfg(name).input_size[-1] if side == "own" else side
-    config = tiny_config("protopnet", model={"backbone": {"name": name}}, data={"image_size": side})
-    try:
-        model = tiny_model(config)
-        check_model(config, model)
-    except UserError as error:
-        pytest.skip(f"refused: {error.what}")
-    pictures, labels = torch.rand(2, 3, side, side), torch.tensor([0, 1])
-    optimizer = torch.optim.SGD(model.train().parameters(), 1e-4)
-    for _ in range(2):
-        terms = model.loss_terms(model(pictures), labels, frozenset({"cross_entropy"}))
-        optimizer.zero_grad()
-        sum(terms.values()).backward()
-        optimizer.step()
-    maps = maps_of(model.eval(), model.backbone(pictures))
-    assert maps.isfinite().all()
-    assert maps.shape[:2] == (2, model.num_prototypes)
+@pytest.mark.parametrize("module", modules())
+def test_small_networks_of_timm(module):
+    """Each works at its own size, 160 and 224 pixels, or is refused before training with the reason."""
+    assert [outcome for outcome in sweep(module) if outcome.kind == FAULT] == []
