@@ -90,8 +90,7 @@ def _picture(read: Callable[[], bytes]) -> Response:
     except UserError as error:
         raise HTTPException(404) from error
     kind = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-    headers = {"Cache-Control": CACHED_FOR_A_YEAR, "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=kind, headers=headers)
+    return Response(content, media_type=kind, headers={"Cache-Control": CACHED_FOR_A_YEAR})
 
 
 def _report(library: Library, token: str, ending: str, disposition: Literal["inline", "attachment"]) -> Response:
@@ -104,6 +103,5 @@ def _report(library: Library, token: str, ending: str, disposition: Literal["inl
         "Cache-Control": "private, no-store",
         "Content-Disposition": f'{disposition}; filename="{name}"',
         "Content-Security-Policy": _SANDBOX,
-        "X-Content-Type-Options": "nosniff",
     }
     return Response(content, media_type=_REPORT_TYPES[ending], headers=headers)

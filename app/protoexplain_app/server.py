@@ -23,6 +23,7 @@ from protoexplain.errors import UserError
 from protoexplain_app.auth import Login, ask_user, basic
 from protoexplain_app.dataset_jobs import DatasetJobs
 from protoexplain_app.examples import Examples
+from protoexplain_app.guard import Guard
 from protoexplain_app.image_predictions import PredictTestImages
 from protoexplain_app.jobs import JobQueue
 from protoexplain_app.library import Library
@@ -40,6 +41,7 @@ from protoexplain_app.uploads import LARGEST, make_folder
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
+    from starlette.requests import HTTPConnection
 
 STOPS_WITHIN = 1.0
 """Seconds that open connections get when the app is stopped."""
@@ -216,6 +218,7 @@ def create_app(
         user, password = basic(request.headers.get("authorization", ""))
         return _user(app, request) is not None or (bool(user) and await login.check(user, password))
 
+    app.add_middleware(Guard, admits=lambda request: login is None or _user(app, request) is not None)
     app.add_middleware(TimedRequests)
     add_routes(app, library, role_of, may_count)
     page = build(library)
@@ -249,7 +252,7 @@ def _access(login: Login | None, role: str | None) -> Access:
     return Access(accounts=login.roles) if login else Access(here=Role.EDIT)
 
 
-def _user(app: FastAPI, request: Request) -> str | None:
+def _user(app: FastAPI, request: HTTPConnection) -> str | None:
     """Who has got the cookie that Gradio gave after the login, and that a request bears."""
     from gradio.routes import App
 

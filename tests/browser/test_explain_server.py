@@ -50,9 +50,14 @@ def test_programs_are_told_what_is_wrong(address, birds, checkpoint, rows, reaso
         Client(address, verbose=False).predict(checkpoint, handle_file(some_bird(birds)), rows, api_name="/explain")
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "{checkpoints}/b-cbc/thumbs/image-00000.jpg", "{birds}/images.txt"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "{checkpoints}/b-cbc/thumbs/image-00000.jpg", "{birds}/images.txt", "{address}/healthz"]
+)
 def test_a_forged_upload_cannot_name_a_file_of_this_computer(address, checkpoints, birds, path):
-    image = {"path": path.format(checkpoints=checkpoints, birds=birds), "meta": {"_type": "gradio.FileData"}}
+    image = {
+        "path": path.format(checkpoints=checkpoints, birds=birds, address=address),
+        "meta": {"_type": "gradio.FileData"},
+    }
     body = json.dumps({"data": ["b-cbc", image, 3]}).encode()
     call = f"{address}/gradio_api/call/explain"
     request = urllib.request.Request(call, body, {"Content-Type": "application/json"})  # noqa: S310

@@ -16,6 +16,7 @@ TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "funnybirds": "funny_bird
          "folder": "class_folders"}  # fmt: skip
 PICTURES = {".png", ".jpg"}
 
+
 @fuzz
 @pytest.mark.parametrize("name", sorted(TREES))
 def test_only_errors_for_the_user(name, request):
