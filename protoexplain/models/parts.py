@@ -51,12 +51,15 @@ class PartTeacher(nn.Module):
     """Whether it was taught."""
     part_of_region: Tensor
     """int64 [R+1]: the part that each region is, M where it is none; the last one is the background."""
+    tells: Tensor
+    """bool [M]: whether each part tells classes apart by its own look."""
 
     def __init__(self, backbone: nn.Module, parts: int, regions: int) -> None:
         super().__init__()
         self.parts, self.regions = parts, regions
         self.register_buffer("fitted", torch.tensor(False))
         self.register_buffer("part_of_region", torch.arange(regions + 1).clamp_max(parts))
+        self.register_buffer("tells", torch.ones(parts, dtype=torch.bool))
         self.backbone = copy.deepcopy(backbone)
         channels = self.channels = int(getattr(backbone, "fine_channels", backbone.channels))  # type: ignore[arg-type]
         self.norm = nn.BatchNorm2d(channels, affine=False)
@@ -81,12 +84,19 @@ class PartTeacher(nn.Module):
         """int64 [K,B,H,W]: the region that each cell of features [B,D,H,W] shows in each division, or R for none."""
         return torch.stack([self(features, division).argmax(1) for division in range(len(self.divisions))])
 
-    def choose_parts(self, regions: Tensor, division: int = 0) -> None:
-        """Let M regions (indices) of a division, which becomes the first one, be the parts, in this order."""
+    def choose_parts(self, regions: Tensor, division: int, tells: Tensor) -> None:
+        """Let M regions (indices) of a division, which becomes the first one, be the parts, in this order.
+
+        Args:
+            regions: int64 [M].
+            division: Its number.
+            tells: bool [M], whether each tells classes apart by its own look.
+        """
         best = self.divisions[division]
         self.divisions = nn.ModuleList([best, *(other for other in self.divisions if other is not best)])
         self.part_of_region.fill_(self.parts)
         self.part_of_region[regions] = torch.arange(self.parts, device=regions.device)
+        self.tells.copy_(tells)
 
     @torch.no_grad()
     def of_features(self, features: Tensor) -> Tensor:

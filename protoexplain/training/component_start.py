@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cut_tree, linkage
 from scipy.cluster.vq import kmeans2
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
     if not isinstance(addon, nn.Conv2d) or wanted < first.parts:
         fix = f"set model.components to {first.parts + len(background)} or more"
         raise UserError("there are fewer components than parts of the object", "model.components", fix)
-    counts = [len(share) for share in np.array_split(np.arange(wanted), first.parts)]
+    counts = _components_of_parts(wanted, first.teacher.tells.cpu().numpy())
     found = [part[part.isfinite().all(1)] for part in shown.unbind(1)]
     of_class = learned.prototypes.detach().view(first.classes, first.parts, -1).to(shown).unbind(1)
     kinds = [
@@ -92,6 +93,16 @@ def start_reasoning(model: ComponentNet, batches: Iterable[tuple[Tensor, Tensor,
     means = sums / counts.clamp_min(1)
     logits = SHARPNESS * (means - means.mean(1, keepdim=True))
     head.joint_logits.copy_(torch.cat([logits, -logits]))
+
+
+def _components_of_parts(wanted: int, tells: NDArray[np.bool_]) -> list[int]:
+    """Of so many components, how many each part gets: those that do not tell classes apart one each, so that their
+    cells resemble something; the others what is left, as equally as it goes.
+    """
+    tells = tells if tells.any() else ~tells
+    counts = np.ones(len(tells), dtype=int)
+    counts[tells] = [len(some) for some in np.array_split(np.arange(wanted - int((~tells).sum())), tells.sum())]
+    return [int(count) for count in counts]
 
 
 def _kinds_of_classes(vectors: Tensor, count: int) -> Tensor:

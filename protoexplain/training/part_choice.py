@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _AT_ONCE = 256
+_TELLING = 0.15
+"""Share of the ratio of the region that tells most; of regions with less, little but chance is left (docs/parts.md)."""
 
 
 def between_classes(low: Tensor, shown: Tensor, labels: Tensor, regions: int) -> Tensor:
@@ -83,6 +85,19 @@ def best_regions(worth: Tensor, parts: int) -> tuple[int, Tensor]:
     """
     best = int(worth.topk(parts).values.sum(1).argmax())
     return best, worth[best].argsort(descending=True, stable=True)[:parts]
+
+
+def tells_classes(ratios: Tensor, chosen: Tensor) -> Tensor:
+    """Whether each of some regions tells classes apart by its own look: bool, for each of the chosen.
+
+    The features of a region that does not may still tell them, since they have seen the rest of the object; what is
+    found there is then no part that a person could check.
+
+    Args:
+        ratios: [R] of the regions of a division, as by `between_classes`.
+        chosen: int64, some of them.
+    """
+    return ratios[chosen] >= _TELLING * ratios.max()
 
 
 def _overlap(one: Tensor, other: Tensor, regions: int) -> Tensor:

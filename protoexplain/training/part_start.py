@@ -17,9 +17,9 @@ from protoexplain.models.base import Branch
 from protoexplain.models.object_gate import embedding_of
 from protoexplain.models.parts import BACKGROUNDS, PartClassifier, PartTeacher
 from protoexplain.training.foreground import coverage
-from protoexplain.training.part_choice import best_regions, between_classes, found_again
+from protoexplain.training.part_choice import best_regions, between_classes, found_again, tells_classes
 from protoexplain.training.part_discovery import discover_parts
-from protoexplain.training.steadiness import gives_way, steadiness
+from protoexplain.training.steadiness import NEVER, gives_way, steadiness
 from protoexplain.training.trainer import Trainer
 
 _AT_ONCE = 256
@@ -44,9 +44,12 @@ def fit_teacher(run: Trainer, teacher: PartTeacher) -> None:
     agreement = found_again(divisions, teacher.regions)
     telling = [between_classes(low, division, labels, teacher.regions) for division in divisions]
     best, chosen = best_regions(torch.stack(telling) * torch.stack(agreement), teacher.parts)
-    teacher.choose_parts(chosen.to(run.fabric.device), best)
+    tells = tells_classes(telling[best], chosen)
+    teacher.choose_parts(chosen.to(run.fabric.device), best, tells.to(run.fabric.device))
     again = ", ".join(f"{100 * share:.0f}%" for share in agreement[best][chosen].tolist())
     run.callbacks.watcher.line(f"{teacher.parts} of {teacher.regions} regions are parts; found again: {again}")
+    if not tells.all():
+        run.callbacks.watcher.line(f"{int((~tells).sum())} of them do not tell classes apart by their own look")
 
 
 def _both_ends(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +82,8 @@ def start_part_classifier(run: Trainer, model: PartClassifier) -> None:
 def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     """Write the parts into the prototypes of each class: the first branch gets the most telling ones, the next branch
     those after them.  Where `training.fine_tuning.steady` asks for it, decide which of them do not keep to one region
-    of the object, and give way to steadier ones of their class before the first projection.
+    of the object, or show a part that does not tell classes apart by its own look, and give way to others of their
+    class before the first projection.
 
     A linear add-on takes over the embedding of the part classifier, and its prototypes with it; with other add-ons
     prototypes start from the mean patches of the parts.
@@ -117,6 +121,7 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     least = run.config.training.fine_tuning.steady
     if least:
         of_part = steadiness(first, _images(run, "where prototypes look")).view(first.classes, first.parts)
+        of_part[:, ~first.teacher.tells.cpu()] = NEVER
         shares = torch.cat(
             [of_part[:, own].flatten()[_places(owner)] for owner, own in zip(owners, parts, strict=True)]
         )

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from protoexplain.models.parts import PartClassifier
 
+NEVER = -1.0
+"""In the place of the share of a prototype that shall give way however steady it is."""
+
 
 @torch.no_grad()
 def steadiness(first: PartClassifier, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
@@ -42,8 +45,8 @@ def steadiness(first: PartClassifier, batches: Iterable[tuple[Tensor, Tensor, Te
 def gives_way(shares: Tensor, groups: Tensor, least: float) -> Tensor:
     """The prototype that takes the place of each: int64 [P], itself where it stays.
 
-    The steadiest two thirds of each group, rounded down, always stay, and whoever is steady enough; the others give way
-    to the steadiest one of their group.
+    The steadiest two thirds of each group, rounded down, stay, and whoever is steady enough; the others give way to the
+    steadiest one of their group.  Those marked `NEVER` give way in any case, but for one where no other is in the group.
 
     Args:
         shares: [P] as by `steadiness`.
@@ -56,4 +59,5 @@ def gives_way(shares: Tensor, groups: Tensor, least: float) -> Tensor:
         order = members[shares[members].argsort(descending=True, stable=True)]
         others = order[max(1, 2 * len(order) // 3) :]
         into[others[shares[others] < least]] = order[0]
+        into[order[1:][shares[order[1:]] == NEVER]] = order[0]
     return into

@@ -123,7 +123,8 @@ def test_groups_of_parameters(model):
 def test_regions_that_are_no_parts_count_as_background():
     torch.manual_seed(0)
     teacher = PartClassifier(Identity(), CLASSES, PARTS, regions=5).teacher
-    teacher.choose_parts(torch.tensor([4, 1]))
+    teacher.choose_parts(torch.tensor([4, 1]), 0, torch.tensor([True, False]))
+    assert teacher.tells.tolist() == [True, False]
     images = torch.randn(2, 5, 4, 4)
     regions = teacher(images).argmax(1)
     part_of = {4: 0, 1: 1}
