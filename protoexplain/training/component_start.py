@@ -48,7 +48,7 @@ def start_components(model: ComponentNet, first: PartClassifier, shown: Tensor, 
     if not isinstance(addon, nn.Conv2d) or wanted < first.parts:
         fix = f"set model.components to {first.parts + len(background)} or more"
         raise UserError("there are fewer components than parts of the object", "model.components", fix)
-    counts = _components_of_parts(wanted, first.teacher.tells.cpu().numpy())
+    counts = components_of_parts(wanted, first.teacher.tells.cpu().numpy())
     found = [part[part.isfinite().all(1)] for part in shown.unbind(1)]
     of_class = learned.prototypes.detach().view(first.classes, first.parts, -1).to(shown).unbind(1)
     kinds = [
@@ -95,7 +95,7 @@ def start_reasoning(model: ComponentNet, batches: Iterable[tuple[Tensor, Tensor,
     head.joint_logits.copy_(torch.cat([logits, -logits]))
 
 
-def _components_of_parts(wanted: int, tells: NDArray[np.bool_]) -> list[int]:
+def components_of_parts(wanted: int, tells: NDArray[np.bool_]) -> list[int]:
     """Of so many components, how many each part gets: those that do not tell classes apart one each, so that their
     cells resemble something; the others what is left, as equally as it goes.
     """

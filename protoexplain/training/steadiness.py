@@ -46,7 +46,7 @@ def gives_way(shares: Tensor, groups: Tensor, least: float) -> Tensor:
     """The prototype that takes the place of each: int64 [P], itself where it stays.
 
     The steadiest two thirds of each group, rounded down, stay, and whoever is steady enough; the others give way to the
-    steadiest one of their group.  Those marked `NEVER` give way in any case, but for one where no other is in the group.
+    steadiest one of their group.  Those marked `NEVER` give way in any case, but for one where the group has no other.
 
     Args:
         shares: [P] as by `steadiness`.

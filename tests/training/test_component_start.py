@@ -1,8 +1,11 @@
 """Shared components start from kinds of parts."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_runs import open_run, pictures, tiny_config
 from torch import nn
 
@@ -10,7 +13,7 @@ from protoexplain.errors import UserError
 from protoexplain.models.families.cbc import CBCConfig
 from protoexplain.models.families.cbc.network import CBC
 from protoexplain.models.parts import BACKGROUNDS, TEMPERATURE, PartClassifier
-from protoexplain.training.component_start import SHARPNESS, start_components, start_reasoning
+from protoexplain.training.component_start import SHARPNESS, components_of_parts, start_components, start_reasoning
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, parts_of_images
 from protoexplain.training.stage_models import models_of
@@ -63,6 +66,16 @@ def test_images_that_look_alike_are_one_kind(first):
     start_components(model, first, shown, seed=0)
     at_centres = model.branches["main"].addon.weight[:4].flatten(1)
     assert torch.linalg.matrix_rank(at_centres, tol=1e-3) == 4
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.integers(0, 40))
+def test_parts_that_tell_no_class_get_one_component_each(tells, more):
+    wanted = len(tells) + more
+    counts = components_of_parts(wanted, np.array(tells))
+    assert sum(counts) == wanted
+    others = [count for count, tell in zip(counts, tells, strict=True) if tell or not any(tells)]
+    assert max(others) - min(others) <= 1
+    assert all(count == 1 for count, tell in zip(counts, tells, strict=True) if not tell and any(tells))
 
 
 @torch.no_grad()

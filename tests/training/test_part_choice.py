@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protoexplain.training.part_choice import best_regions, between_classes, found_again
+from protoexplain.training.part_choice import best_regions, between_classes, found_again, tells_classes
 
 
 def stripes(count, seed=0):
@@ -93,3 +93,9 @@ def test_the_division_with_the_best_regions_is_kept():
     best, chosen = best_regions(worth, 2)
     assert (best, chosen.tolist()) == (1, [2, 1])
     assert best_regions(worth, 1)[0] == 0
+
+
+def test_regions_that_tell_next_to_nothing_beside_the_best_are_named():
+    ratios = torch.tensor([0.02, 0.4, 0.0, 0.1])
+    assert tells_classes(ratios, torch.tensor([1, 3, 0])).tolist() == [True, True, False]
+    assert tells_classes(torch.zeros(3), torch.arange(3)).all(), "where none tells anything none is worse"

@@ -9,7 +9,7 @@ from tiny_runs import open_run, pictures, run_log, tiny_config, tiny_train
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import start_from_parts
 from protoexplain.training.stage_models import models_of
-from protoexplain.training.steadiness import gives_way, steadiness
+from protoexplain.training.steadiness import NEVER, gives_way, steadiness
 
 PARTS = {"epochs": 1, "parts": 4, "regions": 4}
 
@@ -47,7 +47,7 @@ SHARES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), min_size=1, max
 
 
 @given(SHARES, st.floats(0, 1))
-def test_the_steadier_half_and_whoever_is_steady_stay(prototypes, least):
+def test_the_steadier_two_thirds_and_whoever_is_steady_stay(prototypes, least):
     shares = torch.tensor([share for share, _ in prototypes], dtype=torch.float64)
     groups = torch.tensor([group for _, group in prototypes])
     into = gives_way(shares, groups, least)
@@ -61,6 +61,31 @@ def test_the_steadier_half_and_whoever_is_steady_stay(prototypes, least):
         assert shares[inside & stay].max() == shares[inside].max()
         if not stay[inside].all():
             assert shares[inside & stay].min() >= shares[inside & ~stay].max()
+
+
+@given(st.lists(st.sampled_from([NEVER, 0.3, 0.9]), min_size=1, max_size=8))
+def test_those_that_shall_never_stay_go_unless_nobody_else_is_there(shares):
+    shares = torch.tensor(shares, dtype=torch.float64)
+    stay = gives_way(shares, torch.zeros(len(shares), dtype=torch.int64), 0.5) == torch.arange(len(shares))
+    if (shares == NEVER).all():
+        assert int(stay.sum()) == 1
+    else:
+        assert not stay[shares == NEVER].any()
+        assert stay[shares == 0.9].all()
+
+
+@torch.no_grad()
+def test_a_part_that_tells_no_class_by_its_own_look_loses_its_prototypes(planted, tmp_path):
+    config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "steady": 0.01}})
+    run = open_run(config, planted, tmp_path)
+    first = parts_of(run)
+    each = run.model.num_prototypes // run.model.classes
+    first.teacher.tells[1] = False
+    start_from_parts(run, first)
+    stay = run.state.gives_way == torch.arange(run.model.num_prototypes)
+    for label in range(run.model.classes):
+        own = (run.model.ownership.labels == label).nonzero()[:, 0]
+        assert stay[own].tolist() == [part != 1 for part in range(each)]
 
 
 @pytest.mark.parametrize("family", ["protopnet", "st_protopnet"])
