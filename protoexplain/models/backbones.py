@@ -20,6 +20,9 @@ from protoexplain.models.backbone_config import BackboneConfig
 from protoexplain.models.backbone_weights import at_hand, load_weights_into
 from protoexplain.models.timm_networks import create_network
 
+_NARROW = 16
+"""Channels that a strided 1 x 1 convolution has at least where it may be computed with channels last."""
+
 
 class Backbone(nn.Module):
     """A feature extractor that knows its normalisation, channels and which part of it may be trained.
@@ -74,7 +77,8 @@ class Backbone(nn.Module):
         cfg = self.net.pretrained_cfg
         self.register_buffer("mean", torch.tensor(cfg["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg["std"]).view(1, 3, 1, 1), persistent=False)
-        self.to(memory_format=torch.channels_last)
+        self.layout = _layout_of(self.net)
+        self.to(memory_format=self.layout)
 
     def forward(self, images: Tensor) -> Tensor:
         return _joined(self._maps(images, self.levels))
@@ -108,7 +112,7 @@ class Backbone(nn.Module):
         """The features, from what `stem` gave; `after_stem(stem(x))` is `forward(x)`."""
         assert self._frozen_until is not None
         rest = _without(self.net, self._frozen_until)
-        x = maps.contiguous(memory_format=torch.channels_last)
+        x = maps.contiguous(memory_format=self.layout)
         return _joined(rest.forward_intermediates(x, indices=self.levels, intermediates_only=True, stop_early=True))
 
     def with_shallow(self, images: Tensor, stride: int) -> tuple[Tensor, Tensor]:
@@ -129,7 +133,7 @@ class Backbone(nn.Module):
 
     def _maps(self, images: Tensor, levels: list[int]) -> list[Tensor]:
         """Maps of the given levels, in ascending order; what lies above the last one is not computed."""
-        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        x = ((images - self.mean) / self.std).contiguous(memory_format=self.layout)
         maps: list[Tensor] = self.net.forward_intermediates(x, indices=levels, intermediates_only=True, stop_early=True)
         return maps
 
@@ -144,6 +148,16 @@ class Backbone(nn.Module):
         for module in _modules_after(self.net, self._frozen_until):
             if module not in upper:
                 yield from module.parameters(recurse=False)
+
+
+def _layout_of(net: nn.Module) -> torch.memory_format:
+    """Channels last, which is fastest, unless the network has strided 1 x 1 convolutions of few channels (MobileOne,
+    FastViT): in their backward pass on a CPU oneDNN, as torch 2.14 has it, then writes beyond its memory.
+    """
+    convolutions = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    strided = [one for one in convolutions if one.kernel_size == (1, 1) and max(one.stride) > 1]
+    narrow = any(one.in_channels < _NARROW for one in strided)
+    return torch.contiguous_format if narrow else torch.channels_last
 
 
 def _finer_levels(config: BackboneConfig, strides: list[int]) -> list[int]:

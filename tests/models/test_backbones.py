@@ -107,6 +107,15 @@ def test_layers_of_a_transformer_are_a_group_by_name():
     assert trained == {"4", "5"}
 
 
+@pytest.mark.parametrize(("name", "layout"), [("mobileone_s0", torch.contiguous_format), (LITE, torch.channels_last)])
+def test_channels_come_last_where_the_backward_pass_is_safe(name, layout):
+    """A strided 1 x 1 convolution of the three colours ends the process in torch 2.14 if they come last."""
+    backbone = random(name)
+    backbone.train()(torch.rand(2, 3, 64, 64)).sum().backward()
+    wide = next(parameter for parameter in backbone.parameters() if parameter.dim() == 4 and parameter.shape[-1] == 3)
+    assert wide.is_contiguous(memory_format=layout)
+
+
 def test_sizes_that_a_transformer_takes():
     backbone = random("test_vit")
     assert [size for size in range(90, 130) if backbone.takes(size)] == [96, 112, 128]
