@@ -316,7 +316,7 @@ def list_families() -> list[str]:
     Example:
         >>> import protoexplain as px
         >>> px.list_families()[:3]
-        ['cbc', 'evalprotopnet', 'pipnet']
+        ['cbc', 'evalprotopnet', 'nonparametric']
     """
     return family_names()
 
