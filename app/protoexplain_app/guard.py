@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -107,7 +106,8 @@ def foreign(headers: Mapping[str, str]) -> bool:
     if told is not None:
         return told not in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc not in (headers.get("host"), headers.get("x-forwarded-host"))
+    site = None if origin is None else origin.partition("://")[2]
+    return site is not None and site not in (headers.get("host"), headers.get("x-forwarded-host"))
 
 
 def _limited(receive: Receive) -> Receive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from protoexplain.errors import UserError
 
@@ -19,6 +20,14 @@ def is_local(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def name_in(address: str) -> str:
+    """Name of the computer in an address as ``//name:port``; empty where it has none or is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def check_host(host: str, login: bool) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from protoexplain.errors import UserError, nearest_name
-from protoexplain_app.network import is_local
+from protoexplain_app.network import is_local, name_in
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -124,8 +123,10 @@ EVERYTHING = Access(Role.EDIT)
 def comes_from_here(request: HTTPConnection) -> bool:
     """Whether a request was sent by a program on this computer to this computer by name, and for nobody else.
 
-    The name is looked at because a page of another site may have its own name lead to this computer.
+    The names are looked at because a page of another site may have its own name lead to this computer, and because a
+    proxy on this computer may ask by another name than its visitors, whose browsers say theirs as the origin.
     """
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    names = [name_in(f"//{host}"), *([] if origin is None else [name_in(origin)])]
     client = request.client.host if request.client else ""
-    return is_local(client) and is_local(host) and not any(name in request.headers for name in FORWARDED)
+    return is_local(client) and all(map(is_local, names)) and not any(name in request.headers for name in FORWARDED)

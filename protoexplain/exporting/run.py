@@ -94,4 +94,4 @@ def _difference(found: list[Tensor], expected: tuple[Tensor, ...]) -> float:
     if [one.shape for one in found] != [one.shape for one in expected]:
         return float("inf")
     pairs = zip(found, expected, strict=True)
-    return max(float(((one - other).abs() / other.abs().clamp_min(1)).max()) for one, other in pairs)
+    return float(torch.stack([((one - other).abs() / other.abs().clamp_min(1)).max() for one, other in pairs]).max())

@@ -2,7 +2,8 @@
 
 New content is made beside its place as `<name>.tmp-<pid>-<token>`, brought to disk and renamed.  A file may replace
 an older one, in one step; a folder never does, since no system can put one folder in the place of another in one
-step.  `recover` removes what a program that was killed in between left unfinished.
+step.  What a program that was killed in between left unfinished is removed when the same file or folder is written
+again; `recover` does so for a whole folder.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from protoexplain.io.manifest import MANIFEST, manifest_of
 FAULT_VARIABLE = "PROTOEXPLAIN_FAULT"
 """`write:3` lets the third write fail as on a full disk, for tests."""
 
-_LEFTOVER = re.compile(r"(?P<name>.+)\.tmp-(?P<pid>\d+)(-[0-9a-f]+)?")
+_MARK = ".tmp-"
+_LEFTOVER = re.compile(rf"(?P<name>.+){re.escape(_MARK)}(?P<pid>\d+)(-[0-9a-f]+)?")
 _SYNC_THREADS = 8
 """Together, file systems bring small files to disk about eight times faster."""
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
@@ -44,6 +46,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         UserError: It cannot be written; the old content is still there.
     """
     data = content.encode() if isinstance(content, str) else content
+    recover(path.parent, path.name)
     with _all_or_nothing(path, len(data)) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
@@ -127,10 +130,10 @@ def recover(parent: Path, name: str | None = None) -> list[str]:
         UserError: The folder cannot be read or written.
     """
     try:
-        matches = [_LEFTOVER.fullmatch(entry.name) for entry in parent.iterdir()] if parent.is_dir() else []
+        names = [entry for entry in os.listdir(parent) if _MARK in entry] if parent.is_dir() else []
     except OSError as error:
         raise _refusal(parent, error, 0) from error
-    wanted = (match for match in matches if match and name in (None, match["name"]))
+    wanted = (match for match in map(_LEFTOVER.fullmatch, names) if match and name in (None, match["name"]))
     found = sorted(m.string for m in wanted if m.string not in _unfinished and not _runs(int(m["pid"])))
     for leftover in found:
         _remove(parent / leftover)
@@ -158,7 +161,7 @@ def _runs(pid: int) -> bool:
 @contextmanager
 def _all_or_nothing(target: Path, size: int = 0) -> Iterator[Path]:
     """A place beside the target for its content, which is removed if anything goes wrong; then says what."""
-    temporary = target.with_name(f"{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary = target.with_name(f"{target.name}{_MARK}{os.getpid()}-{secrets.token_hex(4)}")
     _unfinished.add(temporary.name)
     try:
         yield temporary

@@ -15,7 +15,7 @@ from threading import Lock
 import platformdirs
 
 from protoexplain.errors import UserError
-from protoexplain.io.atomic import is_leftover, write_file
+from protoexplain.io.atomic import is_leftover, recover, write_file
 
 _FULL_SHARE = 0.9
 """A full cache evicts results until this share of its size is left."""
@@ -73,6 +73,9 @@ class DiskCache:
         return sorted(found)
 
     def _measured(self) -> int:
+        """Bytes of all results, once what killed programs left unfinished is gone."""
+        for folder in self.folder.glob("??"):
+            recover(folder)
         return sum(size for _, size, _ in self._files())
 
     def _evict(self) -> int:

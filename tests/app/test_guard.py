@@ -113,6 +113,8 @@ def test_one_that_does_not_say_how_long_it_is_ends_at_the_limit():
         ({"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:7860"}, True),
         ({"origin": "https://attacker.example", "host": "127.0.0.1"}, True),
         ({"origin": "null", "host": "127.0.0.1"}, True),
+        ({"origin": "null"}, True),
+        ({"origin": "http://[", "host": "127.0.0.1"}, True),
     ],
 )
 def test_pages_of_other_sites_start_nothing(headers, refused):

@@ -10,6 +10,10 @@ from pathlib import Path
 from tiny_runs import tiny_config
 
 from protoexplain.cli.environment import environment, private, state_of_run
+from protoexplain.io.lock import OWNER
+from protoexplain.training.run_folder import CONFIG
+from protoexplain.training.run_log import LOG_FILE
+from protoexplain.training.state import STATE_FILE
 
 
 def interrupted_run(folder, data):
@@ -17,11 +21,11 @@ def interrupted_run(folder, data):
     folder.mkdir(parents=True)
     config = tiny_config("protopnet")
     data = config.data.model_copy(update={"path": str(data)})
-    (folder / "config.yaml").write_text(config.model_copy(update={"data": data}).to_yaml())
-    (folder / "state.pt").write_bytes(b"state")
-    (folder / "metrics.jsonl").write_text('{"epoch": 1, "stage": "warm"}\n{"epoch": 2, "stage": "warm"}\n{"epo')
+    (folder / CONFIG).write_text(config.model_copy(update={"data": data}).to_yaml())
+    (folder / STATE_FILE).write_bytes(b"state")
+    (folder / LOG_FILE).write_text('{"epoch": 1, "stage": "warm"}\n{"epoch": 2, "stage": "warm"}\n{"epo')
     owner = {"process": 7, "host": socket.gethostname(), "began": time.time() - 300}
-    (folder / ".lock-owner.json").write_text(json.dumps(owner))
+    (folder / OWNER).write_text(json.dumps(owner))
     (folder / "best.tmp-7-ab").mkdir()
     return folder
 

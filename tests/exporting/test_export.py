@@ -138,6 +138,11 @@ class TestRefusals:
             px.export(checkpoint, tmp_path / "model.pt2")
         assert list(tmp_path.iterdir()) == []
 
+    def test_what_is_no_number_is_never_near(self):
+        zeros, none = torch.zeros(2), torch.full((2,), float("nan"))
+        for found in ([none, zeros], [zeros, none]):
+            assert not run._difference(found, (zeros, zeros)) <= run.TOLERANCE
+
     def test_weights_that_were_changed_since(self, checkpoint, tmp_path):
         model = px.load(checkpoint, device="cpu")
         with torch.no_grad():

@@ -34,13 +34,6 @@ def names(folder):
 
 
 @pytest.fixture
-def dead_pid():
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-@pytest.fixture
 def fail_at(monkeypatch):
     def arm(n):
         monkeypatch.setattr(atomic, "_writes", itertools.count(1))
@@ -232,6 +225,14 @@ def test_recover_leaves_other_names_and_running_programs_alone(tmp_path, dead_pi
     assert names(tmp_path) == sorted(kept)
     assert recover(tmp_path) == [f"y.tmp-{dead_pid}"]
     assert recover(tmp_path / "nowhere") == []
+
+
+def test_a_file_that_is_written_again_has_no_leftovers(tmp_path, dead_pid):
+    kept = [f"report.json.tmp-{os.getppid()}-0a1b", f"other.json.tmp-{dead_pid}-0a1b"]
+    for name in (f"report.json.tmp-{dead_pid}-0a1b", *kept):
+        (tmp_path / name).touch()
+    write_file(tmp_path / "report.json", "{}")
+    assert names(tmp_path) == sorted(["report.json", *kept])
 
 
 CORRUPTIONS = {

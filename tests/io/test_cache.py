@@ -45,6 +45,18 @@ def test_the_longest_unused_make_room(tmp_path):
     assert sum(file.stat().st_size for file in tmp_path.glob("??/*")) <= cache.max_bytes
 
 
+def test_what_killed_programs_left_unfinished_is_removed(cache, dead_pid):
+    """Also beside results that nobody asks for again."""
+    cache.put(KEYS[0], b"some bytes")
+    left = [cache.folder / key[:2] / f"{key}.tmp-{dead_pid}-0a1b" for key in KEYS[:2]]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    DiskCache(cache.folder).put(KEYS[2], b"others")
+    assert not any(path.exists() for path in left)
+    assert cache.get(KEYS[0]) == b"some bytes"
+
+
 def test_a_cache_that_cannot_be_written_is_no_trouble(tmp_path):
     (tmp_path / "kept").write_text("a file where the folder should be")
     cache = DiskCache(tmp_path / "kept")
