@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.models.precision import in_float32
+from protoexplain.models.processes import over_processes
 
 SHARPNESS, ITERATIONS = 0.05, 3
 """Of the transport plan: its entropy's weight, and how often its margins are adjusted (published values)."""
@@ -56,6 +57,8 @@ def assigned_prototypes(similarity: Tensor, labels: Tensor, owned: Tensor) -> Te
 def moved_prototypes(prototypes: Tensor, patches: Tensor, assigned: Tensor, momentum: float) -> Tensor:
     """Prototypes [M,D] as running means of the patches that belong to them; those without patches stay.
 
+    With several processes, each of which gives its own patches, the means are of all of them.
+
     Args:
         prototypes: As they are.
         patches: [N,D] of length one.
@@ -85,8 +88,8 @@ def moved_by_sums(prototypes: Tensor, patches: Tensor, assigned: Tensor, momentu
 
 
 def _sums(prototypes: Tensor, patches: Tensor, assigned: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums [M,D] and numbers [M] of the patches of each prototype."""
+    """Sums [M,D] and numbers [M] of the patches of each prototype, in all processes of a training."""
     known = assigned >= 0
     places, own = assigned[known], patches[known].to(prototypes)
     sums = torch.zeros_like(prototypes).index_add_(0, places, own)
-    return sums, places.bincount(minlength=len(prototypes)).to(prototypes)
+    return over_processes(sums), over_processes(places.bincount(minlength=len(prototypes))).to(prototypes)

@@ -16,12 +16,12 @@ from __future__ import annotations
 from itertools import accumulate
 
 import torch
-import torch.distributed
 from torch import Tensor
 
 from protoexplain.models.contract import Decision, EvidenceKind, Ownership, Route
 from protoexplain.models.heads import Evidence, Head
 from protoexplain.models.precision import in_float32
+from protoexplain.models.processes import over_processes
 
 _UNSEEN = 1e-3
 """Images that a leaf counts for in the usual way through the tree, beside those it has seen."""
@@ -153,11 +153,9 @@ class TreeHead(Head):
         Activations [B,P] and leaves are those before the step; `update` follows it.
         """
         shares = self._log_joint(activations, labels).softmax(1).to(self.counts)
-        added = torch.zeros_like(self.counts).T.contiguous().index_add_(0, labels, shares).T
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            added = added.contiguous()
-            torch.distributed.all_reduce(added)
-        self._responsible = added
+        self._responsible = over_processes(
+            torch.zeros_like(self.counts).T.contiguous().index_add_(0, labels, shares).T
+        )
 
     @torch.no_grad()
     def update(self) -> None:

@@ -56,6 +56,10 @@ def test_accuracy_counts_every_image_once(family, told):
     assert together == pytest.approx(alone, abs=1e-9)
 
 
+def test_prototypes_follow_the_patches_of_both_processes(told):
+    assert told["moved together"]
+
+
 def test_command_with_two_processes(planted, tmp_path):
     """One process writes: one log, one checkpoint, one answer; and the checkpoint proves itself."""
     raw = tiny_raw("protopnet", training={"devices": 2, "accelerator": "cpu"})

@@ -9,6 +9,7 @@ from lightning_fabric.strategies import DDPStrategy
 from tiny_runs import open_run, tiny_config, with_train
 
 from protoexplain.models.registry import get_family
+from protoexplain.models.transport import moved_by_sums, moved_prototypes
 from protoexplain.progress import Silent
 from protoexplain.training.stage_inputs import make_inputs
 
@@ -60,6 +61,18 @@ def same_caches(run, alone, kind, few):
     return {"images": len(expected[0]), "shares": counts[:, 0].tolist(), "equal": counts[:, 1].tolist()}
 
 
+def moved_together(fabric):
+    """Whether prototypes that follow patches follow those of both processes, by their mean and by their sum."""
+    generator = torch.Generator().manual_seed(0)
+    prototypes, patches = torch.randn(3, 4, generator=generator), torch.randn(10, 4, generator=generator)
+    assigned, own = torch.arange(10) % 3, slice(fabric.global_rank, None, fabric.world_size)
+    sums = torch.zeros(3, 4).index_add(0, assigned, patches)
+    by_mean = moved_prototypes(prototypes, patches[own], assigned[own], 0.5)
+    by_sum = moved_by_sums(prototypes, patches[own], assigned[own], 0.5, torch.ones(3, dtype=torch.bool))
+    found, expected = torch.stack([by_mean, by_sum]), torch.stack([sums / assigned.bincount()[:, None], sums])
+    return torch.allclose(found, 0.5 * prototypes + 0.5 * expected)
+
+
 def go_through(fabric, family, data, scratch):
     run = open_run(tiny_config(family, data={"validation": 0.2}), data, scratch)
     run.data = with_train(run.data, run.data.train[:-1])
@@ -82,7 +95,7 @@ def go_through(fabric, family, data, scratch):
 
 
 def main(fabric, data, out):
-    told = {}
+    told = {"moved together": moved_together(fabric)}
     for family in FAMILIES:
         scratch = Path(out) / f"{family}-{fabric.global_rank}"
         told[family] = go_through(fabric, family, Path(data), scratch)

@@ -22,6 +22,7 @@ from protoexplain.models.heads import AggregationHead
 from protoexplain.models.object_gate import LinearGate, embedding_of, gates_of
 from protoexplain.models.precision import in_float32
 from protoexplain.models.principal import published_foreground
+from protoexplain.models.processes import over_processes
 from protoexplain.models.similarity import Cosine
 from protoexplain.models.transport import assigned_prototypes, moved_by_sums, moved_prototypes
 
@@ -145,7 +146,8 @@ class NonParametricNet(PrototypeModel):
         """
         prototypes, assigned, momentum = self.all_prototypes(), self.assigned(tokens, labels), self.config.momentum
         if self.config.published_sums:
-            present = self.owners()[:, labels.unique()].any(1)
+            patches = over_processes(labels.bincount(minlength=self.classes + 1))
+            present = self.owners()[:, patches > 0].any(1)
             moved = moved_by_sums(prototypes, plain, assigned, momentum, present)
         else:
             moved = moved_prototypes(prototypes, plain, assigned, momentum)
