@@ -68,7 +68,7 @@ class FineTuningConfig(BaseModel):
     0: as many as parts."""
     steady: float = Field(0, ge=0, le=1)
     """Prototypes that are found in one region of the object in a smaller share of the images of their class are
-    dropped, but for the steadier half of each class; averaged over several divisions of the object."""
+    dropped, but for the steadiest two thirds of each class; averaged over several divisions of the object."""
     part_weight: float = Field(0.5, ge=0)
     """Of the cost that keeps every cell most similar to the prototype of its part, or of the background."""
 

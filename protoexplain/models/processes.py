@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor
 
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """In the block this process computes what the others do not, and asks them for nothing."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
 
 def over_processes(own: Tensor) -> Tensor:
-    """The sum of a tensor over all processes, each of which gives its own; with one process it is the tensor itself."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    """The sum of a tensor over all processes, each of which gives its own; where there is one, or it is `alone`, the
+    tensor itself."""
+    if _alone.get() or not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return own
     total = own.clone(memory_format=torch.contiguous_format)
     torch.distributed.all_reduce(total)

@@ -45,8 +45,9 @@ def steadiness(first: PartClassifier, batches: Iterable[tuple[Tensor, Tensor, Te
 def gives_way(shares: Tensor, groups: Tensor, least: float) -> Tensor:
     """The prototype that takes the place of each: int64 [P], itself where it stays.
 
-    The steadiest two thirds of each group, rounded down, stay, and whoever is steady enough; the others give way to the
-    steadiest one of their group.  Those marked `NEVER` give way in any case, but for one where the group has no other.
+    The steadiest two thirds of each group, rounded down but at least one, stay, and whoever is steady enough; the
+    others give way to the steadiest one of their group.  Those marked `NEVER` give way in any case, but for one where
+    the group has no other.
 
     Args:
         shares: [P] as by `steadiness`.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.processes import alone
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine
 from protoexplain.training.callbacks import Callbacks
@@ -56,7 +57,8 @@ class RunCosts:
 
 
 def measure_costs(trainer: Trainer, stages: Sequence[Stage], models: Sequence[PrototypeModel]) -> RunCosts:
-    """Time a few steps of the stages that a run has yet to go through; the others cost nothing any more.
+    """Time a few steps of the stages that a run has yet to go through, in this process alone; the others cost nothing
+    any more.
 
     Args:
         trainer: Of the run.
@@ -65,7 +67,7 @@ def measure_costs(trainer: Trainer, stages: Sequence[Stage], models: Sequence[Pr
     """
     fabric = trainer.fabric
     devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), alone():
         copies = copy.deepcopy(list(models))
         known: dict[str, StageCost] = {}
         costs = []

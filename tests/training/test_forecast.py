@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tiny_runs import open_run, run_log, same_tensors, tiny_config, tiny_train
 
 from protoexplain.config import preset_names, read_yaml, resolve, with_training
 from protoexplain.errors import UserError
+from protoexplain.models import processes
 from protoexplain.models.stage import Decay
 from protoexplain.progress import in_words
 from protoexplain.training import pace, timing
@@ -172,6 +174,18 @@ class TestMeasuring:
         for stage, cost in zip(stages, costs.stages, strict=True):
             assert (cost.step > 0) == (stage.epochs > 0)
         assert any(cost.view > 0 for cost in costs.stages)
+
+    @pytest.mark.parametrize("family", ["nonparametric", "prototree"])
+    def test_one_process_measures_and_asks_the_others_for_nothing(self, family, planted, tmp_path, monkeypatch):
+        """They are not listening, so that it would wait for ever."""
+        run, asked = open_run(tiny_config(family), planted, tmp_path), []
+        states = {"is_available": lambda: True, "is_initialized": lambda: True, "all_reduce": asked.append}
+        others = SimpleNamespace(distributed=SimpleNamespace(**states), contiguous_format=torch.contiguous_format)
+        monkeypatch.setattr(processes, "torch", others)
+        measure_costs(run, stages_of(run.config), models_of(run.config, run.model))
+        assert asked == []
+        processes.over_processes(torch.ones(2))
+        assert len(asked) == 1
 
     def test_a_backbone_that_few_images_leave_as_it_is_is_not_timed(self, planted, tmp_path, monkeypatch):
         timed = []
