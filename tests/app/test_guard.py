@@ -63,7 +63,10 @@ def closed(made, birds, tmp_path_factory):
     return TestClient(create_app(made, birds, users), "http://127.0.0.1", client=("127.0.0.1", 50000))
 
 
-@pytest.mark.parametrize("path", ["/", "/config", "/healthz", "/theme.css", "/thumbnail/none", "/report/none/file.pdf", "/gradio_api/file=x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/config", "/healthz", "/theme.css", "/thumbnail/none", "/report/none/file.pdf", "/gradio_api/file=x"],
+)
 def test_every_answer_says_what_browsers_may_do_with_it(client, path):
     headers = client.get(path).headers
     assert {name: headers[name] for name in HEADERS} == HEADERS
