@@ -24,6 +24,7 @@ def test_two_pictures_and_two_models_are_compared(open_page):
     page.get_by_label("two models").check()
     expect(right).to_have_text("Classification-By-Components on sample-birds")
     expect(page.locator(".versus-row").first).to_contain_text("share")
+    page.wait_for_url(re.compile("how=models"))
     query = page.url.partition("?")[2]
     again = open_page(f"?{query}", ".comparison")
     expect(again.locator(".side h2").nth(1)).to_have_text("Classification-By-Components on sample-birds")

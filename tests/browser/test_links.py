@@ -105,6 +105,43 @@ def test_going_back_twice_at_once_ends_where_the_second_step_leads(open_page):
     expect(picture).to_have_text(seen[0])
 
 
+def test_what_is_asked_while_the_stream_of_answers_ends_is_answered(open_page):
+    """The stream that the server has ended reaches the page only after the next question was taken."""
+    page = open_page()
+    picture, tiles = page.locator("#explained .caption"), page.locator("#pictures .tiles a")
+    streams, held = [], []
+    first = picture.inner_text()
+    tiles.nth(2).click()
+    expect(picture).not_to_have_text(first)
+    last = picture.inner_text()
+    page.go_back()
+    expect(picture).to_have_text(first)
+    page.wait_for_timeout(1000)
+
+    def hold(route):
+        streams.append(route)
+        if len(streams) == 1:
+            held.append(route.fetch())
+        else:
+            route.continue_()
+
+    later = []
+    page.route("**/queue/data*", hold)
+    tiles.nth(1).click()
+    while not held:
+        page.wait_for_timeout(100)
+    with page.expect_response("**/queue/join*"):
+        tiles.nth(2).click()
+    page.wait_for_timeout(300)
+    page.route("**/queue/join*", lambda route: later.append(route))
+    with page.expect_request("**/queue/data*"):
+        streams[0].fulfill(response=held[0])
+    page.unroute("**/queue/join*")
+    for route in later:
+        route.continue_()
+    expect(picture).to_have_text(last)
+
+
 def test_a_link_is_copied_and_says_so(open_page, chromium, address):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)

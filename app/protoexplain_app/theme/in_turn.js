@@ -1,15 +1,73 @@
-/* What a visitor asks first reaches the server first: each question waits until the one before was taken.  Of two that
-   are on their way at once the older one may arrive last, and would replace the view that was asked for last. */
+/* What a visitor asks first reaches the server first, and each question is answered.  Of two questions that are on their
+   way at once the older one may arrive last, and would replace the view that was asked for last: each waits until the
+   one before was taken.  And the server ends the stream of answers after the last question that it knows; where it took
+   another one meanwhile, its answer would lie there until the next click: the stream goes on instead. */
 (() => {
   const LONGEST_WAIT = 5000;
+  const ANSWERED = /"msg": ?"(process_completed|unexpected_error)"/;
   const send = window.fetch.bind(window);
+  const unanswered = new Set();
   let before = Promise.resolve();
 
   window.fetch = (place, options) => {
-    if (!String(place?.url ?? place).includes("/queue/join")) return send(place, options);
-    const taken = before.then(() => send(place, options));
+    const address = String(place?.url ?? place);
+    if (address.includes("/queue/join")) return ask(place, options);
+    if (address.includes("/queue/data")) return answers(place, options);
+    return send(place, options);
+  };
+
+  function ask(place, options) {
+    const taken = before.then(() => send(place, options)).then(remember);
     const late = new Promise((done) => setTimeout(done, LONGEST_WAIT));
     before = Promise.race([taken.catch(() => {}), late]);
     return taken;
-  };
+  }
+
+  async function remember(answer) {
+    const told = await answer.clone().json().catch(() => ({}));
+    if (told.event_id) unanswered.add(told.event_id);
+    return answer;
+  }
+
+  async function answers(place, options) {
+    const first = await send(place, options);
+    if (!first.ok || !first.body) return first;
+    const joined = new ReadableStream({ start: (into) => follow(first, place, options, into) });
+    return new Response(joined, { status: first.status, headers: first.headers });
+  }
+
+  async function follow(stream, place, options, into) {
+    try {
+      let ended = await pass(stream.body, into);
+      while (ended) {
+        await before;
+        if (!unanswered.size) break;
+        ended = await pass((await send(place, options)).body, into);
+      }
+      if (ended) into.enqueue(new TextEncoder().encode(ended));
+      into.close();
+    } catch (trouble) {
+      into.error(trouble);
+    }
+  }
+
+  /* Passes messages on; what ends the stream is kept back and given to the caller. */
+  async function pass(body, into) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += value;
+      const end = text.lastIndexOf("\n\n") + 2;
+      if (end < 2) continue;
+      for (const message of text.slice(0, end).split("\n\n").filter(Boolean)) {
+        if (message.includes('"msg":"close_stream"')) return `${message}\n\n`;
+        if (ANSWERED.test(message)) unanswered.delete(JSON.parse(message.replace(/^data: ?/, "")).event_id);
+        into.enqueue(new TextEncoder().encode(`${message}\n\n`));
+      }
+      text = text.slice(end);
+    }
+    return "";
+  }
 })();
