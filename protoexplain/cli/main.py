@@ -78,13 +78,15 @@ for module in _MODULES:
 
 
 def main() -> None:
-    """Run a command; the user's mistakes are told in three lines and exit with 2."""
+    """Run a command; the user's mistakes are told in three lines, or in one JSON object if asked, and exit with 2."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
         app()
     except UserError as error:
-        console.print(f"error: {error}")
+        if not logs.error(str(error)):
+            console.print(f"error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        console.print("interrupted")
+        if not logs.error("interrupted"):
+            console.print("interrupted")
         sys.exit(130)

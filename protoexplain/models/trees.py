@@ -153,9 +153,7 @@ class TreeHead(Head):
         Activations [B,P] and leaves are those before the step; `update` follows it.
         """
         shares = self._log_joint(activations, labels).softmax(1).to(self.counts)
-        self._responsible = over_processes(
-            torch.zeros_like(self.counts).T.contiguous().index_add_(0, labels, shares).T
-        )
+        self._responsible = over_processes(torch.zeros_like(self.counts).T.contiguous().index_add_(0, labels, shares).T)
 
     @torch.no_grad()
     def update(self) -> None:

@@ -34,6 +34,14 @@ def test_as_json_each_line_is_an_object(cli, tmp_path):
     assert [entry["done"] for entry in told if entry.get("work") == "drawing birds"] == [1, 6]
 
 
+def test_a_mistake_of_the_user_is_an_object_too(cli, tmp_path):
+    code, _, trouble = cli("--log-json", "explain", tmp_path / "missing", "bird.jpg")
+    last = json.loads(trouble.splitlines()[-1])
+    assert (code, last["level"]) == (2, "error")
+    assert "missing" in last["message"]
+    assert all(json.loads(line) for line in trouble.splitlines())
+
+
 def test_a_traceback_stays_in_its_line(capsys):
     logs.set_up(False, as_json=True)
     try:

@@ -125,6 +125,17 @@ def test_an_object_gate_tells_the_object_and_the_background_still_takes_part(pla
     assert bool(torch.isfinite(terms["patches"]))
 
 
+def test_patches_without_weight_cost_nothing():
+    """Where all cells lie in the background and that has no weight, or no patch belongs to any prototype."""
+    model = tiny_model(tiny_config("nonparametric", model={"background_weight": 0}))
+    tokens = unit(6, model.background.shape[1])
+    background = torch.full((6,), model.classes)
+    assert float(model.patch_cost(tokens, background)) == 0
+    mixed = torch.tensor([0, 1, *background[2:]])
+    assert float(model.patch_cost(tokens, mixed)) > 0
+    assert float(model.patch_cost(tokens, mixed)) == pytest.approx(float(model.patch_cost(tokens[:2], mixed[:2])))
+
+
 def test_dropped_prototypes_leave_the_others_to_their_classes():
     model = tiny_model(tiny_config("nonparametric"))
     model.select(torch.tensor([0, 3, 4, 5, 6, 7]))

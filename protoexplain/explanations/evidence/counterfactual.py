@@ -29,6 +29,7 @@ from protoexplain.regions.box_rules import DEFAULT, BoxRule
 _ROUNDING = 1e-6
 """Of class scores; a lead that is smaller may be none."""
 
+
 @dataclass(frozen=True)
 class PrototypeRemoval:
     """A prototype that is left out.

@@ -156,12 +156,16 @@ class NonParametricNet(PrototypeModel):
         self.background.copy_(moved[count:])
 
     def patch_cost(self, tokens: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy, among all prototypes, of those that patches [n,D] with labels int64 [n] belong to."""
+        """Mean cross entropy, among all prototypes, of those that patches [n,D] with labels int64 [n] belong to; 0
+        where no patch counts."""
         similarity = _cosines(tokens, self.all_prototypes())
         weights = similarity.new_ones(similarity.shape[1])
         weights[len(self.owned) :] = self.config.background_weight
         assigned = assigned_prototypes(similarity, labels, self.owners())
-        return F.cross_entropy(similarity / self.config.patch_temperature, assigned, weights, ignore_index=-1)
+        logits = similarity / self.config.patch_temperature
+        total = F.cross_entropy(logits, assigned, weights, ignore_index=-1, reduction="sum")
+        counted = weights[assigned[assigned >= 0]].sum()
+        return total / torch.where(counted > 0, counted, 1)
 
     # ------------------------------------------------------------------ training
 
