@@ -54,12 +54,9 @@ def set_up(verbose: bool, as_json: bool) -> None:
         root.addHandler(handler)
 
 
-def error(text: str) -> bool:
-    """Tell why a command ends, where each line is to be a JSON object; else nothing is told, and False is returned."""
-    lines = any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)
-    if lines:
-        log.error("%s", text)
-    return lines
+def as_json() -> bool:
+    """Whether each line on standard error is to be a JSON object."""
+    return any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)
 
 
 def shown() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -79,14 +79,17 @@ for module in _MODULES:
 
 def main() -> None:
     """Run a command; the user's mistakes are told in three lines, or in one JSON object if asked, and exit with 2."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
         app()
     except UserError as error:
-        if not logs.error(str(error)):
-            console.print(f"error: {error}")
-        sys.exit(2)
+        _end(str(error), 2, "error: ")
     except KeyboardInterrupt:
-        if not logs.error("interrupted"):
-            console.print("interrupted")
-        sys.exit(130)
+        _end("interrupted", 130)
+
+
+def _end(why: str, code: int, before: str = "") -> NoReturn:
+    if logs.as_json():
+        logs.log.error("%s", why)
+    else:
+        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(before + why)
+    sys.exit(code)

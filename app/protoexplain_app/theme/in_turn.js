@@ -4,7 +4,7 @@
    another one meanwhile, its answer would lie there until the next click: the stream goes on instead. */
 (() => {
   const LONGEST_WAIT = 5000;
-  const ANSWERED = /"msg": ?"(process_completed|unexpected_error)"/;
+  const encoder = new TextEncoder();
   const send = window.fetch.bind(window);
   const unanswered = new Set();
   let before = Promise.resolve();
@@ -31,7 +31,7 @@
 
   async function answers(place, options) {
     const first = await send(place, options);
-    if (!first.ok || !first.body) return first;
+    if (!first.ok) return first;
     const joined = new ReadableStream({ start: (into) => follow(first, place, options, into) });
     return new Response(joined, { status: first.status, headers: first.headers });
   }
@@ -42,9 +42,11 @@
       while (ended) {
         await before;
         if (!unanswered.size) break;
-        ended = await pass((await send(place, options)).body, into);
+        const next = await send(place, options);
+        if (!next.ok) throw next;
+        ended = await pass(next.body, into);
       }
-      if (ended) into.enqueue(new TextEncoder().encode(ended));
+      if (ended) into.enqueue(encoder.encode(ended));
       into.close();
     } catch (trouble) {
       into.error(trouble);
@@ -62,9 +64,10 @@
       const end = text.lastIndexOf("\n\n") + 2;
       if (end < 2) continue;
       for (const message of text.slice(0, end).split("\n\n").filter(Boolean)) {
-        if (message.includes('"msg":"close_stream"')) return `${message}\n\n`;
-        if (ANSWERED.test(message)) unanswered.delete(JSON.parse(message.replace(/^data: ?/, "")).event_id);
-        into.enqueue(new TextEncoder().encode(`${message}\n\n`));
+        const { msg, event_id } = JSON.parse(message.slice("data: ".length));
+        if (msg === "close_stream") return `${message}\n\n`;
+        if (msg === "process_completed" || msg === "unexpected_error") unanswered.delete(event_id);
+        into.enqueue(encoder.encode(`${message}\n\n`));
       }
       text = text.slice(end);
     }
