@@ -23,6 +23,7 @@ _COMPONENTS = {"pretrain_epochs": 1, "head_epochs": 2, "joint_epochs": 2}
 SCHEDULES = {
     "protopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "st_protopnet": {"epochs": 4, "warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
+    "tesnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "evalprotopnet": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2},
     "protopool": {"warm_epochs": 2, "projections": [3], "last_layer_epochs": 2, "anneal_epochs": 3},
     "prototree": {"warm_epochs": 1, "joint_epochs": 2},

@@ -372,6 +372,10 @@ class PrototypeModel(nn.Module):
         """The named loss terms as scalars; only those that apply to the active branch."""
         raise NotImplementedError
 
+    def start_from_patches(self, sample: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        """Before the training, on a backbone that is ready: a sample are features float32 [N,D] of random patches of
+        training images, on the CPU, and bool [N], whether they lie at edges of their images."""
+
     def anneal(self, done: float) -> None:
         """Before each epoch of a stage that anneals: the share in (0, 1] that is done of it."""
 

@@ -75,6 +75,20 @@ def discrimination(prototypes: Tensor, classes: int) -> Tensor:
     return _mean_over_pairs(class_pair_products(prototypes, classes).max(2).values)
 
 
+@in_float32
+def subspace_distance(prototypes: Tensor, classes: int) -> Tensor:
+    """Sum over class pairs of ||P - P'||_F / sqrt 2 with P = B^T B, from prototypes [C*K,D] class-major (TesNet).
+
+    For orthonormal rows B [K,D] these are the chordal distances of the spans, at most sqrt K.  The D x D products are
+    never formed: ||P - P'||^2 = ||B B^T||^2 + ||B' B'^T||^2 - 2 ||B B'^T||^2.  Equal spans get no gradient.
+    """
+    squares = class_pair_products(prototypes, classes).square().sum(2)
+    norms = squares.diagonal()
+    one, other = torch.triu_indices(classes, classes, 1, device=squares.device)
+    distances = norms[one] + norms[other] - 2 * squares[one, other]
+    return (distances / 2).clamp_min(torch.finfo(distances.dtype).eps).sqrt().sum()
+
+
 def margin_loss(scores: Tensor, labels: Tensor, margin: float) -> Tensor:
     """max(0, best other score - own score + margin) per image [B] (CBC), scores [B,C], higher is better."""
     own = scores.gather(1, labels[:, None])[:, 0]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.components import ComponentNet
-from protoexplain.models.families.nonparametric.network import NonParametricNet
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.training.component_start import start_components, start_reasoning
 from protoexplain.training.object_gate import fit_object_gate
 from protoexplain.training.part_start import parts_of_images, start_from_parts, start_part_classifier
-from protoexplain.training.patch_start import start_from_patches
+from protoexplain.training.patch_start import sampled_patches
 from protoexplain.training.trainer import Trainer
 
 
@@ -26,8 +27,7 @@ def start(run: Trainer, first: PrototypeModel) -> None:
         UserError: Prototypes shall start from parts that nothing looks for.
     """
     how = run.config.model.start  # type: ignore[attr-defined]
-    if isinstance(run.model, NonParametricNet):
-        start_from_patches(run, run.model)
+    run.model.start_from_patches(partial(sampled_patches, run))
     if isinstance(run.model, PartClassifier):
         start_part_classifier(run, run.model)
     elif isinstance(run.model, PooledClassifier):

@@ -1,13 +1,10 @@
-"""What a network of non-parametric prototypes has to know of its patches before they are clustered."""
+"""Patches of the training images, for models that have to know something of them before they are trained."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from protoexplain.models.families.nonparametric.network import NonParametricNet
-from protoexplain.models.object_gate import gates_of
-from protoexplain.models.principal import foreground_rule
 from protoexplain.training.trainer import Trainer
 
 PATCHES, PATCHES_OF_IMAGE = 100_000, 64
@@ -17,38 +14,20 @@ _STREAM = 6
 
 
 @torch.no_grad()
-def start_from_patches(run: Trainer, model: NonParametricNet) -> None:
-    """Standardise the features, and find the direction that tells the object where no gate does, as configured.
+def sampled_patches(run: Trainer) -> tuple[Tensor, Tensor]:
+    """Random patches of the clean training images, as the model's backbone sees them.
 
-    Args:
-        run: Of the model.
-        model: Fresh, on a backbone that is not trained any more.
+    Returns:
+        Features float32 [N,D] on the CPU, and bool [N], whether each patch lies at an edge of its image.
     """
-    own_foreground = not (gates_of(model) or model.config.published_foreground)
-    if not (model.config.feature_norm or own_foreground):
-        return
-    vectors, outside = _sample(run, model)
-    embedding = model.embedding
-    if model.config.feature_norm:
-        embedding.mean.copy_(vectors.mean(0))
-        embedding.deviation.copy_(vectors.std(0).clamp_min(torch.finfo(vectors.dtype).eps))
-    if own_foreground:
-        plain = embedding.plain(vectors.to(embedding.mean)[:, :, None, None])[:, :, 0, 0].cpu()
-        weight, bias = foreground_rule(plain, outside)
-        model.foreground.weight.copy_(weight)
-        model.foreground.bias.copy_(bias)
-
-
-def _sample(run: Trainer, model: NonParametricNet) -> tuple[Tensor, Tensor]:
-    """Features [N,D] of random patches of the clean training images, and bool [N], whether they lie at an edge."""
     images = len(run.data.train)
     wanted = max(1, min(PATCHES_OF_IMAGE, PATCHES // images))
     generator = torch.Generator().manual_seed(run.config.training.seed + _STREAM)
-    model.backbone.eval()
+    run.model.backbone.eval()
     vectors: list[Tensor] = []
     outside: list[Tensor] = []
     for pictures, _, _ in run.clean_batches(list(range(images)), "patches"):
-        features = model.backbone(pictures).float().cpu()
+        features = run.model.backbone(pictures).float().cpu()
         edge = torch.ones(features.shape[2:], dtype=torch.bool)
         edge[1:-1, 1:-1] = False
         for patches in features.flatten(2).transpose(1, 2):

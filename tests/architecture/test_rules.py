@@ -96,6 +96,8 @@ def test_no_family_is_asked_for_by_name():
         and names & {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
     ]
     assert offenders == []
+    families = "protoexplain.models.families."
+    assert {name for file, name in imports() if "/families/" not in file and name.startswith(families)} == set()
 
 
 def test_core_knows_neither_app_nor_gradio():

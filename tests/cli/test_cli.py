@@ -168,7 +168,7 @@ class TestCheckpoints:
         code, told, _ = cli("info", "--json")
         content = json.loads(told)
         assert code == 0
-        prototypes_of_classes = {"protopnet", "st_protopnet", "evalprotopnet", "protopool", "prototree"}
+        prototypes_of_classes = {"protopnet", "st_protopnet", "tesnet", "evalprotopnet", "protopool", "prototree"}
         families = {*prototypes_of_classes, "nonparametric", "cbc", "rbf_net", "pipnet", "prototypedl", "shallow_cbc"}
         assert families == set(content["families"])
         assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds", "table"]

@@ -41,6 +41,7 @@ PROJECTED = {"warm_epochs": 1, "projections": [1], "last_layer_epochs": 1}
 SHORTEST = {
     "protopnet": PROJECTED,
     "st_protopnet": {"epochs": 2, **PROJECTED},
+    "tesnet": PROJECTED,
     "evalprotopnet": PROJECTED,
     "protopool": PROJECTED,
     "prototree": {"warm_epochs": 1, "joint_epochs": 1},

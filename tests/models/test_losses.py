@@ -63,6 +63,20 @@ def test_orthogonality_of_unit_prototypes_without_diagonal_pulls_only_across_the
     assert not two.grad.any()
 
 
+def test_subspace_distance():
+    p = prototypes()
+    bases = p.view(CLASSES, PER_CLASS, DEPTH)
+    operators = [basis.T @ basis for basis in bases]
+    expected = sum(torch.linalg.matrix_norm(operators[a] - operators[b]) for a, b in PAIRS if a < b) / 2**0.5
+    torch.testing.assert_close(losses.subspace_distance(p, CLASSES), expected)
+
+
+def test_classes_of_equal_spans_get_no_gradient_that_is_not_finite():
+    same = prototypes()[:PER_CLASS].repeat(2, 1).requires_grad_()
+    losses.subspace_distance(same, 2).backward()
+    assert not same.grad.any()
+
+
 def test_wrong_class_l1():
     weight = torch.randn(CLASSES, CLASSES * PER_CLASS)
     expected = sum(
@@ -226,6 +240,7 @@ LABELS = torch.tensor([0, 1, 2, 3, 1])
         (lambda p: losses.discrimination(p, CLASSES), (12, 5)),
         (lambda p: losses.orthogonality(p, CLASSES), (12, 5)),
         (lambda p: losses.orthogonality(p, CLASSES, diagonal=False), (12, 5)),
+        (lambda p: losses.subspace_distance(p, CLASSES), (12, 5)),
         (lambda w: losses.wrong_class_l1(w, OWNERSHIP), (4, 12)),
         (lambda s: losses.best_among(s, OWNERSHIP.of_images(LABELS)), (5, 12)),
         (lambda s: losses.margin_loss(s, LABELS, 0.3), (5, 4)),
@@ -248,6 +263,7 @@ def test_gradients(loss, shape):
         lambda p: losses.orthogonality(p, CLASSES, diagonal=False),
         lambda p: losses.closeness(p, CLASSES),
         lambda p: losses.discrimination(p, CLASSES),
+        lambda p: losses.subspace_distance(p, CLASSES),
     ],
 )
 def test_products_are_computed_in_float32_under_mixed_precision(loss):

@@ -9,6 +9,7 @@ B images, D channels, H x W cells.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from protoexplain.models.families.nonparametric import NonParametricConfig
 from protoexplain.models.heads import AggregationHead
 from protoexplain.models.object_gate import LinearGate, embedding_of, gates_of
 from protoexplain.models.precision import in_float32
-from protoexplain.models.principal import published_foreground
+from protoexplain.models.principal import foreground_rule, published_foreground
 from protoexplain.models.processes import over_processes
 from protoexplain.models.similarity import Cosine
 from protoexplain.models.transport import assigned_prototypes, moved_by_sums, moved_prototypes
@@ -168,6 +169,22 @@ class NonParametricNet(PrototypeModel):
         return total / torch.where(counted > 0, counted, 1)
 
     # ------------------------------------------------------------------ training
+
+    @torch.no_grad()
+    def start_from_patches(self, sample: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        """Standardise the features, and find the direction that tells the object where no gate does, as configured."""
+        own_foreground = not (gates_of(self) or self.config.published_foreground)
+        if not (self.config.feature_norm or own_foreground):
+            return
+        embedding, (patches, outside) = self.embedding, sample()
+        if self.config.feature_norm:
+            embedding.mean.copy_(patches.mean(0))
+            embedding.deviation.copy_(patches.std(0).clamp_min(torch.finfo(patches.dtype).eps))
+        if own_foreground:
+            plain = embedding.plain(patches.to(embedding.mean)[:, :, None, None])[:, :, 0, 0].cpu()
+            weight, bias = foreground_rule(plain, outside)
+            self.foreground.weight.copy_(weight)
+            self.foreground.bias.copy_(bias)
 
     def observe(self, output: PrototypeOutput, labels: Tensor) -> None:
         """Prototypes follow their patches while the network learns nothing."""
