@@ -250,7 +250,15 @@ def resolve(source: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
         protoexplain.errors.UserError: 'planted-protopnt' is neither a preset nor a file
         ...
     """
-    raw = read_preset(str(source)) if str(source) in preset_names() else _read_file(Path(source))
+    return assigned(read_preset(str(source)) if str(source) in preset_names() else _read_file(Path(source)), assignments)
+
+
+def assigned(raw: Mapping[str, Any], assignments: Sequence[str]) -> RunConfig:
+    """A plain configuration with changes such as ``schedule.warm_epochs=3``, checked.
+
+    Raises:
+        UserError: Unknown or ill-valued keys.
+    """
     for assignment in assignments:
         raw = merged(raw, parse_assignment(assignment))
     return parse(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -33,7 +34,12 @@ def register(app: typer.Typer) -> None:
 
 def train(
     folder: Annotated[
-        Path | None, typer.Argument(help="Data set; the same as --data.", callback=existing_folder, show_default=False)
+        Path | None,
+        typer.Argument(
+            help="Data set, the same as --data; with --resume, the folder of the run that is to go on.",
+            callback=existing_folder,
+            show_default=False,
+        ),
     ] = None,
     config: Annotated[
         str | None,
@@ -60,7 +66,12 @@ def train(
         float | None,
         typer.Option(min=0.1, help="Take as many epochs as fit into so many minutes, by a short test when it begins."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with an interrupted run, given as FOLDER or --out, with its own settings and data."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -72,23 +83,25 @@ def train(
 ) -> None:
     """Train a model: warm up, train, project prototypes onto training patches, fit the last layer, save."""
     from protoexplain.config import resolve
+    from protoexplain.training.run_folder import is_run, settings_of_run, settings_to_go_on
 
     if folder is not None and data is not None:
         raise UserError("a data set was given twice", f"{folder}, --data {data}", "give one of them")
-    data = data or folder
-    config = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
     if epochs is not None and minutes is not None:
         raise UserError("both epochs and minutes are given", "--epochs, --minutes", "give one of them")
-    shortened = [] if epochs is None else [f"training.epochs={epochs}"]
-    settings = resolve(config, [*(assignments or []), *shortened])
-    run = out or _free_folder(RUNS / Path(config).stem, resume)
+    data, command = data or folder, command_line()
+    if data is not None and is_run(data):
+        data, out, command = None, _run_to_go_on(data, out, resume), ""
+    changes = [*(assignments or []), *([] if epochs is None else [f"training.epochs={epochs}"])]
+    source = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
+    run = out or _free_folder(RUNS / Path(source).stem, resume)
+    own = resume and config is None and is_run(run)
+    settings = settings_of_run(run, changes) if own else resolve(source, changes)
     if dry_run:
         if resume:
-            from protoexplain.training.run_folder import settings_to_go_on
-
             settings = settings_to_go_on(run, settings)
             data = data or _configured(settings)
-        if not _tried_before(config, settings):
+        if not (own or _tried_before(source, settings)):
             from protoexplain.training.model_check import check_configuration
 
             check_configuration(settings)
@@ -105,7 +118,6 @@ def train(
     from protoexplain.training.callbacks import Interrupted
     from protoexplain.training.run import train as run_training
 
-    command = command_line()
     with watching() as watcher:
         data_path = data or _configured(settings)
         if data_path == EMBEDDED:
@@ -122,11 +134,26 @@ def train(
                 command=command,
             )
         except Interrupted:
-            rank_zero_only(say)(
-                f"stopped; go on with: {command}{'' if resume else ' --resume'}" + ("" if out else f" --out {run}")
-            )
+            within = "" if minutes is None else f" --minutes {minutes:g}"
+            rank_zero_only(say)(f"stopped; go on with: protoexplain train --resume {shlex.quote(str(run))}{within}")
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
+
+
+def _run_to_go_on(run: Path, out: Path | None, resume: bool) -> Path:
+    """The folder of a run that was given where a data set may be given, if the run is to go on.
+
+    Raises:
+        UserError: Nobody asked to go on, or with another run.
+    """
+    if not resume:
+        finished = (run / "best").exists()
+        fix = f"protoexplain {'app' if finished else 'train --resume'} {shlex.quote(str(run))}"
+        what = f"this is the folder of {'a finished' if finished else 'an interrupted'} run, not a data set"
+        raise UserError(what, str(run), f"{'see it' if finished else 'go on'} with: {fix}")
+    if out is not None and out.resolve() != run.resolve():
+        raise UserError("a run was given twice", f"{run}, --out {out}", "give one of them")
+    return run
 
 
 def _configured(settings: RunConfig) -> Path:

@@ -150,7 +150,9 @@ def _tidy(out: Path, resume: bool) -> None:
             "the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out"
         )
     if (out / "best").exists() or ((out / "last").exists() and not interrupted):
-        raise UserError("the folder holds a finished run", str(out), "choose another --out")
+        raise UserError(
+            "the folder holds a finished run", str(out), f"see it with protoexplain app {out}, or choose another --out"
+        )
 
 
 def _prepare(config: RunConfig, fabric: Fabric, data_path: Path | None, callbacks: Callbacks, scratch: Path) -> Trainer:

@@ -6,11 +6,11 @@ A run that goes on has to have both as they were.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from protoexplain.config import RunConfig, merged, parse, read_yaml_file, with_training
+from protoexplain.config import RunConfig, assigned, merged, parse, read_yaml_file, with_training
 from protoexplain.data.records import ImageSet
 from protoexplain.errors import UserError
 from protoexplain.io.json_values import flat
@@ -38,6 +38,24 @@ def remembered(config: RunConfig, data: Path) -> str:
     """The text of config.yaml: the settings, and the folder of the data."""
     where = config.data.model_copy(update={"path": str(data.resolve())})
     return config.model_copy(update={"data": where}).to_yaml()
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training has begun in a folder."""
+    return (folder / CONFIG).is_file() and (folder / DATA).is_file()
+
+
+def settings_of_run(folder: Path, assignments: Sequence[str] = ()) -> RunConfig:
+    """The settings of a run, in which what a run may decide itself is open.
+
+    Args:
+        folder: Of the run.
+        assignments: Changes such as ``data.workers=2``.
+
+    Raises:
+        UserError: Its configuration cannot be read.
+    """
+    return assigned(merged(_stored(folder), {"training": dict.fromkeys(_DECIDED)}), assignments)
 
 
 def data_of_run(folder: Path) -> Path | None:

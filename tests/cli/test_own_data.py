@@ -59,7 +59,7 @@ class TestTrain:
 
     def test_a_dry_run_refuses_to_go_on_with_other_settings(self, cli, class_folders, tmp_path):
         (tmp_path / CONFIG).write_text(remembered(tiny_config("protopnet"), class_folders))
-        code, told, trouble = cli("train", class_folders, "-o", tmp_path, "--resume", "--dry-run")
+        code, told, trouble = cli("train", "-c", "quick-protopnet", "-o", tmp_path, "--resume", "--dry-run")
         assert (code, told) == (2, "")
         assert "data.image_size was 64 and is 160" in trouble
 
@@ -73,6 +73,32 @@ class TestTrain:
         code, told, trouble = cli(*given)
         assert (code, told) == (2, "")
         assert "data.images was 17 and is 18" in trouble
+
+    def test_the_folder_of_a_run_is_no_data_set_but_can_go_on(self, cli, class_folders, tmp_path):
+        run = tmp_path / "my run"
+        run.mkdir()
+        (run / CONFIG).write_text(remembered(tiny_config("protopnet", training={"epochs": 9}), class_folders))
+        (run / DATA).write_text(described(read_image_set(class_folders)))
+        code, told, trouble = cli("train", run)
+        assert (code, told) == (2, "")
+        assert "the folder of an interrupted run, not a data set" in trouble
+        assert f"go on with: protoexplain train --resume '{run}'" in trouble
+        for given in ((run,), ("-o", run), (run, "-o", run, "-s", "data.workers=2"), (run, "--minutes", 3)):
+            code, told, trouble = cli("train", "--resume", *given, "--dry-run")
+            assert (code, trouble) == (0, "")
+            assert "image_size: 64" in told
+            assert "epochs: 9" in told
+            assert "# 17 images of 3 classes" in told
+        for given, words in (
+            ((run, "-s", "training.seed=7"), "training.seed was 0 and is 7"),
+            ((run, "-o", tmp_path), "a run was given twice"),
+        ):
+            code, told, trouble = cli("train", "--resume", *given, "--dry-run")
+            assert (code, told) == (2, "")
+            assert words in trouble
+        (run / "best").mkdir()
+        assert f"see it with: protoexplain app '{run}'" in cli("train", run)[2]
+        assert "the folder holds a finished run" in cli("train", "--resume", run)[2]
 
 
 class TestApp:

@@ -246,7 +246,7 @@ class TestRefusals:
             tiny_train("protopnet", planted, stopped)
 
 
-def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
+def test_terminated_command_saves_its_state_and_goes_on(cli, planted, tmp_path):
     long = {"schedule": {"last_layer_epochs": 150}}
     config = tmp_path / "config.yaml"
     config.write_text(tiny_config("protopnet", **long).to_yaml())
@@ -260,10 +260,12 @@ def test_terminated_command_saves_its_state_and_goes_on(planted, tmp_path):
     os.kill(command.process.pid, signal.SIGTERM)
     code, told, trouble = command.ended(30)
     assert code == 143, trouble
-    assert "--resume" in told
+    assert told.endswith(f"stopped; go on with: protoexplain train --resume {out}\n")
     assert "Traceback" not in trouble
     assert place(out)[1] < 150
-    tiny_train("protopnet", planted, out, options={"resume": True}, **long)
+    code, _, trouble = cli("train", "--resume", out)
+    assert code == 0, trouble
     tiny_train("protopnet", planted, tmp_path / "whole", **long)
     assert_same_end(out, tmp_path / "whole")
+    assert "protoexplain train --config config.yaml" in (out / "best" / "README.md").read_text()
     assert json.loads((out / "best" / "metrics.json").read_text())["projections"]
