@@ -15,9 +15,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from protoexplain.errors import UserError, nearest_name
+from protoexplain.io.json_values import flat
 from protoexplain.io.manifest import read_limited
 
 MAX_YAML_BYTES = 1_000_000
+_LARGEST = 2**32
+"""Of the numbers in a configuration: counting further would never end, and nothing finite would be learned."""
 
 
 class DataConfig(BaseModel):
@@ -78,7 +81,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     batch_size: int = Field(32, ge=1)
     accelerator: str = "auto"
     """Device of the training: auto (the best there is), cpu, cuda, cuda:1 or mps."""
@@ -250,7 +253,8 @@ def resolve(source: str | Path, assignments: Sequence[str] = ()) -> RunConfig:
         protoexplain.errors.UserError: 'planted-protopnt' is neither a preset nor a file
         ...
     """
-    return assigned(read_preset(str(source)) if str(source) in preset_names() else _read_file(Path(source)), assignments)
+    raw = read_preset(str(source)) if str(source) in preset_names() else _read_file(Path(source))
+    return assigned(raw, assignments)
 
 
 def assigned(raw: Mapping[str, Any], assignments: Sequence[str]) -> RunConfig:
@@ -300,9 +304,18 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.model_validate({**raw, **parts})
     except ValidationError as error:
         mistakes += mistakes_in(error, RunConfig, ())
+    if not mistakes:
+        mistakes += _not_usable(config.model_dump())
     if mistakes:
         raise UserError("; ".join(mistakes), "configuration", "correct the named keys; --dry-run prints all of them")
     return config
+
+
+def _not_usable(settings: Mapping[str, Any]) -> list[str]:
+    """Numbers that are not finite, or larger than any use."""
+    numbers = [(key, value) for key, value in flat(settings) if isinstance(value, int | float)]
+    bad = [(key, value) for key, value in numbers if not abs(value) <= _LARGEST]
+    return [f"{key}: input should be a number up to {_LARGEST:,}, got {value}" for key, value in bad]
 
 
 def mistakes_in(error: ValidationError, schema: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:

@@ -49,7 +49,17 @@ def test_an_unknown_preset_to_extend_is_refused(tmp_path):
         resolve(file)
 
 
-PRESETS = [read_preset(name) for name in preset_names()]
+@pytest.mark.parametrize(
+    "assignment",
+    ["schedule.pretrain_batch_size=0", "schedule.lr=-1", "schedule.lr=.inf", "schedule.decay.gamma=.nan",
+     "training.epochs=1000000000000", "training.seed=4294967296"],
+)  # fmt: skip
+def test_values_that_no_training_can_use_are_refused_by_key(assignment):
+    with pytest.raises(UserError, match=rf"^{assignment.partition('=')[0]}: input should be"):
+        resolve("cars-cbc-convnext", [assignment])
+
+
+PRESETS = [parse(read_preset(name)).model_dump(mode="json") for name in preset_names()]
 
 
 @fuzz

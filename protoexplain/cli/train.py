@@ -91,7 +91,7 @@ def train(
         raise UserError("both epochs and minutes are given", "--epochs, --minutes", "give one of them")
     data, command = data or folder, command_line()
     if data is not None and is_run(data):
-        data, out, command = None, _run_to_go_on(data, out, resume), ""
+        out, data, command = _run_to_go_on(data, out, resume), None, ""
     changes = [*(assignments or []), *([] if epochs is None else [f"training.epochs={epochs}"])]
     source = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
     run = out or _free_folder(RUNS / Path(source).stem, resume)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from protoexplain.models.family import FamilyConfig
 from protoexplain.models.stage import Decay, Stage
@@ -27,10 +27,10 @@ class ComponentSchedule(BaseModel):
     pretrain_epochs: int = Field(12, ge=0)
     head_epochs: int = Field(48, ge=0)
     joint_epochs: int = Field(84, ge=0)
-    lr: float = 3.75e-4
+    lr: NonNegativeFloat = 3.75e-4
     """Of the network, in pre-training and end to end."""
-    lr_head: float = 5e-3
-    pretrain_batch_size: int | None = None
+    lr_head: NonNegativeFloat = 5e-3
+    pretrain_batch_size: int | None = Field(None, ge=1)
 
 
 def three_phases(

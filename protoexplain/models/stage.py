@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
 GROUPS = ("lower", "backbone", "addon", "prototypes", "slots", "head", "decoder")
 """Of parameters, each with its learning rate."""
@@ -156,11 +156,11 @@ class ProjectedSchedule(BaseModel):
     """Epochs in any order, counted from 0 over warm and joint, at whose end prototypes are projected."""
     last_layer_epochs: int = Field(0, ge=0)
     """Of the head alone, after each projection."""
-    lr_backbone: float = 1e-4
-    lr_addon: float = 3e-3
-    lr_prototypes: float = 3e-3
-    lr_head: float = 1e-4
-    weight_decay: float = 1e-3
+    lr_backbone: NonNegativeFloat = 1e-4
+    lr_addon: NonNegativeFloat = 3e-3
+    lr_prototypes: NonNegativeFloat = 3e-3
+    lr_head: NonNegativeFloat = 1e-4
+    weight_decay: NonNegativeFloat = 1e-3
     """Of backbone and add-on."""
     decay: Decay = Decay()
     """Of the joint stage."""

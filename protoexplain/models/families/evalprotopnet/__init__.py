@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
@@ -45,9 +45,9 @@ class EvalProtoPNetSchedule(ProjectedSchedule):
     """Where nothing is projected; otherwise the last projection ends training."""
     projections: tuple[NonNegativeInt, ...] = (11,)
     """Epochs, counted from 0, at whose end prototypes are projected; the published method never does (empty)."""
-    lr_head: float = 1e-6
+    lr_head: NonNegativeFloat = 1e-6
     """In warm-up and joint training, too small to move the head far."""
-    lr_last_layer: float = 1e-3
+    lr_last_layer: NonNegativeFloat = 1e-3
     """In epochs of the head alone, which are not published either."""
     decay: Decay = Decay(kind="step", every=3, gamma=0.2)
     losses: EvalProtoPNetLosses = EvalProtoPNetLosses()

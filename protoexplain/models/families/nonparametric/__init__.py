@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Stage
@@ -52,8 +52,8 @@ class NonParametricSchedule(BaseModel):
 
     prototype_epochs: int = Field(1, ge=0)
     tuning_epochs: int = Field(1, ge=0)
-    lr_addon: float = 1e-4
-    lr_head: float = 1e-6
+    lr_addon: NonNegativeFloat = 1e-4
+    lr_head: NonNegativeFloat = 1e-6
     losses: NonParametricLosses = NonParametricLosses()
 
 

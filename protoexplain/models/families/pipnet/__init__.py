@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
 from protoexplain.models.family import Family, imported_when_built
@@ -24,8 +24,8 @@ class PIPNetSchedule(ComponentSchedule):
     joint_epochs: int = Field(57, ge=0)
     lower_frozen_epochs: int = Field(7, ge=0)
     """So many joint epochs pass before the layers up to `backbone.lower_stride` are trained too."""
-    lr: float = 5e-4
-    lr_head: float = 0.05
+    lr: NonNegativeFloat = 5e-4
+    lr_head: NonNegativeFloat = 0.05
     head_restart: int = Field(10, ge=1)
     """The head's learning rate starts again after so many epochs of the head and joint phases (5 if they have 30)."""
 

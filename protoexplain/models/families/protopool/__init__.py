@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Annealing, Decay, ProjectedSchedule, Stage
@@ -64,11 +64,11 @@ class ProtoPoolSchedule(ProjectedSchedule):
     mixup: bool = True
     """Show each picture mixed with another of its batch (published); the whole network then sees every picture of every
     epoch, and nothing can be cached."""
-    lr_backbone: float = 5e-5
-    lr_addon: float = 1.5e-3
-    lr_prototypes: float = 1.5e-3
-    lr_slots: float = 1.5e-3
-    lr_head: float = 5e-5
+    lr_backbone: NonNegativeFloat = 5e-5
+    lr_addon: NonNegativeFloat = 1.5e-3
+    lr_prototypes: NonNegativeFloat = 1.5e-3
+    lr_slots: NonNegativeFloat = 1.5e-3
+    lr_head: NonNegativeFloat = 5e-5
     decay: Decay = Decay(kind="at", epochs=tuple(range(6, 32, 5)), gamma=0.1)
     last_layer_decay: Decay = Decay(kind="at", epochs=(6, 11, 16, 21), gamma=0.95)
     losses: ProtoPoolLosses = ProtoPoolLosses()

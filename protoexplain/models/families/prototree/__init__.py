@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, Stage
@@ -44,11 +44,11 @@ class ProtoTreeSchedule(BaseModel):
     warm_epochs: int = Field(30, ge=0)
     """Without the layers up to `backbone.lower_stride` or `lower_until`."""
     joint_epochs: int = Field(70, ge=0)
-    lr_lower: float = Field(1e-5, ge=0)
-    lr_backbone: float = Field(1e-3, ge=0)
+    lr_lower: NonNegativeFloat = 1e-5
+    lr_backbone: NonNegativeFloat = 1e-3
     """Of the layers above."""
-    lr_addon: float = 1e-3
-    lr_prototypes: float = 1e-3
+    lr_addon: NonNegativeFloat = 1e-3
+    lr_prototypes: NonNegativeFloat = 1e-3
     decay: Decay = Decay(kind="at", epochs=(61, 71, 81, 91), gamma=0.5)
     """Counted over all epochs."""
     losses: ProtoTreeLosses = ProtoTreeLosses()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from protoexplain.models.backbone_config import BackboneConfig
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
@@ -45,7 +45,7 @@ class PrototypeDLSchedule(BaseModel):
     epochs: int = Field(1500, ge=1)
     last_layer_epochs: int = Field(0, ge=0)
     """Of the head alone afterwards; published: none."""
-    lr: float = 2e-3
+    lr: NonNegativeFloat = 2e-3
     batch_size: int = Field(250, ge=1)
     """R1 and R2 are minima over a batch, which has to cover the data."""
     decay: Decay = Decay()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from protoexplain.models.component_schedule import ComponentConfig, ComponentSchedule, three_phases
 from protoexplain.models.family import Family, imported_when_built
@@ -14,8 +14,8 @@ class RBFNetSchedule(ComponentSchedule):
 
     head_epochs: int = Field(3, ge=0)
     joint_epochs: int = Field(81, ge=0)
-    lr: float = 5e-4
-    lr_head: float = 0.05
+    lr: NonNegativeFloat = 5e-4
+    lr_head: NonNegativeFloat = 0.05
     head_restart: int = Field(10, ge=1)
     """The head's cosine schedule starts again after so many epochs."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from protoexplain.models.backbone_config import BackboneConfig
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
@@ -69,7 +69,7 @@ class ShallowCBCSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(40, ge=1)
-    lr: float = 5e-3
+    lr: NonNegativeFloat = 5e-3
     decay: Decay = Decay()
     losses: ShallowCBCLosses = ShallowCBCLosses()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, ProjectedSchedule, Stage
@@ -52,7 +52,7 @@ class STProtoPNetSchedule(ProjectedSchedule):
     last_layer_epochs: int = Field(10, ge=0)
     end_projected: bool = True
     """Stop after the last projection; the published schedule goes on and moves prototypes off their patches."""
-    weight_decay: float = 5e-4
+    weight_decay: NonNegativeFloat = 5e-4
     decay: Decay = Decay(kind="at", epochs=(3, 5, 7, 9), gamma=0.2)
     """Counted in joint epochs from 1: before epochs 7, 9, 11 and 13 of the run."""
     losses: STProtoPNetLosses = STProtoPNetLosses()
