@@ -73,7 +73,7 @@ def export(checkpoint: Checkpoint, target: Path) -> Exported:
     if not difference <= TOLERANCE:
         what = f"the exported network gives other numbers than the model (by {difference:.2g})"
         raise UserError(what, str(target), _FIX)
-    write_file(target, content)
+    write_file(target, content, new=True)
     outputs: dict[str, tuple[int | str, ...]] = {
         key: (BATCH, *output.shape[1:]) for key, output in zip(network.outputs, expected, strict=True)
     }

@@ -39,11 +39,16 @@ _unfinished: set[str] = set()
 """Names of the temporary content that threads of this program are writing."""
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write or replace one file (text as UTF-8).
+def write_file(path: Path, content: bytes | str, *, new: bool = False) -> None:
+    """Write one file (text as UTF-8).
+
+    Args:
+        path: The file.
+        content: All of it.
+        new: Replace nothing, not even what appears under the name in the meantime.
 
     Raises:
-        UserError: It cannot be written; the old content is still there.
+        UserError: It cannot be written, or `new` and there is something; the old content is still there.
     """
     data = content.encode() if isinstance(content, str) else content
     recover(path.parent, path.name)
@@ -51,7 +56,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
         _sync_file(temporary)
-        temporary.replace(path)
+        (_give_free_name if new else Path.replace)(temporary, path)
         _sync_folder(path.parent)
     log.info("wrote %s", path)
 
@@ -173,6 +178,20 @@ def _all_or_nothing(target: Path, size: int = 0) -> Iterator[Path]:
         raise
     finally:
         _unfinished.discard(temporary.name)
+
+
+def _give_free_name(temporary: Path, target: Path) -> None:
+    """Rename a file unless the name is taken: in one step, except where the file system has no hard links."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError as error:
+        raise _taken(target) from error
+    except OSError as error:
+        if target.exists():
+            raise _taken(target) from error
+        temporary.rename(target)
+    else:
+        temporary.unlink()
 
 
 def _taken(target: Path) -> UserError:

@@ -89,6 +89,16 @@ class TestCommand:
         assert code == 2
         assert "exists already" in err
 
+    def test_a_file_that_appears_meanwhile_stays(self, cli, tiny_checkpoint, tmp_path, monkeypatch):
+        file = tmp_path / "model.pt2"
+        made = formats.Format("ours", (), write=lambda *_: b"ours", run=lambda *_: file.write_bytes(b"mine"))
+        monkeypatch.setattr(run, "format_of", lambda _: made)
+        monkeypatch.setattr(run, "_traced", lambda *_: None)
+        monkeypatch.setattr(run, "_difference", lambda *_: 0.0)
+        code, _, err = cli("export", tiny_checkpoint("protopnet"), "--to", file)
+        assert (code, file.read_bytes()) == (2, b"mine")
+        assert "there is something under this name already" in err
+
     @pytest.mark.parametrize(("name", "told"), [("model.h5", "unknown format '.h5'"), ("model", ".onnx or .pt2")])
     def test_formats_are_known_by_the_suffix(self, cli, tiny_checkpoint, tmp_path, name, told):
         code, _, err = cli("export", tiny_checkpoint("protopnet"), "--to", tmp_path / name)

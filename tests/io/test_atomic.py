@@ -51,6 +51,17 @@ def test_file_is_written_and_replaced(tmp_path):
     assert names(path.parent) == ["x.txt"]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_replaces_nothing(tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: os.open("/", os.O_WRONLY))  # fails as a system without links does
+    write_file(tmp_path / "x.txt", "one", new=True)
+    with pytest.raises(UserError, match="already"):
+        write_file(tmp_path / "x.txt", "two", new=True)
+    assert (tmp_path / "x.txt").read_text() == "one"
+    assert names(tmp_path) == ["x.txt"]
+
+
 def test_folder_has_a_manifest_of_all_files(tmp_path):
     write_folder(tmp_path / "out", filler("one"))
     manifest = verify_folder(tmp_path / "out")
