@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,21 +37,49 @@ def in_float32(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, 
     return computed
 
 
+class _Exactness:
+    """Torch's precision of float32, a setting of the whole process: the first thread that wants all digits sets it, and
+    the last one puts back what was there."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = Lock(), 0
+        self._before: list[str] = []
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._before = [setting.fp32_precision for setting in _settings()]
+                for setting in _settings():
+                    setting.fp32_precision = "ieee"
+            self._users += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                for setting, value in zip(_settings(), self._before, strict=True):
+                    setting.fp32_precision = value
+
+
+def _settings() -> tuple[Any, ...]:
+    return torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+
+
+_exactness = _Exactness()
+
+
 @contextmanager
 def all_digits() -> Iterator[None]:
     """Inside, accelerators compute float32 products and convolutions with all digits instead of in TF32.
 
-    Patches that are written into prototypes are then found and proved alike on all devices.  It can decorate functions.
+    Patches that are written into prototypes are then found and proved alike on all devices.  It can decorate functions,
+    and several threads may be inside; what else the process computes meanwhile has all digits too.
     """
-    settings = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
-    before = [setting.fp32_precision for setting in settings]
+    _exactness.begin()
     try:
-        for setting in settings:
-            setting.fp32_precision = "ieee"
         yield
     finally:
-        for setting, value in zip(settings, before, strict=True):
-            setting.fp32_precision = value
+        _exactness.end()
 
 
 def exact(numbers: Tensor) -> Tensor:

@@ -34,6 +34,16 @@ def test_all_digits_only_inside(rounded):
     assert precisions() == rounded
 
 
+def test_who_is_inside_keeps_all_digits_when_another_leaves(rounded):
+    first, second = all_digits(), all_digits()
+    for one in (first, second):
+        one.__enter__()
+    first.__exit__(None, None, None)
+    assert precisions() == ["ieee", "ieee"]
+    second.__exit__(None, None, None)
+    assert precisions() == rounded
+
+
 def test_patches_are_sought_with_all_digits(rounded):
     model, seen = linear(torch.eye(3).tolist()), []
     model.backbone.register_forward_hook(lambda *_: seen.append(precisions()))
