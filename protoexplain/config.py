@@ -88,6 +88,8 @@ class TrainingConfig(BaseModel):
     devices: int = Field(1, ge=1)
     """Processes (DDP where more than one)."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Mixed: features are computed in half precision where gradients flow; what only observes pictures, projection and
+    evaluation compute in float32."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; None takes what is fastest in a short test before a training, at most torch's default."""
     deterministic: bool = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -157,7 +158,7 @@ def _step_seconds(trainer: Trainer, stage: Stage, trained: frozenset[str], kind:
         while len(times) < 3 or (len(times) <= _STEPS and times[-1] - times[0] < _ENOUGH):
             yield batch
 
-    with trainer.fabric.autocast():
+    with trainer.fabric.autocast() if trained else nullcontext():
         engine.train_epoch(
             trainer.fabric,
             step,

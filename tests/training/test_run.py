@@ -19,7 +19,9 @@ from protoexplain.models.registry import get_family
 from protoexplain.training import run as run_module
 from protoexplain.training import trainer as trainer_module
 from protoexplain.training.run import train
+from protoexplain.training.schedule import stages_of
 from protoexplain.training.state import STATE_FILE, Snapshot, weights_of
+from protoexplain.training.timing import measure_costs
 from protoexplain.training.trainer import Trainer
 from protoexplain.training.verify import verify
 
@@ -246,6 +248,20 @@ class TestSettings:
         result = tiny_train("protopnet", planted, tmp_path, training={"gradient_clip": 0.5})
         assert math.isfinite(result.metrics["test_accuracy"])
         assert all(math.isfinite(line["loss"]) for line in run_log(tmp_path) if "loss" in line)
+
+    def test_what_only_observes_does_so_in_float32(self, planted, tmp_path):
+        """Prototypes that are means of features are those of the features that explanations are computed from."""
+        config = tiny_config("nonparametric")
+        run, seen = open_run(config, planted, tmp_path), set()
+        run.fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+        run.model.embedding.added[-1].register_forward_hook(
+            lambda module, _, found: seen.add(found.dtype) if module.training else None
+        )
+        for stage in stages_of(config):
+            measure_costs(run, [stage], [run.model])
+            run.fit(stage)
+            assert seen == {torch.bfloat16 if stage.lr else torch.float32}
+            seen.clear()
 
     def test_workers_start_once(self, planted, tmp_path, monkeypatch):
         """Epochs, projections and evaluations all read by the same processes, which end with the run."""
