@@ -45,7 +45,10 @@ def merge(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Merge prototypes that fire together into one that their classes share, project, refit, save a new checkpoint."""
+    """Merge prototypes that fire together into one that their classes share, refit, and save a new checkpoint.
+
+    Prototypes that are patches of training images are projected anew in between.
+    """
     from protoexplain.training.checkpoint_ops import reproject
 
     with watching() as watcher:

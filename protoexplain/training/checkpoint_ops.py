@@ -62,13 +62,15 @@ def reproject(
     """Write the nearest patches of a data set into the prototypes, refit the last layer, save a new checkpoint.
 
     With `merge`, prototypes whose activations over the training images are correlated at least so highly become one
-    before, which their classes share.
+    before, which their classes share.  Those of families that write no patches are then only merged.
 
     Raises:
-        UserError: The family writes no patches, other classes, `out` exists, or there is no such device.
+        UserError: The family writes no patches and nothing is to be merged, other classes, `out` exists, or there is no
+            such device.
     """
     trainer, checkpoint = _open(path, data, out, watcher, device)
-    if not trainer.model.prototype_source.projected:
+    projects = trainer.model.prototype_source.projected
+    if not projects and merge is None:
         raise UserError(
             f"{checkpoint.config.family} does not write patches into prototypes", str(path), "nothing needs to be done"
         )
@@ -80,14 +82,16 @@ def reproject(
             into = merged_by(activations_of(model, train.similarity), model.branch_sizes(), merge)
             kept = into.unique().tolist()
             model.merge(into)
-        before_projection = {name: branch.prototypes.detach().clone() for name, branch in model.named_branches()}
+        branches = model.named_branches() if projects else ()
+        before_projection = {name: branch.prototypes.detach().clone() for name, branch in branches}
         allowed = projection_cells(trainer.config, trainer.data.train, trainer.data.crop)
         patches = projection.search_latents(model, train.batches(trainer.fabric.device), allowed=allowed)
-        projection.replace_prototypes(model, patches)
+        if projects:
+            projection.replace_prototypes(model, patches)
         similarity, tested = train.similarity_to(model), test.similarity_to(model)
-        projected, held = accuracy_of(model, tested, test.labels), features_of(trainer, "validation")
+        changed, held = accuracy_of(model, tested, test.labels), features_of(trainer, "validation")
         _refit(trainer, similarity, train.labels, held, epochs)
-        origin = trainer.origin_of([projection.to_cpu(found) for found in patches], projected=True)
+        origin = trainer.origin_of([projection.to_cpu(found) for found in patches], projects)
         records = tuple(
             replace(record, original_index=checkpoint.prototypes[old].original_index)
             for record, old in zip(origin.records, kept, strict=True)
@@ -95,7 +99,7 @@ def reproject(
         metrics = {
             **({} if merge is None else {"prototypes_merged": len(checkpoint.prototypes) - len(kept)}),
             "test_accuracy_before": before,
-            "test_accuracy_projected": projected,
+            "test_accuracy_projected" if projects else "test_accuracy_merged": changed,
             "test_accuracy": accuracy_of(model, tested, test.labels),
             "calibration": _calibrate(model, held, tested, test.labels),
         }

@@ -88,3 +88,19 @@ def test_finished_checkpoint_is_merged_anew(twins, planted, tmp_path):
     assert torch.equal(model.ownership.owned.any(0), before.ownership.owned.any(0))
     report = verify(Checkpoint.load(after.path), view_of_run(after.config.data, planted))
     assert report.passed, report.as_text()
+
+
+@pytest.mark.parametrize("family", ["cbc", "nonparametric"])
+def test_prototypes_that_are_no_patches_are_merged_and_stay_as_they_are(family, tiny_checkpoint, planted, tmp_path):
+    before = Checkpoint.load(tiny_checkpoint(family))
+    result = reproject(before.path, planted, tmp_path / "new", Silent(), "", 2, merge=0.1)
+    after = Checkpoint.load(result.checkpoint.path)
+    assert result.metrics["prototypes_merged"] == len(before.prototypes) - len(after.prototypes) > 0
+    assert "test_accuracy_merged" in result.metrics
+    kept = [record.original_index for record in after.prototypes]
+    (_, old), (_, new) = (next(iter(each.model().named_branches())) for each in (before, after))
+    assert torch.equal(new.prototypes, old.prototypes[kept])
+    assert after.before_projection() == {}
+    assert all(record.image_id for record in after.prototypes)
+    report = verify(after, view_of_run(after.config.data, planted))
+    assert report.passed, report.as_text()
