@@ -77,12 +77,20 @@ for module in _MODULES:
     module.register(app)
 
 
+_Unreadable: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""Raised for a command line that cannot be read; typer has no public name for it."""
+
+
 def main() -> None:
     """Run a command; the user's mistakes are told in three lines, or in one JSON object if asked, and exit with 2."""
+    as_json = "--log-json" in sys.argv
     try:
-        app()
+        sys.exit(app(standalone_mode=not as_json))
     except UserError as error:
         _end(str(error), 2, "error: ")
+    except _Unreadable as error:  # only where typer does not tell it itself
+        logs.set_up(False, as_json)
+        _end(error.format_message(), error.exit_code)  # type: ignore[attr-defined]
     except KeyboardInterrupt:
         _end("interrupted", 130)
 

@@ -69,7 +69,7 @@ def train(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with an interrupted run, given as FOLDER or --out, with its own settings and data."
+            "--resume", help="Go on with the interrupted run that is given in place of a data set, or in --out."
         ),
     ] = False,
     dry_run: Annotated[

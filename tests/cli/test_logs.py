@@ -42,6 +42,20 @@ def test_a_mistake_of_the_user_is_an_object_too(cli, tmp_path):
     assert all(json.loads(line) for line in trouble.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("trian",), "No such command 'trian'"), (("--bogus",), "No such option: --bogus"),
+     (("data", "draw", "birds", "--size", "x"), "--size"), (("export",), "Missing argument")],
+)  # fmt: skip
+def test_a_command_line_that_cannot_be_read_is_an_object_too(cli, words, told):
+    code, _, trouble = cli("--log-json", *words)
+    lines = [json.loads(line) for line in trouble.splitlines()]
+    assert (code, lines[-1]["level"]) == (2, "error")
+    assert told in lines[-1]["message"]
+    code, _, trouble = cli(*words)
+    assert (code, told in trouble, '{"' in trouble) == (2, True, False)
+
+
 def test_a_traceback_stays_in_its_line(capsys):
     logs.set_up(False, as_json=True)
     try:
