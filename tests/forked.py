@@ -38,6 +38,8 @@ class Forked:
 def start(target: Callable[..., object], *arguments: object, folder: Path, env: Mapping[str, str] | None = None):
     """Call `target` in a process of its own, with more environment variables; its output goes to files in `folder`."""
     out, err = folder / "output.txt", folder / "errors.txt"
+    for path in (out, err):
+        path.touch()
     environment = {**os.environ, **(env or {})}
     process = CONTEXT.Process(target=_redirected, args=(out, err, environment, target, arguments))
     process.start()
