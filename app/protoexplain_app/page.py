@@ -42,6 +42,7 @@ def build(library: Library) -> gr.Blocks:
                 widgets = panel.lay_out(notices)
         html(views.helps())
         panel.wire(widgets, library, navigation, strip, names, demo)
+    _tell_progress_to(navigation.address, demo)
     demo.state_session_capacity = SESSIONS
     return demo.queue(max_size=64, default_concurrency_limit=1)
 
@@ -59,6 +60,17 @@ def appearance() -> dict[str, Any]:
         "head": f"<script>{script('theme/in_turn.js', 'theme/address.js', 'theme/page.js')}</script>",
         "favicon_path": str(ROOT / "theme" / "icon.svg"),
     }
+
+
+def _tell_progress_to(place: gr.HTML, demo: gr.Blocks) -> None:
+    """Let the browser tell how far an event is to one widget alone, where nothing of it is shown.
+
+    By default it tells every output of every event, several times for each, and copies all that a widget holds each
+    time: a good part of what a click costs.
+    """
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [place]
 
 
 def _opened(name: str) -> Callable[[Choice | None], tuple[str, Any]]:

@@ -19,3 +19,11 @@ def test_what_the_page_remembers_is_changed_by_one_event_at_a_time(library):
     assert writers
     assert all(len(queues) == 1 for queues in writers.values()), writers
     assert {limit for queues in writers.values() for _, limit in queues} == {1}
+
+
+def test_progress_that_is_not_shown_is_told_to_one_widget(library):
+    """Telling every output, several times an event, was more than half of what a click cost the browser."""
+    demo = build(library)
+    hidden = [event for event in demo.fns.values() if event.show_progress == "hidden"]
+    assert hidden
+    assert {tuple(widget.elem_id for widget in event.show_progress_on) for event in hidden} == {("address",)}
