@@ -136,8 +136,12 @@ def test_any_class_can_be_asked_for(page):
 def test_another_example_and_fewer_rows(page):
     caption = page.locator("#explained .caption")
     before = caption.inner_text()
+    page.locator("#answer button.number").nth(1).click()
+    expect(page.locator("#answer [aria-pressed=true]")).to_have_count(1)
     page.locator("#pictures .tiles a").nth(1).click()
     expect(caption).not_to_have_text(before)
+    expect(page.locator("#explained .mark.here")).to_have_count(1)
+    expect(page.locator("#answer [aria-pressed=true]")).to_have_count(0)
     assert page.locator("#answer .card").count() == 5
     open_settings(page)
     page.locator("#rows label", has_text="3").click()

@@ -60,6 +60,12 @@ def test_a_part_is_painted_by_pointer_and_keyboard_and_the_link_holds_it(open_pa
     again = open_page(f"?{page.url.partition('?')[2]}", "#what-if-answer table")
     expect(again.locator("#painting-said")).to_have_text("3 % of the picture is painted.")
     expect(again.locator("#what-if-changed figcaption")).to_have_text("Changed")
+    again.locator("#pictures .tiles a").nth(2).click()
+    expect(again.locator("#painting-said")).to_contain_text("Draw on the picture")
+    again.get_by_role("slider", name="Hue").focus()
+    again.keyboard.press("ArrowRight")
+    again.wait_for_url(re.compile("hue=0.01"))
+    assert "area=" not in again.url
 
 
 def test_another_picture_is_asked_the_same_and_what_cannot_be_read_is_told(open_page, tmp_path):
@@ -67,6 +73,7 @@ def test_another_picture_is_asked_the_same_and_what_cannot_be_read_is_told(open_
     expect(page.get_by_role("slider", name="Brightness")).to_have_value("0.5")
     page.locator("#pictures .tiles a").nth(2).click()
     page.wait_for_url(re.compile("image=.*brightness=0.5"))
+    expect(page.locator(".slider.moved output")).to_have_text("0.5 times the original")
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
     page.locator("#own-file").set_input_files(poem)

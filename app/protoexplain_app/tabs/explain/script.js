@@ -92,8 +92,9 @@
   document.addEventListener("view-changed", () => {
     tell();
     const answer = document.querySelector("#answer .answer");
-    if (answer && answer !== drawn && whole()) {
-      drawn = answer;
+    const view = answer && `${answer.dataset.visit} ${answer.dataset.address}`;
+    if (view && view !== drawn && whole()) {
+      drawn = view;
       pin(null);
     }
   });

@@ -129,12 +129,12 @@ place.addEventListener("focusout", () => canvas() && point());
 /* The server draws the picture anew when another one is chosen. */
 let drawn = null;
 const renewed = () => {
-  if (!canvas() || canvas() === drawn) return;
-  drawn = canvas();
-  painted = unpacked(drawn.dataset.area);
+  if (!canvas() || canvas().dataset.visit === drawn) return;
+  drawn = canvas().dataset.visit;
+  painted = unpacked(canvas().dataset.area);
   corner = null;
   draw();
   if (form()) say(share());
 };
-new MutationObserver(renewed).observe(place, { childList: true, subtree: true });
+new MutationObserver(renewed).observe(place, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-visit"] });
 renewed();

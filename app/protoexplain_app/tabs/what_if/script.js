@@ -5,7 +5,7 @@ const part = (name) => element.querySelector(`[data-part=${name}]`);
 const sliders = () => [...element.querySelectorAll(".slider input")];
 const answer = document.querySelector("#what-if-answer");
 const PAUSE = 150, PATIENCE = 300, LONGEST = 60000;
-let due = 0, shown = 0, given_up = 0, busy = false, again = false, sent_texture = "", turn = 0, labelled = null;
+let due = 0, shown = 0, given_up = 0, busy = false, again = false, sent_texture = "", turn = 0;
 
 const label = (slider) => {
   const output = slider.parentElement.querySelector("output");
@@ -75,10 +75,11 @@ element.addEventListener("click", (event) => {
     soon();
   }
 });
-/* The server draws the controls anew when another picture is chosen, and every answer. */
+/* The server draws the controls anew when another picture is chosen, and every answer.  What is the same in both drawings
+   stays in the page, so that of a new answer nothing but a number may change. */
 new MutationObserver(() => {
-  if (form() === labelled) return;
-  labelled = form();
-  sliders().forEach(label);
+  if (sliders().some((slider) => !slider.parentElement.querySelector("output").textContent)) sliders().forEach(label);
 }).observe(element, { childList: true, subtree: true });
-new MutationObserver(answered).observe(answer, { childList: true, subtree: true });
+new MutationObserver(answered).observe(answer, {
+  childList: true, characterData: true, subtree: true, attributes: true, attributeFilter: ["data-turn"],
+});

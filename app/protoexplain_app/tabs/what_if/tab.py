@@ -34,7 +34,7 @@ def build(library: Library, chosen: gr.State) -> None:
         """Another picture is asked the same question; what was painted belonged to the one before."""
         query = parse_query(parameters) if parameters else Query(before.strengths, use=before.use)
         shown = what_if_view(library.explainer(choice), results, library.input_image(choice), query)
-        return [*answered(shown, query, choice), views.original(shown, query), views.controls(query)]
+        return [*answered(shown, query, choice), views.original(shown, query, choice.visit), views.controls(query)]
 
     def on_query(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
         query = parse_query(parameters)
@@ -45,7 +45,7 @@ def build(library: Library, chosen: gr.State) -> None:
         return [query, views.changed(shown), views.answer(shown, query, turn), views.prototypes(shown, choice.model)]
 
     def on_error(message: str) -> list[Any]:
-        return [gr.skip(), "", message, "", "", ""]
+        return [gr.skip(), "", views.trouble(message), "", "", ""]
 
     after_a_change = [state, changed, answer, prototypes]
     events = TabEvents(TAB.name, chosen, state, [*after_a_change, original, controls], on_error, ON_MODEL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from protoexplain.class_names import readable
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.view.sentences import about_what_if
@@ -9,9 +11,9 @@ from protoexplain_app.tabs.what_if.actions import CELLS, SLIDERS, USES, Query, W
 from protoexplain_app.templating import page
 
 
-def original(shown: WhatIfView, query: Query) -> str:
-    """The picture as it is, to paint on."""
-    return page("tabs/what_if/original.html", shown=shown, query=query, cells=CELLS)
+def original(shown: WhatIfView, query: Query, visit: int = 0) -> str:
+    """The picture as it is, to paint on; `visit` lets the page see that what was painted belongs to another one."""
+    return page("tabs/what_if/original.html", shown=shown, query=query, cells=CELLS, visit=visit)
 
 
 def controls(query: Query) -> str:
@@ -33,6 +35,11 @@ def answer(shown: WhatIfView, query: Query, turn: int = 0) -> str:
         parameters=query.parameters,
         turn=turn,
     )
+
+
+def trouble(message: str) -> str:
+    """What is shown instead of an answer; the page sees that it is new even where the message is the one before."""
+    return f'<div data-turn="{time.monotonic_ns()}">{message}</div>'
 
 
 def prototypes(shown: WhatIfView, model: str) -> str:
