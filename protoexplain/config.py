@@ -86,7 +86,10 @@ class TrainingConfig(BaseModel):
     accelerator: str = "auto"
     """Device of the training: auto (the best there is), cpu, cuda, cuda:1 or mps."""
     devices: int = Field(1, ge=1)
-    """Processes (DDP where more than one)."""
+    """Processes on each computer, each on a device of its own unless that is the CPU (DDP where more than one); they
+    share a batch."""
+    nodes: int = Field(1, ge=1)
+    """Computers that train together, with `devices` processes each; torchrun or SLURM starts them."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Mixed: features are computed in half precision where gradients flow; what only observes pictures, projection and
     evaluation compute in float32."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 
 from protoexplain.devices import AUTO, resolve_device
@@ -14,8 +16,36 @@ from protoexplain.errors import UserError
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
+def as_launched(processes: int, nodes: int, where: str = "--devices, --nodes") -> tuple[int, int]:
+    """Processes on each computer, and computers: those that torchrun or SLURM have started, else as asked for.
+
+    Args:
+        processes: Asked for, on each computer.
+        nodes: Computers; with 1 process on 1 computer nothing is asked for.
+        where: The options or keys that hold both, for errors.
+
+    Raises:
+        UserError: Others were started than asked for.
+    """
+    if TorchElasticEnvironment.detect():
+        launcher, total, here = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    elif SLURMEnvironment.detect():
+        launcher, total = "SLURM", int(os.environ["SLURM_NTASKS"])
+        here = int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
+    else:
+        return processes, nodes
+    started = here, total // here
+    if here * started[1] != total or (processes, nodes) not in ((1, 1), started):
+        raise UserError(
+            f"{launcher} started {total} processes, {here} on each computer; {processes} on each of {nodes} are wanted",
+            where,
+            "leave this out, or start as many: torchrun --nproc-per-node and --nnodes, srun --ntasks-per-node",
+        )
+    return started
+
+
 def make_fabric(
-    device: str = AUTO, processes: int = 1, precision: Precision = "32-true", where: str = "--device"
+    device: str = AUTO, processes: int = 1, precision: Precision = "32-true", where: str = "--device", nodes: int = 1
 ) -> Fabric:
     """A fabric that is not launched yet.
 
@@ -24,6 +54,7 @@ def make_fabric(
         processes: More than one share the work, each on a device of its own unless that is the CPU.
         precision: Mixed precision computes features in half precision.
         where: The option or key that holds the device, for errors.
+        nodes: Computers, each with as many processes.
 
     Raises:
         UserError: There is no such device, or there are fewer than processes.
@@ -32,9 +63,9 @@ def make_fabric(
     most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(chosen.type, processes)
     if processes > (most if chosen.index is None else 1):
         raise UserError(f"{processes} processes need as many devices of '{device}'", where, f"there are {most}")
-    strategy: Any = DDPStrategy(find_unused_parameters=True) if processes > 1 else "auto"
+    strategy: Any = DDPStrategy(find_unused_parameters=True) if processes * nodes > 1 else "auto"
     devices = processes if chosen.index is None else [chosen.index]
-    return Fabric(accelerator=chosen.type, devices=devices, strategy=strategy, precision=precision)
+    return Fabric(accelerator=chosen.type, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
 
 
 def scales_gradients(fabric: Fabric) -> bool:

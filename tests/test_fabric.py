@@ -6,7 +6,7 @@ import torch
 from protoexplain import devices
 from protoexplain import fabric as module
 from protoexplain.errors import UserError
-from protoexplain.fabric import make_fabric, scales_gradients
+from protoexplain.fabric import as_launched, make_fabric, scales_gradients
 
 
 def test_one_process_on_the_cpu():
@@ -38,3 +38,27 @@ def test_what_is_handed_to_lightning(monkeypatch):
     make_fabric("cuda:3")
     assert (given["accelerator"], given["devices"], given["precision"]) == ("cuda", [3], "32-true")
     assert given["strategy"] == "auto"
+
+
+def launched(monkeypatch, **variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4}
+SLURM = {"SLURM_NTASKS": 8, "SLURM_NTASKS_PER_NODE": 4, "SLURM_JOB_NAME": "train"}
+
+
+@pytest.mark.parametrize("started", [TORCHRUN, SLURM])
+def test_processes_are_those_that_a_launcher_has_started(started, monkeypatch):
+    assert as_launched(3, 1) == (3, 1)
+    launched(monkeypatch, **started)
+    assert as_launched(1, 1) == as_launched(4, 2) == (4, 2)
+    with pytest.raises(UserError, match="started 8 processes, 4 on each computer; 8 on each of 1 are wanted"):
+        as_launched(8, 1)
+
+
+def test_several_computers_share_the_work(monkeypatch):
+    launched(monkeypatch, **TORCHRUN, RANK=5, LOCAL_RANK=1, GROUP_RANK=1)
+    fabric = make_fabric("cpu", 4, nodes=2)
+    assert (fabric.world_size, fabric.global_rank, fabric.strategy.num_nodes) == (8, 5, 2)

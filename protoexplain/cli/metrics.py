@@ -54,7 +54,8 @@ def measure(
     images: PerClass = 0,
     assignments: Assignments = None,
     copy_to: CopyTo = None,
-    devices: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Processes on each computer.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Computers; torchrun or SLURM starts the processes on each.")] = 1,
     device: Annotated[str, typer.Option("--device", "--accelerator", help=DEVICE_HELP)] = "auto",
     as_json: Json = False,
 ) -> None:
@@ -62,12 +63,13 @@ def measure(
 
     Stopped by ctrl-C, the same command goes on where it was.
     """
-    from protoexplain.fabric import make_fabric
+    from protoexplain.fabric import as_launched, make_fabric
     from protoexplain.metrics.runner import measure as run_measurement
 
     loaded = open_for_results(checkpoint, copy_to, resumable=True)
     settings = _settings(assignments or [], images)
-    fabric = make_fabric(device, devices)
+    devices, nodes = as_launched(devices, nodes)
+    fabric = make_fabric(device, devices, nodes=nodes)
     fabric.launch()
     with _resumable() as watcher:
         names, work = _names(metrics), work_folder(loaded)

@@ -66,6 +66,12 @@ def train(
         float | None,
         typer.Option(min=0.1, help="Take as many epochs as fit into so many minutes, by a short test when it begins."),
     ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes on each computer, each on a device of its own but on the CPU.")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Computers; torchrun or SLURM starts the processes on each.")
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -92,7 +98,9 @@ def train(
     data, command = data or folder, command_line()
     if data is not None and is_run(data):
         out, data, command = _run_to_go_on(data, out, resume), None, ""
-    changes = [*(assignments or []), *([] if epochs is None else [f"training.epochs={epochs}"])]
+    given = {"epochs": epochs, "devices": devices, "nodes": nodes}
+    short = [f"training.{key}={value}" for key, value in given.items() if value is not None]
+    changes = [*(assignments or []), *short]
     source = config or (DEFAULT_PRESET if data is None or data == EMBEDDED else QUICK_PRESET)
     run = out or _free_folder(RUNS / Path(source).stem, resume)
     own = resume and config is None and is_run(run)

@@ -12,6 +12,7 @@ from torch import nn
 
 from protoexplain.data.orders import balanced_order, epoch_order, shard
 from protoexplain.fabric import scales_gradients
+from protoexplain.models.batch_norm import share_batch_norm
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine
 from protoexplain.training.inputs import InputBatch, Inputs
@@ -26,6 +27,8 @@ EPOCHS_PER_STAGE = 100_000
 def train_epochs(trainer: Trainer, stage: Stage, trained: frozenset[str], inputs: Inputs, validation: Inputs) -> None:
     """Train the groups that `engine.freeze` left free for what is left of a stage's epochs, on given inputs."""
     state, fabric, training, kind = trainer.state, trainer.fabric, trainer.config.training, inputs.kind
+    if fabric.world_size > 1:
+        share_batch_norm(trainer.model)
     step: nn.Module = engine.TrainStep(trainer.model, kind, frozenset(stage.losses))
     fused = training.gradient_clip is None or not scales_gradients(fabric)
     batch_size, of_epoch = batch_size_of(trainer, stage), passes(trainer, stage, len(inputs))
@@ -123,8 +126,17 @@ def _passes(trainer: Trainer, inputs: Inputs, epoch: int, count: int, batch_size
         start = max(0, start - steps)
 
 
+def _over_processes(trainer: Trainer, means: dict[str, float]) -> dict[str, float]:
+    """Means over all processes, of which each has seen as many images."""
+    if trainer.fabric.world_size == 1:
+        return means
+    shared = trainer.fabric.all_reduce(torch.tensor(list(means.values()), dtype=torch.float64), reduce_op="mean")
+    assert isinstance(shared, torch.Tensor)
+    return dict(zip(means, shared.tolist(), strict=True))
+
+
 def _share_buffers(trainer: Trainer) -> None:
-    """Give all processes the batch-norm statistics of the first: each took them from its own images."""
+    """Give all processes what the first keeps beside its weights."""
     if trainer.fabric.world_size > 1:
         for buffer in trainer.model.buffers():
             torch.distributed.broadcast(buffer, src=0)
@@ -135,7 +147,7 @@ def _finish_epoch(
 ) -> None:
     scored = "head" in trained or trainer.model.prototype_source.projected
     accuracy = trainer.accuracy(validation) if scored and len(validation) else math.nan
-    means = trainer.state.sums.means()
+    means = _over_processes(trainer, trainer.state.sums.means())
     trainer.log(
         {
             "stage": stage.name,

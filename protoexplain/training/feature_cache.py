@@ -100,7 +100,7 @@ def balanced_share_right(scores: Tensor, labels: Tensor) -> float:
 
 def head_inputs(model: PrototypeModel, similarity: Tensor, labels: Tensor, training: bool) -> CachedInputs:
     """What a stage of the head alone trains on, or is validated on, from best similarities [N,P]."""
-    return CachedInputs("activations", activations_of(model, similarity, training)[None], labels)
+    return CachedInputs("activations", (activations_of(model, similarity, training)[None],), labels)
 
 
 @all_digits()

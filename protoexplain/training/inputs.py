@@ -2,8 +2,9 @@
 
 Where only the first layers are frozen, what they make of the pictures (the stem) is cached.  A cache holds every image
 in several augmented views, computed once in the order of the images; epoch e shows view e modulo the number of views.
-Maps lie in a memory-mapped float16 file, activations in memory.  Of several
-processes each computes a part, and all see the whole.
+It lies in memory-mapped files, maps in float16 and activations in float32.  Each process computes a part of the images
+and writes a file of its own, a shard; all read the shards of all, which a computer keeps in memory once for its
+processes, as far as there is room.
 """
 
 from __future__ import annotations
@@ -78,22 +79,39 @@ class ImageInputs:
 
 
 class CachedInputs:
-    """Values [V,N,...] computed beforehand."""
+    """Values computed beforehand.
 
-    def __init__(self, kind: Kind, values: Tensor, labels: Tensor) -> None:
-        self.kind, self.values, self.labels = kind, values, labels
+    Args:
+        kind: Of the values.
+        shards: [V,n,...] each, of images that follow each other over all shards.
+        labels: [N] of all images.
+    """
+
+    def __init__(self, kind: Kind, shards: Sequence[Tensor], labels: Tensor) -> None:
+        self.kind, self.shards, self.labels = kind, tuple(shards), labels
+        self._ends = torch.tensor([shard.shape[1] for shard in shards]).cumsum(0)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def epoch(self, epoch: int, order: Sequence[int], batch_size: int, start: int = 0) -> Iterator[InputBatch]:
-        view = self.values[epoch % len(self.values)]
         for first in range(start * batch_size, len(order), batch_size):
             indices = torch.tensor(order[first : first + batch_size])
-            values = view.index_select(0, indices).float()
+            values = self._view(epoch % len(self.shards[0]), indices).float()
             if self.kind in MAPS:
                 values = values.permute(0, 3, 1, 2)
             yield InputBatch(values, self.labels[indices], indices)
+
+    def _view(self, view: int, indices: Tensor) -> Tensor:
+        """A view of images, from the shards in which they lie."""
+        if len(self.shards) == 1:
+            return self.shards[0][view].index_select(0, indices)
+        places, first = torch.bucketize(indices, self._ends, right=True), self.shards[0]
+        found = first.new_empty(len(indices), *first.shape[2:])
+        for place in places.unique().tolist():
+            mine, start = places == place, self._ends[place] - self.shards[place].shape[1]
+            found[mine] = self.shards[place][view].index_select(0, indices[mine] - start)
+        return found
 
 
 @torch.no_grad()
@@ -110,61 +128,62 @@ def cache(
     """Run the frozen part of a model over all pictures once; each process takes a part of the images.
 
     Args:
-        fabric: Processes, all on one machine.
+        fabric: Processes.
         kind: ``stem`` or ``features`` [D,H,W], or ``activations`` [P] per image.
         compute: Pictures [B,3,S,S] -> values [B,...] on the CPU.
         pictures: Not empty; their augmentation is drawn `draws` times; with V views each, that makes draws * V views.
         draws: At least 1.
         batch_size: Pictures per step.
-        folder: Holds the file of features, that of the first process for all.
+        folder: Holds the files; that of the first process for all, which all computers see under this path.
         progress: Told (done, total) in images of this process.
 
     Raises:
         UserError: A picture cannot be read, or the disk is too full.
     """
-    dataset = pictures.dataset
-    own = block(len(dataset), fabric.global_rank, fabric.world_size)
-    file = fabric.broadcast(_new_file(folder) if kind in MAPS and fabric.global_rank == 0 else None)
-    store: Tensor | None = None
+    dataset, rank = pictures.dataset, fabric.global_rank
+    parts = [block(len(dataset), each, fabric.world_size) for each in range(fabric.world_size)]
+    own, place = parts[rank], fabric.broadcast(_new_folder(folder) if rank == 0 else Path())
+    store: np.memmap | None = None
     for draw in range(draws):
         dataset.set_epoch(CACHE_EPOCH + draw)
         views, done = slice(draw * dataset.views, (draw + 1) * dataset.views), 0
         for batch in pictures.loader.batches(dataset, own, batch_size):
             values = torch.stack([compute(view) for view in batch.images.unbind(1)])
             if kind in MAPS:
-                values = values.permute(0, 1, 3, 4, 2).half()
+                values = values.permute(0, 1, 3, 4, 2)
             if store is None:
-                store = _storage(file, (draws * dataset.views, len(dataset), *values.shape[2:]))
-            store[views, own.start + done : own.start + done + len(batch.labels)] = values
+                store = _new_shard(place / str(rank), kind, (draws * dataset.views, len(own), *values.shape[2:]))
+            store[views, done : done + len(batch.labels)] = values
             done += len(batch.labels)
             if progress:
                 progress(draw * len(own) + done, draws * len(own))
     labels = torch.tensor([record.label for record in dataset.records])
-    return CachedInputs(kind, _shared(fabric, store, file), labels)
+    return CachedInputs(kind, _all_shards(fabric, kind, store, place, parts), labels)
 
 
-def _new_file(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(suffix=".f16", dir=folder, delete=False) as stream:
-        return Path(stream.name)
+    return Path(tempfile.mkdtemp(prefix="cache-", dir=folder))
 
 
-def _storage(file: Path | None, shape: tuple[int, ...]) -> Tensor:
-    """Zeros, in memory or in a file that other processes may have written to already."""
-    if file is None:
-        return torch.zeros(shape)
-    with file.open("r+b") as stream:
-        reserve(stream, 2 * math.prod(shape), file)
-    return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="r+", shape=shape))
+def _new_shard(path: Path, kind: Kind, shape: tuple[int, ...]) -> np.memmap:
+    with path.open("wb") as stream:
+        reserve(stream, _type(kind).itemsize * math.prod(shape), path)
+    return np.memmap(path, _type(kind), "r+", shape=shape)
 
 
-def _shared(fabric: Fabric, store: Tensor | None, file: Path | None) -> Tensor:
-    """What all processes together have written; None comes from a process that had no image, never from the last."""
+def _type(kind: Kind) -> np.dtype:
+    return np.dtype(np.float16 if kind in MAPS else np.float32)
+
+
+def _all_shards(fabric: Fabric, kind: Kind, own: np.memmap | None, place: Path, parts: Sequence[range]) -> list[Tensor]:
+    """What the processes have written, once all have; one without images, which is never the last, has no shard."""
+    if own is not None:
+        own.flush()
     fabric.barrier()
-    shape: tuple[int, ...] = fabric.broadcast(() if store is None else tuple(store.shape), src=fabric.world_size - 1)
-    whole = _storage(file, shape) if store is None else store
-    if file is not None:
-        return whole
-    total = fabric.all_reduce(whole, reduce_op="sum")
-    assert isinstance(total, Tensor)
-    return total.cpu()
+    views, _, *rest = fabric.broadcast(() if own is None else own.shape, src=fabric.world_size - 1)
+    return [
+        torch.from_numpy(np.memmap(place / str(rank), _type(kind), "c", shape=(views, len(part), *rest)))
+        for rank, part in enumerate(parts)
+        if part
+    ]

@@ -27,7 +27,7 @@ from protoexplain.config import RunConfig, TrainingConfig, with_training
 from protoexplain.data.dataset_view import DatasetView, parts_in_words, view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
-from protoexplain.fabric import make_fabric
+from protoexplain.fabric import as_launched, make_fabric
 from protoexplain.io.atomic import recover, require_writable, write_file
 from protoexplain.io.lock import FolderLock
 from protoexplain.io.scratch import remove_scratch
@@ -97,14 +97,17 @@ def train(
             a loss that is not finite, a full disk, too little memory.
         Interrupted: As asked.
     """
-    began, training = time.monotonic(), config.training
+    began = time.monotonic()
+    processes, nodes = as_launched(config.training.devices, config.training.nodes, "training.devices, training.nodes")
+    config = with_training(config, devices=processes, nodes=nodes)
+    training = config.training
     if minutes is not None and training.epochs is not None:
         raise UserError("both epochs and minutes are given", "training.epochs, minutes", "give one of them")
     stages_of(config)  # refuses too few epochs before anything is read
     key = "training.accelerator"
     _check_precision(training, resolve_device(training.accelerator, key))
     reuse_freed_memory()
-    fabric = make_fabric(training.accelerator, training.devices, training.precision, key)
+    fabric = make_fabric(training.accelerator, processes, training.precision, key, nodes)
     main = fabric.global_rank == 0
     lock, taken_over = FolderLock(out, "working in this folder", "choose another --out"), ""
     if main:

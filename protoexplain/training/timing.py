@@ -143,7 +143,7 @@ def _cached(kind: str, values: Tensor, batch: InputBatch, count: int) -> InputBa
     """The batch as it comes out of a cache, in the first of its views."""
     rows = values[:count]
     stored = rows.permute(0, 2, 3, 1).half() if kind in MAPS else rows
-    (found,) = CachedInputs(kind, stored[None], batch.labels[:count]).epoch(0, range(count), count)  # type: ignore[arg-type]
+    (found,) = CachedInputs(kind, (stored[None],), batch.labels[:count]).epoch(0, range(count), count)  # type: ignore[arg-type]
     return found
 
 

@@ -68,7 +68,7 @@ def test_models_run_on_the_device(command, cli, words, monkeypatch):
         asked.append(name)
         return DEVICE
 
-    def fabric(device="auto", processes=1):
+    def fabric(device="auto", processes=1, nodes=1):
         if device == "cpu":  # heads are refitted there
             return make_fabric(device)
         asked.append(device)

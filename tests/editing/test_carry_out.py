@@ -50,7 +50,7 @@ def test_refit_equals_training_the_head_of_a_pruned_model(family, preview_of):
         pictures = torch.stack([dataset[i][0][0] for i in range(len(dataset))])
         with torch.no_grad():
             inputs[split] = CachedInputs(
-                "activations", whole.activations(whole.backbone(pictures))[None], made.features[split].labels
+                "activations", (whole.activations(whole.backbone(pictures))[None],), made.features[split].labels
             )
     config = made.checkpoint.config
     plain = without_backbone(whole)

@@ -21,7 +21,7 @@ def seen(balanced, start=0):
         state=SimpleNamespace(sums=SimpleNamespace(steps=start)),
         data=SimpleNamespace(train=[SimpleNamespace(label=label) for label in LABELS]),
     )
-    inputs = CachedInputs("activations", torch.rand(1, len(LABELS), 4), torch.tensor(LABELS))
+    inputs = CachedInputs("activations", (torch.rand(1, len(LABELS), 4),), torch.tensor(LABELS))
     return [batch.labels.tolist() for batch in _passes(trainer, inputs, 0, 2, 4)]
 
 

@@ -5,7 +5,7 @@ import torch
 from lightning_fabric import Fabric
 from tiny_runs import open_run, tiny_config
 
-from protoexplain.training.inputs import CACHE_EPOCH, ImageInputs, cache
+from protoexplain.training.inputs import CACHE_EPOCH, CachedInputs, ImageInputs, cache
 
 ALONE = Fabric(accelerator="cpu", devices=1)
 
@@ -50,7 +50,7 @@ def test_cache_holds_what_was_computed(dataset, tmp_path, kind, tolerance):
     inputs = cache(ALONE, kind, compute, made, 2, 7, tmp_path, progress=lambda *numbers: told.append(numbers))
     assert len(inputs) == len(dataset)
     assert told[-1] == (40, 40)
-    assert inputs.values.shape[:2] == (4, 20)
+    assert [shard.shape[:2] for shard in inputs.shards] == [(4, 20)]
     for epoch in range(5):
         dataset.set_epoch(CACHE_EPOCH + epoch % 4 // 2)
         order = [4, 19, 0, 7, 11]
@@ -66,10 +66,19 @@ def test_cache_holds_what_was_computed(dataset, tmp_path, kind, tolerance):
     assert torch.equal(rest.values, whole[1].values)
 
 
-def test_features_lie_in_a_file_and_activations_in_memory(dataset, tmp_path):
-    inputs = ImageInputs(dataset)
-    cache(ALONE, "activations", lambda pictures: summary(pictures).flatten(1), inputs, 1, 8, tmp_path / "a")
-    assert not (tmp_path / "a").exists()
-    cache(ALONE, "features", summary, inputs, 1, 8, tmp_path / "f")
-    (file,) = (tmp_path / "f").iterdir()
-    assert file.stat().st_size == 2 * 20 * 3 * 4 * 4 * 2
+@pytest.mark.parametrize(("kind", "size"), [("features", 2), ("activations", 4)])
+def test_lies_in_a_file(dataset, tmp_path, kind, size):
+    compute = summary if kind == "features" else lambda pictures: summary(pictures).flatten(1)
+    cache(ALONE, kind, compute, ImageInputs(dataset), 1, 8, tmp_path)
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert file.stat().st_size == 2 * 20 * 3 * 4 * 4 * size
+
+
+def test_shards_are_read_as_one():
+    values, labels = torch.rand(2, 20, 5), torch.arange(20)
+    whole = CachedInputs("activations", (values,), labels)
+    parts = CachedInputs("activations", values.split((7, 1, 12), 1), labels)
+    order = [19, 6, 7, 8, 0, 7]
+    for one, other in zip(whole.epoch(1, order, 4), parts.epoch(1, order, 4), strict=True):
+        assert torch.equal(one.values, other.values)
+        assert torch.equal(one.labels, other.labels)

@@ -218,7 +218,7 @@ class TestSettings:
         made, make = [], trainer_module.make_inputs
         monkeypatch.setattr(trainer_module, "make_inputs", lambda *rest: made.append(make(*rest)) or made[-1])
         run.fit(get_family("cbc").stages(config.schedule)[1])
-        training, validation = (inputs.values for inputs in made)
+        training, validation = (inputs.shards[0] for inputs in made)
         assert ((training > 0) & (training < 0.25)).any()
         assert not ((validation > 0) & (validation < 0.25)).any()
         assert (validation == 0).any()

@@ -53,12 +53,13 @@ def test_what_a_run_decided_stays_where_nothing_else_is_given(run, tmp_path):
 
 def test_other_settings_are_refused_by_key_with_both_values(run):
     config = tiny_config("protopnet")
-    training = config.training.model_copy(update={"seed": 77})
+    training = config.training.model_copy(update={"seed": 77, "devices": 4})
     data = config.data.model_copy(update={"image_size": 128})
     with pytest.raises(UserError, match="changed since the run was interrupted") as refused:
         settings_to_go_on(run, config.model_copy(update={"training": training, "data": data}))
     assert f"training.seed was {config.training.seed} and is 77" in refused.value.what
     assert f"data.image_size was {config.data.image_size} and is 128" in refused.value.what
+    assert "training.devices was 1 and is 4" in refused.value.what
     assert "schedule" not in refused.value.what
 
 

@@ -1,4 +1,4 @@
-"""Measure in two processes; the first writes down what both got."""
+"""Measure in several processes; the first writes down what all got."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from several_processes import COUNT
+from several_processes import launch as launch_all
 
 from protoexplain.cli.main import main as console_script
 from protoexplain.metrics.runner import measure
@@ -31,7 +31,6 @@ def plain(results):
 
 
 def main(fabric, checkpoints, data, out):
-    assert fabric.world_size == 2
     results_of = {}
     for path in sorted(Path(checkpoints).iterdir()):
         results = everything(path, Path(data), fabric)
@@ -44,10 +43,10 @@ def main(fabric, checkpoints, data, out):
 
 
 def command(fabric, checkpoint, data):
-    """The command measure, which finds that its two processes run already."""
+    """The command measure, which finds that its processes run already."""
     settings = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    words = ["measure", checkpoint, "-d", data, "-m", "consistency,accuracy", *settings]
-    sys.argv = ["protoexplain", *map(str, words), "--devices", "2", "--accelerator", "cpu", "--json"]
+    words = ["measure", checkpoint, "-d", data, "-m", "consistency,accuracy", *settings, "--devices", COUNT]
+    sys.argv = ["protoexplain", *map(str, words), "--accelerator", "cpu", "--json"]
     with (
         mock.patch("protoexplain.fabric.make_fabric", return_value=fabric) as made,
         mock.patch.object(fabric, "launch"),
@@ -55,10 +54,9 @@ def command(fabric, checkpoint, data):
     ):
         console_script()
     assert not stop.value.code
-    made.assert_called_once_with("cpu", 2)
+    made.assert_called_once_with("cpu", COUNT, nodes=1)
 
 
 def launch(checkpoints, data, out):
     """What was measured is in OUT/results.json; what each process printed in the command, in OUT/printed-RANK.txt."""
-    strategy = DDPStrategy(start_method="fork", process_group_backend="gloo")
-    Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(main, checkpoints, data, out)
+    launch_all(main, checkpoints, data, out)
