@@ -62,7 +62,7 @@ def tiny_model(config, classes=4, seed=0):
         if isinstance(branch.head, TreeHead):
             branch.head.counts = grown(*branch.head.counts.shape)
         if isinstance(branch, ComponentBranch):
-            branch.prototypes.data = torch.rand(len(branch.prototypes), 3, 1, 1).expand_as(branch.prototypes).clone()
+            branch.pictures.data.copy_(torch.rand(len(branch.prototypes), 3, 1, 1))
         if isinstance(branch.addon, PatchEmbedding):
             torch.nn.init.normal_(branch.addon.added[-1].weight, std=0.1)
     return model

@@ -1,16 +1,14 @@
 """Every family on an accelerator and under mixed precision: the same numbers as on the CPU, as far as they can be."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import two_sizes
 from pretended_device import DEVICE, OnDevice, pretended_device, pretended_fabric
 from tiny_runs import tiny_config, tiny_model, tiny_train
+from variants import VARIANTS, also_known
 
 from benchmarks.device_family import FEW, METRICS
 from benchmarks.distinctions import distinguish, place_of
-from protoexplain import registry
 from protoexplain.checkpoint.save import save_checkpoint
 from protoexplain.data.dataset_view import matching_view
 from protoexplain.editing import preview
@@ -29,7 +27,7 @@ from protoexplain.metrics.observe.images import read_test_images
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measure
-from protoexplain.models.registry import FAMILIES, family_names, get_family
+from protoexplain.models.registry import family_names, get_family
 from protoexplain.progress import Silent
 from protoexplain.training import checkpoint_ops as rework
 from protoexplain.training import run
@@ -48,7 +46,7 @@ SHORTEST = {
     "cbc": ONCE,
     "rbf_net": ONCE,
     "pipnet": {**ONCE, "joint_epochs": 2, "lower_frozen_epochs": 1},
-    "shallow_cbc": {"epochs": 1},
+    **{name: {"epochs": 1} for name in ("shallow_cbc", *VARIANTS)},
     "nonparametric": {},
     "prototypedl": {"epochs": 1, "last_layer_epochs": 1},
     two_sizes.NAME: PROJECTED,
@@ -60,17 +58,19 @@ CLOSE = {"rtol": 1e-3, "atol": 1e-4}
 REMOVAL = {"format": 1, "epochs": 1, "decisions": [{"prototype": 0, "do": "remove", "reason": "other"}]}
 
 
+GUESTS = {two_sizes.NAME: two_sizes.FAMILY, **VARIANTS}
+"""A family with prototypes of two sizes, and some with other comparisons."""
+compared_otherwise = pytest.mark.parametrize("family", [*family_names(), *GUESTS])
+
+
 @pytest.fixture(params=[*family_names(), two_sizes.NAME])
 def family(request):
     return request.param
 
 
 @pytest.fixture(scope="module", autouse=True)
-def guest():
-    """A family whose prototypes have maps of two sizes is known, too."""
-    point = SimpleNamespace(name=two_sizes.NAME, load=lambda: two_sizes.FAMILY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "entry_points", lambda group: [point] if group == FAMILIES.group else [])
+def _guests():
+    with also_known(GUESTS):
         yield
 
 
@@ -140,6 +140,7 @@ def test_the_pretended_device_refuses_what_a_real_one_refuses(device):
 # ---------------------------------------------------------------------- training and later work
 
 
+@compared_otherwise
 def test_training(family, device, trained, planted, tmp_path):
     expected, made = trained(family), shortest(family, planted, tmp_path / "run", {"watcher": Asking()}).checkpoint
     assert made.metrics["test_accuracy"] == expected.metrics["test_accuracy"]
@@ -283,6 +284,7 @@ def test_checkpoint_of_an_accelerator_on_a_computer_without(trained, planted, tm
 # ---------------------------------------------------------------------- mixed precision
 
 
+@compared_otherwise
 @torch.no_grad()
 def test_cells_and_scores_under_mixed_precision(family):
     model = tiny_model(tiny_config(family))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from explained_pictures import explain
 from tiny_runs import maps_of, open_run, pictures, same_tensors, tiny_config, tiny_model, with_train
+from variants import VARIANTS, also_known
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Geometry
@@ -26,7 +27,13 @@ BACKBONES = {
 }
 
 
-@pytest.fixture(params=family_names())
+@pytest.fixture(scope="module", autouse=True)
+def _variants():
+    with also_known(VARIANTS):
+        yield
+
+
+@pytest.fixture(params=[*family_names(), *VARIANTS])
 def family(request):
     return request.param
 
@@ -133,6 +140,7 @@ KINDS = {
     "prototree": "route",
     "rbf_net": "product",
     "shallow_cbc": "reasoning",
+    **dict.fromkeys(VARIANTS, "reasoning"),
 }
 """Families whose evidence does not count from what is usual."""
 

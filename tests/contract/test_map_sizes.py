@@ -4,7 +4,6 @@ import io
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ import torch
 import two_sizes
 from PIL import Image
 from tiny_runs import tiny_train
+from variants import also_known
 
 from benchmarks.distinctions import place_of
-from protoexplain import registry
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.data.geometry import Box, Geometry
 from protoexplain.editing.candidates import box_of, candidates
@@ -29,7 +28,6 @@ from protoexplain.metrics.observe.passes import BestCells, Chunk
 from protoexplain.metrics.observe.peaks import peaks
 from protoexplain.metrics.runner import measure
 from protoexplain.metrics.scores.purity import patch_edges
-from protoexplain.models.registry import FAMILIES
 from protoexplain.progress import Silent
 from protoexplain.regions.boxes import upsample
 from protoexplain.training.checkpoint_ops import reproject
@@ -45,9 +43,7 @@ EXTENTS = {"1 x 1": (4, 4), "2 x 2": (3, 3)}
 @pytest.fixture(scope="module")
 def made(planted, tmp_path_factory):
     """A trained checkpoint of the family, which is known while the tests of this file run."""
-    point = SimpleNamespace(name=two_sizes.NAME, load=lambda: two_sizes.FAMILY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "entry_points", lambda group: [point] if group == FAMILIES.group else [])
+    with also_known({two_sizes.NAME: two_sizes.FAMILY}):
         out = tmp_path_factory.mktemp("two") / "run"
         yield tiny_train(two_sizes.NAME, planted, out, schedule=SCHEDULE).checkpoint
 

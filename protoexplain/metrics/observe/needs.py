@@ -51,7 +51,7 @@ def missing_needs(checkpoint: Checkpoint, images: Images, foreign: Images | None
         ),
         "certificate": (
             "a model that knows how far pictures may move, and this one does not",
-            "measure a model of the family shallow_cbc whose detection is a kernel of a distance",
+            "measure a model of the family shallow_cbc without an encoder, whose detection is a kernel of a distance",
         ),
         "foreign": ("images of things that the model does not know", "add --foreign FOLDER"),
         "training_images": (

@@ -10,6 +10,9 @@ from protoexplain.models.backbone_config import BackboneConfig
 from protoexplain.models.family import Family, FamilyConfig, imported_when_built
 from protoexplain.models.stage import Decay, Stage
 
+_ENCODED_SIDE = 16
+"""Least side of the pictures that the encoder makes features of."""
+
 
 class ShallowCBCConfig(FamilyConfig):
     """Shape of a shallow CBC; the defaults are those published for MNIST."""
@@ -31,6 +34,12 @@ class ShallowCBCConfig(FamilyConfig):
     with the cosine, cut at zero (2019), which has no certificate."""
     sigma: float = Field(58.0, gt=0)
     """Width of the kernel of each component, at the start."""
+    subspace_dimension: int = Field(0, ge=0)
+    """Directions in which each component may be moved at no distance: distances are tangent distances, to the affine
+    subspace of a component (published: 12); 0 compares with the component itself."""
+    encoder: bool = False
+    """Pictures and components go through the same small network before they are compared (Siamese, 2019), of which no
+    certificate is known."""
     margin: float = Field(0.3, gt=0)
     """Of class scores, where the margin loss ends."""
     robust_margin: float = Field(1.58, gt=0)
@@ -42,9 +51,28 @@ class ShallowCBCConfig(FamilyConfig):
             raise ValueError(f"components are pictures, and backbone {self.backbone.name} gives none: use 'pixels'")
         return self
 
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        numbers = self.picture_channels * self.image_size**2
+        if self.encoder and self.image_size < _ENCODED_SIDE:
+            raise ValueError(f"the encoder needs image_size {_ENCODED_SIDE} or more, not {self.image_size}")
+        if self.subspace_dimension and self.encoder:
+            raise ValueError("subspaces are of pictures, and the encoder compares features: use one of the two")
+        if self.subspace_dimension and self.detection == "cosine":
+            raise ValueError("the cosine knows no subspaces: use detection 'euclidean' or 'squared' with them")
+        if self.subspace_dimension >= numbers:
+            what = f"subspaces of dimension {self.subspace_dimension} hold all pictures of {numbers} numbers"
+            raise ValueError(f"{what}: use a smaller subspace_dimension")
+        return self
+
+    @property
+    def kernels(self) -> bool:
+        """Whether components are detected by kernels of distances, which have widths."""
+        return self.detection != "cosine"
+
     @property
     def certified(self) -> bool:
-        return self.detection != "cosine"
+        return self.kernels and not self.encoder
 
 
 class ShallowCBCLosses(BaseModel):
@@ -64,7 +92,7 @@ class ShallowCBCLosses(BaseModel):
 
 
 class ShallowCBCSchedule(BaseModel):
-    """Components and reasoning together, from scratch."""
+    """Components, reasoning and the encoder together, from scratch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,7 +103,7 @@ class ShallowCBCSchedule(BaseModel):
 
 
 def stages(schedule: ShallowCBCSchedule) -> list[Stage]:
-    trained = ("prototypes", "head")
+    trained = ("addon", "prototypes", "head")
     return [
         Stage(
             name="joint",

@@ -1,8 +1,8 @@
 """Classification-By-Components in input space: components are pictures, and a picture is compared with each as a whole.
 
 Saralajew et al., "Classification-by-Components: Probabilistic Modeling of Reasoning over a Set of Components" (NeurIPS
-2019), and "A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations" (AAAI 2025).  There is no
-network before the comparison, so that it is known how far a picture may move before the answer can change.
+2019), and "A Robust Prototype-Based Network with Interpretable RBF Classifier Foundations" (AAAI 2025).  Without an
+encoder before the comparison it is known how far a picture may move before the answer can change.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from protoexplain.models.base import Branch, PrototypeModel, PrototypeOutput
 from protoexplain.models.contract import PROBABILITIES, Ownership, PrototypeSource
 from protoexplain.models.detection import exponential_detection, positive_sigma, root_distance
 from protoexplain.models.families.shallow_cbc import ShallowCBCConfig
+from protoexplain.models.families.shallow_cbc.comparison import NegativeSquaredTangent, Siamese, orthonormal
 from protoexplain.models.reasoning import (
     ComponentHead,
     IndefiniteReasoningHead,
     PositiveReasoningHead,
     ReasoningHead,
 )
-from protoexplain.models.similarity import Cosine, NegativeSquaredL2
+from protoexplain.models.similarity import Cosine, NegativeSquaredL2, Similarity
 
 HEADS = {"2019": IndefiniteReasoningHead, "2024": ReasoningHead, "positive": PositiveReasoningHead}
 
@@ -35,21 +36,28 @@ class Grey(nn.Module):
 
 
 class ComponentBranch(Branch):
-    """Components as large as the picture, with a head that reasons over their detection probabilities."""
+    """Components as large as the picture, with a head that reasons over their detection probabilities.
+
+    With subspaces, their directions follow in the same tensor (`NegativeSquaredTangent`).
+    """
 
     head: ComponentHead
 
     def __init__(self, config: ShallowCBCConfig, classes: int) -> None:
         count, side, depth = config.components, config.image_size, config.picture_channels
+        pictures = torch.empty(count, depth, side, side).uniform_(0.45, 0.55)
+        directions = torch.randn(count, config.subspace_dimension * depth, side, side)
         super().__init__(
             addon=Grey() if depth == 1 else nn.Identity(),
-            prototypes=torch.empty(count, depth, side, side).uniform_(0.45, 0.55),
-            similarity=Cosine() if config.detection == "cosine" else NegativeSquaredL2(),
+            prototypes=torch.cat([pictures, directions], 1),
+            similarity=_similarity(config),
             head=HEADS[config.reasoning](count, classes, config.concepts_per_class),
         )
-        self.raw_sigma = nn.Parameter(torch.full((count,), config.sigma)) if config.certified else None
+        self.depth = depth
+        self.raw_sigma = nn.Parameter(torch.full((count,), config.sigma)) if config.kernels else None
         self.squared = config.detection == "squared"
         self.activation = self.detected
+        self.constrain()
         if isinstance(self.head, ReasoningHead):
             self.head.joint_logits.data = _published_start(count, classes * config.concepts_per_class)
 
@@ -77,6 +85,26 @@ class ComponentBranch(Branch):
 
     def activation_maps(self, similarity: Tensor, prototypes: Tensor | None = None) -> Tensor:
         return self.detected(similarity.movedim(-3, -1), prototypes).movedim(-1, -3)
+
+    @property
+    def pictures(self) -> Tensor:
+        """[K,D,S,S] of the components."""
+        return self.prototypes[:, : self.depth]
+
+    @property
+    def directions(self) -> Tensor:
+        """[K,T,D,S,S] of their subspaces, if they have any."""
+        return self.prototypes[:, self.depth :].unflatten(1, (-1, self.depth))
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Components stay pictures, directions orthonormal, filters of length one, and reasoning probabilities."""
+        self.pictures.clamp_(0, 1)
+        if isinstance(self.similarity, NegativeSquaredTangent):
+            self.directions.copy_(orthonormal(self.directions))
+        if isinstance(self.similarity, Siamese):
+            self.similarity.constrain()
+        self.head.constrain()
 
     def select(self, prototypes: Tensor) -> None:
         super().select(prototypes)
@@ -115,17 +143,26 @@ class ShallowCBC(PrototypeModel):
 
     def decoded_prototypes(self) -> Tensor:
         """[K,3,S,S] in [0, 1]: the components themselves."""
-        return self.branch.prototypes.expand(-1, 3, -1, -1)
+        return self.branch.pictures.expand(-1, 3, -1, -1)
 
     def certified_radius(self, output: PrototypeOutput, labels: Tensor) -> Tensor:
+        """As published.  Tangent distances change by no more than a picture moves, either; theirs is half of what the
+        same proof gives.
+
+        Raises:
+            UserError: There is an encoder, which may move features farther than a picture moves, or no kernel.
+        """
         out, head = output.branches["main"], self.branch.head
+        if isinstance(self.branch.similarity, Siamese):
+            what = "the encoder has no certified radius: how far it moves features is not bounded"
+            raise UserError(what, "model.encoder", "choose false, or schedule.losses.robust 0")
         positive, negative = head.reasoning()
         concept_class = torch.arange(self.classes, device=labels.device).repeat_interleave(head.concepts)
         log_radius = robustness.signed_log_radius(
             out.activations, positive, negative, concept_class, labels, self.branch.sigma()
         )
         squared = -out.similarity if self.branch.squared and out.similarity is not None else None
-        return robustness.radius(log_radius, squared)
+        return robustness.radius(log_radius, squared, isinstance(self.branch.similarity, NegativeSquaredTangent))
 
     def loss_terms(
         self, output: PrototypeOutput, labels: Tensor, names: frozenset[str], active: str | None = None
@@ -138,16 +175,23 @@ class ShallowCBC(PrototypeModel):
         return {name: term() for name, term in terms.items() if name in names}
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Widths of kernels belong to the components."""
+        """Widths of kernels belong to the components; the encoder is the group `addon`."""
         groups = super().parameter_groups()
         if self.branch.raw_sigma is not None:
             groups["prototypes"].append(self.branch.raw_sigma)
+        if isinstance(self.branch.similarity, Siamese):
+            groups["addon"] = list(self.branch.similarity.parameters())
         return groups
 
     def constrain(self, trained: frozenset[str]) -> None:
-        """Components stay pictures, and reasoning stays probabilities."""
-        self.branch.prototypes.data.clamp_(0, 1)
-        self.branch.head.constrain()
+        self.branch.constrain()
+
+
+def _similarity(config: ShallowCBCConfig) -> Similarity:
+    if config.subspace_dimension:
+        return NegativeSquaredTangent(config.picture_channels)
+    plain = NegativeSquaredL2() if config.kernels else Cosine()
+    return Siamese(config.picture_channels, plain) if config.encoder else plain
 
 
 def _published_start(components: int, concepts: int) -> Tensor:
