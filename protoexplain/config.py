@@ -31,7 +31,7 @@ class DataConfig(BaseModel):
     path: str = ""
     """Folder of the data set; empty takes the embedded planted birds."""
     source: str = "auto"
-    """Layout: auto, cub, cars, dogs, funnybirds, table or folder."""
+    """Layout: auto, cub, cars, dogs, funnybirds, table, shards or folder."""
     crop: Literal["auto", "box", "full"] = "auto"
     """Bounding-box crops, whole images, or `auto`: crops where every image has a box."""
     image_size: int = Field(224, ge=16, le=2048)

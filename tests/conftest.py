@@ -2,10 +2,12 @@
 
 import functools
 import gc
+import io
 import json
 import os
 import pickle
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,6 +188,42 @@ def listed_pictures(tmp_path):
         write_picture(root / f"{n}.png", 700 + n)
         lines.append(f"{n}.png,{('hawk', 'owlet')[n % 2]},{'test' if n > 5 else 'train'},10,5,20,15")
     (root / "list.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_shard(path, members):
+    """A plain tar file of regular files, by name; a `TarInfo` stands for a member without content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+            else:
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def shard(tmp_path, monkeypatch):
+    """Writes a tar file; what is found out about it is kept beside the test's own files."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return write_shard
+
+
+@pytest.fixture
+def tar_shards(tmp_path, shard):
+    """Tar files of two classes: 2 of 3 images each that train, one of 2 that test."""
+    root, number = tmp_path / "moths", 0
+    for name, count in (("train-000", 3), ("train-001", 3), ("test-000", 2)):
+        members = {}
+        for _ in range(count):
+            number += 1
+            picture = write_picture(tmp_path / "picture.png", 800 + number)
+            members |= {f"{number:04}.png": picture.read_bytes(), f"{number:04}.cls": b"%d\n" % (number % 2)}
+        shard(root / f"{name}.tar", members)
+    (root / "classes.txt").write_text("hawk\nowlet\n")
     return root
 
 

@@ -25,6 +25,7 @@ from protoexplain.data.source import Problems
 from protoexplain.data.warps import Frame
 from protoexplain.errors import UserError
 from protoexplain.io.images import load_image, verify_image
+from protoexplain.io.shards import file_state
 from protoexplain.progress import Progress
 
 Crop = Literal["box", "full"]
@@ -198,10 +199,9 @@ def readable(
 def _looked_at(path: Path) -> str | tuple[int, int]:
     """(width, height) of a picture that can be decoded, or why it cannot."""
     try:
-        state = path.stat()
+        key = (path, *file_state(path))
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
-    key = (path, state.st_size, state.st_mtime_ns)
     if key not in _verified:
         try:
             _verified[key] = verify_image(path)

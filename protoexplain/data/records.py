@@ -20,7 +20,7 @@ class ImageRecord:
 
     Args:
         id: Path below the data set's root, with forward slashes; stable across machines.
-        path: The file.
+        path: The file; one in a tar file as if that were a folder.
         label: Class index from 0.
         split: ``train`` or ``test``, or ``validation`` where the data set names such images.
         box: Bounding box of the object in source pixels.
@@ -45,7 +45,8 @@ class ImageSet:
     Args:
         name: Short name for reports.
         root: Its folder.
-        source: The layout it was read as (``cub``, ``cars``, ``dogs``, ``funnybirds``, ``folder``).
+        source: The layout it was read as (``cub``, ``cars``, ``dogs``, ``funnybirds``, ``table``,
+            ``shards``, ``folder``).
         classes: Class names by label.
         records: All images, ordered by id within the published order.
         part_names: Part names in published order, empty if the set has none.

@@ -1,4 +1,5 @@
-"""The only image reader: a file from anywhere becomes upright 8-bit RGB, or one sentence says why not.
+"""The only image reader: a file from anywhere becomes upright 8-bit RGB, or one sentence says why not.  Pictures in tar
+files are read in place (`protoexplain.io.shards`).
 
 Formats and size are checked before a pixel is decoded.  Pictures of more than `MOST_KEPT` pixels are read at half
 their size; a JPEG is never decoded larger than that.  Colour profiles are not applied, as is usual for image
@@ -20,6 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from protoexplain.errors import UserError
 from protoexplain.io.pixels import eight_bits_a_channel, is_sixteen_bit
+from protoexplain.io.shards import open_file, shard_of
 from protoexplain.io.signatures import is_heic, what_it_is
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
@@ -166,7 +168,7 @@ def sha256_of(file: Path) -> str:
         UserError: If the file cannot be read.
     """
     try:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"the file cannot be read: {error.strerror}", str(file)) from error
@@ -176,7 +178,9 @@ def sha256_of(file: Path) -> str:
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """Open with all limits on; whatever goes wrong until the block ends becomes a UserError."""
     try:
-        with Image.open(file, formats=_formats(file)) as image:
+        formats = _formats(file)
+        content = open_file(file) if isinstance(file, Path) and shard_of(file) else file
+        with Image.open(content, formats=formats) as image:
             if not 0 < image.width * image.height <= MAX_PIXELS:
                 raise _too_large(file, f"{image.width} x {image.height} pixels")
             yield image
@@ -246,7 +250,7 @@ def _reason(file: Path | BinaryIO, error: Exception) -> str:
 def _head(file: Path | BinaryIO) -> bytes:
     try:
         if isinstance(file, (Path, str)):
-            with Path(file).open("rb") as stream:
+            with open_file(Path(file)) as stream:
                 return stream.read(64)
         file.seek(0)
         return file.read(64)

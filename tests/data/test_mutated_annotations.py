@@ -13,7 +13,7 @@ from protoexplain.data.read import read_image_set, source_names
 from protoexplain.errors import UserError
 
 TREES = {"cub": "cub", "cars": "cars", "dogs": "dogs", "funnybirds": "funny_birds", "table": "listed_pictures",
-         "folder": "class_folders"}  # fmt: skip
+         "folder": "class_folders", "shards": "tar_shards"}  # fmt: skip
 PICTURES = {".png", ".jpg"}
 
 
