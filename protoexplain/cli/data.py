@@ -52,7 +52,7 @@ def draw(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    source: Annotated[str, typer.Option(help="Layout: auto, cub, cars, dogs, funnybirds, table, shards or folder.")] = "auto",
+    source: Annotated[str, typer.Option(help="auto, cub, cars, dogs, funnybirds, table, shards or folder.")] = "auto",
     as_json: Json = False,
 ) -> None:
     """Say what is in a data set: counts, unreadable files, tiny classes, the same image in train and test."""
