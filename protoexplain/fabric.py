@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
 
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -27,6 +27,8 @@ def as_launched(processes: int, nodes: int, where: str = "--devices, --nodes") -
     Raises:
         UserError: Others were started than asked for.
     """
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
     if TorchElasticEnvironment.detect():
         launcher, total, here = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
     elif SLURMEnvironment.detect():
@@ -59,6 +61,9 @@ def make_fabric(
     Raises:
         UserError: There is no such device, or there are fewer than processes.
     """
+    from lightning_fabric import Fabric  # it loads a metrics library: seconds that the app's first page does not wait
+    from lightning_fabric.strategies import DDPStrategy
+
     chosen = resolve_device(device, where)
     most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(chosen.type, processes)
     if processes > (most if chosen.index is None else 1):

@@ -1,10 +1,10 @@
 """Devices, processes and precision of work on many images."""
 
+import lightning_fabric
 import pytest
 import torch
 
 from protoexplain import devices
-from protoexplain import fabric as module
 from protoexplain.errors import UserError
 from protoexplain.fabric import as_launched, make_fabric, scales_gradients
 
@@ -32,7 +32,7 @@ def test_what_is_handed_to_lightning(monkeypatch):
     given = {}
     monkeypatch.setattr(devices, "available_kinds", lambda: ("cuda", "cpu"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(module, "Fabric", lambda **options: given.update(options))
+    monkeypatch.setattr(lightning_fabric, "Fabric", lambda **options: given.update(options))
     make_fabric("auto", 2, "bf16-mixed")
     assert (given["accelerator"], given["devices"], given["precision"]) == ("cuda", 2, "bf16-mixed")
     make_fabric("cuda:3")

@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from pydantic import BaseModel
 
 from protoexplain.allocator import memory_advice, reuse_freed_memory
@@ -28,6 +27,9 @@ from protoexplain.metrics.observe.observer import observe
 from protoexplain.metrics.registry import get_metric, list_metrics
 from protoexplain.metrics.settings import parse_settings
 from protoexplain.progress import Silent, Watcher
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def measure(

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_fabric import seed_everything
 from torch import Tensor
 
 from protoexplain.allocator import reuse_freed_memory
@@ -166,6 +165,8 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     reuse_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
+    from lightning_fabric import seed_everything
+
     seed_everything(config.training.seed, verbose=False)
     view = matching_view(checkpoint, data)
     for notice in view.notices:

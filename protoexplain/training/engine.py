@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -20,6 +19,9 @@ from protoexplain.fabric import scales_gradients
 from protoexplain.models.base import PrototypeModel, PrototypeOutput
 from protoexplain.models.stage import GROUPS, Stage
 from protoexplain.training.inputs import InputBatch, Kind
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 

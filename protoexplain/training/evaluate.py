@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import matching_view
@@ -84,6 +83,8 @@ def evaluate(
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
     model = loaded.model(device)
     dataset = ImageDataset(view.test, view.crop, config.data.image_size)
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
     confusion = MulticlassConfusionMatrix(num_classes=len(loaded.classes))
     top5 = done = 0
     for batch in batches(dataset, range(len(dataset)), BATCH):

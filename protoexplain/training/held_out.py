@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
@@ -82,4 +81,6 @@ def _calibration_error(model: PrototypeModel, scored: tuple[Tensor, Tensor]) -> 
     if not len(labels):
         return math.nan
     probabilities = model.probabilities(scores)
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     return float(multiclass_calibration_error(probabilities, labels, scores.shape[1], n_bins=_BINS))

@@ -14,16 +14,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.data.loading import ImageDataset, Loader
 from protoexplain.data.orders import block
 from protoexplain.io.scratch import reserve
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Kind = Literal["images", "stem", "features", "activations"]
 MAPS: tuple[Kind, ...] = ("stem", "features")

@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.config import RunConfig
@@ -32,6 +31,9 @@ from protoexplain.training.provenance import Provenance, provenance
 from protoexplain.training.save import RunResult, save_model
 from protoexplain.training.stage_inputs import input_kind, make_inputs
 from protoexplain.training.state import RunState, Snapshot, weights_of
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 DECODED_BYTES = 1 << 30
 

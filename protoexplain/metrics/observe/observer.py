@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -34,6 +34,9 @@ from protoexplain.models.backbones import Backbone, before_training
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.family import FamilyConfig
 from protoexplain.progress import Watcher
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def observe(

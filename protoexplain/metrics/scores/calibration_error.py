@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from protoexplain.metrics.base import Curve, Metric, MetricSettings, Score
 from protoexplain.metrics.observe.observations import Observations
@@ -50,6 +49,8 @@ def compute(observed: Observations, settings: CalibrationSettings) -> Score:
     wrong = predicted != observed.labels
 
     def error(bins: int) -> float:
+        from torchmetrics.functional.classification import multiclass_calibration_error
+
         return float(multiclass_calibration_error(probabilities, observed.labels, probabilities.shape[1], bins, "l1"))
 
     rows = bin_rows(confidence.double().numpy(), ~wrong.numpy(), settings.bins)
