@@ -16,6 +16,10 @@ _OF_THE_HEAD = ("cross_entropy", "mixed_cross_entropy", "l1")
 """Loss terms that depend on activations and head alone."""
 
 
+COMPARING_CLASSES = ("orthogonality", "closeness", "discrimination", "subspace_separation")
+"""Loss terms that need as many prototypes of each class as of any other."""
+
+
 class Decay(BaseModel):
     """How the learning rate falls with the number n = 1, 2, ... of the epoch, counted over all stages of one name."""
 

@@ -13,7 +13,7 @@ from protoexplain.config import RunConfig, TrainingConfig
 from protoexplain.errors import UserError
 from protoexplain.models.fine_tuning import fine_tuning, part_fine_tuning
 from protoexplain.models.registry import get_family
-from protoexplain.models.stage import BACKBONE, Stage
+from protoexplain.models.stage import BACKBONE, COMPARING_CLASSES, Stage
 
 
 def stages_of(config: RunConfig) -> list[Stage]:
@@ -30,7 +30,8 @@ def scheduled(config: RunConfig) -> list[Stage]:
     """The stages with as many epochs as the schedule has.
 
     Raises:
-        UserError: The backbone is trained under an object gate, or nothing can tell when projections bring no gain.
+        UserError: The backbone is trained under an object gate, nothing can tell when projections bring no gain, or
+            costs compare classes that may have lost prototypes.
     """
     own = _with_merge(get_family(config.family).stages(config.schedule), config.training.merge)
     if config.model.object_gate and any(stage.epochs and BACKBONE & set(stage.lr) for stage in own):  # type: ignore[attr-defined]
@@ -41,6 +42,7 @@ def scheduled(config: RunConfig) -> list[Stage]:
             " or set model.object_gate to false",
         )
     _check_stop(config)
+    _check_equal_classes(own, config)
     first = config.training.fine_tuning
     if not first.epochs:
         return own
@@ -48,6 +50,21 @@ def scheduled(config: RunConfig) -> list[Stage]:
     if first.parts:
         return [part_fine_tuning(first.epochs, *rates, first.part_weight, *least), *own]
     return [fine_tuning(first.epochs, *rates, *least), *own]
+
+
+def _check_equal_classes(stages: Sequence[Stage], config: RunConfig) -> None:
+    """Whether costs that compare classes find equally many prototypes of each: unsteady ones are dropped before the
+    first projection, and others merged before the last."""
+    steady = config.model.start == "parts" and config.training.fine_tuning.steady > 0  # type: ignore[attr-defined]
+    first = next((place for place, stage in enumerate(stages) if stage.merge or (steady and stage.project)), None)
+    for stage in stages[first + 1 :] if first is not None else []:
+        costs = [term for term in COMPARING_CLASSES if stage.losses.get(term)]
+        if stage.epochs and costs:
+            raise UserError(
+                f"a class may have fewer prototypes than others when a later stage compares them ({costs[0]})",
+                "training.fine_tuning.steady" if steady else "training.merge",
+                "end the schedule with its first projection, or neither merge prototypes nor drop unsteady ones",
+            )
 
 
 def _check_stop(config: RunConfig) -> None:

@@ -9,6 +9,7 @@ from tiny_runs import open_run, run_log, tiny_config, tiny_train
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.dataset_view import view_of_run
+from protoexplain.errors import UserError
 from protoexplain.progress import Silent
 from protoexplain.training.checkpoint_ops import reproject
 from protoexplain.training.merge import merged_by
@@ -47,6 +48,20 @@ def test_the_last_projection_merges_first():
     assert len(merging) == len(plain) + 1
     assert [stage.merge for stage in merging if stage.project] == [None, 0.9]
     assert sum(stage.epochs for stage in merging) == sum(stage.epochs for stage in plain)
+
+
+@pytest.mark.parametrize("family", ["st_protopnet", "tesnet"])
+@pytest.mark.parametrize(
+    ("training", "start", "key"),
+    [(MERGE, "random", "training.merge"), ({"fine_tuning": {"steady": 0.5}}, "parts", "training.fine_tuning.steady")],
+)
+def test_costs_that_compare_classes_end_where_prototypes_are_dropped(family, training, start, key):
+    going_on = {"schedule": {"epochs": 6, "end_projected": False}, "training": training}
+    with pytest.raises(UserError, match="fewer prototypes than others") as refused:
+        stages_of(tiny_config(family, **going_on, model={"start": start}))
+    assert refused.value.where == key
+    assert stages_of(tiny_config(family, training=training, model={"start": start}))
+    assert stages_of(tiny_config("protopnet", schedule={"projections": [1, 2]}, training=training))
 
 
 @pytest.fixture(scope="module")
