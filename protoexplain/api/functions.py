@@ -43,8 +43,8 @@ def load(
 ) -> LoadedModel:
     """Load a trained model; every file is compared with its SHA-256, and nothing in it is executed.
 
-    Models that the official code of ProtoPNet, ST-ProtoPNet, EvalProtoPNet, ProtoPool, PIP-Net or CBC saved, and
-    folders of CaBRNet, are imported into a temporary folder, which goes with the loaded model.
+    Models that the official code of ProtoPNet, TesNet, ST-ProtoPNet, EvalProtoPNet, ProtoPool, PIP-Net or CBC saved,
+    and folders of CaBRNet, are imported into a temporary folder, which goes with the loaded model.
 
     Args:
         checkpoint: Folder of a checkpoint, or one that was read by `Checkpoint.load`; or a file of another program.

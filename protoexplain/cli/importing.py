@@ -41,8 +41,8 @@ def import_(
 ) -> None:
     """Make a checkpoint of a model that another program trained; nothing in its file is run.
 
-    Models of the official code of ProtoPNet, ST-ProtoPNet, EvalProtoPNet, ProtoPool, PIP-Net, RBF-net and CBC, and
-    folders of CaBRNet.  Weights stay as they are.
+    Models of the official code of ProtoPNet, TesNet, ST-ProtoPNet, EvalProtoPNet, ProtoPool, PIP-Net, RBF-net and CBC,
+    and folders of CaBRNet.  Weights stay as they are.
     """
     from protoexplain.importing.class_list import read_classes
     from protoexplain.importing.run import import_model

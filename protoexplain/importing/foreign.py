@@ -18,6 +18,8 @@ from protoexplain.io.tensors import read_tensors
 CABRNET_ARCHITECTURE, CABRNET_STATE = "model_arch.yml", "model_state.pth"
 _WRAPPERS = ("model_state_dict", "state_dict", "model_state", "model", "net")
 """Under which programs keep a model beside the state of an optimizer."""
+_CLASS = "class"
+"""The setting that tells the class of a module; no attribute is called so."""
 _DEEPEST, _LONGEST_NAME = 40, 200
 _FIX = "give the file with the model's own state dict"
 
@@ -41,6 +43,12 @@ class ForeignModel:
     def has(self, *names: str) -> bool:
         """Whether there are tensors of all these names."""
         return all(name in self.tensors for name in names)
+
+    @property
+    def saved_class(self) -> str:
+        """Name of the class of a module that was saved whole; empty for state dicts."""
+        name: str = self.setting(_CLASS, str, "")
+        return name
 
     def setting(self, name: str, kind: type, otherwise: Any) -> Any:  # noqa: ANN401 - of that kind
         """An attribute of that kind, if the file has it."""
@@ -95,6 +103,7 @@ def _gather(content: Any, where: str, prefix: str, tensors: dict[str, Tensor], s
         raise UserError("modules lie in each other without end", where, _FIX)
     if isinstance(content, StandIn):
         state = vars(content)
+        settings[prefix + _CLASS] = type(content).__name__
         for group in ("_parameters", "_buffers"):
             for name, tensor in _table(state.get(group)):
                 if isinstance(tensor, Tensor):

@@ -13,7 +13,7 @@ _MODULES = {
 }
 """First parts of the names of modules of official code."""
 _CLASSES = {
-    *("PPNet", "STProtoPNet", "OursNet", "PrototypeChooser"),
+    *("PPNet", "STProtoPNet", "TESNet", "OursNet", "PrototypeChooser"),
     *("PIPNet", "NonNegLinear", "CBCNet", "SlimClassificationByComponents"),
     *("ProtoTree", "Branch", "Leaf", "L2Conv2D"),
     *("ResNet_features", "BasicBlock", "Bottleneck", "VGG_features"),

@@ -75,6 +75,18 @@ def test_st_protopnet(golden, variant):
 
 
 @torch.no_grad()
+def test_tesnet(golden):
+    v = golden("tesnet_head")
+    tensors = {
+        "prototype_vectors": v.tensor("prototypes")[:, :, None, None],
+        "last_layer.weight": v.tensor("last_layer"),
+    }
+    for number, place in ((1, 0), (2, 2)):
+        tensors |= convolution(f"add_on_layers.{place}", v.tensor(f"addon_w{number}"), v.tensor(f"addon_b{number}"))
+    close(imported(tensors, v["x"].shape[1], "tesnet")(v.tensor("x")).logits, v["logits"], atol=2e-5)
+
+
+@torch.no_grad()
 def test_evalprotopnet(golden):
     v = golden("eval_heads")
     tensors = {

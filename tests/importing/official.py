@@ -85,6 +85,14 @@ class PPNet(nn.Module):
         self.prototype_class_identity = self.prototype_class_identity[kept]
 
 
+class TESNet(PPNet):
+    """With the tensors and attributes of ProtoPNet."""
+
+    def forward(self, x):
+        z = self.add_on_layers(maps_of_resnet(self.features, x))
+        return self.last_layer(F.conv2d(z, F.normalize(self.prototype_vectors, dim=1)).amax((2, 3)))
+
+
 class STProtoPNet(nn.Module):
     def __init__(self, full=False, per_class=2, depth=8):
         super().__init__()
@@ -193,7 +201,7 @@ class PIPNet(nn.Module):
         return self._classification(torch.where(found < 0.1, 0.0, found))
 
 
-OFFICIAL = (PPNet, STProtoPNet, OursNet, PrototypeChooser, PIPNet, NonNegLinear, SlimClassificationByComponents)
+OFFICIAL = (PPNet, TESNet, STProtoPNet, OursNet, PrototypeChooser, PIPNet, NonNegLinear, SlimClassificationByComponents)
 
 
 @contextmanager

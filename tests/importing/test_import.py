@@ -10,6 +10,7 @@ from official import (
     PPNet,
     PrototypeChooser,
     STProtoPNet,
+    TESNet,
     randomised,
     save_state,
     save_whole,
@@ -23,6 +24,7 @@ SIZED = [f"data.image_size={SIZE}"]
 MODELS = {
     "protopnet": PPNet,
     "protopnet 2x2": lambda: PPNet(size=2),
+    "tesnet": TESNet,
     "st_protopnet": STProtoPNet,
     "st_protopnet full": lambda: STProtoPNet(full=True),
     "evalprotopnet": OursNet,
@@ -31,7 +33,7 @@ MODELS = {
     "rbf_net": lambda: PIPNet("softmax", 10),
     "cbc": lambda: PIPNet("reasoning", 10),
 }
-BY_NAME = {"rbf_net"}
+BY_NAME = {"rbf_net", "tesnet"}
 """Whose state dict does not tell."""
 
 

@@ -75,6 +75,10 @@ def protopnet(
 
 CODE = OfficialCode(
     title=_TITLE,
-    recognises=lambda model: model.has("prototype_vectors", "last_layer.weight") and not model.has("proto_presence"),
+    recognises=lambda model: (
+        model.has("prototype_vectors", "last_layer.weight")
+        and not model.has("proto_presence")
+        and model.saved_class != "TESNet"
+    ),
     convert=convert,
 )
