@@ -17,10 +17,12 @@ from fastapi.testclient import TestClient
 from protoexplain.cli.main import main
 from protoexplain.errors import UserError
 from protoexplain_app.auth import add_user
-from protoexplain_app.jobs import JobKey, JobQueue, JobState
+from protoexplain_app.guard import HEADERS
+from protoexplain_app.jobs import Job, JobKey, JobQueue, JobState
 from protoexplain_app.models import mark_of
 from protoexplain_app.network import listen
 from protoexplain_app.server import _answer, _empty_working_folder, create_app, serve
+from protoexplain_app.tabs.report.reports import ReportFiles, Reports
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])  # noqa: S104
@@ -85,8 +87,17 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(folder, mon
 
 
 @pytest.fixture(scope="module")
-def client(made, birds):
-    with TestClient(create_app(made, birds)) as client:
+def reports():
+    """Those of the server, once it was made."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def client(made, birds, reports):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("protoexplain_app.server.Reports", lambda jobs: reports.append(Reports(jobs)) or reports[-1])
+        site = create_app(made, birds)
+    with TestClient(site, "http://127.0.0.1", client=("127.0.0.1", 50000)) as client:
         until = time.monotonic() + 60
         while client.get("/readyz").status_code != 200 and time.monotonic() < until:
             time.sleep(0.1)
@@ -107,6 +118,26 @@ def test_pictures_of_prototypes_are_served_for_ever(client, store):
     assert answer.content == checkpoint.picture(3, "patch")
     assert answer.headers["content-type"] == "image/jpeg"
     assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("place", ["preview", "file.html", "file.pdf", "file.json"])
+def test_a_served_report_is_what_it_says_and_runs_nothing(client, reports, tmp_path, place):
+    files = {ending: tmp_path / f"file{ending}" for ending in (".html", ".pdf", ".json")}
+    for path in files.values():
+        path.write_text("<script>alert(1)</script>")
+    made = Job(JobState.FINISHED, result=ReportFiles("token", "report-x", files))
+    reports[0].jobs.remember(JobKey("report", "token"), made)
+    answer = client.get(f"/report/token/{place}")
+    assert (answer.status_code, answer.text) == (200, "<script>alert(1)</script>")
+    told = {name: answer.headers[name] for name in HEADERS}
+    policy = told["Content-Security-Policy"]
+    assert told == {**HEADERS, "Content-Security-Policy": policy}
+    assert told["X-Content-Type-Options"] == "nosniff"
+    assert policy.startswith("sandbox; default-src 'none';")
+    assert "script" not in policy
+    assert answer.headers["cache-control"] == "private, no-store"
+    kinds = {"preview": "text/html", "file.html": "text/html", "file.pdf": "application/pdf"}
+    assert answer.headers["content-type"].partition(";")[0] == kinds.get(place, "application/json")
 
 
 @pytest.mark.parametrize(
