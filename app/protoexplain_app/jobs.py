@@ -33,7 +33,10 @@ REMEMBERED = 200
 ABANDONED = 600.0
 """Seconds after which a job is cancelled if nobody asked how far it is: a page that shows one asks every second or so,
 in a hidden tab every minute, and a closed one never again."""
+FULL = 20
+"""Jobs under way at which no further ones are taken."""
 WAITING = "waiting for other work to be done"
+DEED = "work in the background"
 
 
 class JobState(StrEnum):
@@ -210,12 +213,15 @@ class JobQueue:
             result: The part of the result that is known before the start.
 
         Raises:
-            UserError: Whoever asks for it may not begin work.
+            UserError: Whoever asks for it may not begin work, or too much is waiting already.
         """
         with self._lock:
             if key in self._under_way:
                 return self._wanted(key)
-            self.access.require(Role.MEASURE, "work in the background")
+            self.access.require(Role.MEASURE, DEED)
+            if len(self._under_way) >= FULL:
+                what = f"the queue is full: {len(self._under_way)} pieces of work are under way already"
+                raise UserError(what, DEED, "try again when some of it is done")
             self.forget(key)
             job = Job(JobState.WAITING, WAITING, total=total, result=result)
             running = RunningJob(job, self.requests, self._abandoned)

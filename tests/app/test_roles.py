@@ -33,6 +33,8 @@ ATTACKS = {
     "start a quiz that judges them": ("quiz", "quiz", "quiz", "do=start&task=agreement"),
 }
 """Deed -> tab, element whose event is sent, element that answers, what is sent."""
+BEGINNING = ["measure", "look through all pictures", "make a report", "judge all test pictures"]
+"""Those that begin a job."""
 
 
 def request(client, host, **headers):
@@ -97,6 +99,7 @@ def begun():
     def run(queue, key, work, running):
         kinds.append(key.kind)
         queue._end(key, state=JobState.CANCELLED)
+        queue.forget(key)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JobQueue, "_run", run)
@@ -157,11 +160,19 @@ def test_who_may_look_is_refused_by_the_server(site, begun, deed):
     assert files_of(folder) == before
 
 
-@pytest.mark.parametrize("deed", ["measure", "look through all pictures", "make a report", "judge all test pictures"])
+@pytest.mark.parametrize("deed", BEGINNING)
 def test_who_works_at_this_computer_is_not(site, begun, deed):
     begun.clear()
     assert "needs the role" not in attack(client(site[0], HERE), *ATTACKS[deed])
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("deed", BEGINNING)
+def test_a_full_queue_is_told_to_whoever_asks_for_more(site, begun, deed, monkeypatch):
+    monkeypatch.setattr("protoexplain_app.jobs.FULL", 0)
+    begun.clear()
+    assert "queue is full" in attack(client(site[0], HERE), *ATTACKS[deed])
+    assert begun == []
 
 
 def test_reports_are_given_to_those_who_may_make_them(site):
