@@ -208,6 +208,8 @@ async def visit(options: Settings, address: str, process: subprocess.Popen[bytes
             (f"{USERS} users for {seconds:.0f} s: answers", len(crowd.answers)),
             ("median answer, s", median(answers)),
             ("95th percentile, s", answers[int(0.95 * (len(answers) - 1))]),
+            (f"of {len(crowd.jobs)} reports and edits to the end, s (median)", median(crowd.jobs or [float("nan")])),
+            ("the same, not begun or not ended in time", crowd.unfinished),
             ("errors", len(crowd.troubles)),
             ("memory at the start / peak, MiB", f"{memory[0]:.0f} / {max(memory):.0f}"),
             ("growth of the peak in the second half, MiB", growth),

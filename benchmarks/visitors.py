@@ -9,22 +9,38 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 WITHIN = 60.0
+"""Seconds for an answer."""
+BUSY = ("Other reports are being made", "queue is full")
+"""What the page says where others have asked for much; none of it is a fault."""
+PROTOTYPES = 10
+"""Of the first ones, visitors look at some."""
+POLL = 0.7
+"""Seconds between two questions of a page how far a job is."""
 _PICTURE = re.compile(r'href="\?([^"]*image=[^"]*)"')
 _SOURCE = re.compile(r'src="((?:prototype|thumbnail)/[^"]+)"')
 
 
 @dataclass
 class Crowd:
-    """What happened to the visitors: seconds of each answer, and what went wrong."""
+    """What happened to the visitors.
+
+    Args:
+        answers: Seconds of each answer.
+        jobs: Seconds of each report and each edit until its end.
+        unfinished: How many of these could not begin, or did not end in the visitors' time.
+        troubles: What went wrong.
+    """
 
     answers: list[float] = field(default_factory=list)
+    jobs: list[float] = field(default_factory=list)
+    unfinished: int = 0
     troubles: list[str] = field(default_factory=list)
 
 
@@ -68,6 +84,35 @@ class Visitor:
         self._metrics = shown if isinstance(shown, str) else self._metrics
         return self._metrics
 
+    def quiz(self, seed: int) -> str:
+        """Begin the quiz and answer its first question."""
+        self.go(f"model={self.model}&tab=quiz")
+        self.send("change", "quiz")
+        self.ask("quiz", "quiz", f"do=start&task=distinction&length=10&seed={seed}")
+        return self.ask("quiz", "quiz", "do=answer&number=1&answer=0")
+
+    def report(self, link: str) -> str:
+        """Choose a picture and begin a report with it."""
+        self.go(f"{link}&model={self.model}&tab=report")
+        self.send("change", "report-status")
+        return self.ask("report-query", "report-status", "do=make&section_model=1&section_images=1&chosen=1")
+
+    def edit(self, number: int) -> str:
+        """Try out what the model is without a prototype."""
+        self.go(f"model={self.model}&tab=edit")
+        self.send("change", "edit-overview")
+        self.ask("edit-overview", "edit-overview", "do=undo")
+        self.ask("edit-gallery", "edit-one", f"open={number}")
+        self.ask("edit-one", "edit-overview", f"do=remove&prototype={number}&reason=other")
+        return self.ask("edit-overview", "edit-overview", "do=refit")
+
+    def keep_asking(self, shows: str, page: str, until: float) -> str:
+        """Ask how far a job is until it is over, or until a moment of `time.perf_counter`: the last page."""
+        while "<progress" in page and time.perf_counter() < until:
+            time.sleep(POLL)
+            page = str(self.send("tick", shows)[shows])
+        return page
+
     def fetch(self, page: str) -> None:
         """Ask for all pictures of an answer that are not in it."""
         for source in set(_SOURCE.findall(page)):
@@ -98,6 +143,10 @@ class Visitor:
             self._ids[part]: value for part, value in zip(found["outputs"], output, strict=False) if self._ids[part]
         }
 
+    def ask(self, of: str, shows: str, query: str) -> str:
+        """Send a form, and see what another part of the page shows then."""
+        return str(self.send("query", shows, told={"query": query}, of=of)[shows])
+
     def go(self, query: str) -> None:
         """Follow a link inside the page."""
         self.send("go", "address", told={"query": f"?{query}", "upload": None})
@@ -114,29 +163,71 @@ class Visitor:
 
 
 def visit(address: str, model: str, crowd: Crowd, seconds: float, seed: int) -> None:
-    """Explain, change and look up for some time, with a moment to read in between."""
+    """Explain, change, look up, answer and begin work for some time, with a moment to read in between."""
     draws = random.Random(seed)
     until = time.perf_counter() + seconds
     try:
         visitor = Visitor(httpx.Client(base_url=address, timeout=WITHIN), model)
         while time.perf_counter() < until:
-            link, dice, started = draws.choice(visitor.pictures), draws.random(), time.perf_counter()
-            if dice < 0.7:
-                page, expected = visitor.explain(link), "<h2>Why "
-            elif dice < 0.85:
-                page, expected = visitor.what_if(link, draws.uniform(-0.4, 0.4)), "The model"
-            elif dice < 0.9:
-                page, expected = visitor.metrics(), "<h2"
-            else:
-                number = draws.randrange(20)
-                page, expected = visitor.prototype(number), f"/patch/{number}"
+            (deed,) = draws.choices(list(DEEDS), DEEDS.values())
+            started = time.perf_counter()
+            page, expected, job = deed(visitor, draws)
             visitor.fetch(page)
             crowd.answers.append(time.perf_counter() - started)
+            if job:
+                page = visitor.keep_asking(job, page, until)
+                if "<progress" in page or any(words in page for words in BUSY):
+                    crowd.unfinished += 1
+                    continue
+                crowd.jobs.append(time.perf_counter() - started)
             if expected not in page:
                 crowd.troubles.append(f"an answer without '{expected}': {page[:200]}")
             time.sleep(draws.uniform(0.5, 1.5))
     except (httpx.HTTPError, RuntimeError, StopIteration, KeyError) as error:
         crowd.troubles.append(f"{type(error).__name__}: {error}")
+
+
+def _explain(visitor: Visitor, draws: random.Random) -> Deed:
+    return visitor.explain(draws.choice(visitor.pictures)), "<h2>Why ", ""
+
+
+def _what_if(visitor: Visitor, draws: random.Random) -> Deed:
+    return visitor.what_if(draws.choice(visitor.pictures), draws.uniform(-0.4, 0.4)), "The model", ""
+
+
+def _metrics(visitor: Visitor, draws: random.Random) -> Deed:
+    return visitor.metrics(), "<h2", ""
+
+
+def _prototype(visitor: Visitor, draws: random.Random) -> Deed:
+    number = draws.randrange(PROTOTYPES)
+    return visitor.prototype(number), f"/patch/{number}", ""
+
+
+def _quiz(visitor: Visitor, draws: random.Random) -> Deed:
+    return visitor.quiz(draws.randrange(1000)), "Question 2 of 10", ""
+
+
+def _report(visitor: Visitor, draws: random.Random) -> Deed:
+    return visitor.report(draws.choice(visitor.pictures)), "The report is made", "report-status"
+
+
+def _edit(visitor: Visitor, draws: random.Random) -> Deed:
+    return visitor.edit(draws.randrange(PROTOTYPES)), "Before and after", "edit-overview"
+
+
+Deed = tuple[str, str, str]
+"""A page, what it says when all is well, and where a job is told of that it began; empty where it began none."""
+DEEDS: Mapping[Callable[[Visitor, random.Random], Deed], float] = {
+    _explain: 50,
+    _what_if: 15,
+    _prototype: 10,
+    _quiz: 10,
+    _metrics: 5,
+    _report: 5,
+    _edit: 5,
+}
+"""What visitors do, and how often among a hundred."""
 
 
 def crowded(address: str, model: str, users: int, seconds: float) -> Crowd:
