@@ -19,6 +19,8 @@ from protoexplain.io.json_values import flat
 from protoexplain.io.manifest import read_limited
 
 MAX_YAML_BYTES = 1_000_000
+_DEEPEST = 50
+"""Tables and lists in each other."""
 _LARGEST = 2**32
 """Of the numbers in a configuration: counting further would never end, and nothing finite would be learned."""
 
@@ -163,12 +165,19 @@ def with_training(config: RunConfig, **changes: int | None) -> RunConfig:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only, without aliases (which can blow up a small file)."""
+    """Plain data only, without aliases (which can blow up a small file), and no deeper than anybody writes."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
+        if self.depth > _DEEPEST:
+            raise yaml.YAMLError("nested too deeply")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def read_yaml(text: str, where: str) -> Any:  # noqa: ANN401
@@ -181,7 +190,7 @@ def read_yaml(text: str, where: str) -> Any:  # noqa: ANN401
         raise UserError(f"{len(text):,} characters are too many for a configuration", where, "keep it below 1 MB")
     try:
         return yaml.load(text, _Loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as dates that are none, and endless brackets
+    except (yaml.YAMLError, ValueError) as error:  # such as dates that are none
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"not a plain YAML file: {reason}", where, "use keys, lists, numbers and text only") from error
 
