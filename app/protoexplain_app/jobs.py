@@ -1,8 +1,8 @@
 """The one queue of all work in the background: jobs that report their progress, can be cancelled, and are remembered.
 
-Requests go first: a job pauses at every step while somebody waits for an answer.  Only jobs wait.  Whoever answers a
-request submits a job, asks how far it is, or cancels it, and each of these returns at once; so no request ever holds
-or waits for what a job needs.
+Requests go first: a job pauses at every step while somebody waits for an answer, but never so long that it could not
+end on a busy page.  Only jobs wait.  Whoever answers a request submits a job, asks how far it is, or cancels it, and
+each of these returns at once; so no request ever holds or waits for what a job needs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PAUSE = 0.02
 """Seconds between looks at whether a request is still being answered."""
+PATIENCE = 2.0
+"""Seconds that a step of a job waits for requests at most."""
 REMEMBERED = 200
 """Jobs that are over and whose results stay; the one that was asked for longest ago makes room."""
 ABANDONED = 600.0
@@ -158,12 +160,13 @@ class RunningJob(Generic[T]):
         self.job = replace(self.job, result=result)
 
     def yield_to_requests(self) -> None:
-        """Return as soon as nobody waits for an answer.
+        """Return as soon as nobody waits for an answer, or the job has been patient.
 
         Raises:
             CancelledError: Somebody cancelled the job, or nobody wants its result any more.
         """
-        while self._requests.waiting and not self.cancelled.wait(PAUSE):
+        until = time.monotonic() + PATIENCE
+        while self._requests.waiting and time.monotonic() < until and not self.cancelled.wait(PAUSE):
             pass
         if self.cancelled.is_set() or time.monotonic() - self._asked_for > self._abandoned:
             raise CancelledError

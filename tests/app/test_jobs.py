@@ -105,6 +105,13 @@ def test_a_job_goes_on_when_every_request_is_answered(jobs):
     assert ended(jobs, KEY).result == "done"
 
 
+def test_a_job_ends_though_there_is_always_somebody_who_waits(jobs, monkeypatch):
+    monkeypatch.setattr("protoexplain_app.jobs.PATIENCE", 0.05)
+    with jobs.requests.answering():
+        jobs.submit(KEY, lambda job: [job.progress("looking", step, 3) for step in range(3)] and "done")
+        assert ended(jobs, KEY).result == "done"
+
+
 def test_whoever_answers_a_request_never_waits_for_a_job(jobs, gate):
     """A job holds still while a request is answered, so a request that waited for it would never end."""
     jobs.submit(KEY, at(gate))
