@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,11 +122,25 @@ class Visitor:
     def send(
         self, event: str, shows: str, *values: object, told: Mapping[str, object] | None = None, of: str | None = None
     ) -> dict[str, Any]:
+        """Trigger an event, as `begin`, and wait for its answer.
+
+        Returns:
+            Element -> what it shows now.
+        """
+        found, asked = self.begin(event, shows, *values, told=told, of=of)
+        output = self._answer(asked)
+        return {
+            self._ids[part]: value for part, value in zip(found["outputs"], output, strict=False) if self._ids[part]
+        }
+
+    def begin(
+        self, event: str, shows: str, *values: object, told: Mapping[str, object] | None = None, of: str | None = None
+    ) -> tuple[Mapping[str, Any], str]:
         """Trigger the event whose outputs include an element; values are those of the inputs that are no state, `told`
         is what the page's script tells beside them, and `of` the element that it happens to where others show the same.
 
         Returns:
-            Element -> what it shows now.
+            The event as the page describes it, and the name of this one.
         """
         found = next(
             one
@@ -138,10 +153,11 @@ class Visitor:
         body = {"data": data, "event_data": told, "fn_index": found["id"], "session_hash": self.session}
         joined = self.client.post("/gradio_api/queue/join", json=body)
         joined.raise_for_status()
-        output = self._answer(joined.json()["event_id"])
-        return {
-            self._ids[part]: value for part, value in zip(found["outputs"], output, strict=False) if self._ids[part]
-        }
+        return found, str(joined.json()["event_id"])
+
+    def listen(self) -> AbstractContextManager[httpx.Response]:
+        """The stream of answers, for as long as the page is open."""
+        return self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session})
 
     def ask(self, of: str, shows: str, query: str) -> str:
         """Send a form, and see what another part of the page shows then."""
@@ -152,7 +168,7 @@ class Visitor:
         self.send("go", "address", told={"query": f"?{query}", "upload": None})
 
     def _answer(self, event: str) -> list[Any]:
-        with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
+        with self.listen() as stream:
             for line in stream.iter_lines():
                 told = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
                 if told.get("msg") == "process_completed" and told.get("event_id") == event:
