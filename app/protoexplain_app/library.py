@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
@@ -11,7 +11,7 @@ from protoexplain.errors import UserError
 from protoexplain.explanations.explainer import Explainer
 from protoexplain_app.examples import Examples
 from protoexplain_app.image_predictions import PredictionJobs
-from protoexplain_app.input_image import Frame, InputImage
+from protoexplain_app.input_image import Frame, InputImage, run_model
 from protoexplain_app.links import Address, Parameters
 from protoexplain_app.measurements import Measurements
 from protoexplain_app.models import ModelStore
@@ -21,6 +21,8 @@ from protoexplain_app.tabs.prototypes.nearest import Neighbours
 from protoexplain_app.tabs.report.reports import Reports
 
 NOWHERE = Address()
+OPENING = 5
+"""Pictures that may be the first one to be shown."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Library:
     reports: Reports
     edits: Edits
     access: Access = EVERYTHING
+    _opening: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.
@@ -88,6 +91,24 @@ class Library:
         """
         self.checkpoint(choice)
         return self.store.explainer(choice.model)
+
+    def opening_image(self, model: str) -> str:
+        """Key of the picture that a first visit shows: the first of a few that resembles what the model has learned.
+
+        Where none does it is the first of all, and where there are no pictures it is empty.
+        """
+        checkpoint = self.store.listed(model).checkpoint
+        if checkpoint.sha256 not in self._opening:
+            images = self.examples.of(checkpoint)
+            known = (image.key for image in images[:OPENING] if self._resembles(model, image))
+            self._opening[checkpoint.sha256] = next(known, images[0].key if images else "")
+        return self._opening[checkpoint.sha256]
+
+    def _resembles(self, model: str, image: InputImage) -> bool:
+        try:
+            return run_model(self.store.explainer(model), image).forward_pass.familiar is not False
+        except UserError:
+            return False
 
     def input_image(self, choice: Choice) -> InputImage:
         """The chosen picture.

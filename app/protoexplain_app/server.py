@@ -273,7 +273,8 @@ def _warm_up(library: Library) -> None:
         entry = default_checkpoint(listed)
         try:
             explainer = library.store.explainer(entry.name)
-            for image in library.examples.of(entry.checkpoint)[:1]:
-                explain_image(explainer, image)
+            key = library.opening_image(entry.name)
+            if key:
+                explain_image(explainer, library.examples.find(entry.checkpoint, key))
         except UserError as error:
             print(f"{entry.name}: {error}", file=sys.stderr)

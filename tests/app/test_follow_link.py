@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from protoexplain.errors import UserError
+from protoexplain_app import library as library_module
 from protoexplain_app.library import Choice
 from protoexplain_app.links import Address, parse
 from protoexplain_app.panel.actions import default_checkpoint, facts, follow_link, frame_of, listing
@@ -22,6 +24,19 @@ def test_a_first_visit_shows_a_model_whose_prototypes_are_parts_and_its_first_pi
     assert choice.image == library.examples.of(library.checkpoint(choice))[0].key
     assert choice.asked.tab == "explain"
     assert target.notices == ()
+
+
+@pytest.mark.parametrize(("known", "opened"), [({2, 3}, 2), ({0}, 0), ({9}, 0), (set(), 0)])
+def test_the_first_picture_to_be_seen_resembles_what_was_learned(known, opened, library, monkeypatch):
+    keys = [image.key for image in library.examples.of(library.store.listed("a-protopnet").checkpoint)]
+
+    def looked(_, image):
+        if keys.index(image.key) == 1:
+            raise UserError("cannot be read")
+        return SimpleNamespace(forward_pass=SimpleNamespace(familiar=keys.index(image.key) in known))
+
+    monkeypatch.setattr(library_module, "run_model", looked)
+    assert follow_link(library, Address(), None, TABS).choice.image == keys[opened]
 
 
 def test_the_most_accurate_model_of_those_is_the_favourite(library):

@@ -102,7 +102,7 @@ def follow_link(
         notices.append(f"The link names the model '{address.model}', which is not here; this is another one.")
     keys = [image.key for image in library.examples.of(library.store.listed(model).checkpoint)]
     upload = "" if address.image else before.upload
-    image = next((key for key in (address.image, before.image, *keys[:1]) if key in keys), "")
+    image = next((key for key in (address.image, before.image) if key in keys), "") or library.opening_image(model)
     if address.image not in ("", image):
         notices.append(f"The link names the picture '{address.image}', which is not here; this is another one.")
     frame = before.frame if upload else None
