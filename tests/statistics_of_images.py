@@ -10,7 +10,8 @@ from protoexplain.models.activation_statistics import RunningStatistics
 @torch.no_grad()
 def knows_its_images(checkpoint, planted):
     """The statistics are those of the prototypes where they lie now."""
-    model, view, running = checkpoint.model(), view_of(checkpoint, planted), RunningStatistics()
+    model, view = checkpoint.model(), view_of(checkpoint, planted)
+    running = RunningStatistics(len(view.train))
     dataset = view.dataset(view.train, checkpoint.config.data)
     for batch in batches(dataset, range(len(dataset)), 32):
         running.update(model.activation_maps(model.backbone(batch.images[:, 0])))

@@ -70,7 +70,7 @@ class EditPreview:
     def map_of(self, prototype: int) -> tuple[int, int]:
         """Rows and columns of the cells that a prototype can lie on."""
         name, branch, own = self.place(prototype)
-        return map_size(self.features[TRAIN].latents[name], branch.prototypes[own : own + 1])
+        return map_size(self.features[TRAIN].latents[name][:1], branch.prototypes[own : own + 1])
 
     def beside(self, place: int, height: int, width: int) -> Tensor | None:
         """bool [H,W]: cells of a training picture with their centre beside the object; None where nothing tells."""

@@ -69,8 +69,9 @@ def save(
     require_free(out)
     parent = preview.checkpoint
     model = whole_model(preview, edited)
-    latents = preview.features[TRAIN].batches(torch.device("cpu"))
-    model.set_statistics(responses(edited.model, latents).statistics)
+    seen = preview.features[TRAIN]
+    latents = seen.batches(torch.device("cpu"))
+    model.set_statistics(responses(edited.model, latents, len(seen.images)).statistics)
     validation, test = (_scored(preview, edited, split) for split in (VALIDATION, TEST))
     calibration = calibrate_model(model, validation, test)
     origin = _origin(preview, edited, progress)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,23 +41,48 @@ class ActivationStatistics:
 
 
 class RunningStatistics:
-    """Gathers the statistics while batches pass by; keeps one number for each image and prototype."""
+    """Gathers the statistics while batches pass by; keeps two numbers for each prototype and fifty images.
 
-    def __init__(self) -> None:
-        self._activations: list[Tensor] = []
-        self._cells: list[Tensor] = []
+    Args:
+        images: How many there will be at most.
+    """
+
+    def __init__(self, images: int) -> None:
+        self._kept = images - _place(images)[0]
+        self._seen = 0
+        self._sum: Tensor | float = 0.0
+        self._cells: Tensor | float = 0.0
+        self._highest: list[Tensor] = []
 
     @torch.no_grad()
     def update(self, maps: Sequence[Tensor]) -> None:
         """Count a batch in: the activation maps [B,P,H,W] of each branch, which may differ in their cells."""
         flat = [branch.flatten(2) for branch in maps]
-        self._activations.append(torch.cat([cells.amax(2) for cells in flat], 1).float().cpu())
-        self._cells.append(torch.cat([exact(cells.mean(2)).sum(0) for cells in flat]))
+        activations = torch.cat([cells.amax(2) for cells in flat], 1).float().cpu()
+        self._seen += len(activations)
+        self._sum = self._sum + activations.double().sum(0)
+        self._cells = self._cells + torch.cat([exact(cells.mean(2)).sum(0) for cells in flat])
+        self._highest.append(activations)
+        if sum(map(len, self._highest)) > 2 * self._kept:
+            self._highest = [self._first(self._kept)]
 
     def statistics(self) -> ActivationStatistics:
         """Of all images so far, at least one."""
-        activations = torch.cat(self._activations)
-        others = activations.sort(0).values[: max(1, len(activations) - 1)]
-        high = np.quantile(others.numpy(), _HIGH, axis=0)
-        low = torch.stack(self._cells).sum(0) / len(activations)
-        return ActivationStatistics(activations.double().mean(0).float(), low.float(), torch.from_numpy(high).float())
+        place, share = _place(self._seen)
+        highest = self._first(self._seen - place)
+        below, above = highest[-1], highest[-2 if len(highest) > 2 else -1]
+        high = torch.lerp(below.double(), above.double(), share)
+        usual, low = (torch.as_tensor(total) / self._seen for total in (self._sum, self._cells))
+        return ActivationStatistics(usual.float(), low.float(), high.float())
+
+    def _first(self, count: int) -> Tensor:
+        """The highest so many activations [n,P] of each prototype, the highest first."""
+        together = torch.cat(self._highest)
+        return together.topk(min(count, len(together)), dim=0).values
+
+
+def _place(images: int) -> tuple[int, float]:
+    """Between which activations of so many images, from the lowest on, the high one lies: the number of the lower one,
+    and how far it is to the next."""
+    exactly = _HIGH * max(0, images - 2)
+    return int(exactly), exactly % 1

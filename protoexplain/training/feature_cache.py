@@ -1,24 +1,21 @@
 """What a model sees in the clean pictures of a split, kept after one pass: latent maps and best similarities.
 
 The network stays as it is while prototypes are projected, removed or edited, so whatever becomes of prototypes costs
-no further pass.  Latent maps lie in a file without a name, which vanishes with them.
+no further pass.  Latent maps lie in a file, and in memory only while they are looked at.
 N pictures, P prototypes, D channels, H x W cells.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from protoexplain.data.records import ImageRecord
-from protoexplain.io.scratch import reserve
+from protoexplain.io.scratch import ScratchTensor
 from protoexplain.models.base import Branch, PrototypeModel
 from protoexplain.models.precision import all_digits
 from protoexplain.training.inputs import CachedInputs, ImageInputs
@@ -40,12 +37,13 @@ class FeatureCache:
 
     images: tuple[ImageRecord, ...]
     labels: Tensor
-    latents: Mapping[str, Tensor]
+    latents: Mapping[str, ScratchTensor]
     similarity: Tensor
 
     def best(self, branch_name: str, branch: Branch, prototypes: Tensor) -> Tensor:
         """Similarity [N,p] of the best patches to other prototypes [p,D,h,w] of a branch."""
-        parts = self.latents[branch_name].split(_AT_ONCE)
+        latent = self.latents[branch_name]
+        parts = (latent[start : start + _AT_ONCE] for start in range(0, len(latent), _AT_ONCE))
         return torch.cat([branch.similarity.best(part.to(prototypes), prototypes)[0].cpu() for part in parts]).detach()
 
     def similarity_to(self, model: PrototypeModel) -> Tensor:
@@ -125,7 +123,7 @@ def compute_features(
         UserError: A picture cannot be read, or the disk is too full.
     """
     images, done = pictures.dataset.records, 0
-    latents: dict[str, Tensor] = {}
+    latents: dict[str, ScratchTensor] = {}
     similarity = torch.empty(len(images), model.num_prototypes)
     for batch in pictures.loader.batches(pictures.dataset, range(len(images)), batch_size):
         features = model.backbone(batch.images[:, 0].to(device))
@@ -134,21 +132,10 @@ def compute_features(
             z = branch.addon(features)
             best.append(branch.similarity.best(z, branch.prototypes)[0])
             if name not in latents:
-                latents[name] = _storage((len(images), *z.shape[1:]))
+                latents[name] = ScratchTensor((len(images), *z.shape[1:]), "latent maps")
             latents[name][rows] = z.float().cpu()
         similarity[rows] = torch.cat(best, 1).float().cpu()
         done = rows.stop
         progress(done, len(images))
     labels = torch.tensor([image.label for image in images], dtype=torch.long)
     return FeatureCache(images, labels, latents, similarity)
-
-
-def _storage(shape: tuple[int, ...]) -> Tensor:
-    """Numbers in a file without a name, which vanishes with them.
-
-    Raises:
-        UserError: The disk is too full.
-    """
-    with tempfile.TemporaryFile() as stream:
-        reserve(stream, 4 * math.prod(shape), Path(tempfile.gettempdir()) / "latent maps")
-        return torch.from_numpy(np.memmap(stream, dtype=np.float32, mode="r+", shape=shape))

@@ -33,15 +33,16 @@ class Responses:
 
 
 @torch.no_grad()
-def responses(model: PrototypeModel, batches: Iterable[LatentBatch], k: int = K) -> Responses:
+def responses(model: PrototypeModel, batches: Iterable[LatentBatch], images: int, k: int = K) -> Responses:
     """Gather them over batches of latent maps.
 
     Args:
         model: In eval mode; needs no backbone.
         batches: Of all training images, at least one.
+        images: Their number.
         k: Nearest images of each prototype.
     """
-    nearest, running = Nearest(k, model.num_prototypes), RunningStatistics()
+    nearest, running = Nearest(k, model.num_prototypes), RunningStatistics(images)
     branches = [branch for _, branch in model.named_branches()]
     for latents, labels, indices in batches:
         pairs = [(branch, z, branch.prototypes) for branch, z in zip(branches, latents, strict=True)]

@@ -50,7 +50,7 @@ def save_model(
 
     The model knows from now on what the training images give to its prototypes.
     """
-    found = responses(model.eval(), latents)
+    found = responses(model.eval(), latents, len(data.train))
     model.set_statistics(found.statistics)
     shared = model.ownership.all_shared
     findings = diagnose(model, origin.records, data.train, data.crop, None if shared else found.nearest)

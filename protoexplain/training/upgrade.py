@@ -60,7 +60,8 @@ def upgrade(path: Path, data: Path, out: Path, watcher: Watcher | None = None, d
         )
     model, maps = checkpoint.model(where), _PrototypeMaps(checkpoint, view)
     pictures = _pictures(checkpoint, view, where, watcher or Silent())
-    statistics = responses(model, maps.gathered(model, latent_batches(model, pictures))).statistics
+    seen = maps.gathered(model, latent_batches(model, pictures))
+    statistics = responses(model, seen, len(view.train)).statistics
     contents = parse_contents(read_limited(path / PROTOTYPES, MAX_JSON_BYTES), str(path / PROTOTYPES))
     records = tuple(MarkedRecords(checkpoint.prototypes, maps.found, DEFAULT, checkpoint.config.data.image_size))
     patches = {} if model.prototype_source.decoded else _patches(checkpoint, view, records)

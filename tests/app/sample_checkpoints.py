@@ -97,7 +97,7 @@ def sample_checkpoint(
 
 @torch.no_grad()
 def _look(model: PrototypeModel, loaded: tuple[torch.Tensor, ...]) -> None:
-    running = RunningStatistics()
+    running = RunningStatistics(len(loaded[0]))
     running.update(model.activation_maps(model.backbone(loaded[0])))
     model.set_statistics(running.statistics())
 

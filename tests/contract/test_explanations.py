@@ -41,7 +41,7 @@ def random_forward_pass(family, seed):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
     picture, other = torch.rand(2, 3, SIZE, SIZE, generator=generator)
     if seed % 2:
-        running = RunningStatistics()
+        running = RunningStatistics(1)
         running.update([maps.detach() for maps in model.activation_maps(model.backbone(other[None]))])
         model.set_statistics(running.statistics())
     return run_forward(model, picture, Geometry.of((90, 70), None, SIZE), NAMES)

@@ -129,7 +129,7 @@ def test_evidence_adds_up_to_the_scores(model):
 
 
 def statistics(model, features):
-    running = RunningStatistics()
+    running = RunningStatistics(len(features))
     running.update(model.activation_maps(features))
     return running.statistics()
 

@@ -216,9 +216,10 @@ def test_pruning(golden):
     branch.similarity = StoredDistances()
     batches = list(zip(distances.split(7), labels.split(7), torch.arange(len(labels)).split(7), strict=True))
     for key in [key for key in v if key.startswith("nearest_labels_k")]:
-        nearest = responses(model, latent_batches(model, batches), int(key.removeprefix("nearest_labels_k"))).nearest
+        k = int(key.removeprefix("nearest_labels_k"))
+        nearest = responses(model, latent_batches(model, batches), len(labels), k).nearest
         assert nearest.tolist() == v[key].tolist()
-    nearest = responses(model, latent_batches(model, batches), int(v["k"])).nearest
+    nearest = responses(model, latent_batches(model, batches), len(labels), int(v["k"])).nearest
     to_prune = prune.unfaithful(nearest, model.ownership, threshold=int(v["prune_threshold"]))
     index = to_prune.nonzero()[:, 0]
     pruned = torch.stack([index, model.ownership.labels[index]], 1)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import shutil
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_runs import tiny_train
 
 from protoexplain.errors import UserError
 from protoexplain.io import atomic
-from protoexplain.io.scratch import remove_scratch, reserve
+from protoexplain.io.scratch import ScratchTensor, remove_scratch, reserve
 from protoexplain.training.callbacks import Interrupted
 
 
@@ -102,3 +106,39 @@ def test_a_file_gets_its_room_and_keeps_what_is_in_it(tmp_path, monkeypatch):
     monkeypatch.delenv(atomic.FAULT_VARIABLE)
     with path.open("r+b") as stream, pytest.raises(UserError):
         reserve(stream, 1 << 60, path)
+
+
+class TestScratchTensor:
+    def test_rows_come_back(self):
+        numbers, kept = torch.rand(7, 3, 2), ScratchTensor((7, 3, 2), "numbers")
+        for start in range(0, 7, 2):
+            kept[start : start + 2] = numbers[start : start + 2]
+        assert len(kept) == 7
+        assert torch.equal(kept[1:6], numbers[1:6])
+        assert torch.equal(kept[[6, 0, 6]], numbers[[6, 0, 6]])
+        kept[:1].zero_()
+        assert torch.equal(kept[:1], numbers[:1])
+
+    def test_rows_that_nobody_looks_at_take_no_memory(self):
+        state = Path("/proc/self/status")
+        if not state.exists():
+            pytest.skip("the system does not tell what lies in memory")
+
+        def mapped():
+            return sum(
+                int(line.split()[1]) for line in state.read_text().splitlines() if line[:7] in ("RssFile", "RssShme")
+            )
+
+        kept, before = ScratchTensor((64, 1 << 18), "numbers"), mapped()
+        for row in range(64):
+            kept[row : row + 1] = torch.full((1, 1 << 18), float(row))
+        assert sum(float(kept[row : row + 1].mean()) for row in range(64)) == 63 * 32
+        assert mapped() - before < 8 << 10
+
+    def test_a_full_disk_is_told(self, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "no space")
+
+        monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+        with pytest.raises(UserError, match="latent maps"):
+            ScratchTensor((2, 2), "latent maps")

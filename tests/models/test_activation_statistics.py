@@ -12,7 +12,7 @@ def maps(images=7):
 
 
 def gathered(parts, batch):
-    running = RunningStatistics()
+    running = RunningStatistics(len(parts[0]))
     for some in zip(*(part.split(batch) for part in parts), strict=True):
         running.update(some)
     return running.statistics()
@@ -47,3 +47,14 @@ def test_chosen_prototypes_keep_theirs():
     kept = found.select(torch.tensor([1, 4]))
     assert kept.span(1) == found.span(4) == (float(found.low[4]), float(found.high[4]))
     assert torch.equal(kept.usual, found.usual[[1, 4]])
+
+
+def test_keeps_few_numbers_and_loses_none_that_count():
+    torch.manual_seed(1)
+    images = torch.randn(1000, 2, 1, 1).sort(0, descending=True).values
+    running = RunningStatistics(1000)
+    for batch in images.split(8):
+        running.update([batch])
+        assert sum(map(len, running._highest)) <= 24 + 8
+    expected = images[1:].flatten(1).quantile(0.99, dim=0)
+    torch.testing.assert_close(running.statistics().high, expected)

@@ -150,7 +150,7 @@ def test_numbers_are_those_of_passes_over_the_pictures(family, made, planted, tm
     dataset = data.dataset(data.train, before.config.data)
     (batch,) = batches(dataset, range(len(dataset)), len(dataset))
     seen = latent_batches(after.model(), [(batch.images[:, 0], batch.labels, batch.indices)])
-    nearest = responses(after.model(), seen).nearest
+    nearest = responses(after.model(), seen, len(dataset)).nearest
     found = diagnose(after.model(), after.prototypes, data.train, data.crop, nearest)
     assert result.findings == found
     assert "other classes" in {finding.kind for finding in found}
