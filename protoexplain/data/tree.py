@@ -18,12 +18,14 @@ _LEFT_BEHIND = frozenset(
         "$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "$winreagent", "msocache",
         "config.msi", "desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "__macosx", "icon\r",
         "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir", "@eadir",
-        "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "__pycache__", "node_modules", "cvs",
+        "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "~snapshot", "_gsdata_",
+        "__pycache__", "node_modules", "cvs", "wandb", "mlruns", "lightning_logs",
     }
 )  # fmt: skip
 """Names that Windows, macOS, Linux, Android, network drives and tools of programmers use, in lower case."""
-_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
-"""A folder that holds one of these is a Python environment or a cache (bford.info/cachedir)."""
+_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG", "model.safetensors")
+"""A folder that holds one of these is a Python environment, a cache (bford.info/cachedir) or a model, such as one that
+was trained from within the folder of the pictures."""
 _NOT_READ = frozenset(
     {
         ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf",
@@ -41,13 +43,11 @@ def is_left_behind(name: str) -> bool:
 
 def folders(top: Path) -> list[Path]:
     """The folders in a folder, by name, without those of systems and tools."""
-    return sorted(
-        entry for entry in top.iterdir() if not is_left_behind(entry.name) and entry.is_dir() and not _is_marked(entry)
-    )
+    return sorted(entry for entry in top.iterdir() if not is_left_behind(entry.name) and _is_looked_into(entry))
 
 
 def files(top: Path, deep: bool = True) -> Iterator[Path]:
-    """The files in a folder, at any depth or directly; a link back upwards is not followed twice.
+    """The files in a folder, at any depth or directly; no folder is looked into twice.
 
     Raises:
         OSError: A folder cannot be listed.
@@ -63,7 +63,7 @@ def files(top: Path, deep: bool = True) -> Iterator[Path]:
                 if is_left_behind(entry.name):
                     continue
                 if entry.is_dir():
-                    if deep and not _is_marked(Path(entry.path)):
+                    if deep and _is_looked_into(Path(entry.path)):
                         waiting.append(Path(entry.path))
                 elif entry.is_file() or not os.path.exists(entry.path):
                     yield Path(entry.path)
@@ -115,5 +115,9 @@ def without_masks(found: list[Path]) -> list[Path]:
     return [folder for folder in found if folder.name.casefold() not in MASK_FOLDERS]
 
 
-def _is_marked(folder: Path) -> bool:
-    return any((folder / mark).is_file() for mark in _MARKS)
+def _is_looked_into(entry: Path) -> bool:
+    """Whether it is a folder, of no tool, and no link to a folder that it lies in."""
+    if not entry.is_dir() or any((entry / mark).is_file() for mark in _MARKS):
+        return False
+    above = Path(os.path.realpath(entry.parent))
+    return not (entry.is_symlink() and Path(os.path.realpath(entry)) in (above, *above.parents))

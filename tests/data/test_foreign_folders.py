@@ -21,7 +21,7 @@ class TestLeftBehind:
     @pytest.mark.parametrize(
         "name",
         ["$RECYCLE.BIN", "System Volume Information", "__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir", "lost+found",
-         ".thumbnails", "#recycle", "FOUND.000", "__pycache__", "node_modules"],
+         ".thumbnails", "#recycle", "FOUND.000", "__pycache__", "node_modules", "wandb"],
     )  # fmt: skip
     def test_folders_of_systems_and_tools_are_no_classes(self, class_folders, picture, name):
         expected = ids(read_image_set(class_folders))
@@ -36,8 +36,8 @@ class TestLeftBehind:
         found = read_image_set(class_folders)
         assert (len(found.records), found.problems) == (17, ())
 
-    @pytest.mark.parametrize("mark", ["pyvenv.cfg", "CACHEDIR.TAG"])
-    def test_environments_and_caches_are_no_classes(self, class_folders, picture, mark):
+    @pytest.mark.parametrize("mark", ["pyvenv.cfg", "CACHEDIR.TAG", "model.safetensors"])
+    def test_environments_caches_and_models_are_no_classes(self, class_folders, picture, mark):
         picture(class_folders / "env" / "lib" / "x.png")
         (class_folders / "env" / mark).write_text("")
         assert read_image_set(class_folders).classes == CLASSES
