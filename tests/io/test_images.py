@@ -212,8 +212,7 @@ class TestRefused:
 TURNED = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
 ORIGINALS = [
     encoded(Image.fromarray(noise(24)), "JPEG", exif=TURNED),
-    encoded(Image.fromarray(noise(24)), "PNG"),
-    encoded(Image.fromarray(noise(24)), "WEBP"),
+    *(encoded(Image.fromarray(noise(24)), kind) for kind in FORMATS),
 ]
 MUTATION = st.tuples(st.integers(0, 2**16), st.integers(0, 255))
 
