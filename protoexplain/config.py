@@ -5,6 +5,7 @@ Unknown keys are refused with the nearest name, and all mistakes are told at onc
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -21,8 +22,8 @@ from protoexplain.io.manifest import read_limited
 MAX_YAML_BYTES = 1_000_000
 _DEEPEST = 50
 """Tables and lists in each other."""
-_LARGEST = 2**32
-"""Of the numbers in a configuration: counting further would never end, and nothing finite would be learned."""
+_MOST = 2**32
+"""Counting so far would never end."""
 
 
 class DataConfig(BaseModel):
@@ -326,10 +327,10 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
 
 
 def _not_usable(settings: Mapping[str, Any]) -> list[str]:
-    """Numbers that are not finite, or larger than any use."""
+    """Numbers that are not finite, and whole ones that nothing can count to."""
     numbers = [(key, value) for key, value in flat(settings) if isinstance(value, int | float)]
-    bad = [(key, value) for key, value in numbers if not abs(value) <= _LARGEST]
-    return [f"{key}: input should be a number up to {_LARGEST:,}, got {value}" for key, value in bad]
+    bad = [(key, value) for key, value in numbers if not abs(value) < (math.inf if isinstance(value, float) else _MOST)]
+    return [f"{key}: input should be finite, and below {_MOST:,} where whole, got {value}" for key, value in bad]
 
 
 def mistakes_in(error: ValidationError, schema: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:
