@@ -22,6 +22,7 @@ from protoexplain.data.dataset_view import matching_view
 from protoexplain.data.loading import batches
 from protoexplain.metrics.scores.certified_accuracy import CertificateSettings
 from protoexplain.models.families.shallow_cbc.network import ShallowCBC
+from protoexplain.models.family import FamilyConfig
 
 BATCH = 500
 DEEPFOOL_STEPS, PGD_STEPS, STARTS = 50, 40, 2
@@ -127,7 +128,9 @@ def main() -> None:
     given = parser.parse_args()
     checkpoint = Checkpoint.load(given.checkpoint)
     model = checkpoint.model(torch.device("cpu"))
-    assert isinstance(model, ShallowCBC), "only shallow CBC has a certificate"
+    settings = checkpoint.config.model
+    if not (isinstance(model, ShallowCBC) and isinstance(settings, FamilyConfig) and settings.certified):
+        parser.error("only shallow CBC has a certificate, with a kernel and without an encoder")
     pictures, labels = test_pictures(checkpoint, model, given.data, given.images)
     radii = CertificateSettings().radii
     parts = zip(pictures.split(BATCH), labels.split(BATCH), strict=True)
