@@ -21,8 +21,9 @@ class _OverProcesses(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         values, shape = x.float(), [1, -1, *[1] * (x.dim() - 2)]
         others = [dim for dim in range(x.dim()) if dim != 1]
-        count = over_processes(values.new_tensor(values.numel() / values.shape[1]))
-        mean = over_processes(values.sum(others)) / count
+        own_count = values.new_full((1,), values.numel() / values.shape[1])
+        sums = over_processes(torch.cat([values.sum(others), own_count]))
+        mean, count = sums[:-1] / sums[-1], sums[-1].detach()
         centred = values - mean.view(shape)
         variance = over_processes(centred.square().sum(others)) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
