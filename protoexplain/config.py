@@ -24,6 +24,8 @@ _DEEPEST = 50
 """Tables and lists in each other."""
 _MOST = 2**32
 """Counting so far would never end."""
+_LONGEST_NUMBER = 64
+"""Characters of a whole number."""
 
 
 class DataConfig(BaseModel):
@@ -180,6 +182,15 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
+    def whole_number(self, node: yaml.ScalarNode) -> int:
+        """Not longer than anybody writes: thousands of digits cannot even be told in an error."""
+        if len(node.value) > _LONGEST_NUMBER:
+            raise yaml.YAMLError(f"a whole number of {len(node.value)} characters")
+        return self.construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)
+
 
 def read_yaml(text: str, where: str) -> Any:  # noqa: ANN401
     """Parse plain YAML.
@@ -328,7 +339,8 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
 
 def _not_usable(settings: Mapping[str, Any]) -> list[str]:
     """Numbers that are not finite, and whole ones that nothing can count to."""
-    numbers = [(key, value) for key, value in flat(settings) if isinstance(value, int | float)]
+    listed = [(key, value if isinstance(value, list | tuple) else [value]) for key, value in flat(settings)]
+    numbers = [(key, value) for key, values in listed for value in values if isinstance(value, int | float)]
     bad = [(key, value) for key, value in numbers if not abs(value) < (math.inf if isinstance(value, float) else _MOST)]
     return [f"{key}: input should be finite, and below {_MOST:,} where whole, got {value}" for key, value in bad]
 

@@ -52,11 +52,18 @@ def test_an_unknown_preset_to_extend_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "assignment",
     ["schedule.pretrain_batch_size=0", "schedule.lr=-1", "schedule.lr=.inf", "schedule.decay.gamma=.nan",
-     "training.epochs=1000000000000", "training.seed=4294967296"],
+     "training.epochs=1000000000000", "training.seed=4294967296",
+     "schedule.decay.epochs=[1, 1000000000000]"],
 )  # fmt: skip
 def test_values_that_no_training_can_use_are_refused_by_key(assignment):
     with pytest.raises(UserError, match=rf"^{assignment.partition('=')[0]}: input should be"):
         resolve("cars-cbc-convnext", [assignment])
+
+
+def test_whole_numbers_of_thousands_of_digits_are_refused():
+    for digits in ("0x" + "F" * 5000, "9" * 5000):
+        with pytest.raises(UserError, match=r"not a plain YAML file: a whole number of 500\d characters"):
+            resolve("cars-cbc-convnext", [f"training.batch_size={digits}"])
 
 
 PRESETS = [parse(read_preset(name)).model_dump(mode="json") for name in preset_names()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,7 @@ class Library:
     edits: Edits
     access: Access = EVERYTHING
     _opening: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def checkpoint(self, choice: Choice) -> Checkpoint:
         """The small files of the chosen checkpoint.
@@ -95,14 +97,16 @@ class Library:
     def opening_image(self, model: str) -> str:
         """Key of the picture that a first visit shows: the first of a few that resembles what the model has learned.
 
-        Where none does it is the first of all, and where there are no pictures it is empty.
+        Where none does it is the first of all, and where there are no pictures it is empty.  The model looks at them
+        when this is asked for the first time.
         """
         checkpoint = self.store.listed(model).checkpoint
-        if checkpoint.sha256 not in self._opening:
-            images = self.examples.of(checkpoint)
-            known = (image.key for image in images[:OPENING] if self._resembles(model, image))
-            self._opening[checkpoint.sha256] = next(known, images[0].key if images else "")
-        return self._opening[checkpoint.sha256]
+        with self._lock:
+            if checkpoint.sha256 not in self._opening:
+                images = self.examples.of(checkpoint)
+                known = (image.key for image in images[:OPENING] if self._resembles(model, image))
+                self._opening[checkpoint.sha256] = next(known, images[0].key if images else "")
+            return self._opening[checkpoint.sha256]
 
     def _resembles(self, model: str, image: InputImage) -> bool:
         try:

@@ -175,6 +175,15 @@ def test_a_full_queue_is_told_to_whoever_asks_for_more(site, begun, deed, monkey
     assert begun == []
 
 
+def test_a_full_queue_leaves_prototypes_to_choose_from(site, monkeypatch):
+    monkeypatch.setattr("protoexplain_app.jobs.FULL", 0)
+    visitor = Visitor(client(site[0], HERE), "a-protopnet")
+    visitor.go("model=a-protopnet&tab=edit")
+    told = visitor.send("change", "edit-overview")
+    assert "queue is full" in str(told["edit-overview"])
+    assert "<b>15</b>" in str(told["edit-gallery"])
+
+
 def test_reports_are_given_to_those_who_may_make_them(site):
     for headers, code in ((THERE, 403), (HERE, 404)):
         asks = client(site[0], headers)

@@ -171,7 +171,7 @@ class TestCheckpoints:
         prototypes_of_classes = {"protopnet", "st_protopnet", "tesnet", "evalprotopnet", "protopool", "prototree"}
         families = {*prototypes_of_classes, "nonparametric", "cbc", "rbf_net", "pipnet", "prototypedl", "shallow_cbc"}
         assert families == set(content["families"])
-        assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds", "table"]
+        assert content["sources"] == ["cars", "cub", "dogs", "folder", "funnybirds", "shards", "table"]
         assert all(content["presets"].values())
         assert {"consistency", "stability", "deletion"} <= set(content["metrics"])
         assert "ProtoPNet" in cli("info")[1]

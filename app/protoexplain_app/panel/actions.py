@@ -97,12 +97,15 @@ def follow_link(
     asked, visit = replace(address, tab=tab), before.visit + 1
     if not names:
         return LinkTarget(Choice(asked=asked, visit=visit), listed, broken)
-    model = next((name for name in (address.model, before.model) if name in names), default_checkpoint(listed).name)
+    favourite = default_checkpoint(listed).name
+    model = next((name for name in (address.model, before.model) if name in names), favourite)
     if address.model not in ("", model):
         notices.append(f"The link names the model '{address.model}', which is not here; this is another one.")
     keys = [image.key for image in library.examples.of(library.store.listed(model).checkpoint)]
     upload = "" if address.image else before.upload
-    image = next((key for key in (address.image, before.image) if key in keys), "") or library.opening_image(model)
+    image = next((key for key in (address.image, before.image, *keys[:1]) if key in keys), "")
+    if model == favourite and not (before.image or address.image or upload):
+        image = library.opening_image(model)
     if address.image not in ("", image):
         notices.append(f"The link names the picture '{address.image}', which is not here; this is another one.")
     frame = before.frame if upload else None

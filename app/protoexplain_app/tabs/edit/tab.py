@@ -46,7 +46,10 @@ def build(library: Library, chosen: gr.State) -> None:
         if library.examples.images_of(checkpoint) is None:
             needed = views.without_data(checkpoint.data.name, library.examples.folder is not None)
             return [replace(now, waiting=False), needed, "", "", gr.Timer(active=False)]
-        edits.prepare(checkpoint)
+        try:
+            edits.prepare(checkpoint)
+        except UserError as error:  # the queue is full
+            return shown(choice, now, error)
         return shown(choice, now)
 
     def on_click(choice: Choice, now: EditState, parameters: Parameters) -> list[Any]:

@@ -83,10 +83,10 @@ class Reports:
             if sum(self._job(token).under_way for token in self._started) >= UNDER_WAY:
                 raise UserError("other reports are being made", "", "try again in a minute")
             begun = ReportFiles(secrets.token_urlsafe(24), f"report-{_UNFIT.sub('-', name).strip('-')}")
-            self._started[begun.token] = time.monotonic()
             self.jobs.submit(
                 JobKey(KIND, begun.token), lambda job: self._make(begun, explainer, images, options, job), result=begun
             )
+            self._started[begun.token] = time.monotonic()
         return begun.token
 
     def find(self, token: str) -> Job[ReportFiles]:
