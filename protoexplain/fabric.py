@@ -25,18 +25,24 @@ def as_launched(processes: int, nodes: int, where: str = "--devices, --nodes") -
         where: The options or keys that hold both, for errors.
 
     Raises:
-        UserError: Others were started than asked for.
+        UserError: Others were started than asked for, or on several computers nothing has started them.
     """
     from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
     if TorchElasticEnvironment.detect():
         launcher, total, here = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        started = here, total // here
     elif SLURMEnvironment.detect():
-        launcher, total = "SLURM", int(os.environ["SLURM_NTASKS"])
-        here = int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
+        launcher, total, started = "SLURM", int(os.environ["SLURM_NTASKS"]), _started_by_slurm()
+        here = started[0]
+    elif nodes > 1:
+        raise UserError(
+            f"{nodes} computers are wanted, and nothing has started processes on them",
+            where,
+            "start it with torchrun or srun, as docs/scale.md shows",
+        )
     else:
         return processes, nodes
-    started = here, total // here
     if here * started[1] != total or (processes, nodes) not in ((1, 1), started):
         raise UserError(
             f"{launcher} started {total} processes, {here} on each computer; {processes} on each of {nodes} are wanted",
@@ -44,6 +50,24 @@ def as_launched(processes: int, nodes: int, where: str = "--devices, --nodes") -
             "leave this out, or start as many: torchrun --nproc-per-node and --nnodes, srun --ntasks-per-node",
         )
     return started
+
+
+def _started_by_slurm() -> tuple[int, int]:
+    """Processes on each computer, and computers.
+
+    Raises:
+        UserError: It is not known that each computer has as many; Lightning counts on it.
+    """
+    total, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
+    given = os.environ.get("SLURM_NTASKS_PER_NODE", "1" if total == 1 else None)
+    if given is None or int(given) * nodes != total:
+        each = "not given" if given is None else given
+        raise UserError(
+            f"SLURM started {total} processes on {nodes} computers, with --ntasks-per-node {each}",
+            "SLURM_NTASKS, SLURM_NNODES, SLURM_NTASKS_PER_NODE",
+            "give --nodes and --ntasks-per-node instead of --ntasks, as docs/scale.md shows",
+        )
+    return int(given), nodes
 
 
 def make_fabric(

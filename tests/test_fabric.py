@@ -46,7 +46,7 @@ def launched(monkeypatch, **variables):
 
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4}
-SLURM = {"SLURM_NTASKS": 8, "SLURM_NTASKS_PER_NODE": 4, "SLURM_JOB_NAME": "train"}
+SLURM = {"SLURM_NTASKS": 8, "SLURM_NTASKS_PER_NODE": 4, "SLURM_NNODES": 2, "SLURM_JOB_NAME": "train"}
 
 
 @pytest.mark.parametrize("started", [TORCHRUN, SLURM])
@@ -56,6 +56,27 @@ def test_processes_are_those_that_a_launcher_has_started(started, monkeypatch):
     assert as_launched(1, 1) == as_launched(4, 2) == (4, 2)
     with pytest.raises(UserError, match="started 8 processes, 4 on each computer; 8 on each of 1 are wanted"):
         as_launched(8, 1)
+
+
+def test_several_computers_without_a_launcher():
+    with pytest.raises(UserError, match="2 computers are wanted, and nothing has started") as caught:
+        as_launched(4, 2)
+    assert "torchrun or srun" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("tasks", "each", "nodes"), [(8, None, 2), (2, None, 2), (8, 4, 1), (6, 4, 2), (1, None, 2), (8, 4, None)]
+)
+def test_slurm_has_to_start_as_many_on_each_computer(tasks, each, nodes, monkeypatch):
+    given = {"SLURM_NTASKS": tasks, "SLURM_NTASKS_PER_NODE": each, "SLURM_NNODES": nodes}
+    launched(monkeypatch, **{name: value for name, value in given.items() if value is not None})
+    with pytest.raises(UserError, match=f"{tasks} processes on {nodes or 1} computers, with --ntasks-per-node"):
+        as_launched(1, 1)
+
+
+def test_one_task_of_slurm(monkeypatch):
+    launched(monkeypatch, SLURM_NTASKS=1, SLURM_NNODES=1)
+    assert as_launched(1, 1) == (1, 1)
 
 
 def test_several_computers_share_the_work(monkeypatch):

@@ -123,6 +123,7 @@ def train(
     signals = _Signals()
     from lightning_fabric.utilities import rank_zero_only
 
+    from protoexplain.fabric import as_launched
     from protoexplain.training.callbacks import Interrupted
     from protoexplain.training.run import train as run_training
 
@@ -143,7 +144,9 @@ def train(
             )
         except Interrupted:
             within = "" if minutes is None else f" --minutes {minutes:g}"
-            rank_zero_only(say)(f"stopped; go on with: protoexplain train --resume {shlex.quote(str(run))}{within}")
+            _, computers = as_launched(settings.training.devices, settings.training.nodes)
+            by = "" if computers == 1 else f", by torchrun or srun on {computers} computers as before,"
+            rank_zero_only(say)(f"stopped; go on{by} with: protoexplain train --resume {shlex.quote(str(run))}{within}")
             sys.exit(128 + (signals.received or signal.SIGINT))
     rank_zero_only(_report)(result, as_json)
 

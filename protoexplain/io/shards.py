@@ -12,6 +12,7 @@ import json
 import tarfile
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from protoexplain.errors import UserError
@@ -23,8 +24,10 @@ MAX_MEMBERS = 1_000_000
 MAX_BYTES = 1 << 28
 """Of one member; larger ones are not read."""
 _MAX_HEADER = 1 << 20
-"""Most bytes that are read at once while headers are looked at."""
-_FORMAT = "1"
+"""Bytes of all headers of one member."""
+_MAX_GLOBAL = 1 << 16
+"""Characters of the headers that hold for all members."""
+_FORMAT = "2"
 _BLOCK = tarfile.BLOCKSIZE
 _AGAIN = "copy or make the file again, as a plain tar file of regular files"
 
@@ -32,9 +35,14 @@ Place = tuple[int, int]
 """First byte and number of bytes of a member in its tar file."""
 
 
+def is_shard(path: Path) -> bool:
+    """Whether the name is that of a tar file."""
+    return path.suffix.lower() == SUFFIX
+
+
 def shard_of(path: Path) -> Path | None:
     """The tar file that a path leads into; None for any other path."""
-    return next((above for above in path.parents if above.suffix == SUFFIX and above.is_file()), None)
+    return next((above for above in path.parents if is_shard(above) and above.is_file()), None)
 
 
 def open_file(path: Path) -> io.BufferedReader | io.BytesIO:
@@ -97,11 +105,15 @@ def _members(shard: Path, size: int, changed: int) -> Mapping[str, Place]:
 
 
 class _Headers(io.BufferedReader):
-    """A tar file of which headers alone are read: one that pretends to be huge must not fill the memory."""
+    """A tar file of which headers alone are read: one that pretends to be huge, or goes on and on, must not fill the
+    memory."""
+
+    left = _MAX_HEADER
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= _MAX_HEADER:
+        if size is None or not 0 <= size <= self.left:
             raise tarfile.ReadError("a header is too large")
+        self.left -= size
         return super().read(size)
 
 
@@ -111,6 +123,9 @@ def _looked_through(shard: Path, size: int) -> dict[str, Place]:
         with _Headers(io.FileIO(shard)) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]
+                stream.left = _MAX_HEADER
+                if sum(map(len, chain.from_iterable((archive.pax_headers or {}).items()))) > _MAX_GLOBAL:
+                    raise tarfile.ReadError("the headers for all members are too large")
                 if fault := _fault(member, size, found):
                     raise UserError(f"the tar file is refused: {member.name[:200]!a} {fault}", str(shard), _AGAIN)
                 if member.isfile():
@@ -118,8 +133,9 @@ def _looked_through(shard: Path, size: int) -> dict[str, Place]:
             stream.seek(archive.offset)
             if stream.read(_BLOCK).strip(b"\0"):
                 raise tarfile.ReadError(f"there is no header at byte {archive.offset}")
-    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
-        reason = f"the tar file is damaged, or not a plain one: {error}"
+    except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
+        told = "too many headers of one member" if isinstance(error, RecursionError) else error
+        reason = f"the tar file is damaged, or not a plain one: {told}"
         raise UserError(reason, str(shard), f"{_AGAIN}; compressed ones have to be unpacked first") from error
     return found
 
@@ -129,6 +145,8 @@ def _fault(member: tarfile.TarInfo, size: int, found: Mapping[str, Place]) -> st
     path, anywhere = PurePosixPath(member.name), PureWindowsPath(member.name)
     if not (member.isfile() or member.isdir()) or member.issparse():
         return "is no regular file"
+    if member.isfile() and not path.name:
+        return "is no name of a file"
     if path.is_absolute() or anywhere.anchor or ".." in anywhere.parts:
         return "leads out of the tar file"
     if member.size < 0 or member.offset_data + member.size > size:

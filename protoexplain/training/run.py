@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 import shutil
 import tempfile
 import time
@@ -153,9 +154,8 @@ def _tidy(out: Path, resume: bool) -> None:
             "the folder holds an interrupted run", str(out), "add --resume to go on, or choose another --out"
         )
     if (out / "best").exists() or ((out / "last").exists() and not interrupted):
-        raise UserError(
-            "the folder holds a finished run", str(out), f"see it with protoexplain app {out}, or choose another --out"
-        )
+        fix = f"choose another --out, or see it with: protoexplain app {shlex.quote(str(out))}"
+        raise UserError("the folder holds a finished run", str(out), fix)
 
 
 def _prepare(config: RunConfig, fabric: Fabric, data_path: Path | None, callbacks: Callbacks, scratch: Path) -> Trainer:

@@ -14,6 +14,8 @@ from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.cli.output import ProgressWatcher
 from protoexplain.config import resolve
 from protoexplain.data.read import read_image_set
+from protoexplain.training import run as training_run
+from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.run_folder import CONFIG, DATA, described, remembered
 
 
@@ -98,7 +100,22 @@ class TestTrain:
             assert words in trouble
         (run / "best").mkdir()
         assert f"see it with: protoexplain app '{run}'" in cli("train", run)[2]
-        assert "the folder holds a finished run" in cli("train", "--resume", run)[2]
+        trouble = cli("train", "--resume", run)[2]
+        assert "the folder holds a finished run" in trouble
+        assert f"see it with: protoexplain app '{run}'" in trouble
+
+    @pytest.mark.parametrize(("nodes", "by"), [(1, ""), (2, ", by torchrun or srun on 2 computers as before,")])
+    def test_how_an_interrupted_run_goes_on(self, cli, class_folders, tmp_path, monkeypatch, nodes, by):
+        def stopped(*_, **__):
+            raise Interrupted
+
+        launcher = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": str(nodes), "LOCAL_WORLD_SIZE": "1"}
+        for name, value in launcher.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(training_run, "train", stopped)
+        _, told, trouble = cli("train", class_folders, "-o", tmp_path / "run")
+        line = f"stopped; go on{by} with: protoexplain train --resume {tmp_path / 'run'}"
+        assert told.splitlines()[-1] == line, trouble
 
 
 class TestApp:

@@ -50,6 +50,20 @@ def test_without_splits_a_fifth_tests(write):
     assert found.counts("test") == [1, 1]
 
 
+def test_numbers_may_begin_with_zeros(write):
+    found = read_image_set(write("0.tar", [{".cls": b"1"}, {".cls": b"01"}, {".json": b'{"class_name": 2}'}] * 4))
+    assert (found.classes, len(found.records)) == (("1", "2"), 12)
+    arabic = [{".cls": "\u0661".encode()}, {".cls": b"1"}, {".cls": b"01"}]
+    assert len(read_image_set(write("0.tar", arabic * 4)).classes) == 3
+
+
+def test_of_members_that_differ_in_case_the_first_is_used(write):
+    found = read_image_set(write("0.TAR", [{".cls": b"0"}, {".cls": b"1", ".CLS": b"2", ".PNG": b"no"}] * 4))
+    assert found.classes == ("0", "1")
+    told = "members whose name differs from an earlier one's in case alone, not used: 8 (0.TAR/a/001.CLS, "
+    assert found.problems[0].startswith(told)
+
+
 @pytest.mark.parametrize(
     ("bad", "told"),
     [

@@ -91,12 +91,55 @@ def test_limits(tmp_path, shard, monkeypatch):
         members_of(tar)
 
 
-def test_a_header_that_claims_gigabytes_is_not_read(tmp_path, shard):
+def header(kind, size=0, form=tarfile.USTAR_FORMAT):
     info = tarfile.TarInfo("x")
-    info.type, info.size = tarfile.XHDTYPE, 2 << 20
+    info.type, info.size = kind, size
+    return info.tobuf(form)
+
+
+def sparse():
+    """The old kind of GNU: the header and each block after it say that one more follows."""
+    first, block = bytearray(header(tarfile.GNUTYPE_SPARSE, form=tarfile.GNU_FORMAT)), bytearray(512)
+    block[504] = first[482] = 1
+    first[148:156] = b"%06o\0 " % tarfile.calc_chksums(first)[0]
+    return bytes(first) + bytes(block) * 3000
+
+
+def for_all():
+    """Each a key of its own."""
+    table = ({f"key{number}": "v" * 40_000} for number in range(2))
+    return b"".join(tarfile.TarInfo.create_pax_global_header(each) + header(tarfile.REGTYPE) for each in table)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (header(tarfile.XHDTYPE, 2 << 20) + bytes(3 << 20), "a header is too large"),
+        ((header(tarfile.GNUTYPE_LONGNAME, 9 << 10) + b"a" * (9 << 10)) * 200, "a header is too large"),
+        (header(tarfile.GNUTYPE_LONGNAME) * 1500, "too many headers of one member"),
+        (sparse(), "a header is too large"),
+        (for_all(), "the headers for all members are too large"),
+    ],
+    ids=["size", "long names", "chain", "sparse", "for all"],
+)
+def test_headers_that_would_fill_the_memory_are_not_read(tmp_path, shard, content, told):
     tar = tmp_path / "000.tar"
-    tar.write_bytes(info.tobuf(tarfile.USTAR_FORMAT) + bytes(3 << 20))
-    with pytest.raises(UserError, match="a header is too large"):
+    tar.write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        members_of(tar)
+
+
+def test_many_long_names_are_read(tmp_path, shard):
+    names = [f"{'a' * 200}/{number:04}" for number in range(1200)]
+    assert list(members_of(shard(tmp_path / "000.TAR", dict.fromkeys(names, b"1")))) == names
+
+
+@pytest.mark.parametrize("name", ["", ".", "./"])
+def test_files_without_a_name_are_refused(tmp_path, name):
+    tar = tmp_path / "000.tar"
+    with tarfile.open(tar, "w") as archive:
+        archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    with pytest.raises(UserError, match="is no name of a file"):
         members_of(tar)
 
 

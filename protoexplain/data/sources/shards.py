@@ -1,7 +1,8 @@
 """Pictures in plain tar files, in the layout of WebDataset: members of one sample have one name and several suffixes.
 
 ``000.tar`` holds ``0001.jpg`` and ``0001.cls`` (the number or name of the class) or ``0001.json`` (with the key
-``label``, ``cls`` or ``class``).  Where all classes are numbers, the lines of ``classes.txt`` may be their names.
+``label``, ``cls``, ``class`` or ``class_name``).  Where all classes are numbers (``01`` is ``1``), the lines of
+``classes.txt`` may be their names.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from protoexplain.data.tree import files, folders, is_left_behind
 from protoexplain.errors import UserError
 from protoexplain.io.images import SUFFIXES
 from protoexplain.io.manifest import read_limited
-from protoexplain.io.shards import SUFFIX, members_of, open_file
+from protoexplain.io.shards import is_shard, members_of, open_file
 
 CLASSES = "classes.txt"
 _KEYS = ("label", "cls", "class", "class_name")
@@ -47,12 +48,12 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     found: list[tuple[str, Path, str, Split]] = []
     total = 0
     for shard, split in _shards(root):
-        samples = _samples(shard)
+        samples = _samples(shard, root, problems)
         total += len(samples)
         for key, parts in sorted(samples.items()):
             place = f"{image_id(shard, root)}/{key}"
             if not is_storable(place):
-                problems.leave_out("samples with control or undecodable characters in their names", ascii(place)[1:-1])
+                problems.leave_out("samples with control or undecodable characters in their names", _printable(place))
                 continue
             picture = next((parts[suffix] for suffix in sorted(SUFFIXES) if suffix in parts), None)
             if picture is None:
@@ -63,6 +64,8 @@ def read(root: Path, seed: int = 0) -> ImageSet:
             except ValueError as error:
                 problems.leave_out("samples whose class is not known, left out", f"{place}: {error}")
     problems.require_few(total, root, _MEND)
+    if _numbered({label for _, _, label, _ in found}):
+        found = [(id_, path, str(int(label)), split) for id_, path, label, split in found]
     labels = _ordered({label for _, _, label, _ in found})
     if len(labels) < 2:
         raise UserError(f"{len(labels)} classes were found; at least two are needed", str(root), SOURCE.expected)
@@ -76,23 +79,32 @@ def read(root: Path, seed: int = 0) -> ImageSet:
 def _shards(root: Path) -> Iterator[tuple[Path, Split]]:
     """Tar files with their splits, by the name of their folder or a word of their own."""
     for path in sorted(files(root, deep=False)):
-        if path.suffix == SUFFIX:
+        if is_shard(path):
             words = re.split(r"[-_. ]", path.stem)
             yield path, next((split for word in words if (split := split_named(word))), "train")
     for folder in folders(root):
         if split := split_named(folder.name):
-            yield from ((path, split) for path in sorted(files(folder, deep=False)) if path.suffix == SUFFIX)
+            yield from ((path, split) for path in sorted(files(folder, deep=False)) if is_shard(path))
 
 
-def _samples(shard: Path) -> Mapping[str, Mapping[str, Path]]:
-    """Members by the name of their sample, up to the first dot, and their suffix in lower case."""
+def _samples(shard: Path, root: Path, problems: Problems) -> Mapping[str, Mapping[str, Path]]:
+    """Members by the name of their sample, up to the first dot, and their suffix in lower case; the first of a kind."""
     samples: dict[str, dict[str, Path]] = defaultdict(dict)
     for name in members_of(shard):
         path = PurePosixPath(name)
         if not any(map(is_left_behind, path.parts)):
             stem, _, suffix = path.name.partition(".")
-            samples[path.with_name(stem).as_posix()][f".{suffix.lower()}"] = shard / name
+            parts, kind = samples[path.with_name(stem).as_posix()], f".{suffix.lower()}"
+            if kind in parts:
+                place = _printable(image_id(shard / name, root))
+                problems.add("members whose name differs from an earlier one's in case alone, not used", place)
+            else:
+                parts[kind] = shard / name
     return samples
+
+
+def _printable(place: str) -> str:
+    return place if is_storable(place) else ascii(place)[1:-1]
 
 
 def _label(parts: Mapping[str, Path]) -> str:
@@ -135,7 +147,7 @@ def _ordered(labels: set[str]) -> list[str]:
 
 
 def _numbered(labels: set[str] | list[str]) -> bool:
-    return all(re.fullmatch(r"\d{1,9}", label) for label in labels)
+    return all(re.fullmatch(r"[0-9]{1,9}", label) for label in labels)
 
 
 def _names(root: Path, labels: list[str]) -> tuple[str, ...]:
