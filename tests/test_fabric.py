@@ -3,6 +3,7 @@
 import lightning_fabric
 import pytest
 import torch
+from lightning_fabric.utilities import rank_zero_only
 
 from protoexplain import devices
 from protoexplain.errors import UserError
@@ -81,5 +82,6 @@ def test_one_task_of_slurm(monkeypatch):
 
 def test_several_computers_share_the_work(monkeypatch):
     launched(monkeypatch, **TORCHRUN, RANK=5, LOCAL_RANK=1, GROUP_RANK=1)
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # Lightning sets it for the whole process
     fabric = make_fabric("cpu", 4, nodes=2)
     assert (fabric.world_size, fabric.global_rank, fabric.strategy.num_nodes) == (8, 5, 2)
