@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import re
 import tarfile
 from collections.abc import Mapping
 from functools import cache
@@ -25,6 +27,8 @@ MAX_BYTES = 1 << 28
 """Of one member; larger ones are not read."""
 _MAX_HEADER = 1 << 20
 """Bytes of all headers of one member."""
+_LONG_NUMBER = re.compile(rb"[0-9]{256}")
+"""In headers; the time that `tarfile` takes for a number grows with the square of its digits."""
 _MAX_GLOBAL = 1 << 16
 """Characters of the headers that hold for all members."""
 _FORMAT = "2"
@@ -42,7 +46,7 @@ def is_shard(path: Path) -> bool:
 
 def shard_of(path: Path) -> Path | None:
     """The tar file that a path leads into; None for any other path."""
-    return next((above for above in path.parents if is_shard(above) and above.is_file()), None)
+    return next((above for above in path.parents if is_shard(above) and os.path.isfile(above)), None)
 
 
 def open_file(path: Path) -> io.BufferedReader | io.BytesIO:
@@ -114,7 +118,10 @@ class _Headers(io.BufferedReader):
         if size is None or not 0 <= size <= self.left:
             raise tarfile.ReadError("a header is too large")
         self.left -= size
-        return super().read(size)
+        header = super().read(size)
+        if _LONG_NUMBER.search(header):
+            raise tarfile.ReadError("a header holds a number of hundreds of digits")
+        return header
 
 
 def _looked_through(shard: Path, size: int) -> dict[str, Place]:

@@ -118,9 +118,10 @@ def for_all():
         ((header(tarfile.GNUTYPE_LONGNAME, 9 << 10) + b"a" * (9 << 10)) * 200, "a header is too large"),
         (header(tarfile.GNUTYPE_LONGNAME) * 1500, "too many headers of one member"),
         (sparse(), "a header is too large"),
+        (header(tarfile.XHDTYPE, 1 << 19) + b"1" * (1 << 19), "a number of hundreds of digits"),
         (for_all(), "the headers for all members are too large"),
     ],
-    ids=["size", "long names", "chain", "sparse", "for all"],
+    ids=["size", "long names", "chain", "sparse", "digits", "for all"],
 )
 def test_headers_that_would_fill_the_memory_are_not_read(tmp_path, shard, content, told):
     tar = tmp_path / "000.tar"
