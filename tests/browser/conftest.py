@@ -85,7 +85,7 @@ def open_page(chromium, address, tabs):
             "pageerror": lambda error: troubles.append(f"error: {error}"),
             "dialog": lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()),
             "request": lambda r: troubles.append(f"external: {r.url}") if _external(r.url, address) else None,
-            "requestfailed": lambda r: troubles.append(f"failed: {r.url}") if not _stream(r.url) else None,
+            "requestfailed": lambda r: troubles.append(f"failed: {r.url}") if not _ended(r) else None,
         }
         if not may_fail:
             listeners["console"] = lambda m: troubles.append(f"console: {m.text}") if m.type == "error" else None
@@ -113,6 +113,9 @@ def _external(url, address):
     return not url.startswith((address, "data:", "blob:"))
 
 
-def _stream(url):
-    """The stream of events, which the page closes itself when all is told, and the sign of life, which ends with it."""
-    return "/queue/data" in url or "/heartbeat/" in url
+def _ended(request):
+    """The stream of events, which the page closes itself when all is told, and the sign of life, which ends with it; or
+    a question that was being asked, as by a clock, when the page was left.
+    """
+    asked = "/queue/join" in request.url and request.failure == "net::ERR_ABORTED"
+    return asked or "/queue/data" in request.url or "/heartbeat/" in request.url
