@@ -30,11 +30,9 @@ def as_launched(processes: int, nodes: int, where: str = "--devices, --nodes") -
     from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
     if TorchElasticEnvironment.detect():
-        launcher, total, here = "torchrun", int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        started = here, total // here
+        launcher, started = "torchrun", _started_by_torchrun(where)
     elif SLURMEnvironment.detect():
-        launcher, total, started = "SLURM", int(os.environ["SLURM_NTASKS"]), _started_by_slurm()
-        here = started[0]
+        launcher, started = "SLURM", _started_by_slurm()
     elif nodes > 1:
         raise UserError(
             f"{nodes} computers are wanted, and nothing has started processes on them",
@@ -43,20 +41,38 @@ def as_launched(processes: int, nodes: int, where: str = "--devices, --nodes") -
         )
     else:
         return processes, nodes
-    if here * started[1] != total or (processes, nodes) not in ((1, 1), started):
+    if (processes, nodes) not in ((1, 1), started):
         raise UserError(
-            f"{launcher} started {total} processes, {here} on each computer; {processes} on each of {nodes} are wanted",
+            f"{launcher} started {started[0]} processes on each of {started[1]} computers; "
+            f"{processes} on each of {nodes} are wanted",
             where,
             "leave this out, or start as many: torchrun --nproc-per-node and --nnodes, srun --ntasks-per-node",
         )
     return started
 
 
+def _started_by_torchrun(where: str) -> tuple[int, int]:
+    """Processes on each computer, and computers.
+
+    Raises:
+        UserError: Not each computer has as many; Lightning counts on it.
+    """
+    total, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if total % here:
+        raise UserError(
+            f"torchrun started {total} processes in all, {here} of them on this computer",
+            where,
+            "start as many on each computer, by the same --nproc-per-node",
+        )
+    return here, total // here
+
+
 def _started_by_slurm() -> tuple[int, int]:
     """Processes on each computer, and computers.
 
     Raises:
-        UserError: It is not known that each computer has as many; Lightning counts on it.
+        UserError: srun has not started them, and this one would wait for the others for ever; or it is not known that
+            each computer has as many, which Lightning counts on.
     """
     total, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ.get("SLURM_NNODES", "1"))
     given = os.environ.get("SLURM_NTASKS_PER_NODE", "1" if total == 1 else None)
@@ -66,6 +82,12 @@ def _started_by_slurm() -> tuple[int, int]:
             f"SLURM started {total} processes on {nodes} computers, with --ntasks-per-node {each}",
             "SLURM_NTASKS, SLURM_NNODES, SLURM_NTASKS_PER_NODE",
             "give --nodes and --ntasks-per-node instead of --ntasks, as docs/scale.md shows",
+        )
+    if total > 1 and "SLURM_STEP_ID" not in os.environ:
+        raise UserError(
+            f"SLURM granted {total} processes, and this one alone was started",
+            "SLURM_NTASKS, SLURM_STEP_ID",
+            "write srun before protoexplain in the script, as docs/scale.md shows",
         )
     return int(given), nodes
 

@@ -47,7 +47,7 @@ def launched(monkeypatch, **variables):
 
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4}
-SLURM = {"SLURM_NTASKS": 8, "SLURM_NTASKS_PER_NODE": 4, "SLURM_NNODES": 2, "SLURM_JOB_NAME": "train"}
+SLURM = {"SLURM_NTASKS": 8, "SLURM_NTASKS_PER_NODE": 4, "SLURM_NNODES": 2, "SLURM_STEP_ID": 0}
 
 
 @pytest.mark.parametrize("started", [TORCHRUN, SLURM])
@@ -55,7 +55,7 @@ def test_processes_are_those_that_a_launcher_has_started(started, monkeypatch):
     assert as_launched(3, 1) == (3, 1)
     launched(monkeypatch, **started)
     assert as_launched(1, 1) == as_launched(4, 2) == (4, 2)
-    with pytest.raises(UserError, match="started 8 processes, 4 on each computer; 8 on each of 1 are wanted"):
+    with pytest.raises(UserError, match="started 4 processes on each of 2 computers; 8 on each of 1 are wanted"):
         as_launched(8, 1)
 
 
@@ -73,6 +73,19 @@ def test_slurm_has_to_start_as_many_on_each_computer(tasks, each, nodes, monkeyp
     launched(monkeypatch, **{name: value for name, value in given.items() if value is not None})
     with pytest.raises(UserError, match=f"{tasks} processes on {nodes or 1} computers, with --ntasks-per-node"):
         as_launched(1, 1)
+
+
+def test_torchrun_has_to_start_as_many_on_each_computer(monkeypatch):
+    launched(monkeypatch, **TORCHRUN | {"WORLD_SIZE": 6})
+    with pytest.raises(UserError, match="torchrun started 6 processes in all, 4 of them on this computer"):
+        as_launched(1, 1)
+
+
+def test_a_script_of_slurm_without_srun(monkeypatch):
+    launched(monkeypatch, **{name: value for name, value in SLURM.items() if name != "SLURM_STEP_ID"})
+    with pytest.raises(UserError, match="granted 8 processes, and this one alone was started") as caught:
+        as_launched(1, 1)
+    assert "srun" in caught.value.fix
 
 
 def test_one_task_of_slurm(monkeypatch):

@@ -79,20 +79,25 @@ for module in _MODULES:
 
 _Unreadable: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Raised for a command line that cannot be read; typer has no public name for it."""
+_INTERRUPTED = 130
+"""The exit code, as shells give it."""
 
 
 def main() -> None:
     """Run a command; the user's mistakes are told in three lines, or in one JSON object if asked, and exit with 2."""
     as_json = "--log-json" in sys.argv
     try:
-        sys.exit(app(standalone_mode=not as_json))
+        code = app(standalone_mode=not as_json)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt  # typer has caught it
+        sys.exit(code)
     except UserError as error:
         _end(str(error), 2, "error: ")
     except _Unreadable as error:  # only where typer does not tell it itself
         logs.set_up(False, as_json)
         _end(error.format_message(), error.exit_code)  # type: ignore[attr-defined]
     except KeyboardInterrupt:
-        _end("interrupted", 130)
+        _end("interrupted", _INTERRUPTED)
 
 
 def _end(why: str, code: int, before: str = "") -> NoReturn:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from unittest import mock
 
 import pytest
 
@@ -54,6 +55,14 @@ def test_a_command_line_that_cannot_be_read_is_an_object_too(cli, words, told):
     assert told in lines[-1]["message"]
     code, _, trouble = cli(*words)
     assert (code, told in trouble, '{"' in trouble) == (2, True, False)
+
+
+def test_an_interrupted_command_is_an_object_too(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("protoexplain.planted.draw", mock.Mock(side_effect=KeyboardInterrupt))
+    code, _, trouble = cli("--log-json", "data", "draw", tmp_path / "birds", *DRAW)
+    last = json.loads(trouble.splitlines()[-1])
+    assert (code, last["message"]) == (130, "interrupted")
+    assert cli("data", "draw", tmp_path / "birds", *DRAW)[0] == 130
 
 
 def test_a_traceback_stays_in_its_line(capsys):

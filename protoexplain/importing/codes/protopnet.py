@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from protoexplain.importing.code import Converted, OfficialCode, Tensors, activation_settings, input_settings
@@ -12,14 +14,29 @@ _TITLE = "ProtoPNet (Chen et al. 2019)"
 
 
 def convert(model: ForeignModel, classes: int | None) -> Converted:
-    tensors = Tensors(model, _TITLE)
-    prototypes = tensors.take("prototype_vectors", None, None, None, None)
+    found = as_saved(model, _TITLE, None, None)
+    activation, assumed = activation_settings(model, found.assumed)
+    return replace(found, model={**found.model, **activation}, assumed=assumed)
+
+
+def as_saved(model: ForeignModel, title: str, *size: int | None) -> Converted:
+    """A model whose state dict is that of ProtoPNet, with prototypes of h x w cells; without what activates them.
+
+    Args:
+        model: The model.
+        title: Of the code, for errors.
+        size: h and w of the code's prototypes; None stands for any.
+
+    Raises:
+        UserError: A tensor is missing, of another shape, or not understood.
+    """
+    tensors = Tensors(model, title)
+    prototypes = tensors.take("prototype_vectors", None, None, *size)
     weight = tensors.take("last_layer.weight", None, len(prototypes))
     addon, backbone = tensors.under("add_on_layers."), tensors.under("features.")
     tensors.skip("ones")
     tensors.end()
     data, assumed = input_settings(model)
-    activation, assumed = activation_settings(model, assumed)
     identity = model.settings.get("prototype_class_identity")
     return protopnet(
         prototypes,
@@ -27,7 +44,7 @@ def convert(model: ForeignModel, classes: int | None) -> Converted:
         addon,
         backbone,
         identity=identity if isinstance(identity, Tensor) else None,
-        settings=activation,
+        settings={},
         data=data,
         assumed=assumed,
     )
