@@ -160,10 +160,10 @@ def _unstrided(model: ForeignModel, tensors: Tensors) -> int:
     changed = _section(model, "extractor", "backbone", "postprocess", "stride_divider")
     if not changed:
         return 0
-    stages = _WIDEST.get(changed.get("min_channels", 0)) if changed.get("ratio") == 2 else None
-    if stages is None:
-        raise tensors.refusal("the strides of its network were changed in a way that is not known here")
-    return stages
+    for least, stages in _WIDEST.items():
+        if changed.get("ratio") == 2 and changed.get("min_channels") == least:
+            return stages
+    raise tensors.refusal("the strides of its network were changed in a way that is not known here")
 
 
 def _epsilon(model: ForeignModel) -> float:
