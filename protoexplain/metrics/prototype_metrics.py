@@ -21,9 +21,9 @@ from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.observer import Networks
 from protoexplain.metrics.observe.patches import TrainingPatches
 from protoexplain.metrics.observe.plan import plan_passes
+from protoexplain.metrics.parse_settings import parse_settings
 from protoexplain.metrics.registry import get_metric
 from protoexplain.metrics.runner import measurable
-from protoexplain.metrics.settings import parse_settings
 from protoexplain.progress import Silent
 
 

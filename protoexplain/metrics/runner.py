@@ -24,8 +24,8 @@ from protoexplain.metrics.observe.images import read_foreign_images, read_test_i
 from protoexplain.metrics.observe.needs import missing_needs
 from protoexplain.metrics.observe.observations import Observations
 from protoexplain.metrics.observe.observer import observe
+from protoexplain.metrics.parse_settings import parse_settings
 from protoexplain.metrics.registry import get_metric, list_metrics
-from protoexplain.metrics.settings import parse_settings
 from protoexplain.progress import Silent, Watcher
 
 if TYPE_CHECKING:

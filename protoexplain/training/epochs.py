@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -16,9 +15,7 @@ from protoexplain.models.batch_norm import share_batch_norm
 from protoexplain.models.stage import Stage
 from protoexplain.training import engine
 from protoexplain.training.inputs import InputBatch, Inputs
-
-if TYPE_CHECKING:
-    from protoexplain.training.trainer import Trainer
+from protoexplain.training.trainer import Trainer
 
 EPOCHS_PER_STAGE = 100_000
 """Epoch numbers of a stage start at its index times this, so that no two epochs draw the same pictures."""

@@ -58,6 +58,7 @@ from protoexplain.training.stage_models import models_of
 from protoexplain.training.state import STATE_FILE, Snapshot, StateSaver, load_state, weights_of
 from protoexplain.training.stopping import next_stage
 from protoexplain.training.threads import choose_threads
+from protoexplain.training.train_stage import train_stage
 from protoexplain.training.trainer import Trainer
 
 SAVE_EVERY_SECONDS = 30.0
@@ -234,7 +235,7 @@ def _train(trainer: Trainer, out: Path, resume: bool, save_every: float, ends: f
             trainer.callbacks.watcher.line("projections bring no more gain: on to the last layer")
             state.stage = index
         trainer.model = models[index]
-        trainer.fit(stages[index])
+        train_stage(trainer, stages[index])
         trainer.model = models[index + 1]
         if trainer.model is not models[index]:
             start(trainer, models[0])

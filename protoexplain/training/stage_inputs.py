@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,9 +11,7 @@ from protoexplain.data.records import ImageRecord
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.stage import BACKBONE, Stage
 from protoexplain.training.inputs import Inputs, Kind, cache
-
-if TYPE_CHECKING:
-    from protoexplain.training.trainer import Trainer
+from protoexplain.training.trainer import Trainer
 
 _NEED_IMAGES = frozenset({"align", "tanh", "alignment", "reconstruction", "mixed_cross_entropy"})
 """Loss terms that compare two views of a picture, need more of it than the features, or change it."""

@@ -1,4 +1,4 @@
-"""A model in training: its stages of epochs, the projection ("push") of its prototypes, and its checkpoints."""
+"""A model in training: the projection ("push") of its prototypes, what becomes of them, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ from protoexplain.progress import TimedWatcher
 from protoexplain.regions.object_cells import projection_cells
 from protoexplain.training import engine, projection
 from protoexplain.training.callbacks import Callbacks, Interrupted
-from protoexplain.training.epochs import passes, train_epochs
 from protoexplain.training.inputs import Inputs
 from protoexplain.training.merge import merged_into
 from protoexplain.training.pictures import Pictures
 from protoexplain.training.provenance import Provenance, provenance
 from protoexplain.training.save import RunResult, save_model
-from protoexplain.training.stage_inputs import input_kind, make_inputs
 from protoexplain.training.state import RunState, Snapshot, weights_of
 
 if TYPE_CHECKING:
@@ -64,36 +62,6 @@ class Trainer:
     _pictures: Pictures | None = field(default=None, repr=False)
 
     # ------------------------------------------------------------------ stages
-
-    def fit(self, stage: Stage) -> None:
-        """Train what is left of a stage, go back to its best epoch, drop, merge and project, each if it says so.
-
-        Unsteady prototypes are dropped before the first projection, unused ones before each.  `end_stage` follows.
-        """
-        images = len(self.data.train)
-        stage, trained = self.begin(stage)
-        if images < stage.min_images and self.state.epoch == 0:
-            self.callbacks.watcher.line(f"with {images} training images the backbone stays as it is")
-        if self.state.epoch < stage.epochs:
-            if trained - {"head"}:
-                self.state.patches, self.state.proof = [], {}
-            engine.set_training_mode(self.model, self.config.training.published_batch_norm)
-            kind = input_kind(self, stage, trained)
-            shown = stage.epochs * passes(self, stage, len(self.data.train))
-            inputs = make_inputs(self, kind, self.data.train, True, stage.name, shown)
-            self.model.eval()
-            validation = make_inputs(self, kind, self.data.validation, False, f"{stage.name}, validation", 1)
-            train_epochs(self, stage, trained, inputs, validation)
-        if stage.returns:
-            self.return_to_best(stage)
-        if stage.project:
-            self.drop_unsteady()
-        if stage.merge is not None and not self.state.merging_done:
-            self.merge(stage.merge)
-        if stage.project:
-            self.model.prune_before_projection()
-            self.drop_unused()
-            self.push(stage.name)
 
     def begin(self, stage: Stage) -> tuple[Stage, frozenset[str]]:
         """A stage as so many training images allow, and the parameter groups that it trains; the others are frozen."""

@@ -18,6 +18,7 @@ from protoexplain.models.similarity import gather_patches
 from protoexplain.models.stage import BACKBONE
 from protoexplain.training import engine, projection
 from protoexplain.training.inputs import ImageInputs
+from protoexplain.training.train_stage import train_stage
 
 SIZE = 64
 NAMES = ("Wren", "Robin", "Crow", "Tit")
@@ -226,7 +227,7 @@ def test_two_steps_of_every_stage(run):
         groups = run.model.parameter_groups()
         names = {id(parameter): name for name, parameter in run.model.named_parameters()}
         trained = {names[id(p)] for group in stage.lr if group in groups for p in groups[group]}
-        run.fit(stage)
+        train_stage(run, stage)
         run.end_stage()
         changed = {name for name, p in run.model.named_parameters() if not torch.equal(p.detach(), before[name])}
         written = {name for name in before if name.endswith(".prototypes")} if stage.project else set()

@@ -9,6 +9,7 @@ from protoexplain.models.principal import foreground_rule
 from protoexplain.models.registry import get_family
 from protoexplain.models.transport import assigned_prototypes, moved_by_sums, moved_prototypes, transport_plan
 from protoexplain.training.initial import start
+from protoexplain.training.train_stage import train_stage
 
 
 def unit(*shape, seed=0):
@@ -81,12 +82,12 @@ def test_prototypes_move_alone_then_stay(run):
     prototypes, tuning = get_family("nonparametric").stages(run.config.schedule)
     start(run, run.model)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    run.fit(prototypes)
+    train_stage(run, prototypes)
     moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"branches.main.prototypes", "background"}
     run.end_stage()
     held = run.model.all_prototypes()
-    run.fit(tuning)
+    train_stage(run, tuning)
     assert torch.equal(run.model.all_prototypes(), held)
     assert not same_tensors(before, run.model.state_dict())
 

@@ -11,6 +11,7 @@ from protoexplain.models.registry import get_family
 from protoexplain.models.transport import moved_by_sums, moved_prototypes
 from protoexplain.progress import Silent
 from protoexplain.training.stage_inputs import make_inputs
+from protoexplain.training.train_stage import train_stage
 
 FAMILIES = ("protopnet", "st_protopnet", "evalprotopnet", "cbc", "prototypedl", "nonparametric")
 
@@ -78,7 +79,7 @@ def go_through(fabric, family, data, scratch):
     alone, run.fabric = run.fabric, fabric
     rows = []
     for stage in get_family(family).stages(run.config.schedule):
-        run.fit(stage)
+        train_stage(run, stage)
         run.end_stage()
         rows.append({"stage": stage.name, "differ": differences(fabric, run.model)})
     caches = [same_caches(run, alone, kind, few) for kind in ("features", "activations") for few in (False, True)]

@@ -17,11 +17,12 @@ from protoexplain.checkpoint.folders import find_checkpoints
 from protoexplain.data.dataset_view import view_of_run
 from protoexplain.models.registry import get_family
 from protoexplain.training import run as run_module
-from protoexplain.training import trainer as trainer_module
+from protoexplain.training import train_stage as stage_module
 from protoexplain.training.run import train
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.state import STATE_FILE, Snapshot, weights_of
 from protoexplain.training.timing import measure_costs
+from protoexplain.training.train_stage import train_stage
 from protoexplain.training.trainer import Trainer
 from protoexplain.training.verify import verify
 
@@ -178,7 +179,7 @@ class TestSettings:
     def after_first_stage(self, planted, folder, augmentation="none", **training):
         config = tiny_config("protopnet", data={"augmentation": augmentation}, training=training)
         run = open_run(config, planted, folder)
-        run.fit(get_family("protopnet").stages(config.schedule)[0])
+        train_stage(run, get_family("protopnet").stages(config.schedule)[0])
         return run.model
 
     def test_cached_features_train_nearly_the_same(self, planted, tmp_path):
@@ -205,7 +206,7 @@ class TestSettings:
         config = tiny_config("protopnet", training={"published_batch_norm": published})
         run = open_run(config, planted, tmp_path)
         for stage in get_family("protopnet").stages(config.schedule):
-            run.fit(stage)
+            train_stage(run, stage)
             run.end_stage()
         similarity = run.find_patches()[0].similarity
         assert (similarity.max() > -1e-6) == (not published)
@@ -215,9 +216,9 @@ class TestSettings:
         """CBC forgets weak detections at inference only, so only validation images may lose them."""
         config = tiny_config("cbc", model={"inference_threshold": 0.25})
         run = open_run(config, planted, tmp_path)
-        made, make = [], trainer_module.make_inputs
-        monkeypatch.setattr(trainer_module, "make_inputs", lambda *rest: made.append(make(*rest)) or made[-1])
-        run.fit(get_family("cbc").stages(config.schedule)[1])
+        made, make = [], stage_module.make_inputs
+        monkeypatch.setattr(stage_module, "make_inputs", lambda *rest: made.append(make(*rest)) or made[-1])
+        train_stage(run, get_family("cbc").stages(config.schedule)[1])
         training, validation = (inputs.shards[0] for inputs in made)
         assert ((training > 0) & (training < 0.25)).any()
         assert not ((validation > 0) & (validation < 0.25)).any()
@@ -259,7 +260,7 @@ class TestSettings:
         )
         for stage in stages_of(config):
             measure_costs(run, [stage], [run.model])
-            run.fit(stage)
+            train_stage(run, stage)
             assert seen == {torch.bfloat16 if stage.lr else torch.float32}
             seen.clear()
 
@@ -278,7 +279,7 @@ class TestSettings:
         run.callbacks.save_state = lambda now: shown.append((run.state.sums.images, dict(run.state.epochs_done)))
         monitor = []
         run.callbacks.interrupted = lambda: bool(monitor.append(run.state.sums.images))
-        run.fit(get_family("protopnet").stages(config.schedule)[0])
+        train_stage(run, get_family("protopnet").stages(config.schedule)[0])
         assert max(monitor) == 3 * len(run.data.train)
         assert run.state.epochs_done == {"warm": 2}
 
@@ -307,7 +308,7 @@ def test_class_without_readable_image_keeps_its_prototypes_unprojected(planted, 
     run.data = with_train(run.data, tuple(r for r in run.data.train if r.label != 2))
     stage = get_family("protopnet").stages(run.config.schedule)[1]
     before = run.model.branches["main"].prototypes.detach().clone()
-    run.fit(stage.model_copy(update={"epochs": 0}))
+    train_stage(run, stage.model_copy(update={"epochs": 0}))
     after, owner = run.model.branches["main"].prototypes.detach(), run.model.ownership.labels
     assert torch.equal(after[owner == 2], before[owner == 2])
     assert not (after[owner != 2] == before[owner != 2]).flatten(1).all(1).any()

@@ -15,6 +15,7 @@ from protoexplain.io.lock import FolderLock
 from protoexplain.models.families.protopnet.network import ProtoPNet
 from protoexplain.models.registry import get_family
 from protoexplain.training.state import STATE_FILE
+from protoexplain.training.train_stage import train_stage
 
 
 class TestRefusals:
@@ -55,13 +56,13 @@ class TestRefusals:
         run = open_run(tiny_config("protopnet"), planted, tmp_path)
         stage = get_family("protopnet").stages(run.config.schedule)[0]
         with pytest.raises(UserError, match=r"\['clutser'\] do not exist"):
-            run.fit(stage.model_copy(update={"losses": {**stage.losses, "clutser": 1.0}}))
+            train_stage(run, stage.model_copy(update={"losses": {**stage.losses, "clutser": 1.0}}))
 
     def test_unknown_parameter_group(self, planted, tmp_path):
         run = open_run(tiny_config("protopnet"), planted, tmp_path)
         stage = get_family("protopnet").stages(run.config.schedule)[0]
         with pytest.raises(UserError, match="unknown parameter group"):
-            run.fit(stage.model_copy(update={"lr": {"neck": 1.0}}))
+            train_stage(run, stage.model_copy(update={"lr": {"neck": 1.0}}))
 
     def test_half_precision_on_a_slow_processor(self, planted, tmp_path):
         with pytest.raises(UserError, match="slower than 32-true"):

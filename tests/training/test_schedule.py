@@ -13,13 +13,14 @@ from protoexplain.errors import UserError
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.training import engine, initial
-from protoexplain.training import trainer as trainer_module
+from protoexplain.training import train_stage as stage_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_choice import between_classes
 from protoexplain.training.part_start import copy_embedding, fit_teacher, start_from_parts
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_inputs import make_inputs
 from protoexplain.training.stage_models import models_of
+from protoexplain.training.train_stage import train_stage
 
 
 def test_no_fine_tuning_unless_asked_for():
@@ -59,7 +60,7 @@ def test_few_images_are_shown_more_often(min_steps, passes, planted, tmp_path, m
     run.model = models_of(config, run.model)[0]
     of_pass = -(-len(run.data.train) // 8)
     assert 2 * of_pass * (passes - 1) < max(1, min_steps) <= 2 * of_pass * passes
-    run.fit(stages_of(config)[0])
+    train_stage(run, stages_of(config)[0])
     assert taken == [passes * of_pass] * 2
     assert max(shown) == pytest.approx(3)
     assert list(rates) == [pytest.approx(config.training.fine_tuning.lr / passes)]
@@ -79,7 +80,7 @@ def test_fine_tuning_goes_back_to_an_epoch_that_was_clearly_better(accuracies, k
         return next(told)
 
     monkeypatch.setattr(run, "accuracy", accuracy)
-    run.fit(stages_of(config)[0])
+    train_stage(run, stages_of(config)[0])
     assert all(torch.equal(value, weights[kept - 1][name]) for name, value in run.model.state_dict().items())
     assert not all(torch.equal(value, weights[kept % 3][name]) for name, value in run.model.state_dict().items())
     assert run.state.best is None
@@ -97,7 +98,7 @@ def test_with_too_few_images_only_what_lies_on_the_backbone_is_trained(parts, sp
     run.model = models_of(run.config, run.model)[0]
     start(run, run.model)
     before = {name: value.clone() for name, value in run.model.named_parameters()}
-    run.fit(stages_of(run.config)[0])
+    train_stage(run, stages_of(run.config)[0])
     changed = {name for name, value in run.model.named_parameters() if not torch.equal(value, before[name])}
     assert any(not name.startswith("backbone.") for name in changed)
     assert any(name.startswith("backbone.") for name in changed) == (spare == 0)
@@ -132,7 +133,7 @@ def test_fine_tuning_with_parts_shares_the_backbone_too():
 def test_the_teacher_stays_as_the_backbone_was_and_the_stem_is_cached(planted, tmp_path, monkeypatch):
     kinds = []
     monkeypatch.setattr(
-        trainer_module, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest)
+        stage_module, "make_inputs", lambda run, kind, *rest: kinds.append(kind) or _make(run, kind, *rest)
     )
     _make = inspect.unwrap(make_inputs)
     seen = []
