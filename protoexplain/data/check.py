@@ -228,7 +228,7 @@ def _balance(report: DataReport) -> list[str]:
     """A sentence where some classes have many times the training images of others."""
     counts = dict(zip(report.classes, report.train_counts, strict=True))
     largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    if counts[largest] < UNBALANCED * counts[smallest]:
+    if not counts[largest] or counts[largest] < UNBALANCED * counts[smallest]:
         return []
     return [
         f"classes are not balanced: {counts[largest]} training images of {largest}, {counts[smallest]} of {smallest};"

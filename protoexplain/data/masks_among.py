@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from protoexplain.data.tree import MASK_FOLDERS
 
 _WORDS = "mask|masks|seg|segm|segmentation|gt|groundtruth|ground_truth|matte|trimap"
-_AFTER = re.compile(rf"(.+?)[ ._-]+(?:{_WORDS})(?:[ _-]?\d+)?", re.IGNORECASE)
+_AFTER = re.compile(rf"(.+?)[ ._-]*(?:{_WORDS})(?:[ _-]?\d+)?", re.IGNORECASE)
 _BEFORE = re.compile(rf"(?:{_WORDS})[ _-]+(.+)", re.IGNORECASE)
 
 

@@ -62,7 +62,7 @@ def read_image_set(root: str | Path, source: str = "auto", seed: int = 0) -> Ima
         image.
 
     Raises:
-        UserError: No such folder, unknown or unrecognised layout, or annotations that cannot be used.
+        UserError: No such folder, unknown or unrecognised layout, annotations that cannot be used, or one class alone.
 
     Example:
         >>> import protoexplain as px
@@ -79,6 +79,9 @@ def read_image_set(root: str | Path, source: str = "auto", seed: int = 0) -> Ima
         image_set = found.read(place, seed)
     except OSError as error:
         raise UserError(f"the data set cannot be read: {error.strerror}", str(error.filename or root)) from error
+    if len(image_set.classes) < 2:
+        what = f"only one class was found, '{image_set.classes[0]}'; at least two are needed"
+        raise UserError(what, str(place), "add images of another class, or give the folder around all classes")
     if place != root:
         looked = f"all pictures are in {place.relative_to(root).as_posix()}/, which was read in place of {root.name}/"
         image_set = replace(image_set, remarks=(looked, *image_set.remarks))

@@ -11,9 +11,9 @@ from dataclasses import replace
 from protoexplain.data.records import ImageRecord, Split
 
 NAMES: Mapping[Split, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trn", "trainval"),
+    "validation": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst", "holdout"),
 }
 """What folders and values of a split may be called, in any case, the usual name first."""
 _ENDING = re.compile(r"[ _-]?(?:set|split|data|images|imgs)$")
@@ -30,6 +30,18 @@ def split_named(name: str) -> Split | None:
     """
     plain = _ENDING.sub("", name.strip().casefold())
     return next((split for split, names in NAMES.items() if plain in names), None)
+
+
+def split_among(name: str) -> Split | None:
+    """The one split that words of a name stand for; None for names without such a word or with those of several.
+
+    Example:
+        >>> from protoexplain.data.splits import split_among
+        >>> [split_among(name) for name in ("seg_train", "01 Test-Images", "cars", "train and test")]
+        ['train', 'test', None, None]
+    """
+    found = {split for word in re.findall("[^\\W\\d_]+", name) if (split := split_named(word))}
+    return found.pop() if len(found) == 1 else None
 
 
 def completed(records: Sequence[ImageRecord], seed: int) -> tuple[tuple[ImageRecord, ...], bool, str]:

@@ -18,8 +18,9 @@ _LEFT_BEHIND = frozenset(
         "$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "$winreagent", "msocache",
         "config.msi", "desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "__macosx", "icon\r",
         "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir", "@eadir",
-        "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "~snapshot", "_gsdata_",
-        "__pycache__", "node_modules", "cvs", "wandb", "mlruns", "lightning_logs",
+        "@recycle", "@recently-snapshot", "@tmp", "@__thumb", "@transcode", "@synoresource", "@synoeastream",
+        "#recycle", "#snapshot", "~snapshot", "_gsdata_", "onedrivetemp", "ipod photo cache", "thumbnails",
+        "__pycache__", "site-packages", "node_modules", "cvs", "_svn", "wandb", "mlruns", "lightning_logs",
     }
 )  # fmt: skip
 """Names that Windows, macOS, Linux, Android, network drives and tools of programmers use, in lower case."""
@@ -29,7 +30,7 @@ was trained from within the folder of the pictures."""
 _NOT_READ = frozenset(
     {
         ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf",
-        ".bak", ".orig", ".tmp", ".part", ".crdownload",
+        ".bak", ".old", ".orig", ".tmp", ".part", ".partial", ".download", ".crdownload",
     }
 )  # fmt: skip
 """Raw data of cameras, of which only a small preview could be shown, and copies that programs make for themselves."""
@@ -62,10 +63,10 @@ def files(top: Path, deep: bool = True) -> Iterator[Path]:
             for entry in entries:
                 if is_left_behind(entry.name):
                     continue
-                if entry.is_dir():
+                if os.path.isdir(entry.path):  # never an error, as entry.is_dir() is for a link to itself
                     if deep and _is_looked_into(Path(entry.path)):
                         waiting.append(Path(entry.path))
-                elif entry.is_file() or not os.path.exists(entry.path):
+                elif os.path.isfile(entry.path) or not os.path.exists(entry.path):
                     yield Path(entry.path)
 
 
@@ -74,7 +75,8 @@ def is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    return suffix not in _NOT_READ and not path.name.endswith("~") and is_picture_head(head_of(path))
+    copied = suffix in _NOT_READ or suffix.endswith("_original") or path.name.endswith("~")
+    return not copied and is_picture_head(head_of(path))
 
 
 def head_of(path: Path) -> bytes:

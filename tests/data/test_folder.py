@@ -99,9 +99,17 @@ class TestWithoutSplit:
         assert len(found.records) == 18
         assert found.classes == ("daisy", "red rose", "tulip")
         assert sorted(found.problems) == [
-            "files that are not images, left out: 1 (notes.txt)",
+            "files that are no pictures in a format that is read, left out: 1 (notes.txt)",
             "folders without images, left out: 1 (empty/)",
         ]
+
+    def test_links_that_lead_nowhere_are_unreadable_pictures_or_told(self, class_folders):
+        links = (("self.png", "self.png"), ("gone.png", "nowhere"), ("gone", "nowhere"), ("self", "self"))
+        for name, leads_to in links:
+            (class_folders / "daisy" / name).symlink_to(leads_to)
+        found = read_image_set(class_folders)
+        assert found.problems == ("files that are no pictures in a format that is read, left out: 2 (gone, self)",)
+        assert {id_ for id_, _ in check(found).unreadable} == {"daisy/gone.png", "daisy/self.png"}
 
     @pytest.mark.parametrize(("link", "upwards"), [("daisy/loop", "daisy"), ("daisy/loop", "."), ("loop", ".")])
     def test_links_back_upwards_are_not_followed(self, class_folders, link, upwards):

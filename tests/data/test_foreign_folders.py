@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import pytest
 from PIL import Image
 
+from protoexplain.data.check import as_text, check
 from protoexplain.data.masks_among import likely_masks
 from protoexplain.data.read import read_image_set
 from protoexplain.errors import UserError
@@ -21,7 +22,7 @@ class TestLeftBehind:
     @pytest.mark.parametrize(
         "name",
         ["$RECYCLE.BIN", "System Volume Information", "__MACOSX", ".git", ".ipynb_checkpoints", "@eaDir", "lost+found",
-         ".thumbnails", "#recycle", "FOUND.000", "__pycache__", "node_modules", "wandb"],
+         ".thumbnails", "#recycle", "FOUND.000", "__pycache__", "node_modules", "wandb", "@__thumb", "Thumbnails"],
     )  # fmt: skip
     def test_folders_of_systems_and_tools_are_no_classes(self, class_folders, picture, name):
         expected = ids(read_image_set(class_folders))
@@ -55,11 +56,11 @@ class TestContent:
         assert (found.classes, len(found.records), found.problems) == (("ant", "bee"), 10, ())
 
     def test_copies_and_raw_data_are_left_out_by_name(self, class_folders):
-        for name in ("0.png~", "0.png.bak", "0.nef", "BM.txt"):
+        for name in ("0.png~", "0.png.bak", "0.png_original", "0.nef", "BM.txt"):
             shutil.copy(class_folders / "daisy/0.png", class_folders / "daisy" / name)
         (class_folders / "daisy/BM.txt").write_text("BM is no bitmap, only the beginning of a word")
         (problem,) = read_image_set(class_folders).problems
-        assert problem.startswith("files that are not images, left out: 4")
+        assert problem.startswith("files that are no pictures in a format that is read, left out: 5")
 
     def test_a_folder_without_pictures_says_what_it_holds(self, tmp_path):
         for name in ("ant", "bee"):
@@ -102,6 +103,66 @@ class TestAround:
         shutil.copytree(class_folders, tmp_path / "set/masks")
         found = read_image_set(tmp_path / "set")
         assert (found.root.name, found.classes) == ("images", CLASSES)
+
+
+def laid_out(root, picture, *folders):
+    """Two pictures in each folder, all of them different."""
+    for folder in folders:
+        for n in range(2):
+            picture(root / folder / f"{n}.png", abs(hash((folder, n))))
+    return root
+
+
+class TestSplitsUnderOtherNames:
+    @pytest.mark.parametrize(
+        ("train", "test"),
+        [
+            ("seg_train/seg_train", "seg_test/seg_test"),
+            ("01_train", "02_test"),
+            ("images train", "images test"),
+            ("TRAIN_SIMPLE", "TEST_SIMPLE"),
+            ("train80", "test20"),
+            ("trainval", "holdout"),
+            ("train/images", "test/Photos"),
+        ],
+    )
+    def test_they_are_splits(self, tmp_path, picture, train, test):
+        inner = [f"{split}/{name}" for split in (train, test) for name in ("ant", "bee")]
+        found = read_image_set(laid_out(tmp_path, picture, *inner, "seg_pred/seg_pred"))
+        assert (found.classes, found.drawn_split) == (("ant", "bee"), False)
+        assert found.counts("train") == found.counts("test") == [2, 2]
+        assert found.problems == ("folders not used: 1 (seg_pred/)",)
+
+    def test_words_of_splits_in_names_of_classes_are_none(self, tmp_path, picture):
+        root = laid_out(tmp_path, picture, "train station/day", "test tube/full")
+        assert read_image_set(root).classes == ("test tube", "train station")
+
+    def test_splits_within_the_classes(self, tmp_path, picture):
+        inner = [f"{name}/{split}" for name in ("ant", "bee") for split in ("Train", "val", "TEST")]
+        found = read_image_set(laid_out(tmp_path, picture, *inner))
+        assert (found.classes, found.drawn_split, found.problems) == (("ant", "bee"), False, ())
+        assert found.counts("train") == found.counts("validation") == found.counts("test") == [2, 2]
+
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            ("train", "valid", "test"),
+            ("train/images", "valid/images"),
+            ("images/train", "images/val"),
+            ("cars_train", "cars_test"),
+            ("train", "test", "samples"),
+        ],
+    )
+    def test_splits_without_class_folders_are_no_classes(self, tmp_path, picture, folders):
+        with pytest.raises(UserError, match=r"train/?.* hold pictures in no class folders") as caught:
+            read_image_set(laid_out(tmp_path, picture, *folders))
+        assert caught.value.fix.startswith("in each of them put the pictures of each class into a folder")
+
+    def test_folders_around_the_classes_are_told(self, tmp_path, picture):
+        inner = [f"{around}/{name}" for around in ("color", "grayscale") for name in ("ant", "bee")]
+        (problem,) = read_image_set(laid_out(tmp_path, picture, *inner)).problems
+        assert problem.startswith("folders that lie in every class; if they are the classes, give one of the")
+        assert problem.endswith(": 2 (ant/, bee/)")
 
 
 class TestDoubtfulClasses:
@@ -147,6 +208,21 @@ class TestDoubtfulClasses:
         )
 
 
+    def test_a_class_that_is_named_as_masks_of_another(self, class_folders, picture):
+        picture(class_folders / "daisy_masks" / "x.png")
+        (problem,) = read_image_set(class_folders).problems
+        assert problem == "classes that are named as masks of others, and are probably none: 1 (daisy masks)"
+
+    def test_one_class_and_no_training_images_in_every_layout(self, cub):
+        cub.table("train_test_split.txt").write_text("".join(f"{n} 0\n" for n in range(1, 9)))
+        found = read_image_set(cub.root)
+        assert found.problems == ("there is no training image",)
+        assert "balanced" not in as_text(check(found))
+        cub.table("image_class_labels.txt").write_text("".join(f"{n} 1\n" for n in range(1, 9)))
+        with pytest.raises(UserError, match="only one class was found, 'Black footed Albatross'"):
+            read_image_set(cub.root)
+
+
 class TestMasks:
     @pytest.mark.parametrize(
         "names",
@@ -154,6 +230,7 @@ class TestMasks:
             ("a.jpg", "b.jpg", "a_mask.png", "b-seg.png"),
             ("a (1).png", "b.png", "a (1)_mask.png", "a (1)_mask_1.png"),
             ("a.jpg", "b.jpg", "masks/a.png", "masks/other.png"),
+            ("1.jpg", "2.jpg", "1Mask.png", "2mask.PNG"),
             ("images/a.jpg", "images/b.jpg", "masks/a.png", "Masks/b.png"),
             ("a.jpg", "b.jpg", "segmentation/a_seg.png", "mask_b.PNG"),
         ],

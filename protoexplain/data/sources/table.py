@@ -69,8 +69,7 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     """Read the lines; `seed` chooses the test images if the table names neither test nor validation images.
 
     Raises:
-        UserError: No table or several; one that cannot be read; too many lines that cannot be used; fewer than two
-            classes.
+        UserError: No table or several; one that cannot be read; too many lines that cannot be used.
     """
     problems, pictures = Problems(), _Pictures(root)
     tables = _chosen(root, pictures)
@@ -103,8 +102,6 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     if not kept:
         raise UserError("none of the listed images is there", str(where), f"expected {SOURCE.expected}")
     classes = sorted({label for label, _, _ in kept.values()})
-    if len(classes) < 2:
-        raise UserError(f"only one class was found, '{classes[0]}'; at least two are needed", str(where), "add lines")
     records = [
         ImageRecord(image_id(path, root), path, classes.index(label), split_named(part) or "train", box)
         for path, (label, part, box) in kept.items()
