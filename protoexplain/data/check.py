@@ -159,7 +159,7 @@ def as_text(report: DataReport, shown: int = 5) -> str:
         ("pictures that come twice in a class", [" = ".join(group) for group in report.repeated]),
         (f"pictures with a side below {SMALL_SIDE} pixels, of which a network sees little", report.small),
         (f"pictures whose {TRANSPARENT}; {_AS_MASKS}", report.transparent),
-        ("boxes wholly outside their image, which leaves it out", report.boxes_lost),
+        ("boxes without a pixel of their image, which leaves it out", report.boxes_lost),
         ("boxes partly outside their image (clipped)", report.boxes_clipped),
         ("images with a part outside", report.parts_outside),
         ("images without a mask", report.masks_missing),

@@ -15,6 +15,7 @@ from protoexplain.io.images import FORMATS
 from protoexplain.io.signatures import kind_of
 
 _CLASSES = "put the pictures of each class into a folder of its own, or add a table with columns file and label"
+_ARCHIVES = (".zip", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 def not_recognised(root: Path, place: Path, source: str, known: Sequence[Source]) -> UserError:
@@ -32,7 +33,9 @@ def not_recognised(root: Path, place: Path, source: str, known: Sequence[Source]
     counts, others = _sorted_out(place)
     tables = "".join(f"; {reason}" for reason in lacking_columns(place))
     if not counts and others:
-        return UserError(f"no picture was found: {_kinds(others)}", str(place), f"pictures are read from {_formats()}")
+        packed = any(path.suffix.lower() in _ARCHIVES for path in others)
+        fix = "unpack the archives" if packed else f"pictures are read from {_formats()}"
+        return UserError(f"no picture was found: {_kinds(others)}", str(place), fix)
     what = f"no known data set layout: {_contents(place)}"
     loose = counts.pop("", 0)
     names = ", ".join(map(repr, counts))

@@ -75,6 +75,13 @@ class TestContent:
         assert "JPEG" in caught.value.fix
 
 
+    def test_archives_are_to_be_unpacked(self, tmp_path):
+        (tmp_path / "train.zip").write_bytes(b"PK\x03\x04")
+        with pytest.raises(UserError, match=r"1 \.zip \(train\.zip is a zip archive\)") as caught:
+            read_image_set(tmp_path)
+        assert caught.value.fix == "unpack the archives"
+
+
 class TestAround:
     @pytest.mark.parametrize("depth", [1, 2])
     def test_one_folder_around_everything_is_looked_through_and_told(self, class_folders, picture, depth):

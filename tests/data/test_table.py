@@ -30,6 +30,9 @@ def flat(tmp_path, picture):
         ("\ufeffclass,filepaths", '"{c}",".\\{n}.PNG"', "META.CSV"),
         ("path|category|note", '/home/x/{n}.png|{c}|"|"', "a.csv"),
         ("filename,labels,dataset", "{n}.jpeg,{c},north", "a.csv"),
+        ("sep=;\n\nfile;label", "{n}.png;{c}", "a.csv"),
+        ("# made by hand\nfile , label", '" {n}.png " , "{c} "', "a.csv"),
+        ("Path,ClassId,class name", "{n}.png,7,{c}", "a.csv"),
     ],
 )
 def test_names_of_columns_and_files(flat, header, line, name):
@@ -48,10 +51,22 @@ def test_utf_16_as_spreadsheets_write_it(flat):
     assert len(read_image_set(root).records) == 20
 
 
+def test_line_ends_of_old_macs(flat):
+    root = flat("file,label", "{n}.png,{c}")
+    (root / "labels.csv").write_bytes((root / "labels.csv").read_bytes().replace(b"\n", b"\r"))
+    assert len(read_image_set(root).records) == 20
+
+
+def test_columns_that_are_not_used_are_told(flat):
+    found = read_image_set(flat("file,age,label,is_valid", "{n}.png,3,{c},True"))
+    assert found.remarks == ("columns of labels.csv that are not used: age, is_valid",)
+
+
 @pytest.mark.parametrize(
     ("columns", "values"),
     [
         ("x,y,w,h", "10,5,20,15"),
+        ("Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2", "40,30,10,5,30,20"),
         ("bbox_x,bbox_y,bbox_width,bbox_height", "10.0,5.0,20.0,15.0"),
         ("width,height,xmin,ymin,xmax,ymax", "40,30,10,5,30,20"),
         ("X1,Y1,X2,Y2", "10,5,30,20"),
@@ -60,6 +75,14 @@ def test_utf_16_as_spreadsheets_write_it(flat):
 def test_boxes(flat, columns, values):
     found = read_image_set(flat(f"file,label,{columns}", f"{{n}}.png,{{c}},{values}"))
     assert {record.box for record in found.records} == {Box(10, 5, 30, 20)}
+
+
+def test_boxes_with_commas_as_points_and_as_shares(flat):
+    root = flat("file;label;x;y;w;h", "{n}.png;{c};10,0;5,0;20,0;15,0")
+    assert read_image_set(root).records[0].box == Box(10, 5, 30, 20)
+    flat("file;label;x;y;w;h", "{n}.png;{c};0,1;0,2;0,5;0,6")
+    with pytest.raises(UserError, match="the boxes are shares of the image, from 0 to 1"):
+        read_image_set(root)
 
 
 def test_splits_of_lines(flat):
@@ -84,6 +107,17 @@ def test_a_table_for_each_split_and_folders_of_them(flat, picture):
     assert found.problems == ("images without a line in the table, left out: 2 (test/2.png, test/3.png)",)
 
 
+def test_a_table_in_each_folder_of_a_split(flat, picture):
+    root = flat("file_name,label", "{n}.png,{c}", "train/metadata.csv", "train/{n}.png")
+    for n in range(2):
+        picture(root / f"test/{n}.png", 50 + n)
+    (root / "test/metadata.csv").write_text("file_name,label\n0.png,ant\n1.png\n1.png,bee\n")
+    found = read_image_set(root)
+    assert (found.source, len(found.split("train"))) == ("table", 20)
+    assert [record.id for record in found.split("test")] == ["test/0.png", "test/1.png"]
+    assert found.problems[0].endswith("(line 3 of test/metadata.csv: it names no class)")
+
+
 def test_folders_that_are_no_classes(flat, picture):
     root = flat("image_id,dx,sex", "{n},{c},male", "meta.csv", "part_1/{n}.png")
     picture(root / "part_2/20.png")
@@ -94,6 +128,21 @@ def test_class_folders_that_a_table_repeats_are_read_as_folders(class_folders):
     names = [path.relative_to(class_folders).as_posix() for path in class_folders.glob("*/*")]
     (class_folders / "list.csv").write_text("\n".join(["file,label", *(f"{n},{n.split('/')[0]}" for n in names)]))
     assert read_image_set(class_folders).source == "folder"
+    number = {"daisy": 0, "red_rose": 1, "tulip": 2}
+    (class_folders / "list.csv").write_text(
+        "\n".join(["file,label", *(f"{n},{number[n.split('/')[0]]}" for n in names)])
+    )
+    assert read_image_set(class_folders).classes == ("daisy", "red rose", "tulip")
+
+
+@pytest.mark.parametrize(("column", "value"), [("split", "test"), ("x,y,w,h", "1,2,8,9")])
+def test_but_splits_and_boxes_that_it_adds_are_used(class_folders, column, value):
+    names = [path.relative_to(class_folders).as_posix() for path in class_folders.glob("*/*")]
+    lines = [f"file,label,{column}", *(f"{name},{name.split('/')[0]},{value}" for name in names)]
+    (class_folders / "list.csv").write_text("\n".join(lines))
+    found = read_image_set(class_folders)
+    assert (found.source, found.classes) == ("table", ("daisy", "red rose", "tulip"))
+    assert all(record.split == "test" or record.box == Box(1, 2, 9, 11) for record in found.records)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +151,8 @@ def test_class_folders_that_a_table_repeats_are_read_as_folders(class_folders):
         ("0.png,,train,1,1,2,2", "it names no class"),
         (",ant,train,1,1,2,2", "it names no file"),
         ("0.png", "it names no class"),
+        ("0.png,NaN,train,1,1,2,2", "it names no class"),
+        ("0.png,ant, black,train,1,1,2,2", "it has values beyond the columns: 2"),
         ("0.png,ant,north,1,1,2,2", "'north' is no split"),
         ("0.png,ant,train,1,1,0,2", "the box has no area"),
         ("0.png,ant,train,1,1,nan,2", "the box is not finite"),
@@ -140,6 +191,21 @@ def test_a_file_that_cannot_be_read_on_names_the_line(flat, bad, line):
     with pytest.raises(UserError, match="the table cannot be read") as caught:
         read_image_set(root)
     assert caught.value.where == f"{root / 'labels.csv'}, line {line}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("labels.csv", "file,label\nq.jpg,ant\n", "most of the pictures that labels.csv names are not here"),
+        ("labels.csv", "\n\n", "labels.csv has no column for the file"),
+        ("labels.xlsx", "PK", "labels.xlsx is not read, only tables in CSV or TSV are"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_named_with_the_reason(tmp_path, picture, name, text, reason):
+    picture(tmp_path / "a.png")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=reason):
+        read_image_set(tmp_path)
 
 
 def test_one_class_and_several_tables(flat):

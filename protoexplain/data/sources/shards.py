@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from protoexplain.data.records import ImageRecord, ImageSet, Split
 from protoexplain.data.source import Problems, Source, class_names, image_id, is_storable
-from protoexplain.data.splits import completed, split_named
+from protoexplain.data.splits import completed, split_among, split_named
 from protoexplain.data.tree import files, folders, is_left_behind
 from protoexplain.errors import UserError
 from protoexplain.io.images import SUFFIXES
@@ -28,7 +28,7 @@ _MAX_LABEL = 1 << 16
 """Bytes of a member that names a class."""
 _MAX_CLASSES = 1 << 20
 """Bytes of the list of classes."""
-_MEND = "mend these members, or leave them out"
+_MEND = "mend these members, or leave them out; unpack tar files in which folders tell the classes"
 
 
 def detect(root: Path) -> bool:
@@ -80,8 +80,7 @@ def _shards(root: Path) -> Iterator[tuple[Path, Split]]:
     """Tar files with their splits, by the name of their folder or a word of their own."""
     for path in sorted(files(root, deep=False)):
         if is_shard(path):
-            words = re.split(r"[-_. ]", path.stem)
-            yield path, next((split for word in words if (split := split_named(word))), "train")
+            yield path, split_among(path.stem) or "train"
     for folder in folders(root):
         if split := split_named(folder.name):
             yield from ((path, split) for path in sorted(files(folder, deep=False)) if is_shard(path))

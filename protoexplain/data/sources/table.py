@@ -16,11 +16,13 @@ from protoexplain.data.geometry import Box
 from protoexplain.data.records import ImageRecord, ImageSet
 from protoexplain.data.source import Problems, Source, annotated_box, class_names, image_id, is_storable, listed_file
 from protoexplain.data.splits import completed, split_named
-from protoexplain.data.tables import ImageTable, tables_in
+from protoexplain.data.tables import BEYOND, ImageTable, tables_in
 from protoexplain.data.tree import files, holds_picture, is_picture
 from protoexplain.errors import UserError
 
 _PROBED = 20
+_MISSING = ("", "nan", "NaN", "<NA>")
+"""Labels that programs write for none."""
 _MEND = "mend these lines, or leave them out"
 
 
@@ -59,10 +61,26 @@ def _fits(table: ImageTable, pictures: _Pictures) -> bool:
         lines = list(islice(table.lines(), _PROBED))
     except UserError:
         return holds_picture(pictures.root, deep=False)
-    found = [(pictures.find(values["file"], table.split), values["label"]) for _, values in lines if values["file"]]
-    there = [(path, label) for path, label in found if path is not None]
-    foldered = all(path.parent.name.casefold() == label.casefold() for path, label in there)
-    return 2 * len(there) > len(found) and not foldered
+    named = [values for _, values in lines if values["file"]]
+    found = [(pictures.find(values["file"], table.split), values) for values in named]
+    there = [(path, values) for path, values in found if path is not None]
+    told = not table.box and all(_is_told(path.relative_to(pictures.root), values, table) for path, values in there)
+    return 2 * len(there) > len(found) and not (told and _names_folders(table, there))
+
+
+def _is_told(path: Path, values: Mapping[str, str], table: ImageTable) -> bool:
+    """Whether the folders of a picture tell its split, if the table does."""
+    split = split_named(values.get("split") or table.split)
+    return split is None or split in map(split_named, path.parent.parts)
+
+
+def _names_folders(table: ImageTable, there: Sequence[tuple[Path, Mapping[str, str]]]) -> bool:
+    """Whether classes are the folders of pictures, by their names or as numbers for them."""
+    if all(path.parent.name.casefold() == values["label"].casefold() for path, values in there):
+        return True
+    pairs = {(PureWindowsPath(values["file"]).parent.name, values["label"]) for _, values in table.lines()}
+    folders, labels = ({pair[place] for pair in pairs} for place in (0, 1))
+    return len(pairs) == len(folders) == len(labels) > 1 and all(map(str.isdecimal, labels))
 
 
 def read(root: Path, seed: int = 0) -> ImageSet:
@@ -76,16 +94,20 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     where = tables[0].path
     lines = [(table, number, values) for table in tables for number, values in table.lines()]
     remarks = [_not_used(table) for table in tables if _is_no_split([v for t, _, v in lines if t is table])]
+    splitless = bool(remarks)
+    remarks += [_unused(table) for table in tables if table.unused]
     boxed = any(_has_box(table, values) for table, _, values in lines)
     read_: dict[Path, tuple[str, str, Box | None]] = {}
-    doubtful = set()
+    doubtful, unusable = set(), set()
     for table, number, values in lines:
-        place = f"{table.path.name}, line {number}"
-        split = values.get("split", "") if "split" in table.columns and not remarks else table.split or "train"
+        name = table.path.relative_to(root).as_posix()
+        place = f"{name}, line {number}"
+        split = values.get("split", "") if "split" in table.columns and not splitless else table.split or "train"
         try:
             label, part, box = _parsed(table, values, split, boxed)
         except ValueError as error:
-            problems.leave_out("lines that cannot be used, left out", f"line {number} of {table.path.name}: {error}")
+            problems.leave_out("lines that cannot be used, left out", f"line {number} of {name}: {error}")
+            unusable.add(pictures.find(values["file"], table.split))
             continue
         path = pictures.find(values["file"], part)
         if path is None:
@@ -98,6 +120,10 @@ def read(root: Path, seed: int = 0) -> ImageSet:
             problems.leave_out("images with lines that contradict each other, left out", place)
             doubtful.add(path)
     problems.require_few(len(lines), where, _MEND)
+    boxes = [box for _, _, box in read_.values() if box]
+    if boxes and max(edge for box in boxes for edge in box.as_list()) <= 1:
+        what = "the boxes are shares of the image, from 0 to 1, where pixels are expected"
+        raise UserError(what, str(where), "multiply them by the width and the height of their image")
     kept = {path: found for path, found in read_.items() if path not in doubtful}
     if not kept:
         raise UserError("none of the listed images is there", str(where), f"expected {SOURCE.expected}")
@@ -106,7 +132,7 @@ def read(root: Path, seed: int = 0) -> ImageSet:
         ImageRecord(image_id(path, root), path, classes.index(label), split_named(part) or "train", box)
         for path, (label, part, box) in kept.items()
     ]
-    _tell_unlisted(pictures, read_.keys(), problems)
+    _tell_unlisted(pictures, read_.keys() | unusable, problems)
     completed_, drawn, remark = completed(records, seed)
     remarks += [remark] if remark else []
     title = root.resolve().name
@@ -135,10 +161,12 @@ def _parsed(table: ImageTable, values: Mapping[str, str], split: str, boxed: boo
     Raises:
         ValueError: Says what is wrong.
     """
-    if not values["file"] or not values["label"]:
+    if not values["file"] or values["label"] in _MISSING:
         raise ValueError(f"it names no {'class' if values['file'] else 'file'}")
     if not is_storable(values["label"]) or not is_storable(values["file"]):
         raise ValueError("it has control characters")
+    if values[BEYOND]:
+        raise ValueError(f"it has values beyond the columns: {values[BEYOND][:40]}")
     part = split_named(split)
     if part is None:
         raise ValueError(f"'{split[:40]}' is no split; known: train, val and test")
@@ -147,7 +175,8 @@ def _parsed(table: ImageTable, values: Mapping[str, str], split: str, boxed: boo
 
 def _box(table: ImageTable, values: Mapping[str, str]) -> Box:
     try:
-        first, second, third, fourth = (float(values[name]) for name in table.box)
+        point = "," if table.delimiter == ";" else "."  # as spreadsheets write both where a comma begins a fraction
+        first, second, third, fourth = (float(values[name].replace(point, ".")) for name in table.box)
     except ValueError as error:
         found = ", ".join(values[name] for name in table.box)
         raise ValueError(f"the box is not four numbers: {found[:60]}") from error
@@ -169,7 +198,12 @@ def _not_used(table: ImageTable) -> str:
     return f"the column of {table.path.name} that may be the split holds no name of one, so it is not used"
 
 
-def _tell_unlisted(pictures: _Pictures, listed: Collection[Path], problems: Problems) -> None:
+def _unused(table: ImageTable, shown: int = 8) -> str:
+    more = ", ..." if len(table.unused) > shown else ""
+    return f"columns of {table.path.name} that are not used: {', '.join(table.unused[:shown])}{more}"
+
+
+def _tell_unlisted(pictures: _Pictures, listed: Collection[Path | None], problems: Problems) -> None:
     every = {path for found in pictures.by_name.values() for path in found}
     for path in sorted(every.difference(listed)):
         problems.add("images without a line in the table, left out", image_id(path, pictures.root))
