@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,8 +51,6 @@ def attribute(
     """
     if prototype is not None and class_name is not None:
         raise UserError("a prototype and a class were given", "--prototype, --class", "give one of them")
-    import io
-    import json
 
     import numpy as np
 

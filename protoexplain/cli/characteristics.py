@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -68,7 +69,6 @@ def characteristics(
 
 def _print_table(found: Characteristics) -> None:
     """One line for each characteristic: scores over all prototypes, and how many rest on it."""
-    from math import nan
     from statistics import fmean
 
     from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS

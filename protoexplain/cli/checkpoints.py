@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -134,7 +135,6 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
-    from dataclasses import asdict
 
     from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.data.dataset_view import view_of

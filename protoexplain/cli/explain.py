@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,8 +82,6 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say why: for each image a sheet 'this part looks like that part', and the numbers behind it."""
-    import json
-    import os
     from collections import deque
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -240,7 +241,6 @@ def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable
 
 def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> ForwardResult:
     """Run the model on a file, cropped as its data set says; notices say if the model was trained on it."""
-    from dataclasses import replace
 
     if view is None:
         return explainer.forward(path)

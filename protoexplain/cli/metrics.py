@@ -6,6 +6,7 @@ import fnmatch
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -181,7 +182,6 @@ def _formatted(results: Mapping[str, MetricResult], form: Format) -> str:
 
 
 def _compared(models: Mapping[str, MeasuredModel], form: Format) -> str:
-    from dataclasses import asdict
 
     from protoexplain.metrics.compare import compare as compare_models
     from protoexplain.metrics.compare import summary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +32,6 @@ def prototypes(
     as_json: Json = False,
 ) -> None:
     """Find the patches nearest to each prototype in training and test images, and how often it fires."""
-    import json
-    from dataclasses import replace
 
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +83,6 @@ def info(
 
 
 def _describe(checkpoint: Checkpoint, as_json: bool) -> None:
-    from dataclasses import asdict
 
     from protoexplain.checkpoint.file_names import CARD
     from protoexplain.checkpoint.model_card import without_head

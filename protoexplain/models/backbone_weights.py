@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 import torch
+from safetensors.torch import load_file
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor
 
@@ -73,8 +74,6 @@ def _file_state(path: Path) -> dict[str, Tensor]:
         raise UserError(f"no weights at {path}", "backbone.weights", fix)
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         return _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:

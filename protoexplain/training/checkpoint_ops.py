@@ -158,6 +158,8 @@ def prune(
 
 def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> tuple[Trainer, Checkpoint]:
     """A run without schedule around the model of a checkpoint, on a device of this computer and in full precision."""
+    from lightning_fabric import seed_everything
+
     if out.exists():
         raise UserError("the folder exists", str(out), "choose a new --out; nothing is overwritten")
     require_writable(out.parent)
@@ -165,8 +167,6 @@ def _open(path: Path, data: Path, out: Path, watcher: Watcher, device: str) -> t
     reuse_freed_memory()
     checkpoint = Checkpoint.load(path)
     config = checkpoint.config
-    from lightning_fabric import seed_everything
-
     seed_everything(config.training.seed, verbose=False)
     view = matching_view(checkpoint, data)
     for notice in view.notices:

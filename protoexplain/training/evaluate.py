@@ -76,6 +76,8 @@ def evaluate(
     Raises:
         UserError: Unreadable, or other classes than the model's.
     """
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
     loaded = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint.load(checkpoint)
     config, shown = loaded.config, watcher or Silent()
     view = matching_view(loaded, data)
@@ -83,8 +85,6 @@ def evaluate(
         raise UserError("there is no test image", str(data), "protoexplain data check says what was found")
     model = loaded.model(device)
     dataset = ImageDataset(view.test, view.crop, config.data.image_size)
-    from torchmetrics.classification import MulticlassConfusionMatrix
-
     confusion = MulticlassConfusionMatrix(num_classes=len(loaded.classes))
     top5 = done = 0
     for batch in batches(dataset, range(len(dataset)), BATCH):

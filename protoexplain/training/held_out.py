@@ -77,10 +77,10 @@ def calibrate_model(
 
 def _calibration_error(model: PrototypeModel, scored: tuple[Tensor, Tensor]) -> float:
     """Expected calibration error in 15 bins of confidence, NaN without images."""
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     scores, labels = scored
     if not len(labels):
         return math.nan
     probabilities = model.probabilities(scores)
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
     return float(multiclass_calibration_error(probabilities, labels, scores.shape[1], n_bins=_BINS))

@@ -9,9 +9,44 @@ import pytest
 from app_process import running
 from playwright.sync_api import expect
 
+from protoexplain_app.widgets import script
+
 pytestmark = pytest.mark.browser
 
 PICTURE = "images%2F002"
+OVERTAKEN = """async (script) => {
+    const take = {}, streams = [], heard = [];
+    window.fetch = (place) => new Promise((done) => {
+        const [kind, event_id] = place.split("?");
+        if (kind === "/queue/join") take[event_id] = () => done(Response.json({ event_id }));
+        else streams.push((body) => done(new Response(body)));
+    });
+    (0, eval)(script);
+    const until = async (ready) => { while (!ready()) await new Promise((wait) => setTimeout(wait, 1)); };
+    let server;
+    const answers = new ReadableStream({ start: (into) => { server = into; } }).pipeThrough(new TextEncoderStream());
+    const say = (message) => server.enqueue(`data: ${JSON.stringify(message)}\\n\\n`);
+    const a = window.fetch("/queue/join?a"), b = window.fetch("/queue/join?b");
+    await until(() => take.a);
+    take.a();
+    await a;
+    await until(() => take.b);
+    window.fetch("/queue/data").then(async ({ body }) => {
+        for await (const text of body.pipeThrough(new TextDecoderStream())) {
+            const { msg, event_id } = JSON.parse(text.slice("data: ".length));
+            heard.push(event_id ?? msg);
+        }
+    });
+    streams[0](answers);
+    say({ msg: "process_completed", event_id: "b" });
+    await until(() => heard.includes("b"));
+    take.b();
+    await b;
+    say({ msg: "process_completed", event_id: "a" });
+    say({ msg: "close_stream" });
+    await until(() => heard.includes("close_stream") || streams.length > 1);
+    return [streams.length, heard];
+}"""
 
 
 def shown(page):
@@ -140,6 +175,16 @@ def test_what_is_asked_while_the_stream_of_answers_ends_is_answered(open_page):
     for route in later:
         route.continue_()
     expect(picture).to_have_text(last)
+
+
+def test_an_answer_may_overtake_the_word_that_its_question_was_taken(chromium):
+    """A made-up server answers `b` before it says that it took `b`; it knows one stream, which must not be asked for
+    again."""
+    page = chromium.new_page()
+    streams, heard = page.evaluate(OVERTAKEN, script("theme/in_turn.js"))
+    page.close()
+    assert streams == 1
+    assert heard == ["b", "a", "close_stream"]
 
 
 def test_a_link_is_copied_and_says_so(open_page, chromium, address):

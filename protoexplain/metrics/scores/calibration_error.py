@@ -44,13 +44,13 @@ def compute(observed: Observations, settings: CalibrationSettings) -> Score:
     A probability that rounding has put outside of [0, 1] is clipped: torchmetrics takes a table with any such number
     for one of logits.
     """
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     probabilities = observed.probabilities.clamp(0, 1)
     confidence, predicted = probabilities.max(1)
     wrong = predicted != observed.labels
 
     def error(bins: int) -> float:
-        from torchmetrics.functional.classification import multiclass_calibration_error
-
         return float(multiclass_calibration_error(probabilities, observed.labels, probabilities.shape[1], bins, "l1"))
 
     rows = bin_rows(confidence.double().numpy(), ~wrong.numpy(), settings.bins)
