@@ -135,7 +135,6 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check the files of a checkpoint and, with the data, that no nearer training patch exists for any prototype."""
-
     from protoexplain.checkpoint.checkpoint import Checkpoint
     from protoexplain.data.dataset_view import view_of
     from protoexplain.devices import resolve_device

@@ -241,7 +241,6 @@ def _heat(explainer: Explainer, result: ExplainedImage, method: str) -> Callable
 
 def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> ForwardResult:
     """Run the model on a file, cropped as its data set says; notices say if the model was trained on it."""
-
     if view is None:
         return explainer.forward(path)
     forward = explainer.forward(path, box=view.region(path))

@@ -32,7 +32,6 @@ def prototypes(
     as_json: Json = False,
 ) -> None:
     """Find the patches nearest to each prototype in training and test images, and how often it fires."""
-
     from protoexplain.data.dataset_view import matching_view
     from protoexplain.devices import resolve_device
     from protoexplain.explanations.characteristics.words import about_prototype

@@ -89,7 +89,6 @@ def add_results(checkpoint: Checkpoint, measured: Mapping[str, Any], show: Calla
 
 def _save_elsewhere(checkpoint: Checkpoint, measured: Mapping[str, Any]) -> Path | None:
     """The first folder that takes the results: in the user's cache, or a new temporary one."""
-
     from protoexplain.checkpoint.measurements import write_measurements
     from protoexplain.io.cache import cache_folder
 
