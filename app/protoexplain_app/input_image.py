@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from cachetools import LRUCache
 
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
@@ -44,13 +49,51 @@ class InputImage:
         return self.truth if self.truth in checkpoint.classes else None
 
 
+class ForwardResults:
+    """What models made of the pictures that they looked at last; for all threads.
+
+    Args:
+        size: Pictures kept for each model.
+        run: Runs a model on a picture.
+    """
+
+    def __init__(self, size: int, run: Callable[[Explainer, InputImage], ForwardResult]) -> None:
+        self.size, self._run = size, run
+        self._results: WeakKeyDictionary[Explainer, LRUCache[tuple[InputImage, int], ForwardResult]] = (
+            WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+
+    def of(self, explainer: Explainer, image: InputImage) -> ForwardResult:
+        """What a model makes of a picture, as long as its file stays the same.
+
+        Raises:
+            UserError: The picture cannot be read.
+        """
+        key = (image, image.path.stat().st_mtime_ns if image.path.is_file() else 0)
+        with self._lock:
+            known = self._results.setdefault(explainer, LRUCache(self.size))
+            if key in known:
+                return known[key]
+        found = self._run(explainer, image)
+        with self._lock:
+            known[key] = found
+        return found
+
+
 def run_model(explainer: Explainer, image: InputImage) -> ForwardResult:
-    """Run a model on the part of a picture that it is to see.
+    """Run a model on the part of a picture that it is to see; what it makes of the last picture is remembered.
 
     Raises:
         UserError: The picture cannot be read.
     """
-    return explainer.forward(image.path, name=image.name, box=region_of_interest(explainer, image))
+    return _last.of(explainer, image)
+
+
+_last = ForwardResults(
+    1,
+    lambda explainer, image: explainer.forward(image.path, name=image.name, box=region_of_interest(explainer, image)),
+)
 
 
 def region_of_interest(explainer: Explainer, image: InputImage) -> Box | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +9,6 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.data.geometry import Box
 from protoexplain.errors import UserError
 from protoexplain.explanations.prototypes.patch_pictures import pictures_of
-from protoexplain.io.images import load_image
 from protoexplain.view.pictures import Picture, region_of
 from protoexplain_app.models import mark_of
 
@@ -34,12 +32,12 @@ def prototype_picture(checkpoint: Checkpoint, index: int, kind: Kind, alt: str =
     record = checkpoint.prototypes[index]
     try:
         pictures = pictures_of(checkpoint)
-        content, marked = pictures.encoded(index, kind), pictures.records()[index]
-        if content is None:
-            return None
-        width, height = load_image(io.BytesIO(content)).size
+        size, marked = pictures.size(index, kind), pictures.records()[index]
     except UserError:
         return None
+    if size is None:
+        return None
+    width, height = size
     address = prototype_address(checkpoint, index, kind)
     if alt:
         return Picture(address, alt, width, height)

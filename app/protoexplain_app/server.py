@@ -262,7 +262,7 @@ def _user(app: FastAPI, request: HTTPConnection) -> str | None:
 
 
 def _warm_up(library: Library) -> None:
-    """Load the first model and run it once, while the page is being built."""
+    """Load the first model and explain the first picture, while the page is being built."""
     import torch
 
     # Half of the cores: threads that wait for a busy core slow one small picture down tenfold.

@@ -275,14 +275,19 @@ class Explainer:
         return what_would_change(self._marked(forward.forward_pass, box_rule), rival, box_rule)
 
     def occlusion_test(
-        self, forward: ForwardResult, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
+        self,
+        forward: ForwardResult,
+        matches: Sequence[Match],
+        random_boxes: int = RANDOM_BOXES,
+        seed: int = 0,
+        progress: Progress = lambda done, total: None,
     ) -> dict[int, BoxOcclusionTest]:
         """What blanking the boxes of some matches does, by prototype; as `occlusion_test`.
 
         Nothing for maps of one cell, the whole picture: their matches have no place that could be judged.
         """
         placed = [match for match in matches if forward.forward_pass.maps[match.prototype].numel() > 1]
-        return occlusion_test(forward.forward_pass, placed, random_boxes, seed)
+        return occlusion_test(forward.forward_pass, placed, random_boxes, seed, progress)
 
     def characteristics(self, forward: ForwardResult, prototypes: Sequence[int]) -> dict[int, MatchCharacteristics]:
         """Which visible characteristics some prototypes rest on in an image; as `match_characteristics`."""

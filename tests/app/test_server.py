@@ -21,7 +21,7 @@ from protoexplain_app.guard import HEADERS
 from protoexplain_app.jobs import Job, JobKey, JobQueue, JobState
 from protoexplain_app.models import mark_of
 from protoexplain_app.network import listen
-from protoexplain_app.server import _answer, _empty_working_folder, create_app, serve
+from protoexplain_app.server import _answer, _empty_working_folder, _warm_up, create_app, serve
 from protoexplain_app.tabs.report.reports import ReportFiles, Reports
 
 
@@ -102,6 +102,14 @@ def client(made, birds, reports):
         while client.get("/readyz").status_code != 200 and time.monotonic() < until:
             time.sleep(0.1)
         yield client
+
+
+def test_the_first_picture_is_explained_by_one_pass_before_anybody_asks(library, monkeypatch):
+    passes, model = [], library.store.explainer("a-protopnet").model
+    monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
+    model.backbone.register_forward_hook(lambda *_: passes.append(1))
+    _warm_up(library)
+    assert len(passes) == 1
 
 
 def test_health_and_readiness_are_told_apart(client, tmp_path):

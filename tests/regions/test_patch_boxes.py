@@ -80,6 +80,9 @@ def test_pictures_of_patches_follow_the_rule(explainer):
     x0, y0, x1, y1 = map(int, marked(made.checkpoint, CELL)[0].input_box)
     assert made.patch(0, CELL).shape == (y1 - y0, x1 - x0, 3)
     assert made.patch(0).shape != made.patch(0, CELL).shape
+    for index in range(len(made.checkpoint.prototypes)):
+        for kind, shown in (("patch", made.patch(index)), ("source", made.source(index))):
+            assert made.pictures.size(index, kind) == (shown.shape[1], shown.shape[0])
     assert not np.array_equal(made.source(0), made.source(0, CELL))
 
 

@@ -20,12 +20,13 @@ from protoexplain.data.geometry import Box
 from protoexplain.explanations.evidence.match import Match
 from protoexplain.explanations.forward_pass import ForwardPass
 from protoexplain.models.precision import exact
+from protoexplain.progress import Progress
 
 MOST = 0.5
 """A box that covers more than this share of the picture says little about where."""
 RANDOM_BOXES = 9
 """With so many, a box that beats them all does so by chance once in ten times; each costs a pass of the model."""
-_PICTURES_AT_ONCE = 32
+_PICTURES_AT_ONCE = 8
 _Corners = tuple[int, int, int, int]
 
 
@@ -80,7 +81,11 @@ class BoxOcclusionTest:
 
 @torch.no_grad()
 def occlusion_test(
-    forward_pass: ForwardPass, matches: Sequence[Match], random_boxes: int = RANDOM_BOXES, seed: int = 0
+    forward_pass: ForwardPass,
+    matches: Sequence[Match],
+    random_boxes: int = RANDOM_BOXES,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
 ) -> dict[int, BoxOcclusionTest]:
     """Blank out the box of each match, and random boxes, in batches that all prototypes share.
 
@@ -89,6 +94,7 @@ def occlusion_test(
         matches: With their boxes; a prototype that occurs twice is tried once.
         random_boxes: For each box, at least one.
         seed: Of the random boxes.
+        progress: Told (done, total) in blanked pictures; the tests end with what it raises.
 
     Returns:
         By prototype.
@@ -106,7 +112,7 @@ def occlusion_test(
         for prototype, corners in boxes.items()
     }
     every = list(dict.fromkeys([*boxes.values(), *(box for some in others.values() for box in some)]))
-    blanked = dict(zip(every, _similarities(forward_pass, every), strict=True))
+    blanked = dict(zip(every, _similarities(forward_pass, every, progress), strict=True))
     found = {}
     for prototype, match in asked.items():
         x0, y0, x1, y1 = boxes[prototype]
@@ -139,7 +145,7 @@ def _at_random(box: _Corners, size: int, generator: torch.Generator) -> _Corners
     return x, y, x + x1 - x0, y + y1 - y0
 
 
-def _similarities(forward_pass: ForwardPass, boxes: Sequence[_Corners]) -> list[Tensor]:
+def _similarities(forward_pass: ForwardPass, boxes: Sequence[_Corners], progress: Progress) -> list[Tensor]:
     """Activations float64 [P] of the picture with each box blanked, on the CPU."""
     colour = forward_pass.picture.mean((1, 2), keepdim=True)
     found: list[Tensor] = []
@@ -149,4 +155,5 @@ def _similarities(forward_pass: ForwardPass, boxes: Sequence[_Corners]) -> list[
         for picture, (x0, y0, x1, y1) in zip(pictures, some, strict=True):
             picture[:, y0:y1, x0:x1] = colour
         found += exact(forward_pass.model.activations(forward_pass.model.backbone(pictures)))
+        progress(len(found), len(boxes))
     return found

@@ -14,7 +14,7 @@ from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.prototypes import PrototypeRecord
 from protoexplain.data.geometry import Box
 from protoexplain.explanations.overlays import RGB, draw_box, png
-from protoexplain.io.images import load_image
+from protoexplain.io.images import image_size, load_image
 from protoexplain.regions.box_rules import DEFAULT, BoxRule
 from protoexplain.regions.patch_boxes import MarkedRecords
 
@@ -51,11 +51,31 @@ class PatchPictures:
         Raises:
             UserError: A picture cannot be read.
         """
+        stored, box = self._stored(prototype, kind, rule)
+        return stored if stored is None or box is None else png(_inside(_decoded(stored), box))
+
+    def size(self, prototype: int, kind: Literal["patch", "source"], rule: BoxRule = DEFAULT) -> tuple[int, int] | None:
+        """(width, height) in pixels of what `encoded` gives, from the head of the file alone.
+
+        Raises:
+            UserError: That cannot be read.
+        """
+        stored, box = self._stored(prototype, kind, rule)
+        if stored is None:
+            return None
+        width, height = image_size(io.BytesIO(stored))
+        x0, y0, x1, y1 = (0, 0, width, height) if box is None else _pixels(box, width, height)
+        return x1 - x0, y1 - y0
+
+    def _stored(
+        self, prototype: int, kind: Literal["patch", "source"], rule: BoxRule
+    ) -> tuple[bytes | None, Box | None]:
+        """The file that holds a picture, and the box that is cut out of it; None for all of it."""
         stored, box = self.checkpoint.picture(prototype, kind), self.records(rule)[prototype].input_box
         if kind == "source" or stored is None or box == self.checkpoint.prototypes[prototype].input_box:
-            return stored
+            return stored, None
         source = self.checkpoint.picture(prototype, "source")
-        return stored if source is None or box is None else png(_inside(_decoded(source), Box(*box)))
+        return (stored, None) if source is None or box is None else (source, Box(*box))
 
     def patch(self, prototype: int, rule: BoxRule = DEFAULT) -> RGB | None:
         """What lies in the box of the patch, or the prototype as the model draws it; None without training image."""
@@ -88,10 +108,15 @@ def _pictures_of(key: _Key) -> PatchPictures:
 
 
 def _inside(rgb: RGB, box: Box) -> RGB:
-    """The pixels that a box touches, at least one."""
-    shown = box.clipped(rgb.shape[1], rgb.shape[0])
-    x0, y0, x1, y1 = floor(shown.x0), floor(shown.y0), ceil(shown.x1), ceil(shown.y1)
-    return rgb[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
+    x0, y0, x1, y1 = _pixels(box, rgb.shape[1], rgb.shape[0])
+    return rgb[y0:y1, x0:x1]
+
+
+def _pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Edges of the pixels that a box touches in a picture of some size, at least one."""
+    shown = box.clipped(width, height)
+    x0, y0 = min(floor(shown.x0), width - 1), min(floor(shown.y0), height - 1)
+    return x0, y0, max(ceil(shown.x1), x0 + 1), max(ceil(shown.y1), y0 + 1)
 
 
 def _decoded(picture: bytes) -> RGB:

@@ -20,8 +20,10 @@ from protoexplain.regions.boxes import upsample
 from protoexplain.view.image_pictures import LAYER_SIDE
 from protoexplain.view.pictures import HAZE, heat_layer
 from protoexplain_app.input_image import InputImage, run_model
+from protoexplain_app.library import Choice
 from protoexplain_app.tabs.explain import view as views
 from protoexplain_app.tabs.explain.actions import explain_image, occlusion_tests
+from protoexplain_app.tabs.explain.box_tests import DueTests, Explained
 
 
 @pytest.fixture
@@ -85,6 +87,23 @@ def test_boxes_are_tested_against_random_ones(protopnet, input_image):
         assert f'data-prototype="{number}" data-kind="{"bad" if test.warnings else "good"}"' in page
 
 
+def test_boxes_are_tested_once_for_the_explanation_that_is_shown(library, protopnet, input_image):
+    due = DueTests()
+    assert due.run(library) is None
+    due.explained = Explained(Choice("a-protopnet", input_image.key, visit=4), 2, 3)
+    assert due.run(library) == (occlusion_tests(protopnet, input_image, 2, 3), 4)
+    assert due.run(library) is None
+
+
+def test_box_tests_end_when_the_visitor_asks_for_something_else(library, protopnet, input_image):
+    due, passes = DueTests(explained=Explained(Choice("a-protopnet", input_image.key), 0, 5)), []
+    run_model(protopnet, input_image)
+    watch = protopnet.model.backbone.register_forward_hook(lambda *_: passes.append(due.withdraw()))
+    assert due.run(library) is None
+    watch.remove()
+    assert len(passes) == 1
+
+
 def test_rows_are_numbered_in_the_order_of_the_page_and_split_by_sign(protopnet, input_image):
     case = explain_image(protopnet, input_image, label=1, rows=10)
     rows = [*case.of_kind("for"), *case.of_kind("against")]
@@ -104,7 +123,7 @@ def test_every_picture_says_what_it_shows(protopnet, input_image):
         assert all(picture.source.startswith("data:image/jpeg;base64,") for picture in drawn)
         assert all(picture.source.startswith("prototype/") for picture in kept)
         assert len({picture.alt for picture in pictures}) == 5
-        assert row.heat.source.startswith("data:image/webp;base64,")
+        assert row.heat.source.startswith("data:image/png;base64,")
         assert len(row.place.boxes) == 1
         assert len(row.source.boxes) == 1
         assert row.owner in row.patch.alt

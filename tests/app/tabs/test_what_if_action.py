@@ -19,9 +19,9 @@ from protoexplain_app.tabs.what_if.actions import (
     CELLS,
     ONLY,
     SLIDERS,
-    ForwardResults,
     Query,
     cells,
+    cropped_results,
     parse_query,
     what_if_view,
 )
@@ -59,7 +59,7 @@ def test_there_is_a_slider_for_every_characteristic():
 
 
 def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_image):
-    shown = what_if_view(explainer, ForwardResults(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
+    shown = what_if_view(explainer, cropped_results(), input_image, Query({"hue": 0.4, "brightness": 0.5}))
     scores = run_model(explainer, input_image).forward_pass.scores
     found = shown.found
     assert shown.changed
@@ -75,7 +75,7 @@ def test_a_changed_picture_moves_the_answer_and_all_adds_up(explainer, input_ima
 
 
 def test_nothing_changed_is_no_work_and_no_change(explainer, input_image, monkeypatch):
-    results = ForwardResults()
+    results = cropped_results()
     results.of(explainer, input_image)
     monkeypatch.setattr(explainer, "edited", None)
     shown = what_if_view(explainer, results, input_image, Query())
@@ -85,7 +85,7 @@ def test_nothing_changed_is_no_work_and_no_change(explainer, input_image, monkey
 
 
 def test_each_change_costs_one_forward_pass(explainer, input_image, monkeypatch):
-    results, passes = ForwardResults(), []
+    results, passes = cropped_results(), []
     results.of(explainer, input_image)
     handle = explainer.model.backbone.register_forward_hook(lambda *_: passes.append(1))
     what_if_view(explainer, results, input_image, Query({"hue": 0.2, "texture": 3}, painted(), "mean"))
@@ -96,7 +96,7 @@ def test_each_change_costs_one_forward_pass(explainer, input_image, monkeypatch)
 
 def test_what_was_seen_is_kept_within_bounds_and_goes_with_the_model(store, examples):
     explainer = store.explainer("a-protopnet")
-    input_images, results = examples.of(explainer.checkpoint), ForwardResults(2)
+    input_images, results = examples.of(explainer.checkpoint), cropped_results(2)
     first = results.of(explainer, input_images[0])
     results.of(explainer, input_images[1])
     assert results.of(explainer, input_images[0]) is first
@@ -155,14 +155,15 @@ def test_an_unreadable_picture_is_told(explainer, input_image, tmp_path):
     poem = tmp_path / "poem.jpg"
     poem.write_text("Roses are red")
     with pytest.raises(UserError):
-        what_if_view(explainer, ForwardResults(), dataclasses.replace(input_image, path=poem), Query({"hue": 0.1}))
+        what_if_view(explainer, cropped_results(), dataclasses.replace(input_image, path=poem), Query({"hue": 0.1}))
+    gone = dataclasses.replace(input_image, path=tmp_path / "none.jpg")
     with pytest.raises(UserError):
-        what_if_view(explainer, ForwardResults(), dataclasses.replace(input_image, path=tmp_path / "none.jpg"), Query())
+        what_if_view(explainer, cropped_results(), gone, Query())
 
 
 def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, input_image):
     query = Query({"hue": 0.4}, painted(), "grey")
-    shown = what_if_view(explainer, ForwardResults(), input_image, query)
+    shown = what_if_view(explainer, cropped_results(), input_image, query)
     told = pages(shown, query)
     assert "The model " in told[3]
     assert 'data-address="hue=0.4&amp;area=' in told[3]
@@ -176,7 +177,7 @@ def test_the_pages_say_it_in_words_and_describe_every_picture(explainer, input_i
 
 def test_hostile_names_are_text(explainer, input_image):
     hostile = '"><img src=x onerror=alert(1)><script>'
-    shown = what_if_view(explainer, ForwardResults(), input_image, Query({"hue": 0.4}))
+    shown = what_if_view(explainer, cropped_results(), input_image, Query({"hue": 0.4}))
     named = dataclasses.replace(shown.found.named, before=dataclasses.replace(shown.found.named.before, name=hostile))
     found = dataclasses.replace(shown.found, named=named, classes=(named,))
     losses = tuple(dataclasses.replace(moved, owner=hostile) for moved in shown.losses)

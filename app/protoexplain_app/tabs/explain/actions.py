@@ -6,6 +6,7 @@ from protoexplain.errors import UserError
 from protoexplain.explanations.attribution.attribute import find_method
 from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain.explanations.explainer import ExplainedImage, Explainer
+from protoexplain.progress import Progress
 from protoexplain.view.build import explanation_view
 from protoexplain.view.explanation_view import ExplanationView
 from protoexplain.view.image_pictures import SIMILARITY, ImagePictures
@@ -67,13 +68,19 @@ def explain_image(
 
 
 def occlusion_tests(
-    explainer: Explainer, image: InputImage, label: int | None = None, rows: int = ROWS[1]
+    explainer: Explainer,
+    image: InputImage,
+    label: int | None = None,
+    rows: int = ROWS[1],
+    progress: Progress = lambda done, total: None,
 ) -> dict[int, BoxOcclusionTest]:
     """What covering the box of each shown match does to its similarity, by prototype.
+
+    The tests end with what `progress` raises.
 
     Raises:
         UserError: As `explanation_of`.
     """
     explained = explanation_of(explainer, image, label, rows)
     shown = explained.explanation.classes[0]
-    return explainer.occlusion_test(explained.forward, (*shown.found, *shown.unwanted))
+    return explainer.occlusion_test(explained.forward, (*shown.found, *shown.unwanted), progress=progress)

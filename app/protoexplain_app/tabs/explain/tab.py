@@ -17,6 +17,7 @@ from protoexplain_app.links import number
 from protoexplain_app.tab import Tab
 from protoexplain_app.tabs.explain import actions
 from protoexplain_app.tabs.explain import view as views
+from protoexplain_app.tabs.explain.box_tests import WHEN_DRAWN, DueTests, Explained
 from protoexplain_app.templating import loading
 from protoexplain_app.widgets import ON_MODEL, html, script, show_errors, toast_errors, upload_field
 
@@ -61,12 +62,16 @@ def build(library: Library, chosen: gr.State) -> None:
             elem_id="answer",
             js_on_load=script("tabs/explain/script.js"),
         )
-    tested = html(elem_id="box-tests")
+    tested, due = html(elem_id="box-tests"), gr.State(DueTests())
     shown = [top, picture, classes, bars, other, rows, heat, why, answer]
 
-    def one_class(choice: Choice, label: int | None, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
+    def one_class(
+        choice: Choice, label: int | None, count: int, method: str, reasons: bool, due: DueTests
+    ) -> tuple[Any, ...]:
+        due.withdraw()
         explainer, input_image = library.explainer(choice), library.input_image(choice)
         view = actions.explain_image(explainer, input_image, label, count, method, reasons)
+        due.explained = Explained(choice, view.shown.label, count)
         names = [(readable(name), i) for i, name in enumerate(explainer.checkpoint.classes)]
         return (
             gr.Column(visible=True),
@@ -80,7 +85,7 @@ def build(library: Library, chosen: gr.State) -> None:
             views.answer(view, count, method, reasons, choice.model, choice.visit),
         )
 
-    def on_choice(choice: Choice, count: int, method: str, reasons: bool) -> tuple[Any, ...]:
+    def on_choice(choice: Choice, count: int, method: str, reasons: bool, due: DueTests) -> tuple[Any, ...]:
         parameters = choice.parameters_for(TAB.name)
         label, asked = number(parameters, "class"), number(parameters, "rows")
         known = choice.model and label in range(len(library.checkpoint(choice).classes))
@@ -91,31 +96,31 @@ def build(library: Library, chosen: gr.State) -> None:
             asked if asked in actions.ROWS else count,
             heat_by if heat_by in {name for _, name in views.methods()} else method,
             reasons or parameters.get("why") == "1",
+            due,
         )
 
-    def on_explained(choice: Choice, label: int | None, count: int) -> str:
+    def on_explained(due: DueTests) -> Any:  # noqa: ANN401
         """The answer is there; what takes longer is told beside its rows."""
-        if label is None:
-            return ""
-        found = actions.occlusion_tests(library.explainer(choice), library.input_image(choice), label, count)
-        return views.box_tests(found, choice.visit)
+        found = due.run(library)
+        return gr.skip() if found is None else views.box_tests(*found)
 
     slow = {"show_progress": "full", "show_progress_on": [answer]}
     for event, action, inputs, looks in (
-        (chosen.change, on_choice, [chosen, rows, heat, why], {}),
-        (classes.input, one_class, [chosen, classes, rows, heat, why], {}),
-        (other.input, one_class, [chosen, other, rows, heat, why], {}),
-        (rows.input, one_class, [chosen, classes, rows, heat, why], {}),
-        (heat.input, one_class, [chosen, classes, rows, heat, why], slow),
-        (why.input, one_class, [chosen, classes, rows, heat, why], slow),
+        (chosen.change, on_choice, [chosen, rows, heat, why, due], {}),
+        (classes.input, one_class, [chosen, classes, rows, heat, why, due], {}),
+        (other.input, one_class, [chosen, other, rows, heat, why, due], {}),
+        (rows.input, one_class, [chosen, classes, rows, heat, why, due], {}),
+        (heat.input, one_class, [chosen, classes, rows, heat, why, due], slow),
+        (why.input, one_class, [chosen, classes, rows, heat, why, due], slow),
     ):
         explained = event(
             show_errors(action, _nothing), inputs, shown, **{**ON_MODEL, "trigger_mode": "multiple", **looks}
         )
         explained.then(
             show_errors(on_explained, lambda message: ""),
-            [chosen, classes, rows],
+            [due],
             [tested],
+            js=WHEN_DRAWN,
             **{**ON_MODEL, "concurrency_id": "box tests"},
         )
     _endpoint(library)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from protoexplain.explanations.characteristics.perturbations import MODIFICATIONS
 from protoexplain.explanations.evidence.what_if import Edit, EvidenceChange, WhatIf, what_if
-from protoexplain.explanations.explainer import Explainer, ForwardResult
+from protoexplain.explanations.explainer import Explainer
 from protoexplain.models.contract import EvidenceKind
 from protoexplain.view.image_pictures import ImagePictures
 from protoexplain.view.pictures import Picture
 from protoexplain.view.sentences import LEAST
-from protoexplain_app.input_image import InputImage, run_model
+from protoexplain_app.input_image import ForwardResults, InputImage, run_model
 from protoexplain_app.links import Parameters
 from protoexplain_app.pictures import ServedPictures, prototype_picture
 
@@ -227,31 +224,9 @@ class WhatIfView:
     notices: tuple[str, ...]
 
 
-class ForwardResults:
-    """What models made of the last pictures, so that each change costs one forward pass; for all threads."""
-
-    def __init__(self, size: int = MAX_RESULTS) -> None:
-        self.size = size
-        self._results: WeakKeyDictionary[Explainer, LRUCache[tuple[InputImage, int], ForwardResult]] = (
-            WeakKeyDictionary()
-        )
-        self._lock = threading.Lock()
-
-    def of(self, explainer: Explainer, image: InputImage) -> ForwardResult:
-        """What a model makes of a picture, which is cut to what the model sees.
-
-        Raises:
-            UserError: The picture cannot be read.
-        """
-        key = (image, image.path.stat().st_mtime_ns if image.path.is_file() else 0)
-        with self._lock:
-            known = self._results.setdefault(explainer, LRUCache(self.size))
-            if key in known:
-                return known[key]
-        found = explainer.cropped(run_model(explainer, image), LARGEST)
-        with self._lock:
-            known[key] = found
-        return found
+def cropped_results(size: int = MAX_RESULTS) -> ForwardResults:
+    """What models made of the last pictures, cut to what they see, so that each change costs one forward pass."""
+    return ForwardResults(size, lambda explainer, image: explainer.cropped(run_model(explainer, image), LARGEST))
 
 
 def what_if_view(explainer: Explainer, results: ForwardResults, image: InputImage, query: Query) -> WhatIfView:

@@ -14,7 +14,7 @@ from protoexplain_app.library import Choice, Library
 from protoexplain_app.links import Parameters, number
 from protoexplain_app.tab import Tab, TabEvents
 from protoexplain_app.tabs.what_if import view as views
-from protoexplain_app.tabs.what_if.actions import ForwardResults, Query, WhatIfView, parse_query, what_if_view
+from protoexplain_app.tabs.what_if.actions import Query, WhatIfView, cropped_results, parse_query, what_if_view
 from protoexplain_app.templating import loading
 from protoexplain_app.widgets import ON_MODEL, html, script
 
@@ -28,7 +28,7 @@ def build(library: Library, chosen: gr.State) -> None:
         controls = html(elem_id="what-if-controls", js_on_load=scripts)
         answer = html(loading("Looking at the picture…"), elem_id="what-if-answer")
         prototypes = html(elem_id="what-if-prototypes")
-    state, results = gr.State(Query()), ForwardResults()
+    state, results = gr.State(Query()), cropped_results()
 
     def on_choice(choice: Choice, before: Query, parameters: Parameters) -> list[Any]:
         """Another picture is asked the same question; what was painted belonged to the one before."""
