@@ -1,7 +1,8 @@
 """Which networks of timm can stand below prototypes: the smallest of every module of timm, at three sizes of pictures.
 
 Each is made as a backbone of a small ProtoPNet with random weights, checked as `train --dry-run` does, trained for two
-steps, and asked for its maps.  It works, or it is refused before training with a reason; anything else is a fault.
+steps, and asked for its maps.  It works, or it is refused before training with a reason, or this computer is too small
+for it; anything else is a fault.
 
 python -m benchmarks.backbone_sweep --out sweep.jsonl [--modules resnet,beit]    # goes on where it stopped
 python -m benchmarks.backbone_sweep --out sweep.jsonl --table
@@ -37,13 +38,13 @@ SIZES = (160, 224)
 """Beside each network's own."""
 STRIDE = 16
 """The coarsest features that are taken where there are several."""
-LONG, MEMORY = 240, 4 << 30
+LONG, MEMORY = 900, 8 << 30
 """Seconds for one network at one size, and bytes of the process."""
 _SMALL = ("atto", "femto", "pico", "nano", "micro", "xxs", "tiny", "_xs", "mini", "small", "_s", "b0", "18")
 _LARGE = ("base", "large", "huge", "giant", "gigantic", "enormous", "so400m", "so150m", "xlarge")
 _OF_TESTS = "test_"
 _CANDIDATES = 5
-WORKS, REFUSED, FAULT = "works", "refused", "fault"
+WORKS, REFUSED, TOO_LARGE, FAULT = "works", "refused", "too large", "fault"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Outcome:
     """Of one network at one size.
 
     Args:
-        kind: `WORKS`, `REFUSED` or `FAULT`.
+        kind: `WORKS`, `REFUSED`, `TOO_LARGE` for the memory that it may have, or `FAULT`.
         reason: What was wrong; empty where it works.
     """
 
@@ -103,12 +104,12 @@ def native_size(name: str) -> int:
 
 
 def configuration(name: str, size: int) -> RunConfig:
-    """Of a small model on this network."""
+    """Of a small model on this network, without a sigmoid, which is flat where random weights are large."""
     info = getattr(_sketch(name), "feature_info", None) or [{"reduction": STRIDE}]
     strides = {level["reduction"] for level in (info if isinstance(info, list) else info.info)}
     stride = max((one for one in strides if one <= STRIDE), default=min(strides))
     backbone = {"name": name, "stride": stride, "weights": "none"}
-    model = {"backbone": backbone, **get_family(FAMILY).tiny}
+    model = {"backbone": backbone, **get_family(FAMILY).tiny, "addon": "linear"}
     return parse({"family": FAMILY, "model": model, "data": {"image_size": size}})
 
 
@@ -124,6 +125,8 @@ def attempt(name: str, size: int) -> tuple[str, str]:
     try:
         _use(model, size)
     except Exception as error:
+        if "can't allocate memory" in str(error):
+            return TOO_LARGE, f"more than {MEMORY >> 30} GiB of memory"
         return FAULT, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return WORKS, ""
 
@@ -183,11 +186,11 @@ def sweep(module: str) -> list[Outcome]:
 
 def table(found: list[Outcome]) -> str:
     """Markdown: how many of each kind by size, then what does not work."""
-    lines = ["| pictures | works | refused before training | fault |", "|---|---:|---:|---:|"]
+    lines = ["| pictures | works | refused before training | too large | fault |", "|---|---:|---:|---:|---:|"]
     groups = {"own size": [one for one in found if one.native]}
     groups |= {f"{size} px": [one for one in found if one.size == size] for size in SIZES}
     for title, group in groups.items():
-        counts = [sum(one.kind == kind for one in group) for kind in (WORKS, REFUSED, FAULT)]
+        counts = [sum(one.kind == kind for one in group) for kind in (WORKS, REFUSED, TOO_LARGE, FAULT)]
         lines.append(f"| {title} | {' | '.join(map(str, counts))} |")
     lines += ["", "| module | network | pixels | what happens |", "|---|---|---|---|"]
     for one in found:
