@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError
+from yaml.composer import Composer
 
 from protoexplain.errors import UserError, nearest_name
 from protoexplain.io.json_values import flat
@@ -159,7 +160,7 @@ class RunConfig(BaseModel):
     training: TrainingConfig = TrainingConfig()
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return as_yaml(self.model_dump(mode="json"))
 
 
 def with_training(config: RunConfig, **changes: int | None) -> RunConfig:
@@ -167,10 +168,22 @@ def with_training(config: RunConfig, **changes: int | None) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update=changes)})
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain data only, without aliases (which can blow up a small file), and no deeper than anybody writes."""
+def as_yaml(content: object) -> str:
+    """Plain data as YAML, with keys in the given order."""
+    return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+
+
+class _Loader(Composer, yaml.CSafeLoader):
+    """Plain data only, without aliases (which can blow up a small file), and no deeper than anybody writes.
+
+    The text is parsed by libyaml, five times as fast; nodes are made here, one by one.
+    """
 
     depth = 0
+
+    def __init__(self, text: str) -> None:
+        yaml.CSafeLoader.__init__(self, text)
+        Composer.__init__(self)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

@@ -1,4 +1,7 @@
-"""Processes of their own that need not import torch again: they are forked from one process that has."""
+"""Processes of their own that need not import torch again: they are forked from one process that has.
+
+The sets of that process have another order than those of the process that asks.
+"""
 
 import multiprocessing
 import os
@@ -7,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import pytest
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = (
@@ -42,7 +47,9 @@ def start(target: Callable[..., object], *arguments: object, folder: Path, env: 
         path.touch()
     environment = {**os.environ, **(env or {})}
     process = CONTEXT.Process(target=_redirected, args=(out, err, environment, target, arguments))
-    process.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONHASHSEED", "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2")
+        process.start()
     return Forked(process, out, err)
 
 

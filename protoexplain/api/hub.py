@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.checkpoint.file_names import CARD
 from protoexplain.checkpoint.model_card import without_head
+from protoexplain.config import as_yaml
 from protoexplain.errors import UserError
 from protoexplain.io.atomic import write_folder
 
@@ -47,7 +46,7 @@ def save_for_hub(checkpoint: Checkpoint, target: Path, name: str, licence: str |
 
 def _card(checkpoint: Checkpoint, card: str, name: str, licence: str | None) -> str:
     """A model card with the block that the Hub reads before it, and how the model is loaded behind it."""
-    head = yaml.safe_dump(_head(checkpoint, name, licence), sort_keys=False, allow_unicode=True)
+    head = as_yaml(_head(checkpoint, name, licence))
     body = without_head(card).partition(_USE)[0].rstrip()
     load = f"model = px.LoadedModel.from_pretrained({name!r})"
     use = f"```python\nimport protoexplain as px\n\n{load}\nprint(px.explain(model, 'picture.jpg').predicted)\n```"

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from protoexplain.config import MAX_YAML_BYTES, mistakes_in, read_yaml
+from protoexplain.config import MAX_YAML_BYTES, as_yaml, mistakes_in, read_yaml
 from protoexplain.errors import UserError
 
 Action = Literal["remove", "reproject"]
@@ -74,7 +73,7 @@ class Decisions(BaseModel):
     def to_yaml(self) -> str:
         """What `read_decisions` reads; nothing that is left at its default."""
         plain = {"format": self.format, **self.model_dump(mode="json", exclude_defaults=True)}
-        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        return as_yaml(plain)
 
 
 def read_decisions(path: Path) -> Decisions:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
+from protoexplain.config import as_yaml
 from protoexplain.report.report import Report
 from protoexplain.report.sections import Measure
 from protoexplain.report.wording import odds, printable, shortened
@@ -67,4 +67,4 @@ def _place(value: float, measure: Measure) -> str:
 
 def _lines(config: object) -> str:
     """A configuration as YAML."""
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return as_yaml(config)

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning_fabric import Fabric, seed_everything
 
 from protoexplain.allocator import memory_advice, reuse_freed_memory
-from protoexplain.config import RunConfig, TrainingConfig, with_training
+from protoexplain.config import RunConfig, TrainingConfig, as_yaml, with_training
 from protoexplain.data.dataset_view import DatasetView, parts_in_words, view_of_run
 from protoexplain.devices import resolve_device
 from protoexplain.errors import UserError
@@ -186,7 +185,7 @@ def _with_threads(config: RunConfig, fabric: Fabric, model: PrototypeModel, watc
 
 def _run_id(config: RunConfig, data: DatasetView) -> str:
     """Names what decides the result: the configuration as given and the data, but not where these are."""
-    settings = yaml.safe_dump(as_given(config.model_dump(mode="json")), sort_keys=False, allow_unicode=True)
+    settings = as_yaml(as_given(config.model_dump(mode="json")))
     return hashlib.sha256(f"{settings}{data.fingerprint}".encode()).hexdigest()
 
 

@@ -1,5 +1,7 @@
-"""An interrupted run that is resumed ends as if nothing had happened, bit for bit (CPU, one thread)."""
+"""An interrupted run that is resumed ends as if nothing had happened, and as in every other process, bit for bit (CPU,
+one thread)."""
 
+import functools
 import itertools
 import json
 import os
@@ -12,6 +14,7 @@ from pathlib import Path
 import killed_runs
 import pytest
 import torch
+import undisturbed_runs
 from forked import start, start_command
 from tiny_runs import run_log, same_tensors, tiny_config, tiny_train
 
@@ -67,15 +70,16 @@ def assert_same_end(out, whole):
 
 @pytest.fixture(scope="module")
 def whole(planted, tmp_path_factory):
-    """family -> folder of its undisturbed run and the number of its ticks."""
-    made = {}
+    """family -> folder of its undisturbed run, in a process with another order of sets, and the number of its ticks."""
 
+    @functools.cache
     def run(family):
-        if family not in made:
-            out, stopper = tmp_path_factory.mktemp(family) / "run", Stopper()
-            tiny_train(family, planted, out, options={"interrupted": stopper}, **twice(family))
-            made[family] = out, stopper.ticks
-        return made[family]
+        folder = tmp_path_factory.mktemp(family)
+        done = start(undisturbed_runs.main, family, planted, folder / "run", twice(family), folder=folder).ended()
+        assert done[0] == 0, done[2]
+        order, ticks = map(int, done[1].split())
+        assert order != hash("order")
+        return folder / "run", ticks
 
     return run
 
