@@ -97,7 +97,7 @@ def test_interrupted_again_and_again(family, planted, tmp_path, whole):
     places = set()
     for _ in range(100):
         try:
-            stopper = Stopper(numbers.randint(8, 11) if places else 4)
+            stopper = Stopper(numbers.randint(10, 14) if places else 4)
             tiny_train(family, planted, out, options={"interrupted": stopper, "resume": True}, **twice(family))
             break
         except Interrupted:
