@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import typing
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -99,7 +100,7 @@ class TrainingConfig(BaseModel):
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Mixed: features are computed in half precision where gradients flow; what only observes pictures, projection and
     evaluation compute in float32."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads; None takes what is fastest in a short test before a training, at most torch's default."""
     deterministic: bool = True
     """A run that is repeated on a CPU with as many threads gives the same weights bit for bit; on an accelerator torch
@@ -174,7 +175,8 @@ def as_yaml(content: object) -> str:
 
 
 class _Loader(Composer, yaml.CSafeLoader):
-    """Plain data only, without aliases (which can blow up a small file), and no deeper than anybody writes.
+    """Plain data only, without aliases (which can blow up a small file), each key once, and no deeper than anybody
+    writes.
 
     The text is parsed by libyaml, five times as fast; nodes are made here, one by one.
     """
@@ -200,6 +202,12 @@ class _Loader(Composer, yaml.CSafeLoader):
         if len(node.value) > _LONGEST_NUMBER:
             raise yaml.YAMLError(f"a whole number of {len(node.value)} characters")
         return self.construct_yaml_int(node)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        often = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((key for key, times in often.items() if times > 1), None):
+            raise yaml.YAMLError(f"the key '{twice}' comes twice in a table")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)

@@ -53,11 +53,18 @@ def test_an_unknown_preset_to_extend_is_refused(tmp_path):
     "assignment",
     ["schedule.pretrain_batch_size=0", "schedule.lr=-1", "schedule.lr=.inf", "schedule.decay.gamma=.nan",
      "training.epochs=1000000000000", "training.seed=4294967296",
-     "schedule.decay.epochs=[1, 1000000000000]"],
+     "schedule.decay.epochs=[1, 1000000000000]", "training.threads=1000000"],
 )  # fmt: skip
 def test_values_that_no_training_can_use_are_refused_by_key(assignment):
     with pytest.raises(UserError, match=rf"^{assignment.partition('=')[0]}: input should be"):
         resolve("cars-cbc-convnext", [assignment])
+
+
+@pytest.mark.parametrize("text", ["data: {}\nfamily: cbc\ndata: {}\n", "data: {image_size: 64, data: 1, data: 2}\n"])
+def test_a_key_that_comes_twice_is_refused(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(UserError, match="the key 'data' comes twice in a table"):
+        resolve(tmp_path / "a.yaml")
 
 
 def test_whole_numbers_of_thousands_of_digits_are_refused():

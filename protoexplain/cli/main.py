@@ -93,6 +93,9 @@ def main() -> None:
         sys.exit(code)
     except UserError as error:
         _end(str(error), 2, "error: ")
+    except OSError as error:  # such as a name that is too long, in any of the many places that look for files
+        logs.log.info("the system says", exc_info=True)
+        _end(str(UserError(f"the system says: {error.strerror or error}", str(error.filename or ""))), 2, "error: ")
     except _Unreadable as error:  # only where typer does not tell it itself
         logs.set_up(False, as_json)
         _end(error.format_message(), error.exit_code)  # type: ignore[attr-defined]

@@ -218,10 +218,12 @@ def _print_configuration(settings: RunConfig, as_json: bool) -> None:
 
 def _free_folder(wanted: Path, resume: bool) -> Path:
     """The wanted folder, or with a number where it is taken."""
+    from protoexplain.io.lock import LOCK
+
     if resume:
         return wanted
     folder, number = wanted, 2
-    while folder.exists() and any(folder.iterdir()):
+    while folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
         folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
     return folder
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import read_limited
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
@@ -22,7 +23,7 @@ _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _CELL, _STRUCTURE, _TEXT, _FIRST_NUMBER, _LAST_NUMBER = 1, 2, 4, 6, 15
 _MOST_BYTES = 1 << 28
-"""Of one array, unpacked; the largest published one has 3 MB."""
+"""Of a file, and of one array, unpacked; the largest published one has 3 MB."""
 _DEEPEST = 16
 
 
@@ -36,7 +37,7 @@ def read_mat(path: Path, *keys: str) -> list[np.ndarray]:
         UserError: Not a MATLAB file, or one of the arrays is not in it.
     """
     try:
-        content = _arrays(path.read_bytes(), keys)
+        content = _arrays(read_limited(path, _MOST_BYTES), keys)
     except (OSError, ValueError, TypeError, zlib.error) as error:
         what = f"this is no MATLAB file that can be read ({error})"
         raise UserError(what, str(path), "copy the file again from the original") from error

@@ -119,8 +119,10 @@ def read_limited(path: Path, limit: int) -> bytes:
     """The bytes of a file that must not be larger than `limit`.
 
     Raises:
-        UserError: It is too large or cannot be read.
+        UserError: It is too large, is no file (a pipe might never end) or cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path.name} is no file", str(path), "give a complete folder")
     try:
         with path.open("rb") as stream:
             content = stream.read(limit + 1)

@@ -104,6 +104,9 @@ def train(
     training = config.training
     if minutes is not None and training.epochs is not None:
         raise UserError("both epochs and minutes are given", "training.epochs, minutes", "give one of them")
+    if processes * nodes > training.batch_size:
+        what = f"{processes * nodes} processes cannot share batches of {training.batch_size} images"
+        raise UserError(what, "training.devices, training.batch_size", "take fewer processes, or larger batches")
     stages_of(config)  # refuses too few epochs before anything is read
     key = "training.accelerator"
     _check_precision(training, resolve_device(training.accelerator, key))

@@ -59,7 +59,9 @@ class TestReading:
             path.rename(path.with_name(f"0{path.stem}.JPG"))
         assert [record.label for record in read_image_set(cars).records] == expected
 
-    @pytest.mark.parametrize(("field", "value"), [("class", 3), ("class", 0), ("bbox_x2", np.nan), ("bbox_y2", -4)])
+    @pytest.mark.parametrize(
+        ("field", "value"), [("class", 3), ("class", 0), ("bbox_x2", np.nan), ("bbox_y2", -4), ("test", np.nan)]
+    )
     def test_a_row_that_cannot_be_used_is_counted(self, cars_single, field, value):
         path = cars_single / "cars_annos.mat"
         content = loadmat(path, squeeze_me=True)

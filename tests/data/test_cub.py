@@ -126,7 +126,7 @@ class TestErrors:
     def test_no_image_left(self, cub):
         shutil.rmtree(cub.root / "images")
         (cub.root / "images").mkdir()
-        with pytest.raises(UserError, match="none of the listed images"):
+        with pytest.raises(UserError, match="none of the 8 listed images"):
             read(cub)
 
     def test_table_that_is_no_text(self, cub):
@@ -187,6 +187,22 @@ class TestOtherReleases:
         found = read(cub)
         assert [record.id for record in found.records] == [record.id for record in expected]
         assert found.problems == ()
+
+    def test_numbers_that_another_program_wrote(self, cub):
+        expected = read(cub).records
+        for name in ("image_class_labels.txt", "train_test_split.txt", "parts/part_locs.txt"):
+            lines = cub.table(name).read_text().splitlines()
+            cub.table(name).write_text("".join(f"{line}.0\n" for line in lines))
+        assert read(cub).records == expected
+
+    def test_labels_that_are_not_the_folder_s(self, cub):
+        cub.replace_line("image_class_labels.txt", 1, "1 2")
+        found = read(cub)
+        assert len(found.records) == 7
+        assert found.problems[0].startswith("images with another label than their folder, left out: 1 (001.Black_")
+        cub.replace_line("image_class_labels.txt", 5, "5 1")
+        with pytest.raises(UserError, match="2 of 8 annotations cannot be used"):
+            read(cub)
 
     def test_ids_that_are_no_numbers_and_classes_that_no_image_has(self, cub):
         expected = read(cub).records

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -25,6 +27,29 @@ class TestReading:
         for name in ("train_list.mat", "test_list.mat"):
             (dogs / name).rename(dogs / "lists" / name)
         assert len(read_image_set(dogs).records) == 6
+
+    @pytest.mark.parametrize(("images", "annotations"), [("images", "annotation"), ("images/Images", "Annotations")])
+    def test_folders_and_files_under_other_names(self, dogs, images, annotations):
+        labels = [record.label for record in read_image_set(dogs).records]
+        for old, new in (("Images", images), ("Annotation", annotations)):
+            (dogs / old).rename(dogs / "moved")
+            (dogs / new).parent.mkdir(exist_ok=True)
+            (dogs / "moved").rename(dogs / new)
+        for path in list((dogs / annotations).glob("*/*")):
+            path.rename(path.with_name(f"{path.name}.xml"))
+        found = read_image_set(dogs)
+        assert (found.source, [record.label for record in found.records]) == ("dogs", labels)
+
+    def test_an_annotation_that_never_ends_is_counted(self, dogs):
+        path = dogs / "Annotation/n02085620-Chihuahua/n02085620_1"
+        for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+            path.unlink()
+            make(path)
+            assert len(read_image_set(dogs).records) == 5
+        (dogs / "test_list.mat").unlink()
+        os.mkfifo(dogs / "test_list.mat")
+        with pytest.raises(UserError, match=r"test_list\.mat is no file"):
+            read_image_set(dogs)
 
     @pytest.mark.parametrize(
         "text",

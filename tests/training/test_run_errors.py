@@ -69,6 +69,11 @@ class TestRefusals:
             tiny_train("protopnet", planted, tmp_path / "run", training={"precision": "16-mixed"})
         assert not (tmp_path / "run").exists()
 
+    def test_more_processes_than_images_in_a_batch(self, planted, tmp_path):
+        with pytest.raises(UserError, match="99 processes cannot share batches of 8 images"):
+            tiny_train("protopnet", planted, tmp_path / "run", training={"devices": 99})
+        assert not (tmp_path / "run").exists()
+
     @pytest.mark.parametrize("accelerator", ["cuda", "mps", "gpu", "tpu"])
     def test_absent_accelerator(self, planted, tmp_path, monkeypatch, accelerator):
         monkeypatch.setattr("protoexplain.devices.available_kinds", lambda: ("cpu",))

@@ -76,11 +76,11 @@ def _records(
     """Records of one annotation file; without `split` its own `test` marks are used."""
     (rows,) = read_mat(annotations, "annotations")
     names, labels, *corners = fields(rows, ("fname" if split else "relative_im_path", "class", *_BOX), annotations)
-    tests = [split == "test"] * len(names) if split else fields(rows, ("test",), annotations)[0]
+    tests = [int(split == "test")] * len(names) if split else fields(rows, ("test",), annotations)[0]
     records = []
     for name, label, test, *corner in zip(names, labels, tests, *corners, strict=True):
         try:
-            number, (x1, y1, x2, y2) = whole_label(label), map(float, corner)
+            number, tests_it, (x1, y1, x2, y2) = whole_label(label), whole_label(test), map(float, corner)
             if not 1 <= number <= classes:
                 raise ValueError(f"class {number} of {classes}")
             box = annotated_box(x1 - 1, y1 - 1, x2, y2)
@@ -91,7 +91,7 @@ def _records(
         if path is None:
             problems.add("images annotated but not found, left out", str(name))
         else:
-            marked: Split = "test" if test else "train"
+            marked: Split = "test" if tests_it else "train"
             records.append(ImageRecord(image_id(path, root), path, number - 1, marked, box))
     return records
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Generic, TypeVar
 
 from protoexplain.data.geometry import Box
@@ -60,7 +60,7 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     files = _table(base / "images.txt", 1, lambda values: values[0], text=True)
     names = _table(base / "classes.txt", 1, lambda values: values[0], text=True)
     numbers = _table(base / "image_class_labels.txt", 1, lambda values: _known(values[0], names.values))
-    splits = _table(base / "train_test_split.txt", 1, lambda values: _SPLITS[values[0]])
+    splits = _table(base / "train_test_split.txt", 1, lambda values: _SPLITS[_id(values[0])])
     boxes = _optional(base / "bounding_boxes.txt", 4, _box)
     part_names, parts = _parts(base, files, problems)
     tables: list[_Table[str] | _Table[Split] | _Table[Box]] = [numbers, splits, *([boxes] if boxes else [])]
@@ -73,12 +73,17 @@ def read(root: Path, seed: int = 0) -> ImageSet:
     for number in (number for number in names.values if number not in used):
         problems.add("classes of classes.txt without an image, left out", names.values[number])
 
+    folders = set(names.values.values())
     masks = next(filter(Path.is_dir, (base / "segmentations", base.parent / "segmentations")), None)
     records = []
     for id_, fault in files.faults.items():
         problems.leave_out("lines of images.txt that cannot be used, left out", f"image {id_}, {fault}")
     for id_, file in files.values.items():
         if not _is_annotated(id_, file, tables, problems):
+            continue
+        folder, name = PureWindowsPath(file).parent.name, names.values[numbers.values[id_]]
+        if folder in folders and folder != name:
+            problems.leave_out("images with another label than their folder, left out", f"{file}: '{name}'")
             continue
         path = listed_file(base / "images", file)
         if path is None:
@@ -93,7 +98,8 @@ def read(root: Path, seed: int = 0) -> ImageSet:
         records.append(ImageRecord(image_id(path, base), path, label, split, box, spots, mask))
     problems.require_few(len(files.values) + len(files.faults), base, _GET)
     if not records:
-        raise UserError("none of the listed images is there", str(base / "images"), _GET)
+        what = f"none of the {len(files.values)} listed images is there"
+        raise UserError(what, str(base / "images"), _GET)
     classes = _class_names([names.values[number] for number in label_of])
     return ImageSet(base.name, base, "cub", classes, tuple(records), part_names, problems.sentences())
 
@@ -131,8 +137,9 @@ def _known(number: str, names: dict[str, str]) -> str:
 
 
 def _id(text: str) -> str:
-    """An id as in all tables: numbers without zeros before them."""
-    return (text.lstrip("0") or "0") if text.isdecimal() else text
+    """An id as in all tables: numbers without zeros before them, or a fraction of zeros as other programs write it."""
+    whole = re.sub(r"\.0+$", "", text)
+    return (whole.lstrip("0") or "0") if whole.isdecimal() else text
 
 
 def _touches(box: Box, spot: tuple[float, float]) -> bool:
@@ -167,7 +174,7 @@ def _location(values: list[str]) -> tuple[str, tuple[float, float] | None]:
     part, x, y, shown = values
     if not math.isfinite(float(x) + float(y)):
         raise ValueError("the place is not finite")
-    return _id(part), (float(x), float(y)) if int(shown) else None
+    return _id(part), (float(x), float(y)) if float(shown) else None
 
 
 def _optional(path: Path, columns: int, parse: Callable[[list[str]], T], text: bool = False) -> _Table[T] | None:

@@ -7,15 +7,17 @@ images are counted.  Boxes are xmin, ymin, xmax, ymax and taken as edges counted
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
+from protoexplain.data import tree
 from protoexplain.data.geometry import Box
 from protoexplain.data.matlab import read_mat
 from protoexplain.data.records import ImageRecord, ImageSet, Split
 from protoexplain.data.source import Problems, Source, annotated_box, image_id, listed_file, plain_name, whole_label
 from protoexplain.errors import UserError
+from protoexplain.io.manifest import read_limited
 
 _LISTS: tuple[tuple[Split, str], ...] = (("train", "train_list.mat"), ("test", "test_list.mat"))
 _AGAIN = "unpack the archives of images, annotation and lists of one release into this folder"
@@ -26,8 +28,23 @@ def _find(root: Path, name: str) -> Path | None:
     return next((folder / name for folder in (root, root / "lists") if (folder / name).exists()), None)
 
 
+def _folder_of(root: Path, name: str) -> Path | None:
+    """`Images/` or `Annotation/`; other releases have them in other case, with an s, or within folders so named."""
+    plain = name.casefold().rstrip("s")
+    found = next((folder for folder in tree.folders(root) if folder.name.casefold().rstrip("s") == plain), None)
+    return found and (_folder_of(found, name) or found)
+
+
+def _required(root: Path, name: str, find: Callable[[Path, str], Path | None]) -> Path:
+    path = find(root, name)
+    if path is None:
+        raise UserError(f"'{name}' is missing", str(root), f"{_AGAIN}; expected {SOURCE.expected}")
+    return path
+
+
 def detect(root: Path) -> bool:
-    return (root / "Images").is_dir() and ((root / "Annotation").is_dir() or _find(root, "train_list.mat") is not None)
+    published = (root / "Images").is_dir() and (root / "Annotation").is_dir()
+    return published or (_find(root, "train_list.mat") is not None and _folder_of(root, "Images") is not None)
 
 
 def read(root: Path, seed: int = 0) -> ImageSet:
@@ -37,15 +54,13 @@ def read(root: Path, seed: int = 0) -> ImageSet:
         UserError: A list or folder is missing or damaged; labels and folders disagree; no image is left.
     """
     problems = Problems()
+    images, annotations = _required(root, "Images", _folder_of), _required(root, "Annotation", _folder_of)
     entries: list[tuple[Split, str, int]] = []
     for split, name in _LISTS:
-        path = _find(root, name)
-        if path is None or not (root / "Annotation").is_dir():
-            missing = "Annotation/" if path else name
-            raise UserError(f"'{missing}' is missing", str(root), f"{_AGAIN}; expected {SOURCE.expected}")
-        files, labels = read_mat(path, "file_list", "labels")
+        listing = _required(root, name, _find)
+        files, labels = read_mat(listing, "file_list", "labels")
         if len(files) != len(labels):
-            raise UserError(f"{len(files)} files but {len(labels)} labels", str(path), _AGAIN)
+            raise UserError(f"{len(files)} files but {len(labels)} labels", str(listing), _AGAIN)
         entries += _entries(split, files, labels, problems)
 
     total = len(entries) + problems.unusable.total()
@@ -57,16 +72,16 @@ def read(root: Path, seed: int = 0) -> ImageSet:
             what = f"label {published} stands for '{folders[published]}' and for '{_folder(file)}'"
             problems.leave_out("images with another label than their folder, left out", f"{file}: {what}")
             continue
-        path = listed_file(root / "Images", file)
+        path = listed_file(images, file)
         if path is None:
             problems.add("images listed but not found, left out", file)
             continue
-        box = _box(root / "Annotation" / PureWindowsPath(file).with_suffix("").as_posix(), file, problems)
+        box = _box(annotations / PureWindowsPath(file).with_suffix("").as_posix(), file, problems)
         if box:
             records.append(ImageRecord(image_id(path, root), path, label_of[published], split, box))
     problems.require_few(total, root, _AGAIN)
     if not records:
-        raise UserError("no listed image is there with its annotation", str(root / "Images"), _AGAIN)
+        raise UserError("no listed image is there with its annotation", str(images), _AGAIN)
     names = tuple(plain_name(folders[label].partition("-")[2] or folders[label]) for label in label_of)
     return ImageSet("stanford_dogs", root, "dogs", names, tuple(records), problems=problems.sentences())
 
@@ -105,12 +120,12 @@ def _folders(entries: list[tuple[Split, str, int]]) -> dict[int, str]:
 def _box(path: Path, file: str, problems: Problems) -> Box | None:
     """The first box of an annotation file; None, and counted, if there is none that can be used."""
     try:
-        text = path.read_bytes()
-        if len(text) > _MAX_XML or b"<!ENTITY" in text:
+        text = read_limited(next(filter(Path.exists, (path, path.with_name(f"{path.name}.xml"))), path), _MAX_XML)
+        if b"<!ENTITY" in text:
             raise ValueError("not a plain annotation")
         boxes = ElementTree.fromstring(text).findall("object/bndbox")  # noqa: S314 - small and without entities
         corners = [float(boxes[0].findtext(name, "")) for name in ("xmin", "ymin", "xmax", "ymax")]
-    except (OSError, ValueError, LookupError, ElementTree.ParseError):
+    except (UserError, OSError, ValueError, LookupError, ElementTree.ParseError):
         problems.leave_out("images without a usable annotation file, left out", file)
         return None
     try:
