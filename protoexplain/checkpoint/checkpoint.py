@@ -137,7 +137,9 @@ class Checkpoint:
     def _read(cls, path: Path, verify: bool) -> Checkpoint:
         if not (path / MANIFEST).is_file():
             what = f"the folder has no {MANIFEST}, so it is no checkpoint" if path.is_dir() else "no such checkpoint"
-            raise UserError(what, str(path), "give the folder of a checkpoint, such as runs/birds/best")
+            inner = next((path / name for name in ("best", "last") if (path / name / MANIFEST).is_file()), None)
+            fix = f"give {inner}" if inner else "give the folder of a checkpoint, such as runs/birds/best"
+            raise UserError(what, str(path), fix)
         manifest = verify_folder(path, verify)
         for name in sorted(set(REQUIRED) - set(manifest.files)):
             raise UserError(f"the checkpoint has no {name}", str(path), _FIX)

@@ -37,11 +37,13 @@ def info(
 ) -> None:
     """Describe a checkpoint; or, to be pasted into a report of a fault, this installation and the state of a run."""
     from protoexplain import __version__
+    from protoexplain.checkpoint.file_names import MODEL
     from protoexplain.cli.environment import block, environment, state_of_run
     from protoexplain.io.manifest import MANIFEST
     from protoexplain.training.run_folder import CONFIG
 
-    if folder is not None and (folder / CONFIG).is_file() and not (folder / MANIFEST).exists():
+    of_run = folder is not None and (folder / CONFIG).is_file()
+    if folder is not None and of_run and not any((folder / name).exists() for name in (MANIFEST, MODEL)):
         told = {**environment(), "run": state_of_run(folder)}
         if as_json:
             print_json(told)

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from protoexplain.data.splits import split_named
-from protoexplain.data.tree import folders, is_left_behind
+from protoexplain.data.tree import folders
 from protoexplain.errors import UserError
+from protoexplain.io.left_behind import is_left_behind
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 COLUMNS: Mapping[str, tuple[str, ...]] = {

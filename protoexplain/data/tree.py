@@ -6,24 +6,13 @@ Folders and files that systems and tools leave behind are never looked at.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from protoexplain.io.images import SUFFIXES
+from protoexplain.io.left_behind import is_left_behind
 from protoexplain.io.signatures import is_picture_head
 
-_LEFT_BEHIND = frozenset(
-    {
-        "$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "$winreagent", "msocache",
-        "config.msi", "desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "__macosx", "icon\r",
-        "network trash folder", "temporary items", "thevolumesettingsfolder", "lost+found", "lost.dir", "@eadir",
-        "@recycle", "@recently-snapshot", "@tmp", "@__thumb", "@transcode", "@synoresource", "@synoeastream",
-        "#recycle", "#snapshot", "~snapshot", "_gsdata_", "onedrivetemp", "ipod photo cache", "thumbnails",
-        "__pycache__", "site-packages", "node_modules", "cvs", "_svn", "wandb", "mlruns", "lightning_logs",
-    }
-)  # fmt: skip
-"""Names that Windows, macOS, Linux, Android, network drives and tools of programmers use, in lower case."""
 _MARKS = ("pyvenv.cfg", "CACHEDIR.TAG", "model.safetensors")
 """A folder that holds one of these is a Python environment, a cache (bford.info/cachedir) or a model, such as one that
 was trained from within the folder of the pictures."""
@@ -34,12 +23,6 @@ _NOT_READ = frozenset(
     }
 )  # fmt: skip
 """Raw data of cameras, of which only a small preview could be shown, and copies that programs make for themselves."""
-
-
-def is_left_behind(name: str) -> bool:
-    """Whether a name is hidden, or one that a system or tool gives to its own files."""
-    lower = name.casefold()
-    return name.startswith((".", "~$")) or lower in _LEFT_BEHIND or re.fullmatch(r"found\.\d{3}", lower) is not None
 
 
 def folders(top: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from protoexplain.errors import UserError
+from protoexplain.io.left_behind import is_left_behind
 
 MANIFEST = "MANIFEST.json"
 MEASUREMENTS = "measurements"
@@ -163,14 +164,15 @@ def _refuse_constant(name: str) -> float:
 
 
 def _files_below(folder: Path) -> dict[str, Path]:
-    """All files but the manifest and the measurements by their path below the folder.
+    """All files by their path below the folder, but the manifest, the measurements and what systems leave behind.
 
     Raises:
         UserError: Something that is neither folder nor file.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.relative_to(folder).parts[0] in (MANIFEST, MEASUREMENTS):
+        parts = path.relative_to(folder).parts
+        if path.is_dir() or parts[0] in (MANIFEST, MEASUREMENTS) or any(map(is_left_behind, parts)):
             continue
         if not path.is_file():
             raise UserError(f"{path.name} is not a plain file", str(path), "remove it")

@@ -278,6 +278,13 @@ def test_damage_is_found_and_named(tmp_path, name):
     assert "\n" not in caught.value.what
 
 
+def test_what_systems_leave_behind_is_no_damage(tmp_path):
+    write_folder(tmp_path / "out", filler("one"))
+    for name in (".DS_Store", "deep/Thumbs.db", "desktop.ini", "._a.txt"):
+        (tmp_path / "out" / name).touch()
+    assert verify_folder(tmp_path / "out").files.keys() == {"a.txt", "deep/b.bin"}
+
+
 def test_flipped_bytes_of_a_manifest_are_found(tmp_path):
     write_folder(tmp_path / "out", filler("one"))
     path = tmp_path / "out" / MANIFEST

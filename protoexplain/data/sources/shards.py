@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from protoexplain.data.records import ImageRecord, ImageSet, Split
 from protoexplain.data.source import Problems, Source, class_names, image_id, is_storable
 from protoexplain.data.splits import completed, split_among, split_named
-from protoexplain.data.tree import files, folders, is_left_behind
+from protoexplain.data.tree import files, folders
 from protoexplain.errors import UserError
 from protoexplain.io.images import SUFFIXES
+from protoexplain.io.left_behind import is_left_behind
 from protoexplain.io.manifest import read_limited
 from protoexplain.io.shards import is_shard, members_of, open_file
 
