@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from protoexplain.regions.box_rules import BoxRule
 
 
+RESULT = "explanation.json"
 _AHEAD = 4
 """Sheets that wait to be drawn while the model explains further images."""
 
@@ -89,8 +92,9 @@ def explain(
     from protoexplain.devices import resolve_device
     from protoexplain.explanations.attribution.attribute import find_method
     from protoexplain.explanations.explainer import Explainer
-    from protoexplain.io.atomic import write_file
+    from protoexplain.io.atomic import require_writable, write_file
 
+    sheets = _sheets(images, out)
     with named("--evidence"):
         explainer = Explainer(checkpoint, resolve_device(device), evidence)
     with named("--method"):
@@ -104,7 +108,7 @@ def explain(
     with named("--against"):
         other = None if against is None else explainer.label(against)
     view = None if data is None else view_of(explainer.checkpoint, data)
-    out.mkdir(parents=True, exist_ok=True)
+    require_writable(out)
     explained, refused = [], []
     drawn: deque[Future[None]] = deque()
     with watching() as watcher, ThreadPoolExecutor(min(_AHEAD, os.cpu_count() or 1)) as drawing:
@@ -120,7 +124,7 @@ def explain(
             result = explainer.explain(forward, labels=labels, top_classes=classes, rows=rows, box_rule=rule)
             if characteristics:
                 result = explainer.with_characteristics(result)
-            picture = out / f"{_unique_stem(path, images)}.png"
+            picture = sheets[number]
             draw, answers = _answers(explainer, result, other, rows, method, random_boxes, edit, rule)
             drawn.append(drawing.submit(_write, picture, draw))
             if len(drawn) > _AHEAD:
@@ -130,7 +134,7 @@ def explain(
         for future in drawn:
             future.result()
     content = finite({"checkpoint": str(checkpoint), "explanations": explained})
-    write_file(out / "explanation.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_file(out / RESULT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(content)
     else:
@@ -247,7 +251,27 @@ def forward_file(explainer: Explainer, path: Path, view: DatasetView | None) -> 
     return replace(forward, notices=(*forward.notices, *view.about(path)))
 
 
-def _unique_stem(path: Path, images: list[Path]) -> str:
-    """The file's name without ending, with its folder's name where two files share it."""
-    same = [other for other in images if other.stem == path.stem]
-    return path.stem if len(same) == 1 else f"{path.resolve().parent.name}-{path.stem}-{same.index(path)}"
+def _sheets(images: list[Path], out: Path) -> list[Path]:
+    """Where the sheet of each image goes: named as the image, with its folder's name where several are named so.
+
+    Raises:
+        UserError: One would replace an image, or another picture in a folder of images.
+    """
+    stems = [_short(path.stem) for path in images]
+    often = Counter(stems)
+    names = [
+        stem if often[stem] == 1 else f"{_short(path.resolve().parent.name)}-{stem}-{stems[:number].count(stem)}"
+        for number, (path, stem) in enumerate(zip(images, stems, strict=True))
+    ]
+    sheets = [out / f"{name}.png" for name in names]
+    given = {path.resolve() for path in images}
+    among = out.resolve() in {path.parent for path in given} and not (out / RESULT).exists()
+    for sheet in sheets:
+        if sheet.exists() and (among or sheet.resolve() in given):
+            raise UserError("this picture would be replaced by a sheet", str(sheet), "give another folder as --out")
+    return sheets
+
+
+def _short(name: str) -> str:
+    """A name of at most 100 bytes, so that it can be part of another one; what is no text is left out."""
+    return os.fsencode(name)[:100].decode(sys.getfilesystemencoding(), "ignore") or "picture"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, NoReturn
 
@@ -86,6 +87,9 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run a command; the user's mistakes are told in three lines, or in one JSON object if asked, and exit with 2."""
     as_json = "--log-json" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=not as_json)
         if code == _INTERRUPTED:
@@ -96,6 +100,9 @@ def main() -> None:
     except OSError as error:  # such as a name that is too long, in any of the many places that look for files
         logs.log.info("the system says", exc_info=True)
         _end(str(UserError(f"the system says: {error.strerror or error}", str(error.filename or ""))), 2, "error: ")
+    except UnicodeEncodeError as error:
+        what = f"a name is no text: {ascii(error.object)[:200]}"
+        _end(str(UserError(what, "", "rename the file or folder")), 2, "error: ")
     except _Unreadable as error:  # only where typer does not tell it itself
         logs.set_up(False, as_json)
         _end(error.format_message(), error.exit_code)  # type: ignore[attr-defined]

@@ -53,7 +53,9 @@ def show_markdown(text: str) -> None:
 
 
 def print_json(content: object) -> None:
-    sys.stdout.write(json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n")
+    """One JSON object on standard output, in ASCII where that cannot take all letters."""
+    all_letters = "utf" in (sys.stdout.encoding or "").lower()
+    sys.stdout.write(json.dumps(finite(content), indent=2, ensure_ascii=not all_letters) + "\n")
 
 
 class ProgressWatcher:

@@ -40,7 +40,7 @@ _unfinished: set[str] = set()
 
 
 def write_file(path: Path, content: bytes | str, *, new: bool = False) -> None:
-    """Write one file (text as UTF-8).
+    """Write one file (text as UTF-8, in which what is no text, as in some names of files, becomes ``\\udcff``).
 
     Args:
         path: The file.
@@ -50,7 +50,7 @@ def write_file(path: Path, content: bytes | str, *, new: bool = False) -> None:
     Raises:
         UserError: It cannot be written, or `new` and there is something; the old content is still there.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     recover(path.parent, path.name)
     with _all_or_nothing(path, len(data)) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)

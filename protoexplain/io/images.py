@@ -178,6 +178,9 @@ def sha256_of(file: Path) -> str:
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """Open with all limits on; whatever goes wrong until the block ends becomes a UserError."""
     try:
+        if isinstance(file, Path) and file.exists() and not file.is_file():
+            what = "this is a folder" if file.is_dir() else "this is no file"
+            raise UserError(f"{what}, where a picture is expected", str(file), "give the files of pictures")
         formats = _formats(file)
         content = open_file(file) if isinstance(file, Path) and shard_of(file) else file
         with Image.open(content, formats=formats) as image:

@@ -96,6 +96,7 @@ class TestDryRun:
         (["-c", "planted-protopnt"], ["neither a preset nor a file", "did you mean 'planted-protopnet'"]),
         (["-c", "missing.yaml"], ["no configuration file missing.yaml"]),
         (["--set", "family=protopnett"], ["unknown family 'protopnett'", "did you mean 'protopnet'"]),
+        (["-c", "a\udcff.yaml"], ["no configuration file a\\udcff.yaml"]),
         (["x" * 300], ["the system says: File name too long", "where: xxx"]),
     ],
 )

@@ -1,7 +1,9 @@
 """The commands explain, attribute and prototypes: what they write, and what they refuse."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +71,30 @@ class TestExplain:
         arguments = [tiny_checkpoint("protopnet"), bird.path, "-o", tmp_path, "--random-boxes", 0, "--json"]
         assert cli("predict", *arguments) == cli("explain", *arguments)
         assert "predict" not in cli("--help")[1]
+
+    def test_names_that_are_too_long_or_no_text(self, cli, tiny_checkpoint, bird, tmp_path):
+        names = ["n" * 250 + ".png", "n" * 250 + ".jpg", os.fsdecode(b"bad\xff.png"), os.fsdecode(b"\xff.png")]
+        for name in names:
+            shutil.copy(bird.path, tmp_path / name)
+        options = ["-o", tmp_path / "out", "--classes", 1, "--rows", 1, "--random-boxes", 0]
+        code, *_ = cli("explain", tiny_checkpoint("protopnet"), *(tmp_path / name for name in names), *options)
+        assert code == 0
+        told = json.loads((tmp_path / "out/explanation.json").read_text())
+        assert [entry["path"] for entry in told["explanations"]] == [str(tmp_path / name) for name in names]
+        pictures = [Path(entry["picture"]) for entry in told["explanations"]]
+        assert [path.name for path in pictures[2:]] == ["bad.png", "picture.png"]
+        assert len(set(pictures)) == 4
+        assert all(path.is_file() for path in pictures)
+
+    @pytest.mark.parametrize(("given", "there"), [("a.png", "a.png"), ("a.jpg", "a.png")])
+    def test_no_picture_is_replaced(self, cli, tiny_checkpoint, bird, tmp_path, given, there):
+        for name in {given, there}:
+            shutil.copy(bird.path, tmp_path / name)
+        code, told, trouble = cli("explain", tiny_checkpoint("protopnet"), tmp_path / given, "-o", tmp_path)
+        assert (code, told) == (2, "")
+        assert "this picture would be replaced by a sheet" in trouble
+        assert str(tmp_path / there) in trouble
+        assert (tmp_path / there).read_bytes() == bird.path.read_bytes()
 
     def test_what_if_the_image_were_otherwise(self, cli, tiny_checkpoint, bird, tmp_path):
         words = ("--rows", 2, "--random-boxes", 0, "--change", "saturation=0", "--change", "hue=0.2")
