@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import struct
 import sys
 
@@ -192,8 +193,11 @@ class TestRefused:
     def test_missing_file_and_folder(self, tmp_path):
         with pytest.raises(UserError, match="No such file"):
             load_image(tmp_path / "none.jpg")
-        with pytest.raises(UserError, match="directory"):
+        with pytest.raises(UserError, match="a folder"):
             load_image(tmp_path)
+        os.mkfifo(tmp_path / "pipe.jpg")
+        with pytest.raises(UserError, match="no file"):
+            load_image(tmp_path / "pipe.jpg")
 
     def test_closed_stream_and_impossible_name(self, tmp_path):
         stream = io.BytesIO(b"x")
