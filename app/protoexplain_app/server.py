@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from protoexplain.checkpoint.folders import shipped_checkpoints
 from protoexplain.devices import AUTO, resolve_device
 from protoexplain.errors import UserError
+from protoexplain.garbage import uncollected
 from protoexplain_app.auth import Login, ask_user, basic
 from protoexplain_app.dataset_jobs import DatasetJobs
 from protoexplain_app.examples import Examples
@@ -80,7 +82,9 @@ def serve(
         return
     check_host(host, login=auth is not None)
     with listen(host, port) as door:
-        app = create_app(checkpoints, data, auth, mcp, device, role)
+        with uncollected():
+            app = create_app(checkpoints, data, auth, mcp, device, role)
+        gc.freeze()  # what is there now stays, so nobody waits for it to be looked through
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         code = 0
         try:

@@ -170,10 +170,12 @@ def demo(host: Host = "127.0.0.1", port: Port = None) -> None:
 
 def _launch(checkpoints: Path | None, data: Path | None, host: str, port: int | None, **more: object) -> None:
     from protoexplain.checkpoint.folders import shipped_checkpoints
+    from protoexplain.garbage import uncollected
     from protoexplain.registry import installed
 
     servers = installed("protoexplain.app")
     if not servers:
         raise UserError("no app is installed", "", "install the package again: pip install protoexplain")
-    serve = next(iter(servers.values())).load()
+    with uncollected():
+        serve = next(iter(servers.values())).load()
     serve(checkpoints or shipped_checkpoints(), data, host, port, **more)

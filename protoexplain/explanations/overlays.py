@@ -6,7 +6,6 @@ Colours are safe for colour-blind eyes: `inferno` heat, yellow boxes with a dark
 from __future__ import annotations
 
 import io
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
@@ -24,17 +23,11 @@ if TYPE_CHECKING:
 RGB = NDArray[np.uint8]
 BOX_COLOUR, RIM_COLOUR = (255, 221, 51), (20, 20, 20)
 FOR_COLOUR, AGAINST_COLOUR = "#1b6ca8", "#c2571a"
+_BGR = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_INFERNO)
+_HEAT: RGB = np.asarray(_BGR, np.uint8).reshape(256, 3)[:, ::-1]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _CLIPPED = 99.5
 """Percentile of an attribution at which its colours end."""
-
-
-@lru_cache(maxsize=1)
-def _heat_table() -> RGB:
-    from matplotlib import colormaps
-
-    table: RGB = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-    return table
 
 
 def heat_level(heat: NDArray[np.float32], ends: tuple[float, float] | None = None) -> NDArray[np.float32]:
@@ -50,7 +43,7 @@ def heat_level(heat: NDArray[np.float32], ends: tuple[float, float] | None = Non
 
 def heat_colours_of(level: NDArray[np.float32]) -> RGB:
     """Levels [H,W] in [0, 1] as colours [H,W,3] of the map `inferno`."""
-    return _heat_table()[(level * 255).round().astype(np.uint8)]
+    return _HEAT[(level * 255).round().astype(np.uint8)]
 
 
 def heat_overlay(

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from protoexplain.models.base import PrototypeModel
@@ -46,6 +44,9 @@ def merged_by(activations: Tensor, branch_sizes: Sequence[int], correlation: flo
 
 def _representatives(activations: np.ndarray, correlation: float) -> np.ndarray:
     """int64 [P] from the activations [N,P] of one branch."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     count = activations.shape[1]
     into = np.arange(count)
     if count < 2:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from protoexplain.metrics.observe.observations import Observations
@@ -62,6 +61,8 @@ def baseline_distances(observed: Observations) -> dict[str, list[tuple[Tensor, T
 
 def agreement(values: Tensor, others: Tensor) -> dict[str, Any]:
     """Spearman's rank correlation over the prototypes [P] that both scores could be measured for; None if undefined."""
+    from scipy.stats import spearmanr
+
     both = values.isfinite() & others.isfinite()
     pairs = values[both].numpy(), others[both].numpy()
     varied = all(len(set(column.tolist())) > 1 for column in pairs)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from protoexplain.data.class_parts import PartSet
@@ -91,6 +90,8 @@ def rank_agreement(falls: Tensor, importance: Tensor) -> Tensor:
         falls: [N,P] of the class score without each part.
         importance: [N,P] of the parts.
     """
+    from scipy.stats import rankdata
+
     ranks = (torch.from_numpy(rankdata(table.double().numpy(), axis=1)) for table in (falls, importance))
     first, second = (table - table.mean(1, keepdim=True) for table in ranks)
     scale = (first.square().sum(1) * second.square().sum(1)).sqrt()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from protoexplain.data.geometry import Box
 
@@ -17,6 +16,8 @@ def pair_boxes(
     left: Sequence[Sequence[float]], right: Sequence[Sequence[float]]
 ) -> list[tuple[int | None, int | None]]:
     """Places of boxes that overlap, each at most once and as much as possible in sum; then those left alone."""
+    from scipy.optimize import linear_sum_assignment
+
     overlaps = np.array([[overlap(a, b) for b in right] for a in left]).reshape(len(left), len(right))
     rows, columns = linear_sum_assignment(np.where(overlaps >= OVERLAP, overlaps, 0), maximize=True)
     pairs = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if overlaps[i, j] >= OVERLAP]
