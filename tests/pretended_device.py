@@ -65,7 +65,14 @@ def pretended_device():
 
 def pretended_fabric(*_, **__):
     """One process that works on the pretended device; takes and ignores what `make_fabric` takes."""
-    return Fabric(strategy=SingleDeviceStrategy(device=DEVICE, accelerator=_Accelerator()))
+    return Fabric(strategy=_Strategy(device=DEVICE, accelerator=_Accelerator()))
+
+
+class _Strategy(SingleDeviceStrategy):
+    def module_to_device(self, module):
+        """As on a real device, parameters that are there stay those that the optimizer knows."""
+        if any(tensor.device != DEVICE for tensor in (*module.parameters(), *module.buffers())):
+            super().module_to_device(module)
 
 
 class _Accelerator(CPUAccelerator):
