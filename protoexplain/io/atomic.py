@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from protoexplain.errors import UserError
-from protoexplain.io.manifest import MANIFEST, manifest_of
+from protoexplain.io.manifest import MANIFEST, MEASUREMENTS, manifest_of
 
 FAULT_VARIABLE = "PROTOEXPLAIN_FAULT"
 """`write:3` lets the third write fail as on a full disk, for tests."""
@@ -50,6 +50,7 @@ def write_file(path: Path, content: bytes | str, *, new: bool = False) -> None:
     Raises:
         UserError: It cannot be written, or `new` and there is something; the old content is still there.
     """
+    _require_no_checkpoint(path)
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     recover(path.parent, path.name)
     with _all_or_nothing(path, len(data)) as temporary:
@@ -71,6 +72,7 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     Raises:
         UserError: There is something under the name already, which stays as it is; or it cannot be written.
     """
+    _require_no_checkpoint(target)
     recover(target.parent, target.name)
     if target.exists():
         raise _taken(target)
@@ -93,12 +95,26 @@ def require_writable(folder: Path) -> None:
     Raises:
         UserError: Says why.
     """
+    _require_no_checkpoint(folder / "file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise _refusal(folder, error, 0) from error
+
+
+def _require_no_checkpoint(target: Path) -> None:
+    """Refuse a place within a checkpoint, which any further file but measurements would spoil.
+
+    Raises:
+        UserError: It is one.
+    """
+    place = target.absolute()
+    for folder in place.parents:
+        complete = (folder / MANIFEST).is_file() and (folder / "model.safetensors").is_file()
+        if complete and place.relative_to(folder).parts[0] != MEASUREMENTS:
+            raise UserError("this is within a checkpoint, whose files are fixed", str(target), "choose another place")
 
 
 @contextmanager

@@ -278,6 +278,18 @@ def test_damage_is_found_and_named(tmp_path, name):
     assert "\n" not in caught.value.what
 
 
+def test_nothing_is_written_into_a_checkpoint_but_measurements(tmp_path):
+    write_folder(tmp_path / "out", lambda folder: (folder / "model.safetensors").touch())
+    for write in (lambda path: write_file(path, "x"), lambda path: write_folder(path, filler("one")), require_writable):
+        with pytest.raises(UserError, match="this is within a checkpoint, whose files are fixed"):
+            write(tmp_path / "out/deep/new")
+    with pytest.raises(UserError, match="within a checkpoint"):
+        require_writable(tmp_path / "out")
+    write_file(tmp_path / "out/measurements/a.json", "x")
+    assert names(tmp_path / "out") == ["MANIFEST.json", "measurements", "model.safetensors"]
+    verify_folder(tmp_path / "out")
+
+
 def test_what_systems_leave_behind_is_no_damage(tmp_path):
     write_folder(tmp_path / "out", filler("one"))
     for name in (".DS_Store", "deep/Thumbs.db", "desktop.ini", "._a.txt"):
