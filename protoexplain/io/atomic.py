@@ -95,7 +95,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         UserError: Says why.
     """
-    _require_no_checkpoint(folder / "file")
+    _require_no_checkpoint(folder / "a new file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -114,7 +114,8 @@ def _require_no_checkpoint(target: Path) -> None:
     for folder in place.parents:
         complete = (folder / MANIFEST).is_file() and (folder / "model.safetensors").is_file()
         if complete and place.relative_to(folder).parts[0] != MEASUREMENTS:
-            raise UserError("this is within a checkpoint, whose files are fixed", str(target), "choose another place")
+            what = f"{target.name} would lie within a checkpoint, whose files are fixed"
+            raise UserError(what, str(folder), "choose another place")
 
 
 @contextmanager

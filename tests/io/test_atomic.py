@@ -281,7 +281,7 @@ def test_damage_is_found_and_named(tmp_path, name):
 def test_nothing_is_written_into_a_checkpoint_but_measurements(tmp_path):
     write_folder(tmp_path / "out", lambda folder: (folder / "model.safetensors").touch())
     for write in (lambda path: write_file(path, "x"), lambda path: write_folder(path, filler("one")), require_writable):
-        with pytest.raises(UserError, match="this is within a checkpoint, whose files are fixed"):
+        with pytest.raises(UserError, match="would lie within a checkpoint, whose files are fixed"):
             write(tmp_path / "out/deep/new")
     with pytest.raises(UserError, match="within a checkpoint"):
         require_writable(tmp_path / "out")
