@@ -11,8 +11,8 @@ from protoexplain.explanations.evidence.occlusion_test import BoxOcclusionTest
 from protoexplain_app.library import Choice, Library
 from protoexplain_app.tabs.explain.actions import occlusion_tests
 
-WHEN_DRAWN = "(...inputs) => new Promise((idle) => (window.requestIdleCallback ?? setTimeout)(() => idle(inputs)))"
-"""Lets the browser draw what is there before it asks for more."""
+WHEN_LOOKED_AT = "(...inputs) => new Promise((go_on) => setTimeout(() => go_on(inputs), 300))"
+"""Lets the browser draw what is there, and the visitor go on to something else, before it asks for more."""
 
 
 class Explained(NamedTuple):

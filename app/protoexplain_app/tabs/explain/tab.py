@@ -17,7 +17,7 @@ from protoexplain_app.links import number
 from protoexplain_app.tab import Tab
 from protoexplain_app.tabs.explain import actions
 from protoexplain_app.tabs.explain import view as views
-from protoexplain_app.tabs.explain.box_tests import WHEN_DRAWN, DueTests, Explained
+from protoexplain_app.tabs.explain.box_tests import WHEN_LOOKED_AT, DueTests, Explained
 from protoexplain_app.templating import loading
 from protoexplain_app.widgets import ON_MODEL, html, script, show_errors, toast_errors, upload_field
 
@@ -120,7 +120,7 @@ def build(library: Library, chosen: gr.State) -> None:
             show_errors(on_explained, lambda message: ""),
             [due],
             [tested],
-            js=WHEN_DRAWN,
+            js=WHEN_LOOKED_AT,
             **{**ON_MODEL, "concurrency_id": "box tests"},
         )
     _endpoint(library)
