@@ -41,7 +41,7 @@ def _environment() -> Environment:
         day=_day,
         written=_written,
         place=_place,
-        lines=_lines,
+        lines=as_yaml,
     )
     return environment
 
@@ -63,8 +63,3 @@ def _place(value: float, measure: Measure) -> str:
     """Where a value lies between the least and the greatest possible one, in percent."""
     least, greatest = measure.least or 0.0, measure.greatest or 1.0
     return f"{100 * min(max((value - least) / (greatest - least), 0), 1):.2f}"
-
-
-def _lines(config: object) -> str:
-    """A configuration as YAML."""
-    return as_yaml(config)
