@@ -106,12 +106,18 @@ def components_of_parts(wanted: int, tells: NDArray[np.bool_]) -> list[int]:
 
 
 def _kinds_of_classes(vectors: Tensor, count: int) -> Tensor:
-    """Unit vectors [C,D] of the classes, at least `count` -> means [count,D] of groups of those that are alike."""
-    if len(vectors) == 1:
-        return vectors
-    tree = linkage(vectors.double().cpu().numpy(), "complete", metric="cosine")
-    groups = torch.from_numpy(cut_tree(tree, count)[:, 0]).to(vectors.device)
+    """Vectors [C,D] of the classes, at least `count` -> means [count,D] of groups of those that are alike."""
+    groups = groups_of_classes(vectors, count)
     return torch.stack([vectors[groups == group].mean(0) for group in range(count)])
+
+
+def groups_of_classes(vectors: Tensor, count: int) -> Tensor:
+    """The group, int64 [C] from 0 to `count` - 1, of each of the vectors [C,D], at least `count`: groups are of those
+    that are alike in direction."""
+    if len(vectors) == 1:
+        return torch.zeros(1, dtype=torch.long, device=vectors.device)
+    tree = linkage(vectors.double().cpu().numpy(), "complete", metric="cosine")
+    return torch.from_numpy(cut_tree(tree, count)[:, 0]).long().to(vectors.device)
 
 
 def _kinds_of_images(vectors: Tensor, count: int, seed: int) -> Tensor:

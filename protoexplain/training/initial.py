@@ -7,12 +7,14 @@ from functools import partial
 from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.components import ComponentNet
+from protoexplain.models.learned_ownership import LearnedOwnership
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.pooled import PooledClassifier
 from protoexplain.training.component_start import start_components, start_reasoning
 from protoexplain.training.object_gate import fit_object_gate
 from protoexplain.training.part_start import parts_of_images, start_from_parts, start_part_classifier
 from protoexplain.training.patch_start import sampled_patches
+from protoexplain.training.shared_start import start_shared
 from protoexplain.training.trainer import Trainer
 
 
@@ -38,9 +40,11 @@ def start(run: Trainer, first: PrototypeModel) -> None:
             raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
         if isinstance(run.model, ComponentNet):
             start_components(run.model, first, parts_of_images(run, first), run.config.training.seed)
-        else:
+        elif not isinstance(run.model, LearnedOwnership):
             start_from_parts(run, first)
     fit_object_gate(run)
     if how == "parts" and isinstance(run.model, ComponentNet):
         everything = list(range(len(run.data.train)))
         start_reasoning(run.model, run.clean_batches(everything, "components of the classes"))
+    elif how == "parts" and isinstance(run.model, LearnedOwnership) and isinstance(first, PartClassifier):
+        start_shared(run, first)

@@ -110,8 +110,8 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
         (torch.arange(wanted) + place * wanted).remainder(first.parts).sort().values for place in range(len(branches))
     ]
     _, learned = first.named_branches()[0]
-    taken = [copy_embedding(embedding_of(branch.addon), learned.addon) for branch in branches]
-    if all(taken):
+    addons = [embedding_of(branch.addon) for branch in branches]
+    if all(copy_embedding(addon, learned.addon) for addon in addons) and not any(map(ends_in_sigmoid, addons)):
         of_class = learned.prototypes.detach().view(first.classes, first.parts, -1)
         for branch, owner, own in zip(branches, owners, parts, strict=True):
             chosen = branch.similarity.prototypes_from(of_class[:, own].flatten(0, 1))
@@ -147,22 +147,21 @@ def parts_of_images(run: Trainer, first: PartClassifier) -> Tensor:
 
 
 @torch.no_grad()
-def copy_embedding(addon: nn.Module, embedding: nn.Module) -> bool:
+def copy_embedding(addon: nn.Module, embedding: nn.Module, factor: float = 1.0) -> bool:
     """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds
     and the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
 
     Args:
         addon: May be changed.
         embedding: A batch norm and a 1 x 1 convolution without bias.
+        factor: Of what the convolutions give.
 
     Returns:
-        Whether the add-on now computes what the embedding does, which it cannot with a sigmoid.
+        Whether the add-on took the embedding over.
     """
-    layers = [module for module in addon.modules() if not list(module.children())]
     norm, own = list(embedding.children())
     assert isinstance(own, nn.Conv2d)
-    linear = not isinstance(layers[-1], nn.Sigmoid)
-    own_norm, *convolutions = layers if linear else layers[:-1]
+    own_norm, *convolutions = [each for each in _layers(addon) if not isinstance(each, nn.Sigmoid)]
     width = len(own.weight)
     shapes = [tuple(layer.weight.shape) if isinstance(layer, nn.Conv2d) else () for layer in convolutions]
     wanted = [tuple(own.weight.shape), *[(width, width, 1, 1)] * (len(convolutions) - 1)]
@@ -172,8 +171,17 @@ def copy_embedding(addon: nn.Module, embedding: nn.Module) -> bool:
     for layer in convolutions:
         nn.init.dirac_(layer.weight)  # type: ignore[arg-type]
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    convolutions[0].weight.copy_(own.weight)  # type: ignore[operator]
-    return linear
+    convolutions[0].weight.copy_(factor * own.weight)  # type: ignore[operator]
+    return True
+
+
+def ends_in_sigmoid(addon: nn.Module) -> bool:
+    """Whether an add-on gives numbers from 0 to 1."""
+    return isinstance(_layers(addon)[-1], nn.Sigmoid)
+
+
+def _layers(addon: nn.Module) -> list[nn.Module]:
+    return [module for module in addon.modules() if not list(module.children())]
 
 
 def _write_means(run: Trainer, teacher: PartTeacher, parts: Sequence[Tensor]) -> None:

@@ -50,7 +50,7 @@ def test_published_schedule():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"), [({"prototypes": 3}, "more prototypes than a class has slots"), ({"start": "parts"}, "random")]
+    ("wrong", "told"), [({"prototypes": 3}, "more prototypes than a class has slots"), ({"start": "means"}, "random")]
 )
 def test_what_no_pool_can_be(wrong, told):
     with pytest.raises(ValidationError, match=told):

@@ -16,7 +16,7 @@ from protoexplain.training import engine, initial
 from protoexplain.training import train_stage as stage_module
 from protoexplain.training.initial import start
 from protoexplain.training.part_choice import between_classes
-from protoexplain.training.part_start import copy_embedding, fit_teacher, start_from_parts
+from protoexplain.training.part_start import copy_embedding, ends_in_sigmoid, fit_teacher, start_from_parts
 from protoexplain.training.schedule import stages_of
 from protoexplain.training.stage_inputs import make_inputs
 from protoexplain.training.stage_models import models_of
@@ -211,11 +211,12 @@ MARGIN = {"protopnet": 1.01}
 """By which published cosines of a family are divided."""
 
 
-def test_other_addons_do_not_take_the_embedding_over():
+def test_which_addons_take_the_embedding_over():
     embedding = PartClassifier(Identity(), 2, 2).branches["parts"].addon
     sigmoid = nn.Sequential(nn.BatchNorm2d(5), nn.Conv2d(5, 64, 1), nn.Sigmoid())
-    assert not copy_embedding(sigmoid, embedding)
-    assert torch.equal(sigmoid[1].weight, embedding[1].weight)
+    assert copy_embedding(sigmoid, embedding, 0.5)
+    assert torch.equal(sigmoid[1].weight, 0.5 * embedding[1].weight)
+    assert ends_in_sigmoid(sigmoid)
     for layers in (
         [nn.BatchNorm2d(5), nn.Conv2d(5, 8, 1)],
         [nn.Conv2d(5, 64, 1)],

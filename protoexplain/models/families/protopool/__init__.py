@@ -13,8 +13,9 @@ from protoexplain.models.stage import Annealing, Decay, ProjectedSchedule, Stage
 class ProtoPoolConfig(FamilyConfig):
     """Shape of a ProtoPool."""
 
-    start: Literal["random"] = "random"
-    """Prototypes of a pool belong to no class before the training, so that parts of classes cannot start them."""
+    start: Literal["random", "parts"] = "random"
+    """Random numbers, or ``parts``: kinds of looks of the parts that `training.fine_tuning.parts` looked for, which
+    slots of the classes choose."""
     prototypes: int = Field(202, ge=2)
     """In the pool; more than slots."""
     slots: int = Field(10, ge=1)

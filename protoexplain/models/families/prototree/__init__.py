@@ -13,8 +13,9 @@ from protoexplain.models.stage import Decay, Stage
 class ProtoTreeConfig(FamilyConfig):
     """Shape of a ProtoTree."""
 
-    start: Literal["random"] = "random"
-    """Nodes belong to no class before the training, so that parts of classes cannot start their prototypes."""
+    start: Literal["random", "parts"] = "random"
+    """Random numbers, or ``parts``: a tree that is grown over the looks of parts in the classes, where
+    `training.fine_tuning.parts` looked for them."""
     depth: int = Field(9, ge=1, le=14)
     """Decisions on each way; 2^depth leaves, and one prototype less."""
     prototype_channels: int = Field(256, ge=1)

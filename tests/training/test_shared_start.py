@@ -1,0 +1,94 @@
+"""Pools and trees start from the looks of parts."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import open_run, tiny_config
+
+from protoexplain.errors import UserError
+from protoexplain.models.trees import pre_order
+from protoexplain.training.initial import start
+from protoexplain.training.part_start import fit_teacher, parts_of_images
+from protoexplain.training.shared_start import SCALES, class_looks
+from protoexplain.training.stage_models import models_of
+from protoexplain.training.tree_growth import grow
+
+EMBEDDED = {"start": "parts", "feature_norm": True, "prototype_channels": 64}
+FIRST = {"fine_tuning": {"epochs": 1, "parts": 2}}
+
+
+def test_a_grown_tree_asks_first_for_what_tells_most():
+    labels = torch.arange(4).repeat_interleave(3)
+    useless = torch.full((12,), 0.5)
+    half, rest = 0.99 * (labels >= 2).float() + 0.005, 0.98 * (labels % 2).float() + 0.01
+    tree = grow(torch.stack([useless, rest, half], 1), labels, classes=4, depth=2)
+    assert tree.chosen.tolist() == [2, 1, 1]
+    torch.testing.assert_close(tree.counts.argmax(1), torch.arange(4))
+    torch.testing.assert_close(tree.counts.sum(0), torch.full((4,), 3.0))
+    assert tree.likelihood > grow(useless[:, None], labels, classes=4, depth=2).likelihood
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(4, 7))
+def test_nothing_is_asked_for_twice_on_one_way_and_every_image_is_counted(seed, depth, things):
+    generator = torch.Generator().manual_seed(seed)
+    found = torch.rand(9, things, generator=generator)
+    tree = grow(found, torch.arange(9) % 3, classes=3, depth=depth)
+    for leaf in range(2**depth):
+        way = [2**level - 1 + (leaf >> (depth - level)) for level in range(depth)]
+        assert len({int(tree.chosen[node]) for node in way}) == depth
+    torch.testing.assert_close(tree.counts.sum(), torch.tensor(9.0))
+
+
+def test_a_look_is_the_mean_of_the_images_that_show_the_part():
+    shown = torch.arange(12.0).view(3, 2, 2)
+    shown[0, 1] = shown[2, 1] = torch.nan
+    looks = class_looks(shown, torch.tensor([0, 0, 1]), classes=2)
+    assert looks[0].tolist() == [[2.0, 3.0], [6.0, 7.0]]
+    assert looks[1].tolist() == [[8.0, 9.0], [6.0, 7.0]], "no image of class 1 shows part 1"
+
+
+def started(family, planted, scratch, **model):
+    """A run with first values, what looked for the parts, and the looks in units of the channels' spread."""
+    config = tiny_config(family, model={**EMBEDDED, **model}, training=FIRST)
+    run = open_run(config, planted, scratch)
+    first = models_of(config, run.model)[0].eval()
+    fit_teacher(run, first.teacher)
+    start(run, first)
+    shown = parts_of_images(run, first)
+    shown = shown / shown[shown.isfinite().all(2)].std()
+    labels = torch.tensor([record.label for record in run.data.train])
+    tells = first.teacher.tells if first.teacher.tells.any() else ~first.teacher.tells
+    return run, class_looks(shown, labels, run.model.classes)[:, tells]
+
+
+def test_nodes_of_a_tree_look_for_looks_of_parts(planted, tmp_path):
+    run, looks = started("prototree", planted, tmp_path, depth=3)
+    ((_, branch),) = run.model.named_branches()
+    written = branch.prototypes.detach().flatten(1)
+    distances = [torch.cdist(written, (scale * looks.flatten(0, 1)).sigmoid()).amin(1).max() for scale in SCALES]
+    assert min(distances) < 1e-5
+    assert torch.equal(branch.head.rows, pre_order(3))
+    torch.testing.assert_close(branch.head.counts.sum(), torch.tensor(float(len(run.data.train))))
+
+
+def test_slots_of_a_class_choose_the_kinds_of_its_looks(planted, tmp_path):
+    run, looks = started("protopool", planted, tmp_path, prototypes=looks_of(2), slots=2)
+    ((_, branch),) = run.model.named_branches()
+    chosen, parts = branch.head.chosen(), looks.shape[1]
+    for label in range(run.model.classes):
+        for part in range(min(2, parts)):
+            prototype = branch.prototypes.detach()[chosen[label, part]].flatten()
+            torch.testing.assert_close(prototype, looks[label, part].sigmoid(), rtol=1e-4, atol=1e-5)
+
+
+def looks_of(parts):
+    """Prototypes enough for each look to be a kind of its own."""
+    return parts * 4
+
+
+@pytest.mark.parametrize("family", ["prototree", "protopool"])
+def test_an_addon_that_cannot_embed_parts_is_refused(family, planted, tmp_path):
+    with pytest.raises(UserError, match="cannot begin as the embedding") as error:
+        started(family, planted, tmp_path, prototype_channels=8)
+    assert "prototype_channels to 64" in error.value.fix
