@@ -8,9 +8,14 @@ N images, C classes, M parts, D channels, K looks, P prototypes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from protoexplain.errors import UserError
 from protoexplain.models.object_gate import GatedAddon, embedding_of
@@ -20,42 +25,39 @@ from protoexplain.models.trees import TreeHead
 from protoexplain.training.component_start import groups_of_classes
 from protoexplain.training.part_start import copy_embedding, parts_of_images
 from protoexplain.training.trainer import Trainer
-from protoexplain.training.tree_growth import GrownTree, grow
+from protoexplain.training.tree_growth import grow
 
 CHOSEN = 1.0
 """Logit of a slot for the prototype that it starts with, where those of the others are about 0.1."""
-SCALES = (0.25, 0.5, 1.0, 2.0)
-"""Standard deviations that the channels of a tree's add-on may start with, before the sigmoid: the larger, the rarer a
-prototype is found."""
+CHANNELS = 4
+"""Of a tree, that tell the same kind of looks: patches of different kinds are then farther apart than 2, at which a
+prototype is found with a probability of 0.14."""
+THRESHOLDS, SOFTNESSES = (0.6, 0.7, 0.8), (0.05, 0.1)
+"""Of a tree's channels: the similarity to a kind of looks at which a channel is at 0.5, and how much more brings it to
+0.73."""
 
 
 @torch.no_grad()
 def start_shared(run: Trainer, first: PartClassifier) -> None:
     """Write the looks of parts into the prototypes of a pool or of a tree, and what follows from them into its head.
 
-    The add-on takes over the embedding of the part classifier, before its sigmoid.  Parts that do not tell classes
-    apart by their own look start no prototype, unless none does.
+    Parts that do not tell classes apart by their own look start no prototype, unless none does.
 
     Args:
         run: Its model has one branch, whose head is a `SlotHead` or a `TreeHead`; its object gate is set.
         first: Trained.
 
     Raises:
-        UserError: An add-on that cannot begin as the embedding of the parts.
+        UserError: An add-on that cannot begin as an embedding of the parts.
     """
-    ((_, branch),), ((_, learned),) = run.model.named_branches(), first.named_branches()
-    shown = parts_of_images(run, first)
-    spread = float(shown[shown.isfinite().all(2)].std())
-    if not copy_embedding(embedding_of(branch.addon), learned.addon, 1 / spread):
-        fix = f"set model.feature_norm to true and model.prototype_channels to {shown.shape[2]}"
-        raise UserError("the add-on cannot begin as the embedding of the parts", "model.start", fix)
-    tells = first.teacher.tells.cpu()
-    looks = class_looks(shown / spread, torch.tensor([record.label for record in run.data.train]), run.model.classes)
+    head = run.model.named_branches()[0][1].head
+    shown, tells = parts_of_images(run, first), first.teacher.tells.cpu()
+    looks = class_looks(shown, torch.tensor([record.label for record in run.data.train]), run.model.classes)
     looks = looks[:, tells if tells.any() else ~tells]
-    if isinstance(branch.head, SlotHead):
-        _start_pool(branch.head, branch.prototypes, looks)
-    elif isinstance(branch.head, TreeHead):
-        _start_tree(run, branch.head, first, looks.flatten(0, 1), 1 / spread)
+    if isinstance(head, SlotHead):
+        _start_pool(run, head, first, looks)
+    elif isinstance(head, TreeHead):
+        _start_tree(run, head, first, looks)
 
 
 def class_looks(shown: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -71,45 +73,96 @@ def class_looks(shown: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.where(looks.isfinite(), looks, looks.nanmean(0)).nan_to_num()
 
 
-def _start_pool(head: SlotHead, prototypes: Tensor, looks: Tensor) -> None:
-    """Kinds of looks [C,M,D] of each part, as equally many as it goes; slot n of a class is for its n-th part.
+def kinds_of_looks(looks: Tensor, count: int) -> Iterator[tuple[Tensor, int]]:
+    """At most `count` groups of looks [C,M,D] that are alike, as equally many of each part as it goes.
 
-    Prototypes and slots that are left over stay random.
+    Yields:
+        The classes whose look of a part is of the kind, bool [C], and the part.
     """
-    parts, written = looks.shape[1], 0
-    for part, places in enumerate(np.array_split(np.arange(len(prototypes)), parts)):
-        groups = groups_of_classes(looks[:, part], min(len(places), len(looks)))
-        for group in groups.unique():
-            own = groups == group
-            prototypes.data[written] = looks[own, part].mean(0).sigmoid()[:, None, None].to(prototypes)
-            if part < head.slot_logits.shape[2]:
-                head.slot_logits.data[own.to(head.slot_logits.device), written, part] += CHOSEN
-            written += 1
+    for part, places in enumerate(np.array_split(np.arange(count), looks.shape[1])):
+        if len(places):
+            groups = groups_of_classes(looks[:, part], min(len(places), len(looks)))
+            yield from ((groups == group, part) for group in groups.unique())
 
 
-def _start_tree(run: Trainer, head: TreeHead, first: PartClassifier, looks: Tensor, factor: float) -> None:
-    """Grow a tree over the looks [K,D] for each scale of the add-on's channels, and keep that which explains the labels
-    of the training images best.
+def _start_pool(run: Trainer, head: SlotHead, first: PartClassifier, looks: Tensor) -> None:
+    """Prototypes are kinds of looks, in the embedding of the part classifier with channels of unit variance; slot n of
+    a class is for the kind of its n-th part.  Prototypes and slots that are left over stay random.
     """
-    model, ((_, branch),), ((_, learned),) = run.model.eval(), run.model.named_branches(), first.named_branches()
-    addon, looks = branch.addon, looks.to(run.fabric.device)
-    found: list[list[Tensor]] = [[] for _ in SCALES]
-    labels = []
-    for images, targets, _ in run.clean_batches(list(range(len(run.data.train))), "parts that tell classes"):
-        features = model.backbone(images)
-        values = learned.addon(features) * factor
-        silent = ~addon.on_object(features) if isinstance(addon, GatedAddon) else torch.zeros_like(values[:, :1]) > 0
-        labels.append(targets)
-        for some, scale in zip(found, SCALES, strict=True):
-            z = (scale * values).sigmoid().masked_fill(silent, 0)
-            best, _ = branch.similarity.best(z, (scale * looks).sigmoid()[..., None, None])
-            some.append(branch.activation(best))
-    grown = [grow(torch.cat(some), torch.cat(labels), model.classes, head.depth) for some in found]
-    scale, tree = max(zip(SCALES, grown, strict=True), key=_explained)
-    copy_embedding(embedding_of(addon), learned.addon, scale * factor)
-    branch.prototypes.data[head.rows] = (scale * looks[tree.chosen]).sigmoid()[..., None, None].to(branch.prototypes)
+    ((_, branch),) = run.model.named_branches()
+    unit = looks / looks.std()
+    _embed(branch.addon, first, torch.eye(looks.shape[2]) / looks.std())
+    for index, (classes, part) in enumerate(kinds_of_looks(unit, len(branch.prototypes))):
+        branch.prototypes.data[index] = unit[classes, part].mean(0).sigmoid()[:, None, None].to(branch.prototypes)
+        if part < head.slot_logits.shape[2]:
+            head.slot_logits.data[classes.to(head.slot_logits.device), index, part] += CHOSEN
+
+
+def _start_tree(run: Trainer, head: TreeHead, first: PartClassifier, looks: Tensor) -> None:
+    """Channels tell kinds of looks, each by a threshold of the similarity to it.  A tree that asks for kinds is grown
+    for each threshold and softness, and that is kept which explains the labels of the training images best.
+    """
+    ((_, branch),) = run.model.named_branches()
+    width = branch.prototypes.shape[1]
+    kinds = kinds_of_looks(looks, max(1, width // CHANNELS))
+    centres = torch.stack([F.normalize(looks[classes, part], dim=1).mean(0) for classes, part in kinds])
+    centres = F.normalize(centres, dim=1).to(run.fabric.device)
+    directions = F.pad(centres.repeat(CHANNELS, 1), (0, 0, 0, width - CHANNELS * len(centres)))
+    channels = Channels(directions / looks.norm(dim=2).mean(), directions @ centres.T)
+    choices = list(product(THRESHOLDS, SOFTNESSES))
+    found, labels = _found(run, first, channels, choices)
+    grown = [grow(some, labels, run.model.classes, head.depth) for some in found]
+    (threshold, softness), tree = max(zip(choices, grown, strict=True), key=lambda entry: entry[1].likelihood)
+    _embed(branch.addon, first, channels.directions / softness, -threshold / softness)
+    written = ((channels.of_kinds.T[tree.chosen] - threshold) / softness).sigmoid()
+    branch.prototypes.data[head.rows] = written[..., None, None].to(branch.prototypes)
     head.counts.copy_(tree.counts)
 
 
-def _explained(entry: tuple[float, GrownTree]) -> float:
-    return entry[1].likelihood
+@dataclass(frozen=True)
+class Channels:
+    """What the channels of a tree's add-on tell, before a threshold.
+
+    Args:
+        directions: [d,D] in the embedding of the part classifier.
+        of_kinds: [d,K], the channels of each kind of looks.
+    """
+
+    directions: Tensor
+    of_kinds: Tensor
+
+
+def _found(
+    run: Trainer, first: PartClassifier, channels: Channels, choices: Sequence[tuple[float, float]]
+) -> tuple[list[Tensor], Tensor]:
+    """For each threshold and softness how far each kind is found in each training image [N,K]; and the labels [N]."""
+    model, ((_, branch),), ((_, learned),) = run.model.eval(), run.model.named_branches(), first.named_branches()
+    found: list[list[Tensor]] = [[] for _ in choices]
+    labels = []
+    for images, targets, _ in run.clean_batches(list(range(len(run.data.train))), "parts that tell classes"):
+        features = model.backbone(images)
+        values = torch.einsum("kd,bdhw->bkhw", channels.directions, learned.addon(features))
+        if isinstance(branch.addon, GatedAddon):
+            values = values.masked_fill(~branch.addon.on_object(features), -torch.inf)
+        for some, (threshold, softness) in zip(found, choices, strict=True):
+            z, asked = (((each - threshold) / softness).sigmoid() for each in (values, channels.of_kinds.T))
+            some.append(branch.activation(branch.similarity.best(z, asked[..., None, None])[0]))
+        labels.append(targets)
+    return [torch.cat(some) for some in found], torch.cat(labels)
+
+
+def _embed(addon: nn.Module, first: PartClassifier, matrix: Tensor, bias: float = 0.0) -> None:
+    """Let an add-on begin as the embedding of the part classifier, then a matrix [d,D] and a bias, then its sigmoid.
+
+    Raises:
+        UserError: It has other layers.
+    """
+    norm, conv = first.named_branches()[0][1].addon.children()
+    assert isinstance(conv, nn.Conv2d)
+    turned = nn.Conv2d(conv.in_channels, len(matrix), 1, bias=False).to(conv.weight.device)
+    turned.weight.copy_((matrix.to(conv.weight) @ conv.weight.flatten(1))[..., None, None])
+    if not copy_embedding(embedding_of(addon), nn.Sequential(norm, turned)):
+        fix = f"set model.feature_norm to true and model.prototype_channels to {len(matrix)}"
+        raise UserError("the add-on cannot begin as an embedding of the parts", "model.start", fix)
+    *_, last = (layer for layer in addon.modules() if isinstance(layer, nn.Conv2d))
+    nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
