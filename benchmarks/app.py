@@ -39,6 +39,8 @@ from protoexplain.training.provenance import data_info, provenance
 START, FORWARDS, OVERHEAD, GALLERY, GROWTH = 30.0, 3.0, 0.5, 2.0, 100.0
 """Targets: seconds to the first explanation; a click in forward passes and seconds beyond; seconds of the gallery;
 MiB that memory grows by in the second half of their time."""
+LOOKED_AT = 6.0
+"""Seconds that a visitor looks at the first explanation before the next click."""
 USERS, SECONDS = 16, 300.0
 FLAGS = ("--no-sandbox", "--disable-gpu")
 DRAWN = """async ([press, changed, pictures]) => {
@@ -166,6 +168,7 @@ async def visit(options: Settings, address: str, process: subprocess.Popen[bytes
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = await opened(browser, f"{address}/?model=small")
         usable = time.perf_counter() - started
+        await asyncio.sleep(LOOKED_AT)
         count = min(options.repeats, await page.locator("#pictures .tiles a").count() - 1)
         clicks = [await page.evaluate(DRAWN, [TILE.format(tile), *ANSWER]) for tile in range(2, count + 2)]
         click = median(clicks)

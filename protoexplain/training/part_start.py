@@ -147,13 +147,14 @@ def parts_of_images(run: Trainer, first: PartClassifier) -> Tensor:
 
 
 @torch.no_grad()
-def copy_embedding(addon: nn.Module, embedding: nn.Module) -> bool:
+def copy_embedding(addon: nn.Module, embedding: nn.Module, factor: float = 1.0) -> bool:
     """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds
     and the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
 
     Args:
         addon: May be changed.
         embedding: A batch norm and a 1 x 1 convolution without bias.
+        factor: Of what the convolutions give.
 
     Returns:
         Whether the add-on took the embedding over.
@@ -170,7 +171,7 @@ def copy_embedding(addon: nn.Module, embedding: nn.Module) -> bool:
     for layer in convolutions:
         nn.init.dirac_(layer.weight)  # type: ignore[arg-type]
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    convolutions[0].weight.copy_(own.weight)  # type: ignore[operator]
+    convolutions[0].weight.copy_(factor * own.weight)  # type: ignore[operator]
     return True
 
 

@@ -8,16 +8,14 @@ N images, C classes, M parts, D channels, K looks, P prototypes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from protoexplain.errors import UserError
+from protoexplain.models.base import PrototypeModel
 from protoexplain.models.object_gate import GatedAddon, embedding_of
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.slots import SlotHead
@@ -29,12 +27,9 @@ from protoexplain.training.tree_growth import grow
 
 CHOSEN = 1.0
 """Logit of a slot for the prototype that it starts with, where those of the others are about 0.1."""
-CHANNELS = 4
-"""Of a tree, that tell the same kind of looks: patches of different kinds are then farther apart than 2, at which a
-prototype is found with a probability of 0.14."""
-THRESHOLDS, SOFTNESSES = (0.6, 0.7, 0.8), (0.05, 0.1)
-"""Of a tree's channels: the similarity to a kind of looks at which a channel is at 0.5, and how much more brings it to
-0.73."""
+SCALES = (0.25, 0.5, 1.0, 2.0)
+"""Standard deviations that the channels of a tree's add-on may start with, before the sigmoid: the larger, the rarer a
+prototype is found."""
 
 
 @torch.no_grad()
@@ -48,16 +43,18 @@ def start_shared(run: Trainer, first: PartClassifier) -> None:
         first: Trained.
 
     Raises:
-        UserError: An add-on that cannot begin as an embedding of the parts.
+        UserError: An add-on that cannot begin as the embedding of the parts.
     """
     head = run.model.named_branches()[0][1].head
     shown, tells = parts_of_images(run, first), first.teacher.tells.cpu()
     looks = class_looks(shown, torch.tensor([record.label for record in run.data.train]), run.model.classes)
     looks = looks[:, tells if tells.any() else ~tells]
+    unit = looks / looks.std()
     if isinstance(head, SlotHead):
-        _start_pool(run, head, first, looks)
+        _embed(run.model, first, 1 / float(looks.std()))
+        _start_pool(run, head, unit)
     elif isinstance(head, TreeHead):
-        _start_tree(run, head, first, looks)
+        _start_tree(run, head, first, unit, 1 / float(looks.std()))
 
 
 def class_looks(shown: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -85,84 +82,49 @@ def kinds_of_looks(looks: Tensor, count: int) -> Iterator[tuple[Tensor, int]]:
             yield from ((groups == group, part) for group in groups.unique())
 
 
-def _start_pool(run: Trainer, head: SlotHead, first: PartClassifier, looks: Tensor) -> None:
-    """Prototypes are kinds of looks, in the embedding of the part classifier with channels of unit variance; slot n of
-    a class is for the kind of its n-th part.  Prototypes and slots that are left over stay random.
+def _start_pool(run: Trainer, head: SlotHead, looks: Tensor) -> None:
+    """Prototypes are kinds of looks, and slot n of a class is for the kind of its n-th part.  Prototypes and slots that
+    are left over stay random.
     """
     ((_, branch),) = run.model.named_branches()
-    unit = looks / looks.std()
-    _embed(branch.addon, first, torch.eye(looks.shape[2]) / looks.std())
-    for index, (classes, part) in enumerate(kinds_of_looks(unit, len(branch.prototypes))):
-        branch.prototypes.data[index] = unit[classes, part].mean(0).sigmoid()[:, None, None].to(branch.prototypes)
+    for index, (classes, part) in enumerate(kinds_of_looks(looks, len(branch.prototypes))):
+        branch.prototypes.data[index] = looks[classes, part].mean(0).sigmoid()[:, None, None].to(branch.prototypes)
         if part < head.slot_logits.shape[2]:
             head.slot_logits.data[classes.to(head.slot_logits.device), index, part] += CHOSEN
 
 
-def _start_tree(run: Trainer, head: TreeHead, first: PartClassifier, looks: Tensor) -> None:
-    """Channels tell kinds of looks, each by a threshold of the similarity to it.  A tree that asks for kinds is grown
-    for each threshold and softness, and that is kept which explains the labels of the training images best.
+def _start_tree(run: Trainer, head: TreeHead, first: PartClassifier, looks: Tensor, factor: float) -> None:
+    """Grow a tree over kinds of looks for each scale of the add-on's channels, and keep that which explains the labels
+    of the training images best.
     """
-    ((_, branch),) = run.model.named_branches()
-    width = branch.prototypes.shape[1]
-    kinds = kinds_of_looks(looks, max(1, width // CHANNELS))
-    centres = torch.stack([F.normalize(looks[classes, part], dim=1).mean(0) for classes, part in kinds])
-    centres = F.normalize(centres, dim=1).to(run.fabric.device)
-    directions = F.pad(centres.repeat(CHANNELS, 1), (0, 0, 0, width - CHANNELS * len(centres)))
-    channels = Channels(directions / looks.norm(dim=2).mean(), directions @ centres.T)
-    choices = list(product(THRESHOLDS, SOFTNESSES))
-    found, labels = _found(run, first, channels, choices)
-    grown = [grow(some, labels, run.model.classes, head.depth) for some in found]
-    (threshold, softness), tree = max(zip(choices, grown, strict=True), key=lambda entry: entry[1].likelihood)
-    _embed(branch.addon, first, channels.directions / softness, -threshold / softness)
-    written = ((channels.of_kinds.T[tree.chosen] - threshold) / softness).sigmoid()
-    branch.prototypes.data[head.rows] = written[..., None, None].to(branch.prototypes)
-    head.counts.copy_(tree.counts)
-
-
-@dataclass(frozen=True)
-class Channels:
-    """What the channels of a tree's add-on tell, before a threshold.
-
-    Args:
-        directions: [d,D] in the embedding of the part classifier.
-        of_kinds: [d,K], the channels of each kind of looks.
-    """
-
-    directions: Tensor
-    of_kinds: Tensor
-
-
-def _found(
-    run: Trainer, first: PartClassifier, channels: Channels, choices: Sequence[tuple[float, float]]
-) -> tuple[list[Tensor], Tensor]:
-    """For each threshold and softness how far each kind is found in each training image [N,K]; and the labels [N]."""
     model, ((_, branch),), ((_, learned),) = run.model.eval(), run.model.named_branches(), first.named_branches()
-    found: list[list[Tensor]] = [[] for _ in choices]
+    kinds = [looks[classes, part].mean(0) for classes, part in kinds_of_looks(looks, len(branch.prototypes))]
+    asked = torch.stack(kinds)[..., None, None].to(branch.prototypes)
+    found: list[list[Tensor]] = [[] for _ in SCALES]
     labels = []
     for images, targets, _ in run.clean_batches(list(range(len(run.data.train))), "parts that tell classes"):
         features = model.backbone(images)
-        values = torch.einsum("kd,bdhw->bkhw", channels.directions, learned.addon(features))
-        if isinstance(branch.addon, GatedAddon):
-            values = values.masked_fill(~branch.addon.on_object(features), -torch.inf)
-        for some, (threshold, softness) in zip(found, choices, strict=True):
-            z, asked = (((each - threshold) / softness).sigmoid() for each in (values, channels.of_kinds.T))
-            some.append(branch.activation(branch.similarity.best(z, asked[..., None, None])[0]))
+        values = factor * learned.addon(features)
+        for some, scale in zip(found, SCALES, strict=True):
+            z = (scale * values).sigmoid()
+            if isinstance(branch.addon, GatedAddon):
+                z = z * branch.addon.on_object(features)
+            some.append(branch.activation(branch.similarity.best(z, (scale * asked).sigmoid())[0]))
         labels.append(targets)
-    return [torch.cat(some) for some in found], torch.cat(labels)
+    grown = [grow(torch.cat(some), torch.cat(labels), model.classes, head.depth) for some in found]
+    scale, tree = max(zip(SCALES, grown, strict=True), key=lambda entry: entry[1].likelihood)
+    _embed(model, first, scale * factor)
+    branch.prototypes.data[head.rows] = (scale * asked[tree.chosen]).sigmoid()
+    head.counts.copy_(tree.counts)
 
 
-def _embed(addon: nn.Module, first: PartClassifier, matrix: Tensor, bias: float = 0.0) -> None:
-    """Let an add-on begin as the embedding of the part classifier, then a matrix [d,D] and a bias, then its sigmoid.
+def _embed(model: PrototypeModel, first: PartClassifier, factor: float) -> None:
+    """Let the add-on begin as the embedding of the part classifier times a factor, before its sigmoid.
 
     Raises:
         UserError: It has other layers.
     """
-    norm, conv = first.named_branches()[0][1].addon.children()
-    assert isinstance(conv, nn.Conv2d)
-    turned = nn.Conv2d(conv.in_channels, len(matrix), 1, bias=False).to(conv.weight.device)
-    turned.weight.copy_((matrix.to(conv.weight) @ conv.weight.flatten(1))[..., None, None])
-    if not copy_embedding(embedding_of(addon), nn.Sequential(norm, turned)):
-        fix = f"set model.feature_norm to true and model.prototype_channels to {len(matrix)}"
-        raise UserError("the add-on cannot begin as an embedding of the parts", "model.start", fix)
-    *_, last = (layer for layer in addon.modules() if isinstance(layer, nn.Conv2d))
-    nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
+    ((_, branch),), ((_, learned),) = model.named_branches(), first.named_branches()
+    if not copy_embedding(embedding_of(branch.addon), learned.addon, factor):
+        fix = f"set model.feature_norm to true and model.prototype_channels to {learned.prototypes.shape[1]}"
+        raise UserError("the add-on cannot begin as the embedding of the parts", "model.start", fix)

@@ -214,8 +214,8 @@ MARGIN = {"protopnet": 1.01}
 def test_which_addons_take_the_embedding_over():
     embedding = PartClassifier(Identity(), 2, 2).branches["parts"].addon
     sigmoid = nn.Sequential(nn.BatchNorm2d(5), nn.Conv2d(5, 64, 1), nn.Sigmoid())
-    assert copy_embedding(sigmoid, embedding)
-    assert torch.equal(sigmoid[1].weight, embedding[1].weight)
+    assert copy_embedding(sigmoid, embedding, 0.5)
+    assert torch.equal(sigmoid[1].weight, 0.5 * embedding[1].weight)
     assert ends_in_sigmoid(sigmoid)
     for layers in (
         [nn.BatchNorm2d(5), nn.Conv2d(5, 8, 1)],
