@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from protoexplain.errors import UserError
 from protoexplain.models.base import PrototypeModel
 from protoexplain.models.components import ComponentNet
 from protoexplain.models.learned_ownership import LearnedOwnership
@@ -26,7 +25,7 @@ def start(run: Trainer, first: PrototypeModel) -> None:
         first: What its first stage trains.
 
     Raises:
-        UserError: Prototypes shall start from parts that nothing looks for.
+        UserError: Numbers of prototypes that do not fit the parts.
     """
     how = run.config.model.start  # type: ignore[attr-defined]
     run.model.start_from_patches(partial(sampled_patches, run))
@@ -35,9 +34,7 @@ def start(run: Trainer, first: PrototypeModel) -> None:
     elif isinstance(run.model, PooledClassifier):
         pass
     elif how == "parts":
-        if not isinstance(first, PartClassifier):
-            fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
-            raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
+        assert isinstance(first, PartClassifier), "see `check_model`"
         if isinstance(run.model, ComponentNet):
             start_components(run.model, first, parts_of_images(run, first), run.config.training.seed)
         elif not isinstance(run.model, LearnedOwnership):
@@ -46,5 +43,6 @@ def start(run: Trainer, first: PrototypeModel) -> None:
     if how == "parts" and isinstance(run.model, ComponentNet):
         everything = list(range(len(run.data.train)))
         start_reasoning(run.model, run.clean_batches(everything, "components of the classes"))
-    elif how == "parts" and isinstance(run.model, LearnedOwnership) and isinstance(first, PartClassifier):
+    elif how == "parts" and isinstance(run.model, LearnedOwnership):
+        assert isinstance(first, PartClassifier)
         start_shared(run, first)

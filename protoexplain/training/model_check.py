@@ -9,8 +9,13 @@ from protoexplain.config import RunConfig
 from protoexplain.errors import UserError
 from protoexplain.models.backbones import Backbone
 from protoexplain.models.base import PrototypeModel
+from protoexplain.models.components import ComponentNet
+from protoexplain.models.learned_ownership import LearnedOwnership
+from protoexplain.models.object_gate import embedding_of
+from protoexplain.models.parts import CHANNELS
 from protoexplain.models.registry import get_family
 from protoexplain.training.engine import outputs
+from protoexplain.training.part_start import takes_embedding
 
 _TRIES = 8
 """Multiples of the stride that are tried on each side of a size that a backbone cannot take."""
@@ -30,9 +35,10 @@ def check_model(config: RunConfig, model: PrototypeModel) -> None:
         model: On the CPU; left as it is.
 
     Raises:
-        UserError: The backbone cannot take such pictures or gives other channels than it announces, or nothing can
-            be computed from what it gives.
+        UserError: The backbone cannot take such pictures or gives other channels than it announces, nothing can be
+            computed from what it gives, or its prototypes cannot start as they shall.
     """
+    _check_start(config, model)
     size, training = config.data.image_size, model.training
     own_stages = get_family(config.family).stages(config.schedule)
     names = frozenset(name for stage in own_stages for name in stage.losses)
@@ -51,6 +57,24 @@ def check_model(config: RunConfig, model: PrototypeModel) -> None:
         ) from error
     finally:
         model.train(training)
+
+
+def _check_start(config: RunConfig, model: PrototypeModel) -> None:
+    first = config.training.fine_tuning
+    if config.model.start != "parts":  # type: ignore[attr-defined]
+        return
+    if not (first.epochs and first.parts):
+        fix = "set training.fine_tuning.epochs and training.fine_tuning.parts"
+        raise UserError("prototypes can only start from parts that were looked for", "model.start", fix)
+    shared = isinstance(model, LearnedOwnership)
+    if first.steady and (shared or isinstance(model, ComponentNet)):
+        told = "prototypes that belong to no class are not dropped as unsteady"
+        raise UserError(told, "training.fine_tuning.steady", "set it to 0")
+    channels = int(model.backbone.channels)  # type: ignore[arg-type]
+    addons = [embedding_of(branch.addon) for _, branch in model.named_branches()]
+    if shared and not all(takes_embedding(addon, channels, CHANNELS) for addon in addons):
+        fix = f"set model.feature_norm to true and model.prototype_channels to {CHANNELS}"
+        raise UserError("the add-on cannot begin as the embedding of the parts", "model.start", fix)
 
 
 def _check_features(model: PrototypeModel, pictures: Tensor) -> None:

@@ -148,8 +148,8 @@ def parts_of_images(run: Trainer, first: PartClassifier) -> Tensor:
 
 @torch.no_grad()
 def copy_embedding(addon: nn.Module, embedding: nn.Module, factor: float = 1.0) -> bool:
-    """Let an add-on begin as an embedding: it is a batch norm and 1 x 1 convolutions, of which the first then embeds
-    and the others pass on what they are given, and perhaps a sigmoid.  An add-on of other layers stays as it is.
+    """Let an add-on begin as an embedding: the first of its convolutions embeds, and the others pass on what they are
+    given.  An add-on that does not take it, see `takes_embedding`, stays as it is.
 
     Args:
         addon: May be changed.
@@ -159,25 +159,37 @@ def copy_embedding(addon: nn.Module, embedding: nn.Module, factor: float = 1.0) 
     Returns:
         Whether the add-on took the embedding over.
     """
-    norm, own = list(embedding.children())
+    norm, own = embedding.children()
     assert isinstance(own, nn.Conv2d)
-    own_norm, *convolutions = [each for each in _layers(addon) if not isinstance(each, nn.Sigmoid)]
-    width = len(own.weight)
-    shapes = [tuple(layer.weight.shape) if isinstance(layer, nn.Conv2d) else () for layer in convolutions]
-    wanted = [tuple(own.weight.shape), *[(width, width, 1, 1)] * (len(convolutions) - 1)]
-    if not isinstance(own_norm, nn.BatchNorm2d) or not shapes or shapes != wanted:
+    if not takes_embedding(addon, own.in_channels, own.out_channels):
         return False
+    own_norm, *convolutions = _without_sigmoid(addon)
     own_norm.load_state_dict(norm.state_dict())
     for layer in convolutions:
         nn.init.dirac_(layer.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     convolutions[0].weight.copy_(factor * own.weight)  # type: ignore[operator]
     return True
+
+
+def takes_embedding(addon: nn.Module, channels: int, width: int) -> bool:
+    """Whether an add-on is a batch norm, 1 x 1 convolutions of which the first goes from so many channels to a width
+    that the others keep, and perhaps a sigmoid in the end."""
+    norm, *convolutions = _without_sigmoid(addon)
+    shapes = [tuple(layer.weight.shape) if isinstance(layer, nn.Conv2d) else () for layer in convolutions]
+    wanted = [(width, channels, 1, 1), *[(width, width, 1, 1)] * (len(convolutions) - 1)]
+    return isinstance(norm, nn.BatchNorm2d) and bool(shapes) and shapes == wanted
 
 
 def ends_in_sigmoid(addon: nn.Module) -> bool:
     """Whether an add-on gives numbers from 0 to 1."""
     return isinstance(_layers(addon)[-1], nn.Sigmoid)
+
+
+def _without_sigmoid(addon: nn.Module) -> list[nn.Module]:
+    layers = _layers(addon)
+    return layers[:-1] if ends_in_sigmoid(addon) else layers
 
 
 def _layers(addon: nn.Module) -> list[nn.Module]:

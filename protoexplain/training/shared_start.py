@@ -1,9 +1,9 @@
-"""Let prototypes that all classes share start from the looks of parts: those of a pool, and those of a decision tree.
+"""Let the prototypes of a pool, and those of a decision tree, start from the looks of parts.
 
 The look of a part in a class is the mean of the cells that show the part in the images of the class.  The prototypes of
 a pool are kinds of looks, and each class has slots for those that its own looks are of.  A tree is grown from the root:
 each node asks for the look that tells most of the class of the images that come to it.
-N images, C classes, M parts, D channels, K looks, P prototypes.
+N images, C classes, M parts, D channels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from protoexplain.errors import UserError
-from protoexplain.models.base import PrototypeModel
+from protoexplain.models.base import Branch
 from protoexplain.models.object_gate import GatedAddon, embedding_of
 from protoexplain.models.parts import PartClassifier
 from protoexplain.models.slots import SlotHead
@@ -26,35 +26,41 @@ from protoexplain.training.trainer import Trainer
 from protoexplain.training.tree_growth import grow
 
 CHOSEN = 1.0
-"""Logit of a slot for the prototype that it starts with, where those of the others are about 0.1."""
+"""By how much the logit of a slot for the prototype that it starts with is larger than its others."""
 SCALES = (0.25, 0.5, 1.0, 2.0)
-"""Standard deviations that the channels of a tree's add-on may start with, before the sigmoid: the larger, the rarer a
-prototype is found."""
+"""Standard deviations that the looks may have in the channels of a tree's add-on, before the sigmoid: the larger, the
+rarer a prototype is found."""
 
 
 @torch.no_grad()
 def start_shared(run: Trainer, first: PartClassifier) -> None:
     """Write the looks of parts into the prototypes of a pool or of a tree, and what follows from them into its head.
 
-    Parts that do not tell classes apart by their own look start no prototype, unless none does.
+    The add-on takes over the embedding of the part classifier, before its sigmoid.  Parts that do not tell classes
+    apart by their own look start no prototype, unless none does; nor do parts that no image shows.
 
     Args:
         run: Its model has one branch, whose head is a `SlotHead` or a `TreeHead`; its object gate is set.
         first: Trained.
 
     Raises:
-        UserError: An add-on that cannot begin as the embedding of the parts.
+        UserError: No image shows a part.
     """
-    head = run.model.named_branches()[0][1].head
+    ((_, branch),), head = run.model.named_branches(), run.model.named_branches()[0][1].head
     shown, tells = parts_of_images(run, first), first.teacher.tells.cpu()
-    looks = class_looks(shown, torch.tensor([record.label for record in run.data.train]), run.model.classes)
-    looks = looks[:, tells if tells.any() else ~tells]
-    unit = looks / looks.std()
+    seen = shown.isfinite().all(2).any(0)
+    if not seen.any():
+        raise UserError("no training image shows a part", "model.start", "set it to random, or look for fewer parts")
+    chosen = seen & tells if (seen & tells).any() else seen
+    labels = torch.tensor([record.label for record in run.data.train])
+    looks = class_looks(shown[:, chosen], labels, run.model.classes)
+    spread = float(looks.std())
     if isinstance(head, SlotHead):
-        _embed(run.model, first, 1 / float(looks.std()))
-        _start_pool(run, head, unit)
+        _embed(branch, first, 1 / spread)
+        _start_pool(head, branch.prototypes, looks / spread)
     elif isinstance(head, TreeHead):
-        _start_tree(run, head, first, unit, 1 / float(looks.std()))
+        scale = _start_tree(run, head, first, looks / spread, 1 / spread)
+        _embed(branch, first, scale / spread)
 
 
 def class_looks(shown: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -62,16 +68,16 @@ def class_looks(shown: Tensor, labels: Tensor, classes: int) -> Tensor:
     the others'.
 
     Args:
-        shown: NaN where an image does not show a part.
+        shown: NaN where an image does not show a part; some image shows each part.
         labels: [N].
         classes: Number C.
     """
     looks = torch.stack([shown[labels == label].nanmean(0) for label in range(classes)])
-    return torch.where(looks.isfinite(), looks, looks.nanmean(0)).nan_to_num()
+    return torch.where(looks.isfinite(), looks, looks.nanmean(0))
 
 
 def kinds_of_looks(looks: Tensor, count: int) -> Iterator[tuple[Tensor, int]]:
-    """At most `count` groups of looks [C,M,D] that are alike, as equally many of each part as it goes.
+    """At most `count` groups of looks [C,M,D] that are alike, divided among the parts as evenly as possible.
 
     Yields:
         The classes whose look of a part is of the kind, bool [C], and the part.
@@ -82,49 +88,54 @@ def kinds_of_looks(looks: Tensor, count: int) -> Iterator[tuple[Tensor, int]]:
             yield from ((groups == group, part) for group in groups.unique())
 
 
-def _start_pool(run: Trainer, head: SlotHead, looks: Tensor) -> None:
+def _start_pool(head: SlotHead, prototypes: Tensor, looks: Tensor) -> None:
     """Prototypes are kinds of looks, and slot n of a class is for the kind of its n-th part.  Prototypes and slots that
     are left over stay random.
     """
-    ((_, branch),) = run.model.named_branches()
-    for index, (classes, part) in enumerate(kinds_of_looks(looks, len(branch.prototypes))):
-        branch.prototypes.data[index] = looks[classes, part].mean(0).sigmoid()[:, None, None].to(branch.prototypes)
-        if part < head.slot_logits.shape[2]:
-            head.slot_logits.data[classes.to(head.slot_logits.device), index, part] += CHOSEN
+    logits = head.slot_logits.data
+    for index, (classes, part) in enumerate(kinds_of_looks(looks, len(prototypes))):
+        prototypes.data[index] = looks[classes, part].mean(0).sigmoid()[:, None, None].to(prototypes)
+        if part < logits.shape[2]:
+            own = classes.to(logits.device)
+            logits[own, index, part] = logits[own, :, part].amax(1) + CHOSEN
 
 
-def _start_tree(run: Trainer, head: TreeHead, first: PartClassifier, looks: Tensor, factor: float) -> None:
-    """Grow a tree over kinds of looks for each scale of the add-on's channels, and keep that which explains the labels
-    of the training images best.
+def _start_tree(run: Trainer, head: TreeHead, first: PartClassifier, looks: Tensor, factor: float) -> float:
+    """Grow a tree over the looks [C,M,D] for each scale of the add-on's channels, and write that which explains the
+    labels of the training images best.
+
+    Args:
+        run: Of the model.
+        head: Its head.
+        first: Trained, in evaluation mode.
+        looks: Of unit standard deviation.
+        factor: Of the embedding of the part classifier that makes it so.
+
+    Returns:
+        The scale.
     """
     model, ((_, branch),), ((_, learned),) = run.model.eval(), run.model.named_branches(), first.named_branches()
-    kinds = [looks[classes, part].mean(0) for classes, part in kinds_of_looks(looks, len(branch.prototypes))]
-    asked = torch.stack(kinds)[..., None, None].to(branch.prototypes)
+    candidates = looks.flatten(0, 1)[..., None, None].to(branch.prototypes)
     found: list[list[Tensor]] = [[] for _ in SCALES]
     labels = []
-    for images, targets, _ in run.clean_batches(list(range(len(run.data.train))), "parts that tell classes"):
+    for images, targets, _ in run.clean_batches(list(range(len(run.data.train))), "looks that tell classes"):
         features = model.backbone(images)
         values = factor * learned.addon(features)
         for some, scale in zip(found, SCALES, strict=True):
             z = (scale * values).sigmoid()
             if isinstance(branch.addon, GatedAddon):
                 z = z * branch.addon.on_object(features)
-            some.append(branch.activation(branch.similarity.best(z, (scale * asked).sigmoid())[0]))
+            some.append(branch.activation(branch.similarity.best(z, (scale * candidates).sigmoid())[0]))
         labels.append(targets)
+    run.callbacks.watcher.line("growing the tree")
     grown = [grow(torch.cat(some), torch.cat(labels), model.classes, head.depth) for some in found]
     scale, tree = max(zip(SCALES, grown, strict=True), key=lambda entry: entry[1].likelihood)
-    _embed(model, first, scale * factor)
-    branch.prototypes.data[head.rows] = (scale * asked[tree.chosen]).sigmoid()
+    branch.prototypes.data[head.rows] = (scale * candidates[tree.chosen]).sigmoid()
     head.counts.copy_(tree.counts)
+    return scale
 
 
-def _embed(model: PrototypeModel, first: PartClassifier, factor: float) -> None:
-    """Let the add-on begin as the embedding of the part classifier times a factor, before its sigmoid.
-
-    Raises:
-        UserError: It has other layers.
-    """
-    ((_, branch),), ((_, learned),) = model.named_branches(), first.named_branches()
-    if not copy_embedding(embedding_of(branch.addon), learned.addon, factor):
-        fix = f"set model.feature_norm to true and model.prototype_channels to {learned.prototypes.shape[1]}"
-        raise UserError("the add-on cannot begin as the embedding of the parts", "model.start", fix)
+def _embed(branch: Branch, first: PartClassifier, factor: float) -> None:
+    """Let the add-on begin as the embedding of the part classifier times a factor, before its sigmoid."""
+    taken = copy_embedding(embedding_of(branch.addon), first.named_branches()[0][1].addon, factor)
+    assert taken, "see `check_model`"

@@ -11,6 +11,8 @@ from protoexplain.training.model_check import check_configuration, check_model
 
 VIT = {"name": "test_vit", "stride": 16, "weights": "none"}
 
+PARTS = {"fine_tuning": {"epochs": 1, "parts": 2}}
+
 
 @pytest.mark.parametrize("family", family_names())
 def test_model_stays_as_it_is(family):
@@ -39,6 +41,17 @@ def test_model_stays_as_it_is(family):
         ),
         ("evalprotopnet", {"data": {"image_size": 100}}, ["shallow map of 25 x 25 cells cannot be cut"]),
         ("evalprotopnet", {"model": {"backbone": VIT}}, ["test_vit has no map of stride 4 below its features"]),
+        (
+            "protopnet",
+            {"model": {"start": "parts"}},
+            ["only start from parts that", "training.fine_tuning"],
+        ),
+        ("prototree", {"model": {"start": "parts"}, "training": PARTS}, ["add-on cannot begin", "model.feature_norm"]),
+        (
+            "protopool",
+            {"model": {"start": "parts"}, "training": {"fine_tuning": {**PARTS["fine_tuning"], "steady": 0.6}}},
+            ["belong to no class", "training.fine_tuning.steady"],
+        ),
         ("prototypedl", {"data": {"image_size": 32}}, ["the pictures have 32 x 32 pixels, the model encodes 64"]),
     ],
 )

@@ -268,13 +268,6 @@ def test_regions_that_differ_most_between_classes_become_parts(planted, tmp_path
     assert torch.equal(teacher.of_images(images), shown), "it looks once"
 
 
-def test_parts_that_nothing_looked_for(planted, tmp_path):
-    config = tiny_config("protopnet", model={"start": "parts"})
-    run = open_run(config, planted, tmp_path)
-    with pytest.raises(UserError, match="looked for"):
-        start(run, models_of(config, run.model)[0])
-
-
 def test_no_more_prototypes_than_parts(planted, tmp_path):
     config = tiny_config("protopnet", model={"start": "parts"}, training={"fine_tuning": {**PARTS, "parts": 1}})
     run = open_run(config, planted, tmp_path)

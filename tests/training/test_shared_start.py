@@ -5,10 +5,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import open_run, pictures, tiny_config
+from tiny_runs import open_run, pictures, same_tensors, tiny_config, tiny_train
 
+from protoexplain.checkpoint.checkpoint import Checkpoint
 from protoexplain.errors import UserError
 from protoexplain.models.trees import arrivals, pre_order
+from protoexplain.training import shared_start
+from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, parts_of_images
 from protoexplain.training.shared_start import class_looks
@@ -88,11 +91,39 @@ def looks_of(parts):
     return parts * 4
 
 
-@pytest.mark.parametrize(
-    ("family", "wrong"),
-    [("prototree", {"feature_norm": False}), ("protopool", {"prototype_channels": 8})],
-)
-def test_an_addon_that_cannot_embed_parts_is_refused(family, wrong, planted, tmp_path):
-    with pytest.raises(UserError, match="cannot begin as the embedding") as error:
-        started(family, planted, tmp_path, **wrong)
-    assert "prototype_channels to 64" in error.value.fix
+def test_parts_that_no_image_shows_start_nothing(planted, tmp_path, monkeypatch):
+    def some(run, first):
+        shown = parts_of_images(run, first)
+        shown[:, 0] = torch.nan
+        return shown
+
+    monkeypatch.setattr(shared_start, "parts_of_images", some)
+    run, looks = started("protopool", planted, tmp_path, prototypes=8, slots=2)
+    ((_, branch),) = run.model.named_branches()
+    assert branch.prototypes.isfinite().all()
+    chosen = branch.head.chosen()[:, 0]
+    other = looks[:, -1] / looks[:, -1].std()
+    written = branch.prototypes.detach().flatten(1)[chosen]
+    torch.testing.assert_close(written, other.sigmoid(), rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(shared_start, "parts_of_images", lambda *_: torch.full((len(run.data.train), 2, 64), torch.nan))
+    with pytest.raises(UserError, match="no training image shows a part"):
+        start(run, models_of(run.config, run.model)[0])
+
+
+@pytest.mark.parametrize("family", ["prototree", "protopool"])
+def test_trained_to_the_end_and_taken_up_again(family, planted, tmp_path):
+    """The object gate is on, prototypes that fire together are merged, and the first try ends in the first stage."""
+    schedule = {"prototree": {"lr_lower": 0, "lr_backbone": 0}, "protopool": {"mixup": False, "projections": [0]}}
+    changes = {
+        "model": {**EMBEDDED, "object_gate": True},
+        "training": {**FIRST, "merge": 0.95, "project_on_object": True},
+        "schedule": {"warm_epochs": 1, **schedule[family]},
+    }
+    looks = iter([False] * 3)
+    with pytest.raises(Interrupted):
+        tiny_train(family, planted, tmp_path / "run", options={"interrupted": lambda: next(looks, True)}, **changes)
+    tiny_train(family, planted, tmp_path / "run", options={"resume": True}, **changes)
+    tiny_train(family, planted, tmp_path / "whole", **changes)
+    found, whole = (Checkpoint.load(tmp_path / name / "best") for name in ("run", "whole"))
+    assert same_tensors(found.model().state_dict(), whole.model().state_dict())
+    assert found.prototypes == whole.prototypes
