@@ -61,10 +61,11 @@ def attribute(
     from protoexplain.explanations.attribution.fit import NEIGHBOURHOODS
     from protoexplain.explanations.attribution.task import Target
     from protoexplain.explanations.explainer import Explainer
-    from protoexplain.io.atomic import write_file
+    from protoexplain.io.atomic import require_no_checkpoint, write_file
     from protoexplain.view.attribution_sheet import attribution_sheet, error_table
     from protoexplain.view.sentences import about_fit
 
+    require_no_checkpoint(out / "attributions.json")
     explainer = Explainer(checkpoint, resolve_device(device))
     forward = forward_file(explainer, image, None if data is None else view_of(explainer.checkpoint, data))
     if prototype is not None:

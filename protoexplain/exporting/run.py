@@ -15,7 +15,7 @@ from protoexplain.errors import UserError
 from protoexplain.exporting.about import about
 from protoexplain.exporting.formats import BATCH, format_of
 from protoexplain.exporting.network import ExportedNetwork
-from protoexplain.io.atomic import write_file
+from protoexplain.io.atomic import require_no_checkpoint, write_file
 
 TOLERANCE = 1e-4
 """Largest difference from the model, absolute where numbers are small and relative where they are large."""
@@ -50,12 +50,13 @@ def export(checkpoint: Checkpoint, target: Path) -> Exported:
         target: New file; its suffix is the format.
 
     Raises:
-        UserError: Unknown suffix, packages that are missing, a file of that name, a network that cannot be traced, or
-            numbers that are not the model's.
+        UserError: Unknown suffix, packages that are missing, a file of that name, a place within a checkpoint, a
+            network that cannot be traced, or numbers that are not the model's.
     """
     chosen = format_of(target)
     if target.exists():
         raise UserError("the file exists already", str(target), "choose another name")
+    require_no_checkpoint(target)
     network = ExportedNetwork(checkpoint.model()).eval()
     told, size = about(checkpoint, network), checkpoint.config.data.image_size
     name = checkpoint.config.model.backbone.name  # type: ignore[attr-defined]

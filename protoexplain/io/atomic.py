@@ -50,7 +50,7 @@ def write_file(path: Path, content: bytes | str, *, new: bool = False) -> None:
     Raises:
         UserError: It cannot be written, or `new` and there is something; the old content is still there.
     """
-    _require_no_checkpoint(path)
+    require_no_checkpoint(path)
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     recover(path.parent, path.name)
     with _all_or_nothing(path, len(data)) as temporary:
@@ -72,7 +72,7 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
     Raises:
         UserError: There is something under the name already, which stays as it is; or it cannot be written.
     """
-    _require_no_checkpoint(target)
+    require_no_checkpoint(target)
     recover(target.parent, target.name)
     if target.exists():
         raise _taken(target)
@@ -95,7 +95,7 @@ def require_writable(folder: Path) -> None:
     Raises:
         UserError: Says why.
     """
-    _require_no_checkpoint(folder / "a new file")
+    require_no_checkpoint(folder / "a new file")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -104,7 +104,7 @@ def require_writable(folder: Path) -> None:
         raise _refusal(folder, error, 0) from error
 
 
-def _require_no_checkpoint(target: Path) -> None:
+def require_no_checkpoint(target: Path) -> None:
     """Refuse a place within a checkpoint, which any further file but measurements would spoil.
 
     Raises:

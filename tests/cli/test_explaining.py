@@ -252,6 +252,14 @@ class TestAttribute:
         assert words in trouble
         assert not (tmp_path / "out").exists()
 
+    def test_a_place_within_the_checkpoint_is_refused_before_the_work(self, cli, tiny_checkpoint, bird, monkeypatch):
+        monkeypatch.setattr(Explainer, "attribute", lambda *_, **__: pytest.fail("it was computed"))
+        checkpoint = tiny_checkpoint("protopnet")
+        code, _, trouble = cli("attribute", checkpoint, bird.path, "-o", checkpoint / "maps")
+        assert code == 2
+        assert "would lie within a checkpoint" in trouble
+        assert not (checkpoint / "maps").exists()
+
     def test_unreadable_image(self, cli, tiny_checkpoint, tmp_path):
         (tmp_path / "x.png").write_bytes(b"text")
         code, _, trouble = cli("attribute", tiny_checkpoint("protopnet"), tmp_path / "x.png", "-o", tmp_path / "out")

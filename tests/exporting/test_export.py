@@ -89,6 +89,13 @@ class TestCommand:
         assert code == 2
         assert "exists already" in err
 
+    def test_a_place_within_a_checkpoint_is_refused_before_the_work(self, cli, tiny_checkpoint, monkeypatch):
+        monkeypatch.setattr(run, "_traced", lambda *_: pytest.fail("it was traced"))
+        folder = tiny_checkpoint("protopnet")
+        code, _, err = cli("export", folder, "--to", folder / "model.pt2")
+        assert code == 2
+        assert "would lie within a checkpoint" in err
+
     def test_a_file_that_appears_meanwhile_stays(self, cli, tiny_checkpoint, tmp_path, monkeypatch):
         file = tmp_path / "model.pt2"
         made = formats.Format("ours", (), write=lambda *_: b"ours", run=lambda *_: file.write_bytes(b"mine"))
