@@ -86,7 +86,7 @@ def push(checkpoint: Checkpoint, repository: str, token: str | None, private: bo
         folder = Path(scratch) / "model"
         save_for_hub(checkpoint, folder, repository, licence)
         fix = "check the connection and the token, and log in by `hf auth login`"
-        with _told("the Hugging Face Hub did not take the model", repository, fix):
+        with _as_user_error("the Hugging Face Hub did not take the model", repository, fix):
             address = api.create_repo(repository, private=private, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Checkpoint of protoexplain")
     return str(address)
@@ -101,12 +101,12 @@ def fetch(repository: str, revision: str | None, token: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     fix = "check the name, the connection and, for private models, the token; or give a folder"
-    with _told("the model could not be fetched from the Hugging Face Hub", repository, fix):
+    with _as_user_error("the model could not be fetched from the Hugging Face Hub", repository, fix):
         return Path(snapshot_download(repository, revision=revision, token=token, ignore_patterns=_OF_THE_HUB))
 
 
 @contextmanager
-def _told(what: str, repository: str, fix: str) -> Iterator[None]:
+def _as_user_error(what: str, repository: str, fix: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the classes of its HTTP library change with the Hub's client

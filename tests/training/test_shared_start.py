@@ -1,4 +1,4 @@
-"""Pools and trees start from the looks of parts."""
+"""Pools and trees start from the means of parts."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from protoexplain.training import shared_start
 from protoexplain.training.callbacks import Interrupted
 from protoexplain.training.initial import start
 from protoexplain.training.part_start import fit_teacher, parts_of_images
-from protoexplain.training.shared_start import class_looks
+from protoexplain.training.shared_start import class_part_means
 from protoexplain.training.stage_models import models_of
 from protoexplain.training.tree_growth import grow
 
@@ -44,16 +44,16 @@ def test_nothing_is_asked_for_twice_on_one_way_and_every_image_is_counted(seed, 
     torch.testing.assert_close(tree.counts.sum(), torch.tensor(9.0))
 
 
-def test_a_look_is_the_mean_of_the_images_that_show_the_part():
+def test_means_are_of_the_images_that_show_the_part():
     shown = torch.arange(12.0).view(3, 2, 2)
     shown[0, 1] = shown[2, 1] = torch.nan
-    looks = class_looks(shown, torch.tensor([0, 0, 1]), classes=2)
-    assert looks[0].tolist() == [[2.0, 3.0], [6.0, 7.0]]
-    assert looks[1].tolist() == [[8.0, 9.0], [6.0, 7.0]], "no image of class 1 shows part 1"
+    means = class_part_means(shown, torch.tensor([0, 0, 1]), classes=2)
+    assert means[0].tolist() == [[2.0, 3.0], [6.0, 7.0]]
+    assert means[1].tolist() == [[8.0, 9.0], [6.0, 7.0]], "no image of class 1 shows part 1"
 
 
 def started(family, planted, scratch, **model):
-    """A run with first values, what looked for the parts, and the looks of the parts that tell classes."""
+    """A run with first values, what looked for the parts, and the means of the parts that tell classes."""
     config = tiny_config(family, model={**EMBEDDED, **model}, training=FIRST)
     run = open_run(config, planted, scratch)
     first = models_of(config, run.model)[0].eval()
@@ -62,7 +62,7 @@ def started(family, planted, scratch, **model):
     shown = parts_of_images(run, first)
     labels = torch.tensor([record.label for record in run.data.train])
     tells = first.teacher.tells if first.teacher.tells.any() else ~first.teacher.tells
-    return run, class_looks(shown, labels, run.model.classes)[:, tells]
+    return run, class_part_means(shown, labels, run.model.classes)[:, tells]
 
 
 @torch.no_grad()
@@ -76,19 +76,14 @@ def test_a_tree_starts_with_what_it_was_grown_over(planted, tmp_path):
     torch.testing.assert_close(branch.head.counts, counts, rtol=1e-3, atol=1e-3)
 
 
-def test_slots_of_a_class_choose_the_kinds_of_its_looks(planted, tmp_path):
-    run, looks = started("protopool", planted, tmp_path, prototypes=looks_of(2), slots=2)
+def test_slots_of_a_class_choose_the_groups_of_its_parts(planted, tmp_path):
+    run, means = started("protopool", planted, tmp_path, prototypes=8, slots=2)
     ((_, branch),) = run.model.named_branches()
-    chosen, parts = branch.head.chosen(), looks.shape[1]
+    chosen, parts = branch.head.chosen(), means.shape[1]
     for label in range(run.model.classes):
         for part in range(min(2, parts)):
             prototype = branch.prototypes.detach()[chosen[label, part]].flatten()
-            torch.testing.assert_close(prototype, (looks / looks.std())[label, part].sigmoid(), rtol=1e-4, atol=1e-5)
-
-
-def looks_of(parts):
-    """Prototypes enough for each look to be a kind of its own."""
-    return parts * 4
+            torch.testing.assert_close(prototype, (means / means.std())[label, part].sigmoid(), rtol=1e-4, atol=1e-5)
 
 
 def test_parts_that_no_image_shows_start_nothing(planted, tmp_path, monkeypatch):
@@ -98,11 +93,11 @@ def test_parts_that_no_image_shows_start_nothing(planted, tmp_path, monkeypatch)
         return shown
 
     monkeypatch.setattr(shared_start, "parts_of_images", some)
-    run, looks = started("protopool", planted, tmp_path, prototypes=8, slots=2)
+    run, means = started("protopool", planted, tmp_path, prototypes=8, slots=2)
     ((_, branch),) = run.model.named_branches()
     assert branch.prototypes.isfinite().all()
     chosen = branch.head.chosen()[:, 0]
-    other = looks[:, -1] / looks[:, -1].std()
+    other = means[:, -1] / means[:, -1].std()
     written = branch.prototypes.detach().flatten(1)[chosen]
     torch.testing.assert_close(written, other.sigmoid(), rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(shared_start, "parts_of_images", lambda *_: torch.full((len(run.data.train), 2, 64), torch.nan))
@@ -119,9 +114,9 @@ def test_trained_to_the_end_and_taken_up_again(family, planted, tmp_path):
         "training": {**FIRST, "merge": 0.95, "project_on_object": True},
         "schedule": {"warm_epochs": 1, **schedule[family]},
     }
-    looks = iter([False] * 3)
+    stop = iter([False] * 3)
     with pytest.raises(Interrupted):
-        tiny_train(family, planted, tmp_path / "run", options={"interrupted": lambda: next(looks, True)}, **changes)
+        tiny_train(family, planted, tmp_path / "run", options={"interrupted": lambda: next(stop, True)}, **changes)
     tiny_train(family, planted, tmp_path / "run", options={"resume": True}, **changes)
     tiny_train(family, planted, tmp_path / "whole", **changes)
     found, whole = (Checkpoint.load(tmp_path / name / "best") for name in ("run", "whole"))

@@ -64,11 +64,11 @@ def _fits(table: ImageTable, pictures: _Pictures) -> bool:
     named = [values for _, values in lines if values["file"]]
     found = [(pictures.find(values["file"], table.split), values) for values in named]
     there = [(path, values) for path, values in found if path is not None]
-    told = not table.box and all(_is_told(path.relative_to(pictures.root), values, table) for path, values in there)
+    told = not table.box and all(_folders_name_split(path.relative_to(pictures.root), values, table) for path, values in there)
     return 2 * len(there) > len(found) and not (told and _names_folders(table, there))
 
 
-def _is_told(path: Path, values: Mapping[str, str], table: ImageTable) -> bool:
+def _folders_name_split(path: Path, values: Mapping[str, str], table: ImageTable) -> bool:
     """Whether the folders of a picture tell its split, if the table does."""
     split = split_named(values.get("split") or table.split)
     return split is None or split in map(split_named, path.parent.parts)
