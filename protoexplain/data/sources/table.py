@@ -61,14 +61,14 @@ def _fits(table: ImageTable, pictures: _Pictures) -> bool:
         lines = list(islice(table.lines(), _PROBED))
     except UserError:
         return holds_picture(pictures.root, deep=False)
-    named = [values for _, values in lines if values["file"]]
-    found = [(pictures.find(values["file"], table.split), values) for values in named]
+    files = [values for _, values in lines if values["file"]]
+    found = [(pictures.find(values["file"], table.split), values) for values in files]
     there = [(path, values) for path, values in found if path is not None]
-    told = not table.box and all(_folders_name_split(path.relative_to(pictures.root), values, table) for path, values in there)
-    return 2 * len(there) > len(found) and not (told and _names_folders(table, there))
+    named = not table.box and all(_folder_is_split(path.relative_to(pictures.root), each, table) for path, each in there)
+    return 2 * len(there) > len(found) and not (named and _names_folders(table, there))
 
 
-def _folders_name_split(path: Path, values: Mapping[str, str], table: ImageTable) -> bool:
+def _folder_is_split(path: Path, values: Mapping[str, str], table: ImageTable) -> bool:
     """Whether the folders of a picture tell its split, if the table does."""
     split = split_named(values.get("split") or table.split)
     return split is None or split in map(split_named, path.parent.parts)
