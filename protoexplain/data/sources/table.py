@@ -64,7 +64,8 @@ def _fits(table: ImageTable, pictures: _Pictures) -> bool:
     files = [values for _, values in lines if values["file"]]
     found = [(pictures.find(values["file"], table.split), values) for values in files]
     there = [(path, values) for path, values in found if path is not None]
-    named = not table.box and all(_folder_is_split(path.relative_to(pictures.root), each, table) for path, each in there)
+    inside = ((path.relative_to(pictures.root), values) for path, values in there)
+    named = not table.box and all(_folder_is_split(path, values, table) for path, values in inside)
     return 2 * len(there) > len(found) and not (named and _names_folders(table, there))
 
 
