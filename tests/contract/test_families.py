@@ -22,10 +22,7 @@ from protoexplain.training.train_stage import train_stage
 
 SIZE = 64
 NAMES = ("Wren", "Robin", "Crow", "Tit")
-BACKBONES = {
-    "efficientnet": {"name": "test_efficientnet", "stride": 16, "weights": "none"},
-    "resnet": {"name": "test_resnet", "stride": 16, "weights": "none"},
-}
+BACKBONES = {name: {"name": f"test_{name}", "stride": 16, "weights": "none"} for name in ("efficientnet", "resnet")}
 
 
 @pytest.fixture(scope="module", autouse=True)
