@@ -39,10 +39,11 @@ def pre_order(depth: int) -> Tensor:
 def arrivals(right: Tensor) -> list[Tensor]:
     """Probability of coming to each node, level by level, leaves last: [B,1], [B,2], ... [B,L] from those of going
     right, [B,N]."""
-    return list(accumulate(_by_level(right), _halved, initial=torch.ones_like(right[:, :1])))
+    return list(accumulate(_by_level(right), arrivals_below, initial=torch.ones_like(right[:, :1])))
 
 
-def _halved(reached: Tensor, right: Tensor) -> Tensor:
+def arrivals_below(reached: Tensor, right: Tensor) -> Tensor:
+    """Probability of coming to each node of the next level [B,2n] from those of this one and of going right, [B,n]."""
     return torch.stack([reached * (1 - right), reached * right], -1).flatten(1)
 
 

@@ -111,7 +111,8 @@ def start_from_parts(run: Trainer, first: PartClassifier) -> None:
     ]
     _, learned = first.named_branches()[0]
     addons = [embedding_of(branch.addon) for branch in branches]
-    if all(copy_embedding(addon, learned.addon) for addon in addons) and not any(map(ends_in_sigmoid, addons)):
+    taken = [copy_embedding(addon, learned.addon) for addon in addons]
+    if all(taken) and not any(map(ends_in_sigmoid, addons)):
         of_class = learned.prototypes.detach().view(first.classes, first.parts, -1)
         for branch, owner, own in zip(branches, owners, parts, strict=True):
             chosen = branch.similarity.prototypes_from(of_class[:, own].flatten(0, 1))

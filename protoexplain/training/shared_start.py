@@ -46,7 +46,8 @@ def start_shared(run: Trainer, first: PartClassifier) -> None:
     Raises:
         UserError: No image shows a part.
     """
-    ((_, branch),), head = run.model.named_branches(), run.model.named_branches()[0][1].head
+    ((_, branch),) = run.model.named_branches()
+    head = branch.head
     shown, tells = parts_of_images(run, first), first.teacher.tells.cpu()
     seen = shown.isfinite().all(2).any(0)
     if not seen.any():

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from protoexplain.models.trees import arrivals_below
+
 
 @dataclass(frozen=True)
 class GrownTree:
@@ -50,8 +52,7 @@ def grow(found: Tensor, labels: Tensor, classes: int, depth: int) -> GrownTree:
     for _ in range(depth):
         nodes = zip(arrived.T, used, strict=True)
         best = torch.stack([_best(found, weights, one_hot, already) for weights, already in nodes])
-        right = found[:, best]
-        arrived = torch.stack([arrived * (1 - right), arrived * right], -1).flatten(1)
+        arrived = arrivals_below(arrived, found[:, best])
         used = used.scatter(1, best[:, None], True).repeat_interleave(2, 0)
         levels.append(best)
     counts = arrived.T @ one_hot
